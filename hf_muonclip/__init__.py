@@ -1,0 +1,55 @@
+"""MuonClip, Kimi K2's optimizer (Muon + QK-Clip, arXiv 2507.20534), for everything in the Hugging Face ecosystem.
+
+    Trainer(model, args, train_dataset=dataset, optimizers=muonclip(model, args), callbacks=[MuonClipCallback()])
+
+Names are loaded on first use, so importing the package alone is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .attention import capture_max_logits, detect_head_layout, qk_clip_, verify_head_layout
+    from .config import MuonClipConfig
+    from .muon_clip import MuonClip, attach, muonclip, muonclip_factory
+    from .trainer import MuonClipCallback
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MuonClip",
+    "MuonClipCallback",
+    "MuonClipConfig",
+    "attach",
+    "capture_max_logits",
+    "detect_head_layout",
+    "muonclip",
+    "muonclip_factory",
+    "qk_clip_",
+    "verify_head_layout",
+]
+
+_HOMES = {
+    "MuonClip": ".muon_clip",
+    "MuonClipCallback": ".trainer",
+    "MuonClipConfig": ".config",
+    "attach": ".muon_clip",
+    "capture_max_logits": ".attention",
+    "detect_head_layout": ".attention",
+    "muonclip": ".muon_clip",
+    "muonclip_factory": ".muon_clip",
+    "qk_clip_": ".attention",
+    "verify_head_layout": ".attention",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,229 @@
+"""Each head's exact max attention logit, behind any attention implementation and mask.
+
+Measuring is cheap where it can be: max‖q_i‖·max‖k_j‖·scaling bounds a head's logits, and a head whose bound is at or
+below the threshold cannot need a clip. Only the others pay for the exact maximum, which is taken tile by tile.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .head_layout import attention_modules
+from .interface import start_observing, stop_observing
+from .pair_mask import PairMask
+
+_QUERY_TILE = 256  # rows of scores held at once; small enough to stay in a CPU's cache with its keys
+_BOUND_SLACK = 1e-5  # relative; float32 rounding of the bound must never hide a head that sits right at the threshold
+
+
+def exact_max_logits(query: Tensor, key: Tensor, mask: PairMask, scaling: float | Tensor) -> Tensor:
+    """Return the largest scaling·q·k of each head over the pairs that its mask lets through.
+
+    S_max of Kimi K2 (arXiv 2507.20534), Algorithm 1: signed, after the module's own scaling, before soft-cap and
+    softmax, without additive biases, and never from padding. Products are accumulated in float32.
+
+    Args:
+        query: (batch, num_attention_heads, query_length, head_dim).
+        key: (batch, num_key_value_heads, key_length, head_dim); the head counts divide.
+        mask: which pairs count.
+        scaling: the attention module's own.
+
+    Returns:
+        (num_attention_heads,), float32; -inf for a head without any pair.
+    """
+    batch, num_attention_heads, query_length, head_dim = query.shape
+    num_key_value_heads = key.shape[1]
+    keys = key.float().mT  # (batch, num_key_value_heads, head_dim, key_length)
+    grouped = (query.float() * scaling).unflatten(1, (num_key_value_heads, -1))
+    maximum = query.new_full((num_attention_heads,), -torch.inf, dtype=torch.float32)
+    for start in range(0, query_length, _QUERY_TILE):
+        stop = min(start + _QUERY_TILE, query_length)
+        first_key, end_key = mask.key_range(start, stop)
+        tile = grouped[:, :, :, start:stop].reshape(batch, num_key_value_heads, -1, head_dim)
+        scores = tile @ keys[..., first_key:end_key]
+        scores = scores.view(batch, num_attention_heads, stop - start, end_key - first_key)
+        blocked = mask.blocked(start, stop, first_key, end_key)
+        if blocked is not None:
+            scores.masked_fill_(blocked, -torch.inf)
+        maximum = torch.maximum(maximum, scores.amax(dim=(0, 2, 3)))
+    return maximum
+
+
+def max_logit_bound(query: Tensor, key: Tensor, scaling: float | Tensor) -> Tensor:
+    """Return an upper bound of each head's max logit: max_i‖q_i‖·max_j‖k_j‖·|scaling|, per sequence.
+
+    Args:
+        query: (batch, num_attention_heads, query_length, head_dim).
+        key: (batch, num_key_value_heads, key_length, head_dim).
+        scaling: the attention module's own.
+
+    Returns:
+        (num_attention_heads,), float32.
+    """
+    query_norm = torch.linalg.vector_norm(query, dim=-1, dtype=torch.float32).amax(dim=-1)  # (batch, heads)
+    key_norm = torch.linalg.vector_norm(key, dim=-1, dtype=torch.float32).amax(dim=-1)
+    key_norm = key_norm.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    bound: Tensor = (query_norm * key_norm * abs(scaling)).amax(dim=0)
+    return bound
+
+
+class _Recorder:
+    """What an attention module carries while it is measured: its running maximum and the capture it reports to."""
+
+    def __init__(self, name: str, capture: "MaxLogitCapture") -> None:
+        self.name = name
+        self.capture = capture
+        self.max_logits: Tensor | None = None
+        self.recomputations_due = 0
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        # A copied or pickled model carries None: the copy is not being measured.
+        return type(None), ()
+
+    def observe(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Fold one attention call into the running maximum."""
+        if not self.capture.wants(module):
+            return
+        compiling = torch.compiler.is_compiling()
+        if not compiling:
+            # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was measured already;
+            # where it had not (the reentrant kind), this second run inside backward is the one to measure.
+            inside_backward = torch._C._current_graph_task_id() != -1
+            if inside_backward and self.recomputations_due > 0:
+                self.recomputations_due -= 1
+                return
+            if not inside_backward:
+                self.recomputations_due += 1
+        started = 0.0 if compiling else time.perf_counter()
+        measured = self._measure(module, query.detach(), key.detach(), attention_mask, kwargs, compiling)
+        if self.max_logits is None:
+            self.max_logits = measured
+        else:
+            self.max_logits = torch.maximum(self.max_logits.to(measured.device), measured)
+        if not compiling:
+            self.capture.seconds += time.perf_counter() - started
+
+    @torch.no_grad()
+    def _measure(
+        self, module: nn.Module, query: Tensor, key: Tensor, mask: Any, kwargs: dict[str, Any], compiling: bool
+    ) -> Tensor:
+        _require_divisible_heads(self.name, query, key)
+        scaling = kwargs.get("scaling")
+        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        pair_mask = PairMask.from_attention_call(module, query, key, mask, kwargs)
+        threshold = self.capture.screen_threshold
+        # Choosing heads reads the bound on the host. That is free on a CPU; elsewhere, and inside a compiled graph, it
+        # would stall or break the graph, so there every head is measured.
+        if threshold is None or compiling or query.device.type != "cpu":
+            return exact_max_logits(query, key, pair_mask, scaling)
+        # Not `bound > threshold`: a bound of NaN must not pass for a small one.
+        suspects = ~(max_logit_bound(query, key, scaling) <= threshold * (1 - _BOUND_SLACK))
+        return self._measure_suspects(query, key, pair_mask, scaling, suspects)
+
+    def _measure_suspects(
+        self, query: Tensor, key: Tensor, mask: PairMask, scaling: float | Tensor, suspects: Tensor
+    ) -> Tensor:
+        if suspects.all():
+            return exact_max_logits(query, key, mask, scaling)
+        maximum = query.new_full((query.shape[1],), -torch.inf, dtype=torch.float32)
+        if suspects.any():
+            heads = suspects.nonzero().flatten()
+            key_heads = heads // (query.shape[1] // key.shape[1])
+            maximum[heads] = exact_max_logits(query[:, heads], key[:, key_heads], mask.of_heads(heads), scaling)
+        return maximum
+
+
+class MaxLogitCapture(Mapping[str, Tensor]):
+    """The running max logits of a model's attention modules: {module name: (num_attention_heads,) float32}.
+
+    Modules that nothing was measured of are absent. Values live on the device of the attention that they come from.
+
+    Attributes:
+        screen_threshold: measure only heads whose bound exceeds it; None measures every head.
+        seconds: host time spent measuring so far (on an accelerator: time to launch).
+    """
+
+    def __init__(
+        self, modules: Mapping[str, nn.Module], screen_threshold: float | None = None, training_only: bool = False
+    ) -> None:
+        self.screen_threshold = screen_threshold
+        self.seconds = 0.0
+        self._training_only = training_only
+        self._paused = 0
+        self._modules = dict(modules)
+        self._recorders = {name: _Recorder(name, self) for name in modules}
+        start_observing(self._modules, self._recorders)
+
+    def close(self) -> None:
+        """Stop measuring and leave no trace on the model. Idempotent."""
+        if not self._modules:
+            return
+        stop_observing(self._modules)
+        self._modules = {}
+
+    def reset(self) -> None:
+        """Forget all maxima; the next forward starts anew."""
+        for recorder in self._recorders.values():
+            recorder.max_logits = None
+            recorder.recomputations_due = 0
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Measure nothing inside the block."""
+        self._paused += 1
+        try:
+            yield
+        finally:
+            self._paused -= 1
+
+    def wants(self, module: nn.Module) -> bool:
+        """Tell whether a forward of `module` counts now."""
+        if self._paused:
+            return False
+        return not self._training_only or (module.training and torch.is_grad_enabled())
+
+    def __getitem__(self, name: str) -> Tensor:
+        measured = self._recorders[name].max_logits
+        if measured is None:
+            raise KeyError(name)
+        return measured
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, recorder in self._recorders.items() if recorder.max_logits is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@contextmanager
+def capture_max_logits(model: nn.Module) -> Iterator[MaxLogitCapture]:
+    """Measure every head's exact max logit in the forwards inside the block, whatever the mode of the model.
+
+    Args:
+        model: any transformers model whose attention goes through transformers' attention interface.
+
+    Yields:
+        {module name: (num_attention_heads,) float32}: the maximum over all forwards so far; see `exact_max_logits`.
+
+    Raises:
+        ValueError: the model has no attention module, or another capture is measuring it.
+    """
+    capture = MaxLogitCapture(attention_modules(model))
+    try:
+        yield capture
+    finally:
+        capture.close()
+
+
+def _require_divisible_heads(name: str, query: Tensor, key: Tensor) -> None:
+    if query.ndim != 4 or key.ndim != 4 or query.shape[1] % key.shape[1]:
+        raise ValueError(
+            "query and key must be (batch, heads, length, head_dim) and the key's heads must divide the query's; "
+            f"{name} passed {tuple(query.shape)} and {tuple(key.shape)}. This attention is not supported."
+        )

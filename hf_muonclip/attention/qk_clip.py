@@ -1,0 +1,102 @@
+"""Scale back the query and key rows of every head whose max logit exceeds the threshold, and of no other head."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .head_layout import AttentionLayout, HeadLayout
+
+
+def qk_clip_gamma(max_logits: Tensor, threshold: float) -> Tensor:
+    """Return the factor that brings each head's max logit down to the threshold.
+
+    Kimi K2 (arXiv 2507.20534), Algorithm 1: gamma_h = min(1, tau / S_max_h). Differs: a head whose maximum is not
+    positive is never clipped.
+
+    Args:
+        max_logits: (num_attention_heads,), float32; after scaling, before soft-cap and softmax; the maximum over
+            batch, positions, micro-batches and data-parallel ranks. -inf where nothing was measured.
+        threshold: tau, in logits; > 0.
+
+    Returns:
+        (num_attention_heads,), float32, in (0, 1]; 1 means untouched.
+
+    Raises:
+        ValueError: the threshold is not positive.
+        FloatingPointError: a max logit is NaN or +Inf.
+    """
+    if not threshold > 0:
+        raise ValueError(f"threshold (tau) must be positive; got {threshold!r}. Kimi K2 uses 100.")
+    if (torch.isnan(max_logits) | torch.isposinf(max_logits)).any():
+        heads = (torch.isnan(max_logits) | torch.isposinf(max_logits)).nonzero().flatten().tolist()
+        raise FloatingPointError(f"max logits must not be NaN or +Inf; heads {heads} are. No weight was written.")
+    exceeds = max_logits > threshold
+    return torch.where(exceeds, threshold / torch.where(exceeds, max_logits, 1.0), 1.0)
+
+
+@torch.no_grad()
+def qk_clip_(
+    model: nn.Module,
+    layout: HeadLayout,
+    logits: Mapping[str, Tensor],
+    threshold: float = 100.0,
+    alpha: float = 0.5,
+) -> dict[str, Tensor]:
+    """Scale the heads that exceed the threshold back to it. In place.
+
+    Kimi K2 (arXiv 2507.20534), Algorithm 1, generalized by one rule: where a head owns its key, the query takes
+    gamma^alpha and the key gamma^(1-alpha); where heads share a key (GQA, MQA, MLA's rotary key), the key is left alone
+    and the query takes gamma. So each clipped head lands on the threshold and no other head moves.
+
+    Args:
+        model: the model that `layout` was detected on.
+        layout: from `detect_head_layout`.
+        logits: {module name: (num_attention_heads,) float32} max logits, from `capture_max_logits`; modules that are
+            absent are left alone.
+        threshold: tau, in logits; > 0.
+        alpha: the query's share where a head owns its key, in [0, 1].
+
+    Returns:
+        {module name: (num_attention_heads,) float32, on the CPU} gammas; 1 means untouched.
+
+    Raises:
+        ValueError: a module or head count that the layout does not have, or a threshold or alpha out of range.
+        FloatingPointError: a max logit is NaN or +Inf.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must be in [0, 1]; got {alpha!r}. 0.5 splits the factor evenly.")
+    gammas: dict[str, Tensor] = {}
+    for name, max_logits in logits.items():
+        if name not in layout:
+            raise ValueError(f"logits must name modules of the layout; got {name!r}, and it has {', '.join(layout)}.")
+        if max_logits.shape != (layout[name].num_attention_heads,):
+            raise ValueError(
+                f"{name} has {layout[name].num_attention_heads} attention heads; got max logits of shape "
+                f"{tuple(max_logits.shape)}. Detect the layout on the model that the logits come from."
+            )
+        gammas[name] = qk_clip_gamma(max_logits.float().cpu(), threshold)
+    for name, gamma in gammas.items():
+        if (gamma < 1).any():
+            scale_heads_(model.get_submodule(name), layout[name], gamma, alpha)
+    return gammas
+
+
+@torch.no_grad()
+def scale_heads_(module: nn.Module, layout: AttentionLayout, gamma: Tensor, alpha: float) -> None:
+    """Scale every head's logits by its gamma, through the rows that feed it. In place.
+
+    Args:
+        module: the attention module.
+        layout: its heads.
+        gamma: (num_attention_heads,), positive; 1 leaves a head bit for bit as it is.
+        alpha: the query's share where a head owns its key.
+    """
+    for head_rows in layout.head_rows:
+        parameter = module.get_parameter(head_rows.parameter)
+        factors = gamma.double().pow(head_rows.exponent(alpha))
+        per_row = torch.ones(parameter.shape[0], dtype=torch.float64)
+        for rows, factor in zip(head_rows.rows, factors.tolist(), strict=True):
+            per_row[rows.start : rows.stop : rows.step] = factor
+        per_row = per_row.to(device=parameter.device, dtype=torch.float32)
+        parameter.mul_(per_row.view(-1, *[1] * (parameter.ndim - 1)))

@@ -1,0 +1,89 @@
+"""The settings of MuonClip that `TrainingArguments` does not already hold."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .newton_schulz import JORDAN_COEFFICIENTS
+
+
+@dataclass(frozen=True)
+class MuonClipConfig:
+    """Settings of MuonClip beside learning rate, weight decay and AdamW's betas and epsilon.
+
+    Those four come from `TrainingArguments` (or from keywords), so both dataclasses fit into one `HfArgumentParser`.
+    Immutable and validated at construction.
+
+    Raises:
+        ValueError: a value is out of range; the message names the rule, the value and the way out.
+    """
+
+    momentum: float = field(default=0.95, metadata={"help": "Muon's momentum mu in M = mu·M + G; in [0, 1)."})
+    nesterov: bool = field(default=True, metadata={"help": "Orthogonalize G + mu·M instead of M."})
+    ns_coefficients: list[float] = field(
+        default_factory=lambda: list(JORDAN_COEFFICIENTS),
+        metadata={"help": "The quintic a, b, c of Newton–Schulz; the default is Keller Jordan's."},
+    )
+    ns_steps: int = field(default=5, metadata={"help": "Newton–Schulz iterations."})
+    eps: float = field(default=1e-7, metadata={"help": "Added to the norm that Newton–Schulz divides by."})
+    ns_dtype: Literal["auto", "bfloat16", "float32"] = field(
+        default="auto",
+        metadata={"help": "dtype of the Newton–Schulz products; auto takes bfloat16 where the hardware multiplies it."},
+    )
+    adjust_lr_fn: Literal["match_rms_adamw", "original", "none"] = field(
+        default="match_rms_adamw",
+        metadata={
+            "help": "Scale of an update of shape (n, m): match_rms_adamw 0.2·sqrt(max(n, m)), so that AdamW's learning "
+            "rate and weight decay carry over; original sqrt(max(1, n/m)); none 1."
+        },
+    )
+    qk_clip_threshold: float | None = field(
+        default=100.0,
+        metadata={
+            "help": "QK-Clip's tau: a head whose max attention logit exceeds it is scaled back to it. inf monitors "
+            "without clipping; None in code turns capture and clip off."
+        },
+    )
+    qk_clip_alpha: float = field(
+        default=0.5,
+        metadata={"help": "Share of gamma that the query takes where a head owns its key: q gamma^alpha, k the rest."},
+    )
+    exact_max_logits: bool = field(
+        default=False,
+        metadata={"help": "Measure every head exactly at every step, instead of only those that may exceed tau."},
+    )
+    nonfinite: Literal["raise", "skip"] = field(
+        default="raise",
+        metadata={"help": "What a step does with NaN or Inf in gradients or max logits; weights stay untouched."},
+    )
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.momentum < 1, "momentum must be in [0, 1)", self.momentum, "0.95 is usual")
+        _require(
+            len(self.ns_coefficients) == 3 and all(math.isfinite(c) for c in self.ns_coefficients),
+            "ns_coefficients must be three finite numbers (a, b, c)",
+            self.ns_coefficients,
+            f"Jordan's are {JORDAN_COEFFICIENTS}",
+        )
+        _require(1 <= self.ns_steps < 100, "ns_steps must be in [1, 100)", self.ns_steps, "5 is usual")
+        _require(0 < self.eps < 1, "eps must be in (0, 1)", self.eps, "1e-7 is usual")
+        _require_one_of("ns_dtype", self.ns_dtype, ("auto", "bfloat16", "float32"))
+        _require_one_of("adjust_lr_fn", self.adjust_lr_fn, ("match_rms_adamw", "original", "none"))
+        _require(
+            self.qk_clip_threshold is None or self.qk_clip_threshold > 0,
+            "qk_clip_threshold (tau) must be positive",
+            self.qk_clip_threshold,
+            "Kimi K2 uses 100; float('inf') monitors without clipping; None turns QK-Clip off",
+        )
+        _require(0 <= self.qk_clip_alpha <= 1, "qk_clip_alpha must be in [0, 1]", self.qk_clip_alpha, "0.5 is usual")
+        _require_one_of("nonfinite", self.nonfinite, ("raise", "skip"))
+
+
+def _require(holds: bool, rule: str, value: object, way_out: str) -> None:
+    if not holds:
+        raise ValueError(f"{rule}; got {value!r}. {way_out[0].upper()}{way_out[1:]}.")
+
+
+def _require_one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")

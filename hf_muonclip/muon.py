@@ -1,0 +1,342 @@
+"""Muon for the hidden matrices and AdamW for the rest, as one `torch.optim.Optimizer`.
+
+One optimizer and not two, because wrappers over two optimizers break Accelerate's and FSDP2's checkpoints: every param
+group names its `algorithm`, state lives per parameter as torch wants it, and schedulers, hooks and `prepare()` see
+nothing unusual. This module knows matrices and nothing of attention.
+"""
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+from .matrix_view import PLAIN, MatrixView, from_matrices, to_matrices
+from .newton_schulz import JORDAN_COEFFICIENTS, newton_schulz
+
+logger = logging.getLogger(__name__)
+
+_FP32_STATE = ("momentum_buffer", "exp_avg", "exp_avg_sq")
+_MAX_BATCH_ELEMENTS = 2**24  # bounds the temporary memory of a step: 64 MiB of float32 directions at a time
+
+
+class _MuonParameter(NamedTuple):
+    name: str
+    parameter: Tensor
+    view: MatrixView
+    matrix_shape: tuple[int, int]
+
+
+def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
+    """Return the factor between the learning rate and an orthogonalized update of shape (out, in).
+
+    match_rms_adamw: 0.2·sqrt(max(n, m)) gives the update the RMS that AdamW's usually has (Moonlight, arXiv 2502.16982;
+    Kimi K2, Algorithm 1). original: sqrt(max(1, n/m)) (Keller Jordan). none: 1.
+    """
+    n, m = matrix_shape
+    if adjust_lr_fn == "match_rms_adamw":
+        return 0.2 * math.sqrt(max(n, m))
+    if adjust_lr_fn == "original":
+        return math.sqrt(max(1.0, n / m))
+    return 1.0
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for groups with `algorithm="muon"`, AdamW for groups with `algorithm="adamw"`.
+
+    Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W)
+    (Kimi K2, arXiv 2507.20534, Algorithm 1). Matrices of one shape are orthogonalized as one batch, wherever in the
+    model they stand. All moments are float32 whatever the parameter's dtype, also after `load_state_dict`.
+
+    Args:
+        params: parameters, (name, parameter) pairs, or groups of either; a group may carry `algorithm` ("muon" by
+            default) and override any of the settings below.
+        lr: learning rate of both algorithms; >= 0.
+        weight_decay: decoupled; >= 0.
+        momentum: mu; in [0, 1).
+        nesterov: orthogonalize G + mu·M instead of M.
+        ns_coefficients: (a, b, c) of the Newton–Schulz quintic.
+        eps: added to the norm that Newton–Schulz divides by.
+        ns_steps: Newton–Schulz iterations.
+        adjust_lr_fn: "match_rms_adamw", "original" or "none"; see `update_scale`.
+        views: how parameters hold their matrices, by parameter name; a parameter not named is one plain matrix, or a
+            stack of them if it has more than two dimensions.
+        adamw_betas: betas of the AdamW groups.
+        adamw_eps: epsilon of the AdamW groups.
+        ns_dtype: "auto", "bfloat16" or "float32".
+        nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
+
+    Raises:
+        ValueError: a setting is out of range, or a parameter of a Muon group has fewer than two dimensions.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: Sequence[float] = JORDAN_COEFFICIENTS,
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str = "match_rms_adamw",
+        *,
+        views: Mapping[str, MatrixView] | None = None,
+        adamw_betas: tuple[float, float] = (0.9, 0.95),
+        adamw_eps: float = 1e-8,
+        ns_dtype: str = "auto",
+        nonfinite: str = "raise",
+    ) -> None:
+        if not lr >= 0:
+            raise ValueError(f"lr must be >= 0; got {lr!r}. 2e-4 is Kimi K2's.")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay must be >= 0; got {weight_decay!r}. 0.1 is Kimi K2's; 0 turns it off.")
+        if not (len(adamw_betas) == 2 and all(0 <= beta < 1 for beta in adamw_betas)):
+            raise ValueError(f"adamw_betas must be two numbers in [0, 1); got {adamw_betas!r}. (0.9, 0.95) is usual.")
+        if not adamw_eps > 0:
+            raise ValueError(f"adamw_eps must be positive; got {adamw_eps!r}. 1e-8 is usual.")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1); got {momentum!r}. 0.95 is usual.")
+        self.skipped_steps = 0
+        self._views = dict(views or {})
+        self._ns_dtype = None if ns_dtype == "auto" else getattr(torch, ns_dtype)
+        self._nonfinite = nonfinite
+        defaults = {
+            "algorithm": "muon",
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "ns_coefficients": tuple(ns_coefficients),
+            "eps": eps,
+            "ns_steps": ns_steps,
+            "adjust_lr_fn": adjust_lr_fn,
+            "adamw_betas": tuple(adamw_betas),
+            "adamw_eps": adamw_eps,
+        }
+        super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; its `algorithm` is "muon" unless it says "adamw".
+
+        Raises:
+            ValueError: an unknown algorithm, or a Muon parameter that is no matrix.
+        """
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        if group["algorithm"] not in ("muon", "adamw"):
+            raise ValueError(f"a group's algorithm must be 'muon' or 'adamw'; got {group['algorithm']!r}.")
+        for name, parameter in _named(group):
+            if group["algorithm"] == "muon" and (parameter.ndim < 2 or parameter.is_complex()):
+                raise ValueError(
+                    f"Muon orthogonalizes real matrices, so a parameter needs two dimensions or more; {name} has shape "
+                    f"{tuple(parameter.shape)} and dtype {parameter.dtype}. Put it in a group with algorithm='adamw'."
+                )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient. In place.
+
+        Args:
+            closure: recomputes the loss, as in every torch optimizer.
+
+        Returns:
+            What the closure returned, or None.
+
+        Raises:
+            FloatingPointError: a gradient holds NaN or Inf and `nonfinite` is "raise"; nothing was written.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._update()
+        return loss
+
+    def orthogonalize(self, matrices: Tensor, group: Mapping[str, Any]) -> Tensor:
+        """Orthogonalize a batch of momentum matrices. Override to use another method.
+
+        Args:
+            matrices: (batch, out, in), float32.
+            group: the param group that they belong to.
+
+        Returns:
+            (batch, out, in), any floating dtype.
+        """
+        return newton_schulz(matrices, group["ns_coefficients"], group["ns_steps"], group["eps"], self._ns_dtype)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load state as torch does, but keep the moments in float32 for parameters of any dtype.
+
+        Raises:
+            ValueError: the state is another optimizer's, or a moment has another shape than its parameter.
+        """
+        saved_groups = state_dict["param_groups"]
+        if any("algorithm" not in group for group in saved_groups):
+            raise ValueError(
+                "Only state saved by Muon or MuonClip can be loaded: its param groups name their algorithm; got groups "
+                f"with {sorted(saved_groups[0]) if saved_groups else 'nothing'}. Start with fresh optimizer state."
+            )
+        super().load_state_dict(state_dict)
+        saved_ids = (index for group in saved_groups for index in group["params"])
+        for index, (name, parameter) in zip(saved_ids, self._named_parameters(), strict=True):
+            for key in _FP32_STATE:
+                saved = state_dict["state"].get(index, {}).get(key)
+                if saved is None:
+                    continue
+                if saved.shape != parameter.shape:
+                    raise ValueError(
+                        f"{key} must have its parameter's shape; for {name} the saved state has {tuple(saved.shape)} "
+                        f"and the parameter {tuple(parameter.shape)}. Load the checkpoint of this model."
+                    )
+                self.state[parameter][key] = saved.to(device=parameter.device, dtype=torch.float32)
+
+    def _update(self) -> bool:
+        """Write all updates, unless a gradient is not finite; return whether they were written."""
+        bad = self._nonfinite_gradients()
+        if bad:
+            self._reject(f"the gradient of {_enumerate(bad)} holds NaN or Inf")
+            return False
+        for group in self.param_groups:
+            if group["algorithm"] == "muon":
+                for batch in self._same_shape_batches(group):
+                    self._muon_update(group, batch)
+            else:
+                self._adamw_update(group)
+        return True
+
+    def _muon_update(self, group: Mapping[str, Any], batch: list[_MuonParameter]) -> None:
+        parameters = [entry.parameter for entry in batch]
+        gradients = [_gradient(parameter) for parameter in parameters]
+        momenta = [self._momentum_buffer(parameter) for parameter in parameters]
+        torch._foreach_mul_(momenta, group["momentum"])
+        torch._foreach_add_(momenta, gradients)
+        directions: Sequence[Tensor] = momenta
+        if group["nesterov"]:
+            directions = torch._foreach_mul(momenta, group["momentum"])
+            torch._foreach_add_(directions, gradients)
+
+        stacks = [to_matrices(direction, entry.view) for direction, entry in zip(directions, batch, strict=True)]
+        update = self.orthogonalize(torch.cat(stacks), group).to(parameters[0].dtype)
+        pieces = update.split([len(stack) for stack in stacks])
+        updates = [
+            from_matrices(piece, entry.view, entry.parameter.shape) for piece, entry in zip(pieces, batch, strict=True)
+        ]
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        scale = update_scale(batch[0].matrix_shape, group["adjust_lr_fn"])
+        torch._foreach_add_(parameters, updates, alpha=-group["lr"] * scale)
+
+    def _adamw_update(self, group: Mapping[str, Any]) -> None:
+        by_device: dict[torch.device, list[Tensor]] = defaultdict(list)
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                by_device[parameter.device].append(parameter)
+        for parameters in by_device.values():
+            states = [self._adamw_state(parameter) for parameter in parameters]
+            # torch's fused kernel wants one dtype for parameter and moments, and the moments are float32.
+            weights = [parameter.float() for parameter in parameters]  # the parameter itself where it is float32
+            adamw(
+                weights,
+                [_gradient(parameter).float() for parameter in parameters],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=parameters[0].device.type in ("cpu", "cuda"),
+                amsgrad=False,
+                beta1=group["adamw_betas"][0],
+                beta2=group["adamw_betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["adamw_eps"],
+                maximize=False,
+            )
+            rounded = [(p, w) for p, w in zip(parameters, weights, strict=True) if p.dtype != torch.float32]
+            for parameter, weight in rounded:
+                parameter.copy_(weight)
+
+    def _same_shape_batches(self, group: Mapping[str, Any]) -> Iterator[list[_MuonParameter]]:
+        """Yield the group's parameters with a gradient in batches of one matrix shape, device and dtype."""
+        by_shape: dict[tuple[Any, ...], list[_MuonParameter]] = defaultdict(list)
+        for name, parameter in _named(group):
+            if parameter.grad is None or parameter.numel() == 0:
+                continue
+            if hasattr(parameter, "placements"):
+                raise ValueError(
+                    f"Muon needs whole matrices; {name} is sharded as {parameter.placements}. Train with DDP or on one "
+                    "device, where every process holds the whole parameter."
+                )
+            view = self._views.get(name, PLAIN)
+            shape = view.matrix_shape(parameter.shape)
+            by_shape[shape, parameter.device, parameter.dtype].append(_MuonParameter(name, parameter, view, shape))
+        for entries in by_shape.values():
+            batch: list[_MuonParameter] = []
+            elements = 0
+            for entry in entries:
+                if batch and elements + entry.parameter.numel() > _MAX_BATCH_ELEMENTS:
+                    yield batch
+                    batch, elements = [], 0
+                batch.append(entry)
+                elements += entry.parameter.numel()
+            yield batch
+
+    def _momentum_buffer(self, parameter: Tensor) -> Tensor:
+        state: dict[str, Tensor] = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter, dtype=torch.float32)
+        return state["momentum_buffer"]
+
+    def _adamw_state(self, parameter: Tensor) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[parameter]
+        if "exp_avg" not in state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            state["exp_avg"] = torch.zeros_like(parameter, dtype=torch.float32)
+            state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=torch.float32)
+        return state
+
+    def _nonfinite_gradients(self) -> list[str]:
+        """Return the names of the parameters whose gradient holds NaN or Inf; one host sync for all."""
+        named = [(name, parameter.grad) for name, parameter in self._named_parameters() if parameter.grad is not None]
+        if not named:
+            return []
+        sparse = [name for name, gradient in named if gradient.is_sparse]
+        if sparse:
+            raise ValueError(
+                f"gradients must be dense; the gradient of {_enumerate(sparse)} is sparse. Build the embedding with "
+                "sparse=False."
+            )
+        maxima = torch._foreach_norm([gradient for _, gradient in named], ord=math.inf)
+        finite = torch.stack([maximum.to(maxima[0].device) for maximum in maxima]).isfinite().tolist()
+        return [name for (name, _), is_finite in zip(named, finite, strict=True) if not is_finite]
+
+    def _reject(self, what: str) -> None:
+        """Raise or skip, as configured, before any weight is written."""
+        self.skipped_steps += 1
+        message = f"{what}. The step was not taken: no weight and no moment changed."
+        if self._nonfinite == "raise":
+            raise FloatingPointError(f"{message} Pass nonfinite='skip' to skip such steps and go on.")
+        logger.warning("%s Steps skipped so far: %d.", message, self.skipped_steps)
+
+    def _named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        for group in self.param_groups:
+            yield from _named(group)
+
+
+def _named(group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    names = group.get("param_names") or [f"parameter {index}" for index in range(len(group["params"]))]
+    yield from zip(names, group["params"], strict=True)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
+
+
+def _enumerate(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,338 @@
+"""MuonClip: Muon with QK-Clip after the update. The one place where the optimizer and the attention column meet."""
+
+import inspect
+import logging
+import math
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from accelerate.utils import extract_model_from_parallel  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from .attention import HeadLayout, MaxLogitCapture, detect_head_layout, qk_clip_
+from .config import MuonClipConfig
+from .muon import Muon
+from .newton_schulz import JORDAN_COEFFICIENTS
+from .param_groups import describe_plan, param_groups, plan_parameters
+
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainingArguments
+
+    from .trainer import MuonClipCallback
+
+logger = logging.getLogger(__name__)
+
+
+class MuonClip(Muon):
+    """Kimi K2's optimizer: Muon for the hidden matrices, AdamW for the rest, and QK-Clip after every update.
+
+    During training forwards each head's max attention logit is captured; `step()` updates the weights and then scales
+    the query and key rows of every head whose maximum exceeded `qk_clip_threshold`, so that the head lands on it
+    (Kimi K2, arXiv 2507.20534, Algorithm 1). All micro-batches since the last step count; evaluation and generation
+    do not.
+    `str(optimizer)` lists every parameter, what updates it and why.
+
+    With torch.distributed initialized, `step()` is collective: call it on every rank.
+
+    Args:
+        model: a transformers model. QK-Clip needs an attention layout that `detect_head_layout` knows.
+        lr: learning rate of Muon and AdamW alike.
+        weight_decay: decoupled; norm gains and biases do not decay.
+        momentum: Muon's mu, in [0, 1).
+        nesterov: orthogonalize G + mu·M instead of M. Algorithm 1 lists none; the authors' earlier Moonlight code and
+            torch.optim.Muon use it.
+        ns_coefficients: (a, b, c) of the Newton–Schulz quintic.
+        eps: added to the norm that Newton–Schulz divides by.
+        ns_steps: Newton–Schulz iterations.
+        adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original" or "none".
+        qk_clip_threshold: tau, in logits. inf measures without clipping; None turns capture and clip off.
+        qk_clip_alpha: the query's share of gamma where a head owns its key.
+        exact_max_logits: measure every head at every step, not only those that may exceed tau.
+        adamw_betas: of the AdamW groups.
+        adamw_eps: of the AdamW groups.
+        ns_dtype: "auto", "bfloat16" or "float32".
+        nonfinite: "raise" or "skip" a step with NaN or Inf in gradients or max logits; nothing is written either way.
+
+    Attributes:
+        layout: the model's `HeadLayout`; None without QK-Clip.
+        capture: the running `MaxLogitCapture`; None without QK-Clip.
+        max_logits: {module name: (num_attention_heads,) float32 on the CPU} of the last step; -inf for a head that
+            the bound alone showed to be under tau.
+        gammas: {module name: (num_attention_heads,) float32 on the CPU} of the last step; 1 means untouched.
+        updates: steps that wrote weights, since construction.
+        skipped_steps: steps that were refused for NaN or Inf, since construction.
+        clip_seconds: host time spent on collecting maxima and clipping, since construction.
+
+    Raises:
+        ValueError: a setting out of range, a model without hidden matrices, or an attention that no rule covers.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float = 2e-4,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: Sequence[float] = JORDAN_COEFFICIENTS,
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str = "match_rms_adamw",
+        *,
+        qk_clip_threshold: float | None = 100.0,
+        qk_clip_alpha: float = 0.5,
+        exact_max_logits: bool = False,
+        adamw_betas: tuple[float, float] = (0.9, 0.95),
+        adamw_eps: float = 1e-8,
+        ns_dtype: str = "auto",
+        nonfinite: str = "raise",
+    ) -> None:
+        self.config = MuonClipConfig(
+            momentum=momentum,
+            nesterov=nesterov,
+            ns_coefficients=list(ns_coefficients),
+            eps=eps,
+            ns_steps=ns_steps,
+            adjust_lr_fn=adjust_lr_fn,  # type: ignore[arg-type]
+            qk_clip_threshold=qk_clip_threshold,
+            qk_clip_alpha=qk_clip_alpha,
+            exact_max_logits=exact_max_logits,
+            ns_dtype=ns_dtype,  # type: ignore[arg-type]
+            nonfinite=nonfinite,  # type: ignore[arg-type]
+        )
+        self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
+        self._plan = plan_parameters(self._model)
+        super().__init__(
+            param_groups(self._model, self._plan, weight_decay),
+            lr=lr,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            nesterov=nesterov,
+            ns_coefficients=ns_coefficients,
+            eps=eps,
+            ns_steps=ns_steps,
+            adjust_lr_fn=adjust_lr_fn,
+            views={planned.name: planned.view for planned in self._plan},
+            adamw_betas=adamw_betas,
+            adamw_eps=adamw_eps,
+            ns_dtype=ns_dtype,
+            nonfinite=nonfinite,
+        )
+        self.layout: HeadLayout | None = None
+        self.capture: MaxLogitCapture | None = None
+        self.max_logits: dict[str, Tensor] = {}
+        self.gammas: dict[str, Tensor] = {}
+        self.updates = 0
+        self.clip_seconds = 0.0
+        self._warned_unmeasured = False
+        if qk_clip_threshold is not None:
+            self._start_capture(qk_clip_threshold)
+
+    def _start_capture(self, threshold: float) -> None:
+        self.layout = detect_head_layout(self._model)
+        self._frozen = {
+            name
+            for name, module_layout in self.layout.items()
+            if not all(
+                self._model.get_submodule(name).get_parameter(rows.parameter).requires_grad
+                for rows in module_layout.head_rows
+            )
+        }
+        if self._frozen:
+            logger.warning(
+                "QK-Clip only monitors %d of %d attention modules, whose query or key weights are frozen: %s.",
+                len(self._frozen),
+                len(self.layout),
+                ", ".join(sorted(self._frozen)),
+            )
+        self.screen_threshold = None if self.config.exact_max_logits or math.isinf(threshold) else threshold
+        self.capture = MaxLogitCapture(
+            {name: self._model.get_submodule(name) for name in self.layout},
+            screen_threshold=self.screen_threshold,
+            training_only=True,
+        )
+        weakref.finalize(self, self.capture.close)
+
+    def detach(self) -> None:
+        """Stop capturing and leave no trace on the model; from then on this is Muon without QK-Clip. Idempotent."""
+        if self.capture is not None:
+            self.capture.close()
+            self.capture = None
+
+    def _update(self) -> bool:
+        """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
+        if self.capture is None:
+            written = super()._update()
+            self.updates += written
+            return written
+        self.max_logits = self._collect_max_logits(self.capture)
+        bad = [
+            f"head {head} of {name}"
+            for name, max_logits in self.max_logits.items()
+            for head in torch.isposinf(max_logits).nonzero().flatten().tolist()
+        ]
+        if bad:
+            self._reject(f"the max attention logit of {', '.join(bad[:4])} is NaN or Inf")
+            return False
+        if not super()._update():
+            return False
+        self.updates += 1
+        started = time.perf_counter()
+        assert self.layout is not None
+        assert self.config.qk_clip_threshold is not None
+        clippable = {name: logits for name, logits in self.max_logits.items() if name not in self._frozen}
+        self.gammas = qk_clip_(
+            self._model, self.layout, clippable, self.config.qk_clip_threshold, self.config.qk_clip_alpha
+        )
+        self.clip_seconds += time.perf_counter() - started
+        return True
+
+    @torch.no_grad()
+    def _collect_max_logits(self, capture: MaxLogitCapture) -> dict[str, Tensor]:
+        """Return every module's max logits over all micro-batches and ranks, and start anew.
+
+        Collective: one all-reduce of the maxima of all layers, packed; NaN travels as Inf.
+        """
+        started = time.perf_counter()
+        assert self.layout is not None
+        device = self.param_groups[0]["params"][0].device
+        packed = torch.cat(
+            [
+                capture[name].to(device)
+                if name in capture
+                else torch.full((layout.num_attention_heads,), -math.inf, device=device)
+                for name, layout in self.layout.items()
+            ]
+        )
+        if len(capture) == 0 and not self._warned_unmeasured:
+            self._warned_unmeasured = True
+            logger.warning(
+                "No attention logit was measured before this step, so QK-Clip did nothing. Only forwards with "
+                "gradients in training mode count: call model.train(), and use the model given to this optimizer."
+            )
+        capture.reset()
+        packed = packed.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            dist.all_reduce(packed, op=dist.ReduceOp.MAX)
+        counts = [layout.num_attention_heads for layout in self.layout.values()]
+        collected = dict(zip(self.layout, packed.cpu().split(counts), strict=True))
+        self.clip_seconds += time.perf_counter() - started
+        return collected
+
+    def __str__(self) -> str:
+        """Return every parameter with its algorithm and reason, then the attention layout and how it is clipped."""
+        sizes = {p.name: math.prod(p.shape) for p in self._plan}
+        count = {name: sum(1 for p in self._plan if p.algorithm == name) for name in ("muon", "adamw")}
+        numel = {name: sum(sizes[p.name] for p in self._plan if p.algorithm == name) for name in ("muon", "adamw")}
+        lines = [
+            f"MuonClip: {count['muon']} parameters ({numel['muon']:,} weights) by Muon, "
+            f"{count['adamw']} ({numel['adamw']:,}) by AdamW",
+            describe_plan(self._plan),
+        ]
+        if self.layout is None:
+            lines.append("QK-Clip: off")
+        else:
+            lines.append(f"QK-Clip: threshold {self.config.qk_clip_threshold:g}")
+            lines.append(str(self.layout))
+        return "\n".join(lines)
+
+
+def muonclip(
+    model: nn.Module, args: "TrainingArguments | None" = None, config: MuonClipConfig | None = None, **overrides: Any
+) -> tuple[MuonClip, None]:
+    """Return what `Trainer(optimizers=...)` wants: the optimizer, and no scheduler, so that the Trainer makes its own.
+
+    Args:
+        model: the model to train.
+        args: gives learning_rate, weight_decay, adam_beta1, adam_beta2 and adam_epsilon; without it, `MuonClip`'s own
+            defaults apply.
+        config: the settings that `TrainingArguments` does not hold.
+        overrides: any keyword of `MuonClip`; wins over `args` and `config`.
+
+    Returns:
+        (optimizer, None).
+
+    Raises:
+        TypeError: an override that `MuonClip` does not take.
+        ValueError: as `MuonClip`.
+    """
+    return MuonClip(model, **_settings(args, config, overrides)), None
+
+
+def muonclip_factory(
+    args: "TrainingArguments | None" = None, config: MuonClipConfig | None = None, **overrides: Any
+) -> tuple[Callable[[], type[MuonClip]], dict[str, Any]]:
+    """Return what `Trainer(optimizer_cls_and_kwargs=...)` wants, so that the Trainer builds the optimizer itself.
+
+    For `model_init`, hyper-parameter search and every other case in which the final model exists only later. Arguments
+    and errors as `muonclip`.
+    """
+    return _muonclip_class, _settings(args, config, overrides)
+
+
+def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides: Any) -> "MuonClipCallback":
+    """Make any constructed Trainer train with MuonClip, also those that take no optimizer keyword (GRPO, DPO).
+
+    Args:
+        trainer: not yet training; its `args` give learning rate, weight decay, betas and epsilon.
+        config: the settings that `TrainingArguments` does not hold.
+        overrides: any keyword of `MuonClip`.
+
+    Returns:
+        The trainer's `MuonClipCallback`, added if there was none.
+
+    Raises:
+        ValueError: the trainer has an optimizer already.
+        TypeError: an override that `MuonClip` does not take.
+    """
+    from .trainer import MuonClipCallback
+
+    if trainer.optimizer is not None:
+        raise ValueError(
+            f"attach() needs a trainer without an optimizer; this one has {type(trainer.optimizer).__name__}. Call it "
+            "before train(), and construct the trainer without optimizers=."
+        )
+    # The Trainer's own type names optimizer classes only, and its code takes factories too.
+    factory: Any = muonclip_factory(trainer.args, config, **overrides)
+    trainer.optimizer_cls_and_kwargs = factory
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, MuonClipCallback):
+            return callback
+    callback = MuonClipCallback()
+    trainer.add_callback(callback)
+    return callback
+
+
+def _muonclip_class() -> type[MuonClip]:
+    # The Trainer calls a factory without arguments and the result with the model and the settings.
+    return MuonClip
+
+
+def _settings(
+    args: "TrainingArguments | None", config: MuonClipConfig | None, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    known = list(inspect.signature(MuonClip).parameters)[1:]
+    unknown = [name for name in overrides if name not in known]
+    if unknown:
+        raise TypeError(f"MuonClip takes no {', '.join(map(repr, unknown))}; it takes {', '.join(known)}.")
+    settings: dict[str, Any] = {}
+    if args is not None:
+        if getattr(args, "deepspeed", None):
+            raise ValueError(
+                "DeepSpeed flattens parameters, and Muon needs whole matrices; got TrainingArguments with "
+                f"deepspeed={args.deepspeed!r}. Train with DDP instead."
+            )
+        settings |= {
+            "lr": args.learning_rate,
+            "weight_decay": args.weight_decay,
+            "adamw_betas": (args.adam_beta1, args.adam_beta2),
+            "adamw_eps": args.adam_epsilon,
+        }
+    if config is not None:
+        settings |= asdict(config)
+    return settings | overrides

@@ -1,0 +1,346 @@
+"""What the Trainer sees of MuonClip: figures in logs and trackers, statistics in its state, a clean interruption."""
+
+import functools
+import json
+import math
+import re
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.trainer_callback import (
+    CallbackHandler,
+    ExportableState,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
+from transformers.training_args import TrainingArguments
+
+from .attention import HeadLayout
+from .muon_clip import MuonClip
+
+LOG_NAME = "qk_clip.jsonl"
+
+
+class ClipStatistics:
+    """Per head: when it was first and last clipped, how often, and the highest max logit measured.
+
+    Attributes:
+        first_clip_step: (heads of all modules,), int; 0 where never clipped.
+        last_clip_step: likewise.
+        clips: (heads of all modules,), int; clipped steps.
+        highest: (heads of all modules,), float32; -inf where never measured.
+    """
+
+    def __init__(self, num_attention_heads: Mapping[str, int]) -> None:
+        self.num_attention_heads = dict(num_attention_heads)
+        total = sum(self.num_attention_heads.values())
+        self.first_clip_step = torch.zeros(total, dtype=torch.long)
+        self.last_clip_step = torch.zeros(total, dtype=torch.long)
+        self.clips = torch.zeros(total, dtype=torch.long)
+        self.highest = torch.full((total,), -math.inf)
+
+    def record(self, step: int, max_logits: Tensor, clipped: Tensor) -> None:
+        """Count one step.
+
+        Args:
+            step: the step's number, from 1.
+            max_logits: (heads of all modules,), float32.
+            clipped: (heads of all modules,), bool.
+        """
+        self.highest = torch.maximum(self.highest, max_logits)
+        self.clips += clipped
+        self.last_clip_step[clipped] = step
+        self.first_clip_step[clipped & (self.first_clip_step == 0)] = step
+
+    @property
+    def clipped_heads(self) -> int:
+        """Heads clipped at least once."""
+        return int((self.clips > 0).sum())
+
+    def to_dict(self) -> dict[str, dict[str, list[float | None]]]:
+        """Return {module: {figure: one value per head}}; None where there is none."""
+        figures = {
+            "first_clip_step": [int(step) or None for step in self.first_clip_step],
+            "last_clip_step": [int(step) or None for step in self.last_clip_step],
+            "clips": self.clips.tolist(),
+            "highest_max_logit": [_finite_or_none(value) for value in self.highest.tolist()],
+        }
+        exported: dict[str, dict[str, list[float | None]]] = {}
+        start = 0
+        for name, count in self.num_attention_heads.items():
+            exported[name] = {figure: values[start : start + count] for figure, values in figures.items()}
+            start += count
+        return exported
+
+    def load_dict(self, exported: Mapping[str, Mapping[str, list[float | None]]]) -> None:
+        """Take over what `to_dict` returned.
+
+        Raises:
+            ValueError: it is of other modules or head counts.
+        """
+        found = {name: len(figures["clips"]) for name, figures in exported.items()}
+        if found != self.num_attention_heads:
+            raise ValueError(
+                f"the checkpoint's clip statistics must be of this model's heads; it has {found}, the model "
+                f"{self.num_attention_heads}. Resume from a checkpoint of this model."
+            )
+
+        def flat(figure: str, missing: float) -> list[float]:
+            values = [value for name in self.num_attention_heads for value in exported[name][figure]]
+            return [missing if value is None else value for value in values]
+
+        self.first_clip_step = torch.tensor(flat("first_clip_step", 0), dtype=torch.long)
+        self.last_clip_step = torch.tensor(flat("last_clip_step", 0), dtype=torch.long)
+        self.clips = torch.tensor(flat("clips", 0), dtype=torch.long)
+        self.highest = torch.tensor(flat("highest_max_logit", -math.inf))
+
+
+class MuonClipCallback(TrainerCallback, ExportableState):
+    """Log what QK-Clip sees and does.
+
+    With every training log, to all trackers and `trainer_state.json`: `qk_clip/max_logit` (the highest since the last
+    log), `qk_clip/max_logit/layer_N`, `qk_clip/clipped_heads` (distinct heads clipped since the last log) and
+    `qk_clip/clipped_heads_ever`. Steps that log measure every head exactly; the steps between measure those that may
+    exceed the threshold. Per head, one line per log goes to `qk_clip.jsonl` in the output folder, and first and last
+    clipped step, clip count and highest max logit go into the Trainer's state, from which they resume.
+
+    Capture rests in evaluation and generation: only forwards with gradients in training mode count.
+
+    Attributes:
+        statistics: per head, over the run so far; None before training.
+        step_seconds: host time spent in optimizer steps, clip included.
+        capture_seconds: host time spent measuring max logits.
+        clip_seconds: host time spent collecting maxima and clipping.
+    """
+
+    def __init__(self) -> None:
+        self.statistics: ClipStatistics | None = None
+        self.step_seconds = 0.0
+        self._optimizer: MuonClip | None = None
+        self._step_started = 0.0
+        self._updates_seen = 0
+        self._log_path: Path | None = None
+        self._since_log_max = torch.empty(0)
+        self._since_log_clips = torch.empty(0, dtype=torch.long)
+
+    @property
+    def capture_seconds(self) -> float:
+        """Host time spent measuring max logits."""
+        capture = None if self._optimizer is None else self._optimizer.capture
+        return 0.0 if capture is None else capture.seconds
+
+    @property
+    def clip_seconds(self) -> float:
+        """Host time spent collecting maxima and clipping."""
+        return 0.0 if self._optimizer is None else self._optimizer.clip_seconds
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: no arguments, and the statistics per head."""
+        exported = None if self.statistics is None else self.statistics.to_dict()
+        return {"args": {}, "attributes": {"exported_statistics": exported}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Find the optimizer, take up the statistics of a resumed run, and open the log."""
+        optimizer = kwargs["optimizer"]
+        optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
+        if not isinstance(optimizer, MuonClip):
+            raise ValueError(
+                f"MuonClipCallback watches a MuonClip optimizer; this Trainer uses {type(optimizer).__name__}. Pass "
+                "optimizers=muonclip(model, args), or call attach(trainer)."
+            )
+        self._optimizer = optimizer
+        self._updates_seen = optimizer.updates
+        if optimizer.layout is None:
+            return
+        counts = {name: layout.num_attention_heads for name, layout in optimizer.layout.items()}
+        self.statistics = ClipStatistics(counts)
+        stored: Any = state.stateful_callbacks
+        saved = (stored or {}).get(type(self).__name__)
+        if state.global_step > 0 and isinstance(saved, dict) and saved["attributes"]["exported_statistics"]:
+            self.statistics.load_dict(saved["attributes"]["exported_statistics"])
+        self._forget_since_log()
+        if state.is_world_process_zero and args.output_dir:
+            self._log_path = Path(args.output_dir) / LOG_NAME
+            _truncate_log(self._log_path, state.global_step)
+        _log_figures_before_trackers()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Measure every head exactly in a step that will be logged."""
+        if self._optimizer is None or self._optimizer.capture is None:
+            return
+        step = state.global_step + 1
+        by_steps = args.logging_strategy == "steps"
+        logs = not by_steps or step % max(1, state.logging_steps) == 0 or (step == 1 and args.logging_first_step)
+        self._optimizer.capture.screen_threshold = None if logs else self._optimizer.screen_threshold
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock."""
+        self._step_started = time.perf_counter()
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count what the step saw and clipped."""
+        self.step_seconds += time.perf_counter() - self._step_started
+        optimizer = self._optimizer
+        if optimizer is None or optimizer.capture is None or self.statistics is None:
+            return
+        if optimizer.updates == self._updates_seen:
+            # The step was not taken: a GradScaler found an overflow, or a gradient was not finite. Its logits do not
+            # belong to the next one.
+            optimizer.capture.reset()
+            return
+        self._updates_seen = optimizer.updates
+        max_logits = torch.cat(list(optimizer.max_logits.values()))
+        untouched = {name: torch.ones_like(logits) for name, logits in optimizer.max_logits.items()}
+        clipped = torch.cat(list((untouched | optimizer.gammas).values())) < 1
+        self.statistics.record(state.global_step + 1, max_logits, clipped)
+        self._since_log_max = torch.maximum(self._since_log_max, max_logits)
+        self._since_log_clips += clipped
+
+    def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
+        """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""
+        if self.statistics is None or self._optimizer is None or "loss" not in logs:
+            return
+        assert self._optimizer.layout is not None
+        per_module = self._since_log_max.split(list(self.statistics.num_attention_heads.values()))
+        figures: dict[str, float] = {}
+        for label, maxima in zip(_layer_labels(self._optimizer.layout), per_module, strict=True):
+            if maxima.max() > -math.inf:
+                figures[f"qk_clip/max_logit/{label}"] = round(float(maxima.max()), 4)
+        if figures:
+            figures = {"qk_clip/max_logit": max(figures.values()), **figures}
+        figures["qk_clip/clipped_heads"] = int((self._since_log_clips > 0).sum())
+        figures["qk_clip/clipped_heads_ever"] = self.statistics.clipped_heads
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+        self._append_to_log(state.global_step, per_module)
+        self._forget_since_log()
+
+    def _append_to_log(self, step: int, per_module: tuple[Tensor, ...]) -> None:
+        if self._log_path is None or self.statistics is None or self._optimizer is None:
+            return
+        counts = list(self.statistics.num_attention_heads.values())
+        names = list(self.statistics.num_attention_heads)
+        row = {
+            "step": step,
+            "threshold": _finite_or_none(self._optimizer.config.qk_clip_threshold),
+            "max_logits": {n: [_finite_or_none(v) for v in t.tolist()] for n, t in zip(names, per_module, strict=True)},
+            "clips": {n: t.tolist() for n, t in zip(names, self._since_log_clips.split(counts), strict=True)},
+        }
+        with self._log_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _forget_since_log(self) -> None:
+        assert self.statistics is not None
+        self._since_log_max = torch.full_like(self.statistics.highest, -math.inf)
+        self._since_log_clips = torch.zeros_like(self.statistics.clips)
+
+
+class SaveOnInterrupt(TrainerCallback):
+    """Turn Ctrl-C into a checkpoint: finish the step, save, stop. A second Ctrl-C stops at once.
+
+    Attributes:
+        interrupted: whether it happened.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take over SIGINT, where that is possible: in the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self._previous)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save and stop after the step in which it happened."""
+        if self.interrupted:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Give SIGINT back."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+
+def read_log(run: str | Path) -> list[dict[str, Any]]:
+    """Read the per-head log of a run.
+
+    Args:
+        run: the Trainer's output folder.
+
+    Returns:
+        One row per log: `step`, `threshold` (None for inf), `max_logits` {module: one value per head, None where only
+        the bound was taken} and `clips` {module: clipped steps per head since the row before}.
+    """
+    with (Path(run) / LOG_NAME).open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _truncate_log(path: Path, step: int) -> None:
+    """Keep the rows up to `step`: a resumed run goes on from there, a new one starts empty."""
+    kept = [row for row in read_log(path.parent) if row["step"] <= step] if path.exists() and step > 0 else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+
+def _layer_labels(layout: HeadLayout) -> list[str]:
+    """Return "layer_3" for "model.layers.3.self_attn"; module names where that would not be unique."""
+    numbers = [re.findall(r"\d+", name) for name in layout]
+    labels = [f"layer_{found[0]}" if len(found) == 1 else name for found, name in zip(numbers, layout, strict=True)]
+    return labels if len(set(labels)) == len(labels) else list(layout)
+
+
+def _finite_or_none(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 4)
+
+
+def _log_figures_before_trackers() -> None:
+    """Let MuonClipCallback add to a training log before any tracker reads it. Once per process.
+
+    The Trainer calls its reporting callbacks before the user's, so `on_log` would come too late.
+    """
+    original = CallbackHandler.on_log
+    if getattr(original, "adds_qk_clip_figures", False):
+        return
+
+    @functools.wraps(original)
+    def on_log(
+        self: CallbackHandler,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any],
+        **kwargs: Any,
+    ) -> Any:
+        for callback in self.callbacks:
+            if isinstance(callback, MuonClipCallback):
+                callback.add_figures(state, logs)
+        return original(self, args, state, control, logs, **kwargs)
+
+    on_log.adds_qk_clip_figures = True  # type: ignore[attr-defined]
+    CallbackHandler.on_log = on_log  # type: ignore[method-assign]

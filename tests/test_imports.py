@@ -1,0 +1,211 @@
+"""The walls between the two columns, and what `import hf_muonclip` costs."""
+
+import ast
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pytest
+
+import hf_muonclip
+
+PACKAGE = "hf_muonclip"
+ROOT = Path(__file__).parents[1]
+OPTIMIZER_COLUMN = {
+    f"{PACKAGE}.{name}" for name in ("newton_schulz", "matrix_view", "sharding", "muon", "param_groups")
+}
+ATTENTION_COLUMN = f"{PACKAGE}.attention"
+MEETING_PLACE = f"{PACKAGE}.muon_clip"
+
+
+def module_paths() -> dict[str, Path]:
+    """Return every module of the package by its dotted name."""
+    paths = {}
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
+
+
+MODULES = module_paths()
+
+
+def imports(source: str, module: str, is_package: bool, modules: Collection[str]) -> Iterator[str]:
+    """Yield the dotted name of every module that `source` imports anywhere, also inside functions.
+
+    `from package import name` counts as `package.name` where that is a module, and as `package` where it is not.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                anchor = module.split(".")
+                anchor = anchor[: len(anchor) - node.level + is_package]
+                base = ".".join([*anchor, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if full in modules else base
+
+
+def is_inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def violations(source: str, module: str, is_package: bool = False, modules: Collection[str] = MODULES) -> list[str]:
+    """Return what stands in `source`, the text of `module`, against the walls."""
+    found = set(imports(source, module, is_package, modules))
+    own = {name for name in found if is_inside(name, PACKAGE)}
+    foreign = {name.partition(".")[0] for name in found - own} - sys.stdlib_module_names
+    said = []
+    if module in OPTIMIZER_COLUMN:
+        said += [f"the optimizer column imports torch alone, not {name}" for name in sorted(foreign - {"torch"})]
+        said += [f"the optimizer column knows only itself, not {name}" for name in sorted(own - OPTIMIZER_COLUMN)]
+    elif is_inside(module, ATTENTION_COLUMN):
+        said += [
+            f"the attention column imports torch and transformers, not {name}"
+            for name in sorted(foreign - {"torch", "transformers"})
+        ]
+        said += [
+            f"the attention column knows only itself, not {name}"
+            for name in sorted(own)
+            if not is_inside(name, ATTENTION_COLUMN)
+        ]
+    elif module not in (MEETING_PLACE, PACKAGE):
+        columns = {
+            name in OPTIMIZER_COLUMN for name in own if name in OPTIMIZER_COLUMN or is_inside(name, ATTENTION_COLUMN)
+        }
+        if len(columns) == 2:
+            said.append(f"the two columns meet in {MEETING_PLACE} only")
+    return said
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_respects_the_walls(module: str) -> None:
+    path = MODULES[module]
+    assert violations(path.read_text(encoding="utf-8"), module, path.name == "__init__.py") == []
+
+
+def test_the_walls_stand_around_existing_modules() -> None:
+    # sharding.py has its room in the column before it exists.
+    assert OPTIMIZER_COLUMN - {f"{PACKAGE}.sharding"} <= MODULES.keys()
+    assert ATTENTION_COLUMN in MODULES
+    assert MEETING_PLACE in MODULES
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("hf_muonclip.muon", "import transformers"),
+        ("hf_muonclip.muon", "def step():\n    from transformers.models import llama"),
+        ("hf_muonclip.muon", "from . import attention"),
+        ("hf_muonclip.muon", "from .attention.qk_clip import qk_clip_"),
+        ("hf_muonclip.muon", "from hf_muonclip.config import MuonClipConfig"),
+        ("hf_muonclip.muon", "from hf_muonclip import MuonClip"),
+        ("hf_muonclip.attention.qk_clip", "from ..muon import Muon"),
+        ("hf_muonclip.attention.qk_clip", "from .. import param_groups"),
+        ("hf_muonclip.attention.qk_clip", "import hf_muonclip.muon_clip"),
+        ("hf_muonclip.attention.qk_clip", "import accelerate"),
+        ("hf_muonclip.trainer", "from .muon import Muon\nfrom .attention import qk_clip_"),
+    ],
+)
+def test_a_breach_is_seen(module: str, source: str) -> None:
+    assert violations(source, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("hf_muonclip.muon", "import math\nimport torch.distributed\nfrom .newton_schulz import newton_schulz"),
+        (
+            "hf_muonclip.attention.qk_clip",
+            "from transformers import PreTrainedModel\nfrom .head_layout import HeadLayout",
+        ),
+        ("hf_muonclip.muon_clip", "from .muon import Muon\nfrom .attention import qk_clip_"),
+        ("hf_muonclip.trainer", "from transformers import Trainer\nfrom .muon_clip import MuonClip"),
+    ],
+)
+def test_what_is_allowed_is_not_called_a_breach(module: str, source: str) -> None:
+    assert violations(source, module) == []
+
+
+def test_relative_imports_resolve_from_packages_and_modules() -> None:
+    modules = {"hf_muonclip.attention.qk_clip", "hf_muonclip.muon"}
+    source = "from . import qk_clip, missing\nfrom ..muon import Muon"
+    in_package = imports(source, "hf_muonclip.attention", True, modules)
+    assert list(in_package) == ["hf_muonclip.attention.qk_clip", "hf_muonclip.attention", "hf_muonclip.muon"]
+    in_module = imports(source, "hf_muonclip.attention.max_logits", False, modules)
+    assert list(in_module) == ["hf_muonclip.attention.qk_clip", "hf_muonclip.attention", "hf_muonclip.muon"]
+
+
+def test_the_package_declares_what_it_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[^A-Za-z0-9_-]", requirement)[0] for requirement in requirements}
+    for module, path in MODULES.items():
+        found = imports(path.read_text(encoding="utf-8"), module, path.name == "__init__.py", MODULES)
+        foreign = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - {PACKAGE}
+        assert foreign <= declared, f"{module} imports {foreign - declared}, which pyproject.toml does not name"
+
+
+def loaded_after(code: str, *extra_paths: Path) -> set[str]:
+    """Run `code` in a fresh process and return the names of all modules that are loaded afterwards."""
+    path = os.pathsep.join([*map(str, extra_paths), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    script = f"{code}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return set(json.loads(process.stdout.splitlines()[-1]))
+
+
+def test_importing_the_package_is_cheap(tmp_path: Path) -> None:
+    heavy = ("trl", "peft", "datasets", "matplotlib")
+    for name in heavy:  # stand-ins, so that an import is noticed whether or not the real one is installed
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+        (tmp_path / f"{name}-99.0.dist-info").mkdir()
+        (tmp_path / f"{name}-99.0.dist-info" / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 99.0\n"
+        )
+    loaded = loaded_after(f"import {PACKAGE}", tmp_path)
+    assert PACKAGE in loaded
+    assert loaded.isdisjoint({*heavy, "transformers.trainer"})
+    assert "matplotlib" in loaded_after(f"import {PACKAGE}, matplotlib", tmp_path)
+
+
+def test_the_optimizer_column_runs_without_transformers() -> None:
+    loaded = loaded_after(f"import {PACKAGE}.muon, {PACKAGE}.param_groups")
+    assert f"{PACKAGE}.muon" in loaded
+    assert loaded.isdisjoint({"transformers", "accelerate", ATTENTION_COLUMN, MEETING_PLACE})
+
+
+def test_public_names_load_on_first_use() -> None:
+    code = f"""
+import sys
+import {PACKAGE}
+assert "{PACKAGE}.trainer" not in sys.modules
+assert {PACKAGE}.MuonClipCallback.__name__ == "MuonClipCallback"
+assert "{PACKAGE}.trainer" in sys.modules
+"""
+    assert "transformers" in loaded_after(code)
+
+
+def test_public_names_are_sorted_and_resolve() -> None:
+    assert list(hf_muonclip.__all__) == sorted(hf_muonclip.__all__)
+    assert set(hf_muonclip.__all__) <= set(dir(hf_muonclip))
+    for name in hf_muonclip.__all__:
+        assert getattr(hf_muonclip, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        hf_muonclip.no_such_name  # noqa: B018

@@ -140,7 +140,8 @@ def load_smollm2() -> tuple[Any, Any]:
     weights = next(folder.glob("*.gguf")).name
     quantized = AutoModelForCausalLM.from_pretrained(folder, gguf_file=weights, dtype=torch.float32)
     # A config that still names GGUF could not be loaded from what will be saved.
-    settings = {key: value for key, value in quantized.config.to_dict().items() if key != "quantization_config"}
+    gguf_only = ("quantization_config", "_model_name_or_path")
+    settings = {key: value for key, value in quantized.config.to_dict().items() if key not in gguf_only}
     model = LlamaForCausalLM(LlamaConfig(**settings))
     model.load_state_dict(quantized.state_dict())
     return model, AutoTokenizer.from_pretrained(folder, gguf_file=weights)

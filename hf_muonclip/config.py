@@ -1,9 +1,9 @@
 """The settings of MuonClip that `TrainingArguments` does not already hold."""
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from .muon import check_settings
 from .newton_schulz import JORDAN_COEFFICIENTS
 
 
@@ -58,17 +58,7 @@ class MuonClipConfig:
     )
 
     def __post_init__(self) -> None:
-        _require(0 <= self.momentum < 1, "momentum must be in [0, 1)", self.momentum, "0.95 is usual")
-        _require(
-            len(self.ns_coefficients) == 3 and all(math.isfinite(c) for c in self.ns_coefficients),
-            "ns_coefficients must be three finite numbers (a, b, c)",
-            self.ns_coefficients,
-            f"Jordan's are {JORDAN_COEFFICIENTS}",
-        )
-        _require(1 <= self.ns_steps < 100, "ns_steps must be in [1, 100)", self.ns_steps, "5 is usual")
-        _require(0 < self.eps < 1, "eps must be in (0, 1)", self.eps, "1e-7 is usual")
-        _require_one_of("ns_dtype", self.ns_dtype, ("auto", "bfloat16", "float32"))
-        _require_one_of("adjust_lr_fn", self.adjust_lr_fn, ("match_rms_adamw", "original", "none"))
+        check_settings(asdict(self))
         _require(
             self.qk_clip_threshold is None or self.qk_clip_threshold > 0,
             "qk_clip_threshold (tau) must be positive",
@@ -76,14 +66,8 @@ class MuonClipConfig:
             "Kimi K2 uses 100; float('inf') monitors without clipping; None turns QK-Clip off",
         )
         _require(0 <= self.qk_clip_alpha <= 1, "qk_clip_alpha must be in [0, 1]", self.qk_clip_alpha, "0.5 is usual")
-        _require_one_of("nonfinite", self.nonfinite, ("raise", "skip"))
 
 
 def _require(holds: bool, rule: str, value: object, way_out: str) -> None:
     if not holds:
         raise ValueError(f"{rule}; got {value!r}. {way_out[0].upper()}{way_out[1:]}.")
-
-
-def _require_one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")

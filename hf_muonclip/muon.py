@@ -20,8 +20,36 @@ from .newton_schulz import JORDAN_COEFFICIENTS, newton_schulz
 
 logger = logging.getLogger(__name__)
 
-_FP32_STATE = ("momentum_buffer", "exp_avg", "exp_avg_sq")
+_MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 _MAX_BATCH_ELEMENTS = 2**24  # bounds the temporary memory of a step: 64 MiB of float32 directions at a time
+
+
+_ADJUST_LR_FNS = ("match_rms_adamw", "original", "none")
+_NS_DTYPES = ("auto", "bfloat16", "float32")
+_NONFINITE = ("raise", "skip")
+# Setting -> does a value hold, what must hold, what is usual.
+_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
+    "lr": (lambda v: 0 <= v < math.inf, "finite and >= 0", "2e-4 is Kimi K2's"),
+    "weight_decay": (lambda v: 0 <= v < math.inf, "finite and >= 0", "0.1 is Kimi K2's; 0 turns it off"),
+    "momentum": (lambda v: 0 <= v < 1, "in [0, 1)", "0.95 is usual"),
+    "ns_coefficients": (
+        lambda v: len(v) == 3 and all(map(math.isfinite, v)),
+        "three finite numbers (a, b, c)",
+        f"Jordan's are {JORDAN_COEFFICIENTS}",
+    ),
+    "eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-7 is usual"),
+    "ns_steps": (lambda v: isinstance(v, int) and 1 <= v < 100, "a whole number in [1, 100)", "5 is usual"),
+    "adjust_lr_fn": (lambda v: v in _ADJUST_LR_FNS, f"one of {_ADJUST_LR_FNS}", "match_rms_adamw is Kimi K2's"),
+    "adamw_betas": (
+        lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v),
+        "two numbers in [0, 1)",
+        "(0.9, 0.95) is usual",
+    ),
+    "adamw_eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-8 is usual"),
+    "ns_dtype": (lambda v: v in _NS_DTYPES, f"one of {_NS_DTYPES}", "auto follows the hardware"),
+    "nonfinite": (lambda v: v in _NONFINITE, f"one of {_NONFINITE}", "raise stops at the first such step"),
+    "algorithm": (lambda v: v in ("muon", "adamw"), "'muon' or 'adamw'", "muon is for matrices, adamw for the rest"),
+}
 
 
 class _MuonParameter(NamedTuple):
@@ -29,6 +57,23 @@ class _MuonParameter(NamedTuple):
     parameter: Tensor
     view: MatrixView
     matrix_shape: tuple[int, int]
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Check every setting of `Muon` and of its param groups that has a rule; other keys pass.
+
+    Raises:
+        ValueError: a value is out of range; the message names the rule, the value and a usual one.
+    """
+    for name, (holds, rule, usual) in _RULES.items():
+        if name not in settings:
+            continue
+        try:
+            held = holds(settings[name])
+        except TypeError:  # of another type altogether
+            held = False
+        if not held:
+            raise ValueError(f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.")
 
 
 def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
@@ -50,13 +95,14 @@ class Muon(torch.optim.Optimizer):
 
     Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W)
     (Kimi K2, arXiv 2507.20534, Algorithm 1). Matrices of one shape are orthogonalized as one batch, wherever in the
-    model they stand. All moments are float32 whatever the parameter's dtype, also after `load_state_dict`.
+    model they stand. All moments are float32 (float64 for float64 parameters), also after `load_state_dict`; parameters
+    of a narrower dtype are updated in float32 and rounded once.
 
     Args:
         params: parameters, (name, parameter) pairs, or groups of either; a group may carry `algorithm` ("muon" by
             default) and override any of the settings below.
-        lr: learning rate of both algorithms; >= 0.
-        weight_decay: decoupled; >= 0.
+        lr: learning rate of both algorithms; finite and >= 0.
+        weight_decay: decoupled; finite and >= 0.
         momentum: mu; in [0, 1).
         nesterov: orthogonalize G + mu·M instead of M.
         ns_coefficients: (a, b, c) of the Newton–Schulz quintic.
@@ -71,7 +117,8 @@ class Muon(torch.optim.Optimizer):
         nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
 
     Raises:
-        ValueError: a setting is out of range, or a parameter of a Muon group has fewer than two dimensions.
+        ValueError: a setting is out of range, a parameter of a Muon group does not hold matrices, or `views` names a
+            parameter that is in no group.
     """
 
     def __init__(
@@ -92,16 +139,7 @@ class Muon(torch.optim.Optimizer):
         ns_dtype: str = "auto",
         nonfinite: str = "raise",
     ) -> None:
-        if not lr >= 0:
-            raise ValueError(f"lr must be >= 0; got {lr!r}. 2e-4 is Kimi K2's.")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay must be >= 0; got {weight_decay!r}. 0.1 is Kimi K2's; 0 turns it off.")
-        if not (len(adamw_betas) == 2 and all(0 <= beta < 1 for beta in adamw_betas)):
-            raise ValueError(f"adamw_betas must be two numbers in [0, 1); got {adamw_betas!r}. (0.9, 0.95) is usual.")
-        if not adamw_eps > 0:
-            raise ValueError(f"adamw_eps must be positive; got {adamw_eps!r}. 1e-8 is usual.")
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1); got {momentum!r}. 0.95 is usual.")
+        check_settings({"ns_dtype": ns_dtype, "nonfinite": nonfinite})
         self.skipped_steps = 0
         self._views = dict(views or {})
         self._ns_dtype = None if ns_dtype == "auto" else getattr(torch, ns_dtype)
@@ -112,31 +150,52 @@ class Muon(torch.optim.Optimizer):
             "weight_decay": weight_decay,
             "momentum": momentum,
             "nesterov": nesterov,
-            "ns_coefficients": tuple(ns_coefficients),
+            "ns_coefficients": ns_coefficients,
             "eps": eps,
             "ns_steps": ns_steps,
             "adjust_lr_fn": adjust_lr_fn,
-            "adamw_betas": tuple(adamw_betas),
+            "adamw_betas": adamw_betas,
             "adamw_eps": adamw_eps,
         }
+        check_settings(defaults)
         super().__init__(params, defaults)
+        unknown = self._views.keys() - {name for name, _ in self._named_parameters()}
+        if unknown:
+            raise ValueError(
+                f"views must name parameters of the groups; got {_enumerate(sorted(unknown))}. Pass (name, parameter) "
+                "pairs and use the same names."
+            )
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its `algorithm` is "muon" unless it says "adamw".
 
         Raises:
-            ValueError: an unknown algorithm, or a Muon parameter that is no matrix.
+            ValueError: a setting of the group is out of range, a parameter is complex or sparse, or a Muon parameter is
+                no matrix. The group is not added.
         """
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        if group["algorithm"] not in ("muon", "adamw"):
-            raise ValueError(f"a group's algorithm must be 'muon' or 'adamw'; got {group['algorithm']!r}.")
+        try:
+            self._check_group(self.param_groups[-1])
+        except ValueError:
+            self.param_groups.pop()
+            raise
+
+    def _check_group(self, group: Mapping[str, Any]) -> None:
+        check_settings(group)
         for name, parameter in _named(group):
-            if group["algorithm"] == "muon" and (parameter.ndim < 2 or parameter.is_complex()):
+            if parameter.is_complex() or parameter.layout != torch.strided:
                 raise ValueError(
-                    f"Muon orthogonalizes real matrices, so a parameter needs two dimensions or more; {name} has shape "
-                    f"{tuple(parameter.shape)} and dtype {parameter.dtype}. Put it in a group with algorithm='adamw'."
+                    f"parameters must be real and dense; {name} has dtype {parameter.dtype} and layout "
+                    f"{parameter.layout}. Keep its real and imaginary part, or a dense copy, as the parameter."
                 )
+            if group["algorithm"] != "muon":
+                continue
+            if parameter.ndim < 2:
+                raise ValueError(
+                    f"Muon orthogonalizes matrices, so a parameter needs two dimensions or more; {name} has shape "
+                    f"{tuple(parameter.shape)}. Put it in a group with algorithm='adamw'."
+                )
+            self._views.get(name, PLAIN).matrix_shape(parameter.shape)  # refuses what does not divide
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -171,10 +230,11 @@ class Muon(torch.optim.Optimizer):
         return newton_schulz(matrices, group["ns_coefficients"], group["ns_steps"], group["eps"], self._ns_dtype)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load state as torch does, but keep the moments in float32 for parameters of any dtype.
+        """Load state as torch does, but keep the moments as they were saved where torch casts to the parameter's dtype.
 
         Raises:
-            ValueError: the state is another optimizer's, or a moment has another shape than its parameter.
+            ValueError: the state is another optimizer's, or a moment has another shape than its parameter; nothing was
+                loaded.
         """
         saved_groups = state_dict["param_groups"]
         if any("algorithm" not in group for group in saved_groups):
@@ -182,19 +242,23 @@ class Muon(torch.optim.Optimizer):
                 "Only state saved by Muon or MuonClip can be loaded: its param groups name their algorithm; got groups "
                 f"with {sorted(saved_groups[0]) if saved_groups else 'nothing'}. Start with fresh optimizer state."
             )
-        super().load_state_dict(state_dict)
-        saved_ids = (index for group in saved_groups for index in group["params"])
-        for index, (name, parameter) in zip(saved_ids, self._named_parameters(), strict=True):
-            for key in _FP32_STATE:
-                saved = state_dict["state"].get(index, {}).get(key)
-                if saved is None:
+        saved_ids = [index for group in saved_groups for index in group["params"]]
+        moments: list[tuple[Tensor, str, Tensor]] = []
+        for index, (name, parameter) in zip(
+            saved_ids, self._named_parameters(), strict=False
+        ):  # torch compares lengths
+            for key, saved in state_dict["state"].get(index, {}).items():
+                if key not in _MOMENTS:
                     continue
                 if saved.shape != parameter.shape:
                     raise ValueError(
                         f"{key} must have its parameter's shape; for {name} the saved state has {tuple(saved.shape)} "
                         f"and the parameter {tuple(parameter.shape)}. Load the checkpoint of this model."
                     )
-                self.state[parameter][key] = saved.to(device=parameter.device, dtype=torch.float32)
+                moments.append((parameter, key, saved))
+        super().load_state_dict(state_dict)
+        for parameter, key, saved in moments:
+            self.state[parameter][key] = saved.to(device=parameter.device, dtype=_moment_dtype(parameter))
 
     def _update(self) -> bool:
         """Write all updates, unless a gradient is not finite; return whether they were written."""
@@ -222,27 +286,28 @@ class Muon(torch.optim.Optimizer):
             torch._foreach_add_(directions, gradients)
 
         stacks = [to_matrices(direction, entry.view) for direction, entry in zip(directions, batch, strict=True)]
-        update = self.orthogonalize(torch.cat(stacks), group).to(parameters[0].dtype)
+        update = self.orthogonalize(torch.cat(stacks), group).to(momenta[0].dtype)
         pieces = update.split([len(stack) for stack in stacks])
         updates = [
             from_matrices(piece, entry.view, entry.parameter.shape) for piece, entry in zip(pieces, batch, strict=True)
         ]
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        weights = _wide(parameters)
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         scale = update_scale(batch[0].matrix_shape, group["adjust_lr_fn"])
-        torch._foreach_add_(parameters, updates, alpha=-group["lr"] * scale)
+        torch._foreach_add_(weights, updates, alpha=-group["lr"] * scale)
+        _round_into_(parameters, weights)
 
     def _adamw_update(self, group: Mapping[str, Any]) -> None:
-        by_device: dict[torch.device, list[Tensor]] = defaultdict(list)
+        by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
         for parameter in group["params"]:
             if parameter.grad is not None:
-                by_device[parameter.device].append(parameter)
-        for parameters in by_device.values():
+                by_kind[parameter.device, parameter.dtype].append(parameter)
+        for parameters in by_kind.values():
             states = [self._adamw_state(parameter) for parameter in parameters]
-            # torch's fused kernel wants one dtype for parameter and moments, and the moments are float32.
-            weights = [parameter.float() for parameter in parameters]  # the parameter itself where it is float32
+            weights = _wide(parameters)  # torch's fused kernel wants one dtype for weights, gradients and moments
             adamw(
                 weights,
-                [_gradient(parameter).float() for parameter in parameters],
+                _wide([_gradient(parameter) for parameter in parameters]),
                 [state["exp_avg"] for state in states],
                 [state["exp_avg_sq"] for state in states],
                 [],
@@ -256,9 +321,7 @@ class Muon(torch.optim.Optimizer):
                 eps=group["adamw_eps"],
                 maximize=False,
             )
-            rounded = [(p, w) for p, w in zip(parameters, weights, strict=True) if p.dtype != torch.float32]
-            for parameter, weight in rounded:
-                parameter.copy_(weight)
+            _round_into_(parameters, weights)
 
     def _same_shape_batches(self, group: Mapping[str, Any]) -> Iterator[list[_MuonParameter]]:
         """Yield the group's parameters with a gradient in batches of one matrix shape, device and dtype."""
@@ -288,23 +351,27 @@ class Muon(torch.optim.Optimizer):
     def _momentum_buffer(self, parameter: Tensor) -> Tensor:
         state: dict[str, Tensor] = self.state[parameter]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter, dtype=torch.float32)
+            state["momentum_buffer"] = torch.zeros_like(parameter, dtype=_moment_dtype(parameter))
         return state["momentum_buffer"]
 
     def _adamw_state(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if "exp_avg" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter, dtype=torch.float32)
-            state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=torch.float32)
+            state["exp_avg"] = torch.zeros_like(parameter, dtype=_moment_dtype(parameter))
+            state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=_moment_dtype(parameter))
         return state
 
     def _nonfinite_gradients(self) -> list[str]:
         """Return the names of the parameters whose gradient holds NaN or Inf; one host sync for all."""
-        named = [(name, parameter.grad) for name, parameter in self._named_parameters() if parameter.grad is not None]
+        named = [
+            (name, parameter.grad)
+            for name, parameter in self._named_parameters()
+            if parameter.grad is not None and parameter.numel() > 0
+        ]
         if not named:
             return []
-        sparse = [name for name, gradient in named if gradient.is_sparse]
+        sparse = [name for name, gradient in named if gradient.layout != torch.strided]
         if sparse:
             raise ValueError(
                 f"gradients must be dense; the gradient of {_enumerate(sparse)} is sparse. Build the embedding with "
@@ -335,6 +402,21 @@ def _named(group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 def _gradient(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None
     return parameter.grad
+
+
+def _moment_dtype(parameter: Tensor) -> torch.dtype:
+    return torch.promote_types(parameter.dtype, torch.float32)
+
+
+def _wide(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors in float32, or float64 where they are; themselves where nothing changes."""
+    return [tensor.to(_moment_dtype(tensor)) for tensor in tensors]
+
+
+def _round_into_(parameters: Sequence[Tensor], wide: Sequence[Tensor]) -> None:
+    for parameter, weight in zip(parameters, wide, strict=True):
+        if weight is not parameter:
+            parameter.copy_(weight)
 
 
 def _enumerate(names: Sequence[str], most: int = 4) -> str:

@@ -6,7 +6,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .attention import HeadLayout, MaxLogitCapture, detect_head_layout, qk_clip_
 from .config import MuonClipConfig
-from .muon import Muon
+from .muon import Muon, check_settings
 from .newton_schulz import JORDAN_COEFFICIENTS
 from .param_groups import describe_plan, param_groups, plan_parameters
 
@@ -63,7 +63,8 @@ class MuonClip(Muon):
         capture: the running `MaxLogitCapture`; None without QK-Clip.
         max_logits: {module name: (num_attention_heads,) float32 on the CPU} of the last step; -inf for a head that
             the bound alone showed to be under tau.
-        gammas: {module name: (num_attention_heads,) float32 on the CPU} of the last step; 1 means untouched.
+        gammas: {module name: (num_attention_heads,) float32 on the CPU} of the last step; 1 means untouched. Empty
+            after a step that was skipped.
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
         clip_seconds: host time spent on collecting maxima and clipping, since construction.
@@ -171,6 +172,7 @@ class MuonClip(Muon):
             self.updates += written
             return written
         self.max_logits = self._collect_max_logits(self.capture)
+        self.gammas = {}
         bad = [
             f"head {head} of {name}"
             for name, max_logits in self.max_logits.items()
@@ -287,7 +289,7 @@ def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides
         The trainer's `MuonClipCallback`, added if there was none.
 
     Raises:
-        ValueError: the trainer has an optimizer already.
+        ValueError: the trainer has an optimizer already, or a setting is out of range.
         TypeError: an override that `MuonClip` does not take.
     """
     from .trainer import MuonClipCallback
@@ -335,4 +337,8 @@ def _settings(
         }
     if config is not None:
         settings |= asdict(config)
-    return settings | overrides
+    settings |= overrides
+    # A factory's settings would otherwise be refused only when training starts.
+    check_settings(settings)
+    MuonClipConfig(**{field.name: settings[field.name] for field in fields(MuonClipConfig) if field.name in settings})
+    return settings

@@ -4,6 +4,7 @@ Muon replaces every update matrix by (nearly) the closest semi-orthogonal one: a
 Newton–Schulz gets there by iterating an odd polynomial on the singular values, so no SVD is ever taken.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -41,7 +42,7 @@ def newton_schulz(
     arXiv 2507.20534, Algorithm 1 calls it NewtonSchulz). The Gram matrix A is taken on the shorter side.
 
     Args:
-        matrices: (batch, n, m), floating point, finite.
+        matrices: (batch, n, m), floating point, finite; of any scale that their dtype holds.
         coefficients: (a, b, c) of the quintic.
         steps: iterations.
         eps: added to the Frobenius norm; a zero matrix stays zero.
@@ -53,8 +54,13 @@ def newton_schulz(
     a, b, c = coefficients
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
-    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True, dtype=torch.float32)
-    x = (x / (norm + eps)).to(dtype or preferred_dtype(matrices.device))
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    # Squares of entries beyond 1e19 overflow float32, so the norm is taken relative to the largest entry.
+    largest = torch.linalg.vector_norm(x, ord=math.inf, dim=(-2, -1), keepdim=True)
+    largest = largest.clamp_min(torch.finfo(x.dtype).tiny)
+    x = x / largest
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    x = x.div_(norm + eps / largest).to(dtype or preferred_dtype(matrices.device))
     for _ in range(steps):
         gram = x @ x.mT
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)

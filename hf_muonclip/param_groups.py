@@ -180,5 +180,17 @@ def _experts_view(module: nn.Module, name: str) -> MatrixView:
     return MatrixView(
         parts=2 if fused else 1,
         interleaved=fused and not getattr(module, "is_concatenated", True),
-        transposed=getattr(module, "is_transposed", False),
+        transposed=_stores_in_out(module),
     )
+
+
+def _stores_in_out(module: nn.Module) -> bool:
+    """Tell whether experts are stored (E, in, out): as the module says, or else as its shapes do."""
+    stated = getattr(module, "is_transposed", None)
+    if stated is not None:
+        return bool(stated)
+    gate_up, down = getattr(module, "gate_up_proj", None), getattr(module, "down_proj", None)
+    if isinstance(gate_up, nn.Parameter) and isinstance(down, nn.Parameter):
+        # Of (E, 2·I, H), (E, H, I) and (E, H, 2·I), (E, I, H) only the second has these sizes in common (Llama 4).
+        return gate_up.shape[2] == 2 * down.shape[1] and gate_up.shape[1] == down.shape[2]
+    return False

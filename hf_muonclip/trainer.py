@@ -143,9 +143,15 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         return 0.0 if self._optimizer is None else self._optimizer.clip_seconds
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: no arguments, and the statistics per head."""
-        exported = None if self.statistics is None else self.statistics.to_dict()
-        return {"args": {}, "attributes": {"exported_statistics": exported}}
+        """Return what a checkpoint keeps: no arguments, the statistics per head, and the figures not yet logged."""
+        if self.statistics is None:
+            return {"args": {}, "attributes": {}}
+        since_log = {
+            "max_logits": [_finite_or_none(value) for value in self._since_log_max.tolist()],
+            "clips": self._since_log_clips.tolist(),
+        }
+        exported = {"exported_statistics": self.statistics.to_dict(), "exported_since_log": since_log}
+        return {"args": {}, "attributes": exported}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -166,9 +172,12 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self.statistics = ClipStatistics(counts)
         stored: Any = state.stateful_callbacks
         saved = (stored or {}).get(type(self).__name__)
-        if state.global_step > 0 and isinstance(saved, dict) and saved["attributes"]["exported_statistics"]:
-            self.statistics.load_dict(saved["attributes"]["exported_statistics"])
         self._forget_since_log()
+        if state.global_step > 0 and isinstance(saved, dict) and saved["attributes"]:
+            self.statistics.load_dict(saved["attributes"]["exported_statistics"])
+            since_log = saved["attributes"]["exported_since_log"]
+            self._since_log_max = torch.tensor([-math.inf if v is None else v for v in since_log["max_logits"]])
+            self._since_log_clips = torch.tensor(since_log["clips"], dtype=torch.long)
         if state.is_world_process_zero and args.output_dir:
             self._log_path = Path(args.output_dir) / LOG_NAME
             _truncate_log(self._log_path, state.global_step)
@@ -181,8 +190,9 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if self._optimizer is None or self._optimizer.capture is None:
             return
         step = state.global_step + 1
-        by_steps = args.logging_strategy == "steps"
-        logs = not by_steps or step % max(1, state.logging_steps) == 0 or (step == 1 and args.logging_first_step)
+        logs = args.logging_strategy == "epoch"  # any step may be the last of one
+        if args.logging_strategy == "steps":
+            logs = step % max(1, state.logging_steps) == 0 or (step == 1 and args.logging_first_step)
         self._optimizer.capture.screen_threshold = None if logs else self._optimizer.screen_threshold
 
     def on_pre_optimizer_step(
@@ -266,8 +276,11 @@ class SaveOnInterrupt(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Take over SIGINT, where that is possible: in the main thread."""
+        self.interrupted = False
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+            previous = signal.signal(signal.SIGINT, self._handle)
+            if previous != self._handle:  # else an earlier train() failed before it could give SIGINT back
+                self._previous = previous
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self.interrupted = True

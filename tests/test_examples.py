@@ -59,8 +59,10 @@ def test_plain_loop_learns_and_reports_clips(tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
     max_logits = numbers(rf"max logit +{FLOAT}", output)
     clipped = numbers(r"clipped heads (\d+)", output)
-    assert [count > 0 for count in clipped] == [logit > 4 for logit in max_logits]
+    # A printed logit of 4.00 says nothing: it is rounded.
+    assert all((count > 0) == (logit > 4) for logit, count in zip(max_logits, clipped, strict=True) if logit != 4)
     assert any(clipped)
+    assert not all(clipped)
 
 
 def test_plain_loop_stays_short() -> None:
@@ -71,7 +73,7 @@ def test_plain_loop_stays_short() -> None:
 def test_finetune_improves_smollm2(tmp_path: Path) -> None:
     output = run_python(
         EXAMPLES / "finetune.py",
-        *("--max-steps", 4, "--batch-size", 4, "--sequence-length", 48, "--eval-blocks", 8, "--output", "tuned"),
+        *("--max-steps", 2, "--batch-size", 4, "--sequence-length", 48, "--eval-blocks", 8, "--output", "tuned"),
         cwd=tmp_path,
     )
     (before,) = numbers(rf"perplexity before: {FLOAT}", output)

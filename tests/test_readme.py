@@ -38,7 +38,10 @@ def chains(text: str) -> list[str]:
 
 def install_commands(script: str) -> list[str]:
     """Return every `pip install ...` of a shell script, without what joins it to its neighbours."""
-    return [" ".join(shlex.split(line)) for line in re.findall(r"^\s*(pip install [^&;\\\n#]+)", script, re.MULTILINE)]
+    return [
+        " ".join(shlex.split(line))
+        for line in re.findall(r"(?:^|[&;])\s*(pip install [^&;\\\n#]+)", script, re.MULTILINE)
+    ]
 
 
 def setup_commands() -> list[str]:

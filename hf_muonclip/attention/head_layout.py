@@ -125,19 +125,40 @@ def detect_head_layout(model: nn.Module) -> HeadLayout:
         One `AttentionLayout` per attention module.
 
     Raises:
-        ValueError: no attention, or a module that no rule covers, with what was found in it.
+        ValueError: no attention, an encoder-decoder, or a module that no rule covers, with what was found in it.
     """
-    return HeadLayout({name: _detect(name, module) for name, module in attention_modules(model).items()})
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise ValueError(
+            f"{type(model).__name__} is an encoder-decoder, and the mask of its cross-attention does not say which "
+            "queries are padding, so its max logits cannot be measured. Pass qk_clip_threshold=None for Muon alone."
+        )
+    modules = attention_modules(model)
+    layout = HeadLayout({name: _detect(name, module) for name, module in modules.items()})
+    _require_own_weights(modules, layout)
+    return layout
+
+
+def _require_own_weights(modules: Mapping[str, nn.Module], layout: HeadLayout) -> None:
+    owners: dict[nn.Parameter, str] = {}
+    for name, module in modules.items():
+        for rows in layout[name].head_rows:
+            owner = owners.setdefault(module.get_parameter(rows.parameter), name)
+            if owner != name:
+                raise _refusal(name, module, f"its {rows.parameter} is also {owner}'s, and would be scaled twice")
 
 
 def _detect(name: str, module: nn.Module) -> AttentionLayout:
-    children = {child for child, submodule in module.named_children() if any(True for _ in submodule.parameters())}
+    # A child without parameters counts as well: a weightless norm makes the projections' scale inert.
+    children = {child for child, submodule in module.named_children() if not _leaves_logits_alone(child, submodule)}
     own_parameters = {parameter for parameter, _ in module.named_parameters(recurse=False)}
     if not _calls_attention_interface(module):
         raise _refusal(name, module, "it does not call transformers' attention interface")
     # A sink only enlarges the softmax's denominator; it is no logit of a query and a key.
     if own_parameters - {"sinks"}:
         raise _refusal(name, module, f"its own parameters {sorted(own_parameters)} may act on queries or keys")
+    clamp = getattr(getattr(module, "config", None), "clip_qkv", None)
+    if clamp is not None:
+        raise _refusal(name, module, f"its config clamps queries and keys (clip_qkv={clamp})")
     if "kv_b_proj" in children:
         return _detect_mla(name, module, children)
     if {"q_proj", "k_proj"} <= children:
@@ -228,6 +249,10 @@ def _divide(name: str, module: nn.Module, projection: str, features: int, head_d
     if features % head_dim:
         raise _refusal(name, module, f"{projection} has {features} rows, which heads of {head_dim} do not divide")
     return features // head_dim
+
+
+def _leaves_logits_alone(child: str, submodule: nn.Module) -> bool:
+    return isinstance(submodule, nn.Dropout | nn.Identity) or child == "rotary_emb"
 
 
 def _calls_attention_interface(module: nn.Module) -> bool:

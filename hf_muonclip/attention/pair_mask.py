@@ -102,9 +102,10 @@ class PairMask:
 
     def _with_blocked_diagonal(self, blocked: Tensor) -> "PairMask":
         # Every token may attend to itself unless it is padding, so the diagonal tells which queries are.
-        if self.query_length != self.key_length or blocked.shape[-2] != self.query_length:
+        if self.query_length != self.key_length:
             return self
-        return replace(self, blocked_queries=blocked.diagonal(dim1=-2, dim2=-1).unsqueeze(-1))
+        square = blocked.expand(-1, -1, self.query_length, self.key_length)
+        return replace(self, blocked_queries=square.diagonal(dim1=-2, dim2=-1).unsqueeze(-1))
 
     def _with_mask_mod(self, mask_mod: Callable[..., Tensor], num_attention_heads: int) -> "PairMask":
         mask = replace(self, mask_mod=mask_mod, heads=torch.arange(num_attention_heads, device=self.device))

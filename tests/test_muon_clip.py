@@ -1,0 +1,622 @@
+"""MuonClip as a whole: one step against the reference, the ways to build it, what it refuses, and several processes."""
+
+import gc
+import logging
+import math
+import os
+import socket
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reference
+import torch
+import torch.multiprocessing as multiprocessing
+from tiny_models import random_batch, tiny_model
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel, Trainer, TrainingArguments
+
+from hf_muonclip import MuonClip, MuonClipCallback, MuonClipConfig, attach, capture_max_logits, muonclip
+from hf_muonclip.matrix_view import from_matrices, to_matrices
+from hf_muonclip.muon_clip import muonclip_factory
+from hf_muonclip.param_groups import plan_parameters
+
+NAN, INF = float("nan"), float("inf")
+LR, DECAY = 0.01, 0.1
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def sharpen(model: PreTrainedModel, factor: float = 6.0) -> PreTrainedModel:
+    """Make some heads' logits large and spread: scale query rows, more from head to head."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("q_proj.weight", "q_b_proj.weight")):
+                heads = parameter.view(4, -1, parameter.shape[1])
+                heads.mul_(factor * torch.tensor([1.0, 0.3, 2.0, 0.1]).view(4, 1, 1))
+    return model
+
+
+def backward(model: nn.Module, batch: dict[str, Tensor]) -> None:
+    model(**batch).loss.backward()
+
+
+def prepared(model_name: str) -> tuple[PreTrainedModel, dict[str, Tensor], float]:
+    """Return a model, a batch and a threshold between its heads' max logits."""
+    model = sharpen(tiny_model(model_name))
+    batch = random_batch(model)
+    with capture_max_logits(model) as logits, torch.no_grad():
+        model(**batch)
+    values = torch.cat(list(logits.values())).sort().values
+    threshold = float(values[len(values) // 2 - 1 : len(values) // 2 + 1].mean())
+    assert threshold > 0
+    return model, batch, threshold
+
+
+def reference_clip(weights: dict[str, Tensor], prefix: str, model: PreTrainedModel, gamma: list[float]) -> None:
+    """Clip one attention module's weights, biases included. In place of the dict."""
+    config = model.config
+
+    def entries(child: str) -> list[str]:
+        return [name for kind in ("weight", "bias") if (name := f"{prefix}.{child}.{kind}") in weights]
+
+    if f"{prefix}.kv_b_proj.weight" in weights:
+        query = "q_b_proj" if f"{prefix}.q_b_proj.weight" in weights else "q_proj"
+        dims = config.qk_nope_head_dim, config.qk_rope_head_dim, config.v_head_dim
+        names = f"{prefix}.{query}.weight", f"{prefix}.kv_b_proj.weight"
+        weights[names[0]], weights[names[1]] = reference.qk_clip_mla(*(weights[n] for n in names), gamma, *dims)
+    elif config.num_key_value_heads == config.num_attention_heads:
+        for q, k in zip(entries("q_proj"), entries("k_proj"), strict=True):
+            weights[q], weights[k] = reference.qk_clip_mha(weights[q], weights[k], gamma, 16)
+    else:
+        for q in entries("q_proj"):
+            weights[q] = reference.qk_clip_gqa(weights[q], gamma, 16)
+
+
+@pytest.mark.parametrize(
+    "model_name", ["llama_mha", "llama_gqa", "llama_mqa", "qwen2", "mixtral", "deepseek_v3", "deepseek_v3_full_q"]
+)
+def test_one_step_equals_the_reference(model_name: str) -> None:
+    model, batch, threshold = prepared(model_name)
+    with capture_max_logits(model) as logits, torch.no_grad():
+        model(**batch)
+    max_logits = {name: values.clone() for name, values in logits.items()}
+    optimizer = MuonClip(model, lr=LR, weight_decay=DECAY, qk_clip_threshold=threshold, ns_dtype="float32")
+    backward(model, batch)
+    wanted: dict[str, Tensor] = {}
+    for planned in plan_parameters(model):
+        parameter = model.get_parameter(planned.name)
+        zeros = torch.zeros_like(parameter)
+        assert parameter.grad is not None, planned.name
+        if planned.algorithm == "adamw":
+            decay = DECAY if planned.decays else 0.0
+            wanted[planned.name], *_ = reference.adamw_step(
+                parameter.detach(), parameter.grad, zeros, zeros, 1, LR, weight_decay=decay
+            )
+            continue
+        stacks = [to_matrices(t.detach(), planned.view) for t in (parameter, parameter.grad, zeros)]
+        stepped = [reference.muon_step(*matrices, LR, DECAY)[0] for matrices in zip(*stacks, strict=True)]
+        wanted[planned.name] = from_matrices(torch.stack(stepped), planned.view, parameter.shape)
+    for name, values in max_logits.items():
+        reference_clip(wanted, name, model, reference.qk_clip_gamma(values, threshold))
+
+    optimizer.step()
+
+    assert wanted.keys() == weights_of(model).keys()
+    for name, parameter in model.named_parameters():
+        # AdamW's first step divides each gradient by its own size, which magnifies the rounding of tiny gradients.
+        torch.testing.assert_close(parameter.double(), wanted[name], atol=1e-5, rtol=1e-5, msg=lambda m, n=name: n + m)
+    gammas = torch.cat(list(optimizer.gammas.values()))
+    assert 0 < int((gammas < 1).sum()) < gammas.numel()  # clipped heads and others: both sides were tested
+    for name, values in max_logits.items():
+        wanted_gamma = torch.tensor(reference.qk_clip_gamma(values, threshold))
+        torch.testing.assert_close(optimizer.gammas[name], wanted_gamma, atol=1e-6, rtol=1e-5)
+        clipped = wanted_gamma < 1
+        torch.testing.assert_close(optimizer.max_logits[name][clipped], values[clipped], atol=1e-6, rtol=1e-5)
+    assert (optimizer.updates, optimizer.skipped_steps) == (1, 0)
+
+
+def test_clipped_heads_land_on_the_threshold_when_nothing_else_moves() -> None:
+    model, batch, threshold = prepared("deepseek_v3")
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, exact_max_logits=True)
+    backward(model, batch)
+    optimizer.step()
+    first = next(iter(optimizer.max_logits))  # later layers see other inputs once this one is clipped
+    with capture_max_logits(model) as logits, torch.no_grad():
+        model(**batch)
+    clipped = optimizer.gammas[first] < 1
+    assert clipped.any()
+    torch.testing.assert_close(
+        logits[first][clipped], torch.full((int(clipped.sum()),), threshold), atol=1e-6, rtol=1e-4
+    )
+    torch.testing.assert_close(logits[first][~clipped], optimizer.max_logits[first][~clipped], atol=1e-6, rtol=1e-5)
+
+
+def test_all_micro_batches_since_the_last_step_count_and_no_earlier_ones() -> None:
+    model = sharpen(tiny_model("llama_gqa"))
+    batches = [random_batch(model, seed=seed) for seed in range(3)]
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=INF)
+    single = []
+    for batch in batches:
+        backward(model, batch)
+        optimizer.step()
+        single.append(torch.cat(list(optimizer.max_logits.values())))
+    for batch in batches:
+        backward(model, batch)
+    optimizer.step()
+    together = torch.cat(list(optimizer.max_logits.values()))
+    torch.testing.assert_close(together, torch.stack(single).amax(0), atol=1e-6, rtol=1e-6)
+    # No head's maximum is always in the last batch, or the comparison would be empty.
+    assert (together > single[-1]).any()
+
+
+def test_threshold_inf_measures_and_never_clips() -> None:
+    model, batch, _ = prepared("llama_gqa")
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=INF)
+    before = weights_of(model)
+    backward(model, batch)
+    optimizer.step()
+    assert torch.cat(list(optimizer.max_logits.values())).isfinite().all()
+    assert (torch.cat(list(optimizer.gammas.values())) == 1).all()
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+
+
+def test_threshold_none_is_muon_alone_and_leaves_attention_be() -> None:
+    clipped, batch, threshold = prepared("llama_gqa")
+    plain = sharpen(tiny_model("llama_gqa"))
+    optimizer = MuonClip(plain, lr=LR, qk_clip_threshold=None)
+    assert optimizer.layout is optimizer.capture is None
+    assert not any(hasattr(module, "_attention_observer") for module in plain.modules())
+    monitored = MuonClip(clipped, lr=LR, qk_clip_threshold=INF)
+    for model, each in ((plain, optimizer), (clipped, monitored)):
+        backward(model, batch)
+        each.step()
+    assert optimizer.max_logits == optimizer.gammas == {}
+    assert optimizer.updates == 1
+    for name, weight in plain.named_parameters():
+        assert torch.equal(weight, clipped.get_parameter(name))
+    assert "QK-Clip: off" in str(optimizer)
+
+
+def test_alpha_shares_the_factor() -> None:
+    for alpha, moved, still in ((1.0, "q_proj", "k_proj"), (0.0, "k_proj", "q_proj")):
+        model, batch, threshold = prepared("llama_mha")
+        optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, qk_clip_alpha=alpha)
+        before = weights_of(model)
+        backward(model, batch)
+        optimizer.step()
+        changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+        assert any(moved in name for name in changed)
+        assert not any(still in name for name in changed)
+
+
+# ------------------------------------------------------------------------------------------------------- what is logged
+
+
+def test_str_lists_every_parameter_group_and_reason_and_the_layout() -> None:
+    model = tiny_model("deepseek_v3")
+    text = str(MuonClip(model))
+    lines = text.splitlines()
+    for planned in plan_parameters(model):
+        line = next(line for line in lines if line.startswith(planned.name + " "))
+        assert f" {planned.algorithm} " in line
+        assert line.endswith(planned.reason)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    muon, adamw = (int(part.split(" weights")[0].replace(",", "")) for part in _counts(lines[0]))
+    assert muon + adamw == total
+    assert "QK-Clip: threshold 100" in lines
+    assert "model.layers.2.self_attn" in text.split("QK-Clip")[1]
+
+
+def _counts(line: str) -> list[str]:
+    by_muon, by_adamw = line.split(" by Muon, ")
+    return [by_muon.split("(")[1], by_adamw.split("(")[1].replace(")", " weights")]
+
+
+# ---------------------------------------------------------------------------------------------------- ways to build one
+
+
+def training_arguments(folder: Path, **settings: Any) -> TrainingArguments:
+    return TrainingArguments(str(folder), report_to="none", use_cpu=True, disable_tqdm=True, **settings)
+
+
+def test_muonclip_takes_what_training_arguments_hold_and_keywords_override(tmp_path: Path) -> None:
+    args = training_arguments(
+        tmp_path, learning_rate=0.003, weight_decay=0.25, adam_beta1=0.8, adam_beta2=0.9, adam_epsilon=1e-5
+    )
+    config = MuonClipConfig(momentum=0.5, ns_steps=3, qk_clip_threshold=30.0, nonfinite="skip")
+    optimizer, scheduler = muonclip(tiny_model("llama_gqa"), args, config, ns_steps=4, adamw_eps=1e-4)
+    assert scheduler is None
+    for group in optimizer.param_groups:
+        assert group["lr"] == 0.003
+        assert group["adamw_betas"] == (0.8, 0.9)
+        assert group["adamw_eps"] == 1e-4
+        assert group["momentum"] == 0.5
+        assert group["ns_steps"] == 4
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.25, 0.25, 0.0]
+    assert optimizer.config.qk_clip_threshold == 30.0
+    assert optimizer.config.nonfinite == "skip"
+
+
+def test_muonclip_without_args_has_kimi_k2s_defaults() -> None:
+    optimizer, _ = muonclip(tiny_model("llama_gqa"))
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["momentum"]) == (2e-4, 0.1, 0.95)
+    assert group["adjust_lr_fn"] == "match_rms_adamw"
+    assert optimizer.config.qk_clip_threshold == 100.0
+
+
+def test_an_unknown_keyword_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    message = "MuonClip takes no 'tau', 'learning_rate'; it takes lr, weight_decay, .*qk_clip_threshold"
+    with pytest.raises(TypeError, match=message):
+        muonclip(tiny_model("llama_gqa"), tau=100.0, learning_rate=0.1)
+    with pytest.raises(TypeError, match=message):
+        muonclip_factory(tau=100.0, learning_rate=0.1)
+
+
+def test_deepspeed_is_refused() -> None:
+    class Arguments:
+        deepspeed = "zero3.json"
+
+    with pytest.raises(ValueError, match=r"DeepSpeed flattens parameters.*deepspeed='zero3.json'\. Train with DDP"):
+        muonclip(tiny_model("llama_gqa"), Arguments())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "rule"),
+    [
+        ("lr", -1.0, "lr must be finite and >= 0"),
+        ("weight_decay", -0.1, "weight_decay must be finite and >= 0"),
+        ("momentum", 1.0, r"momentum must be in \[0, 1\)"),
+        ("adamw_betas", (1.0, 0.9), "adamw_betas must be two numbers"),
+        ("adamw_eps", -1e-8, r"adamw_eps must be in \(0, 1\)"),
+        ("eps", 0.0, r"eps must be in \(0, 1\)"),
+        ("ns_steps", 0, "ns_steps must be a whole number"),
+        ("ns_coefficients", (1.0, 2.0), "ns_coefficients must be three"),
+        ("ns_dtype", "float16", "ns_dtype must be one of"),
+        ("adjust_lr_fn", "rms", "adjust_lr_fn must be one of"),
+        ("qk_clip_threshold", 0.0, r"qk_clip_threshold \(tau\) must be positive"),
+        ("qk_clip_threshold", NAN, r"qk_clip_threshold \(tau\) must be positive"),
+        ("qk_clip_alpha", 1.5, r"qk_clip_alpha must be in \[0, 1\]"),
+        ("nonfinite", "ignore", "nonfinite must be one of"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_early_and_the_model_stays_free(setting: str, value: Any, rule: str) -> None:
+    model = tiny_model("llama_gqa")
+    for build in (lambda: MuonClip(model, **{setting: value}), lambda: muonclip_factory(**{setting: value})):
+        with pytest.raises(ValueError, match=rf"^{rule}.*; got ") as refusal:
+            build()
+        assert repr(value)[1:-1] in str(refusal.value)
+    assert not any(hasattr(module, "_attention_observer") for module in model.modules())
+
+
+def token_rows(count: int = 8, length: int = 12) -> list[dict[str, Tensor]]:
+    tokens = torch.randint(3, 128, (count, length), generator=torch.Generator().manual_seed(0))
+    return [{"input_ids": row, "labels": row} for row in tokens]
+
+
+def trained_weights(trainer: Trainer) -> dict[str, Tensor]:
+    trainer.train()
+    return weights_of(trainer.model)
+
+
+def test_the_three_ways_into_a_trainer_train_alike(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"max_steps": 3, "learning_rate": 0.01, "weight_decay": 0.1, "save_strategy": "no"}
+    overrides: dict[str, Any] = {"qk_clip_threshold": 0.5, "ns_dtype": "float32"}
+    results = []
+    for way in ("optimizers", "factory", "attach"):
+        args = training_arguments(tmp_path / way, **settings)
+        model = sharpen(tiny_model("llama_mha"))
+        rows = token_rows()
+        if way == "optimizers":
+            trainer = Trainer(model, args, train_dataset=rows, optimizers=muonclip(model, args, **overrides))
+        elif way == "factory":
+            factory: Any = muonclip_factory(args, **overrides)
+            trainer = Trainer(model, args, train_dataset=rows, optimizer_cls_and_kwargs=factory)
+        else:
+            trainer = Trainer(model, args, train_dataset=rows)
+            callback = attach(trainer, **overrides)
+            assert callback in trainer.callback_handler.callbacks
+        results.append(trained_weights(trainer))
+        if way == "attach":
+            assert callback.statistics is not None
+            assert callback.statistics.clipped_heads > 0
+    start = weights_of(sharpen(tiny_model("llama_mha")))
+    for name, weight in results[0].items():
+        assert not torch.equal(weight, start[name])
+        assert torch.equal(weight, results[1][name])
+        assert torch.equal(weight, results[2][name])
+
+
+def test_the_factory_builds_for_model_init(tmp_path: Path) -> None:
+    args = training_arguments(tmp_path, max_steps=1, save_strategy="no")
+    factory: Any = muonclip_factory(args)
+    trainer = Trainer(
+        args=args,
+        model_init=lambda: tiny_model("llama_gqa"),
+        train_dataset=token_rows(),
+        optimizer_cls_and_kwargs=factory,
+        callbacks=[MuonClipCallback()],
+    )
+    trainer.train()
+    built = trainer.optimizer.optimizer  # type: ignore[union-attr]
+    assert isinstance(built, MuonClip)
+    assert built.updates == 1
+    assert any(torch.isfinite(values).any() for values in built.max_logits.values())
+
+
+def test_attach_keeps_a_callback_that_is_there(tmp_path: Path) -> None:
+    callback = MuonClipCallback()
+    trainer = Trainer(tiny_model("llama_gqa"), training_arguments(tmp_path), callbacks=[callback])
+    assert attach(trainer) is callback
+    assert sum(isinstance(c, MuonClipCallback) for c in trainer.callback_handler.callbacks) == 1
+
+
+def test_attach_refuses_a_trainer_with_an_optimizer_and_bad_settings(tmp_path: Path) -> None:
+    model = tiny_model("llama_gqa")
+    args = training_arguments(tmp_path)
+    trainer = Trainer(model, args, optimizers=(torch.optim.SGD(model.parameters(), lr=0.1), None))
+    with pytest.raises(ValueError, match=r"needs a trainer without an optimizer; this one has SGD\. Call it before"):
+        attach(trainer)
+    free = Trainer(model, args)
+    with pytest.raises(TypeError, match="MuonClip takes no 'tau'"):
+        attach(free, tau=3)
+    with pytest.raises(ValueError, match="momentum must be in"):
+        attach(free, momentum=2.0)
+    assert free.optimizer_cls_and_kwargs is None
+    assert not any(isinstance(callback, MuonClipCallback) for callback in free.callback_handler.callbacks)
+
+
+# --------------------------------------------------------------------------------------------------- NaN, Inf, frozen
+
+
+@pytest.mark.parametrize("mode", ["raise", "skip"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_nonfinite_logits_are_named_and_write_nothing(
+    mode: str, exact: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, batch, threshold = prepared("llama_mha")
+    optimizer = MuonClip(model, qk_clip_threshold=threshold, nonfinite=mode, exact_max_logits=exact)
+    backward(model, batch)
+    optimizer.step()
+    healthy = model.model.layers[1].self_attn.q_proj.weight[37, 5].item()  # row 37 feeds head 2
+    with torch.no_grad():
+        model.model.layers[1].self_attn.q_proj.weight[37, 5] = INF
+    model.zero_grad()
+    backward(model, batch)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)  # the logits alone must be enough
+    before, moments = weights_of(model), state_of(optimizer)
+    message = r"the max attention logit of head 2 of model\.layers\.1\.self_attn is NaN or Inf\. The step was not taken"
+    if mode == "raise":
+        with pytest.raises(FloatingPointError, match=message):
+            optimizer.step()
+    else:
+        with caplog.at_level(logging.WARNING):
+            optimizer.step()
+        assert "head 2 of model.layers.1.self_attn is NaN or Inf" in caplog.text
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+    assert all(torch.equal(tensor, moments[index]) for index, tensor in state_of(optimizer).items())
+    assert (optimizer.updates, optimizer.skipped_steps) == (1, 1)
+    assert optimizer.gammas == {}
+
+    with torch.no_grad():
+        model.model.layers[1].self_attn.q_proj.weight[37, 5] = healthy
+    model.zero_grad()
+    backward(model, batch)
+    optimizer.step()  # the bad maximum does not stay behind
+    assert optimizer.updates == 2
+
+
+def state_of(optimizer: torch.optim.Optimizer) -> dict[tuple[int, str], Tensor]:
+    states = optimizer.state_dict()["state"]
+    return {(index, key): value.clone() for index, state in states.items() for key, value in state.items()}
+
+
+def test_a_nonfinite_gradient_writes_nothing_and_clips_nothing() -> None:
+    model, batch, threshold = prepared("llama_mha")
+    optimizer = MuonClip(model, qk_clip_threshold=threshold, nonfinite="skip")
+    backward(model, batch)
+    model.lm_head.weight.grad[0, 0] = NAN
+    before = weights_of(model)
+    optimizer.step()
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+    assert (optimizer.updates, optimizer.skipped_steps) == (0, 1)
+    assert optimizer.gammas == {}
+    assert not optimizer.state
+
+
+@pytest.mark.parametrize(("model_name", "frozen"), [("llama_gqa", "q_proj"), ("llama_mha", "k_proj")])
+def test_frozen_projections_are_monitored_with_a_warning(
+    model_name: str, frozen: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, batch, threshold = prepared(model_name)
+    model.model.layers[0].self_attn.get_submodule(frozen).requires_grad_(False)
+    with caplog.at_level(logging.WARNING):
+        optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, exact_max_logits=True)
+    assert "QK-Clip only monitors 1 of 2 attention modules" in caplog.text
+    assert caplog.text.rstrip().endswith("model.layers.0.self_attn.")
+    before = weights_of(model)
+    backward(model, batch)
+    optimizer.step()
+    assert optimizer.max_logits["model.layers.0.self_attn"].max() > threshold
+    assert set(optimizer.gammas) == {"model.layers.1.self_attn"}
+    changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    assert changed
+    assert all(name.startswith("model.layers.1.self_attn") for name in changed)
+
+
+# ------------------------------------------------------------------------------------------------ life with the model
+
+
+def test_a_model_in_eval_mode_is_measured_never_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    model, batch, threshold = prepared("llama_gqa")
+    optimizer = MuonClip(model, qk_clip_threshold=threshold)
+    model.eval()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            backward(model, batch)
+            optimizer.step()
+    assert caplog.text.count("No attention logit was measured before this step") == 1
+    assert all((values == -INF).all() for values in optimizer.max_logits.values())
+    assert all((gamma == 1).all() for gamma in optimizer.gammas.values())
+
+
+def test_evaluation_and_generation_record_nothing() -> None:
+    model, batch, _ = prepared("deepseek_v3")
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=INF)
+    assert optimizer.capture is not None
+    model.generate(batch["input_ids"], max_new_tokens=2, do_sample=False)  # in training mode, without gradients
+    with torch.no_grad():
+        model(**batch)
+    model.eval()
+    model(**batch)
+    assert len(optimizer.capture) == 0
+    model.train()
+    model(**batch)
+    assert len(optimizer.capture) == 3
+
+
+def test_gradient_checkpointing_measures_the_same() -> None:
+    model, batch, threshold = prepared("deepseek_v3")
+    twin, _, _ = prepared("deepseek_v3")
+    twin.gradient_checkpointing_enable()
+    optimizers = [MuonClip(each, lr=LR, qk_clip_threshold=threshold) for each in (model, twin)]
+    for each, optimizer in zip((model, twin), optimizers, strict=True):
+        for _ in range(2):
+            each.zero_grad()
+            backward(each, batch)
+            optimizer.step()
+    for name, values in optimizers[0].max_logits.items():
+        torch.testing.assert_close(optimizers[1].max_logits[name], values, atol=1e-6, rtol=1e-5)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(twin.get_parameter(name), weight, atol=1e-6, rtol=1e-5)
+
+
+def test_detach_leaves_no_trace_and_goes_on_as_muon() -> None:
+    model, batch, threshold = prepared("llama_gqa")
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold)
+    optimizer.detach()
+    optimizer.detach()
+    assert not any(hasattr(module, "_attention_observer") for module in model.modules())
+    before = weights_of(model)
+    backward(model, batch)
+    optimizer.step()
+    assert optimizer.updates == 1
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+    MuonClip(model, qk_clip_threshold=threshold)  # free again
+
+
+def test_a_second_optimizer_on_one_model_is_refused_until_the_first_lets_go() -> None:
+    model = tiny_model("llama_gqa")
+    first = MuonClip(model)
+    with pytest.raises(ValueError, match=r"layers\.0\.self_attn is being measured already.*detach\(\)"):
+        MuonClip(model)
+    assert first.capture is not None
+    backward(model, random_batch(model))
+    assert len(first.capture) == 2  # the refusal did not disturb it
+    first.detach()
+    MuonClip(model)
+
+
+def test_a_collected_optimizer_releases_the_model() -> None:
+    model = tiny_model("llama_gqa")
+    optimizer = MuonClip(model)
+    gone = weakref.ref(optimizer)
+    assert any(hasattr(module, "_attention_observer") for module in model.modules())
+    del optimizer
+    gc.collect()
+    assert gone() is None
+    assert not any(hasattr(module, "_attention_observer") for module in model.modules())
+    MuonClip(model)
+
+
+def test_a_model_without_attention_is_refused_unless_the_clip_is_off() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
+    with pytest.raises(ValueError, match=r"Sequential has no module.*qk_clip_threshold=None"):
+        MuonClip(model)
+    optimizer = MuonClip(model, qk_clip_threshold=None)
+    model(torch.randn(2, 4)).sum().backward()
+    optimizer.step()
+    assert optimizer.updates == 1
+
+
+def test_state_dict_round_trip_resumes_bit_for_bit() -> None:
+    model, batch, threshold = prepared("deepseek_v3")
+    optimizer = MuonClip(model, lr=LR, qk_clip_threshold=threshold)
+    backward(model, batch)
+    optimizer.step()
+    twin = tiny_model("deepseek_v3")
+    twin.load_state_dict(model.state_dict())
+    resumed = MuonClip(twin, lr=0.5, qk_clip_threshold=threshold)
+    resumed.load_state_dict(optimizer.state_dict())
+    for each, its_optimizer in ((model, optimizer), (twin, resumed)):
+        each.zero_grad()
+        backward(each, batch)
+        its_optimizer.step()
+    assert all(torch.equal(weight, twin.get_parameter(name)) for name, weight in model.named_parameters())
+
+
+# ---------------------------------------------------------------------------------------------------- several processes
+
+RANKS = 2
+STEPS = 3
+
+
+def training_run(batches: list[dict[str, Tensor]], rank: int | None) -> dict[str, Any]:
+    """Train a few steps, on this rank's half of every batch where there are ranks."""
+    model, _, threshold = prepared("deepseek_v3")
+    optimizer = MuonClip(model, lr=LR, weight_decay=DECAY, qk_clip_threshold=threshold, ns_dtype="float32")
+    running: nn.Module = model if rank is None else DistributedDataParallel(model)
+    gammas, own_maxima = [], []
+    for batch in batches:
+        if rank is not None:
+            batch = {key: value.chunk(RANKS)[rank] for key, value in batch.items()}
+        running.zero_grad()
+        backward(running, batch)
+        assert optimizer.capture is not None
+        own_maxima.append({name: values.clone() for name, values in optimizer.capture.items()})
+        optimizer.step()
+        gammas.append(optimizer.gammas)
+    return {"weights": weights_of(model), "gammas": gammas, "own_maxima": own_maxima}
+
+
+def ddp_worker(rank: int, port: int, folder: str, batches: list[dict[str, Tensor]]) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+    torch.save(training_run(batches, rank), Path(folder) / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_two_processes_clip_alike_and_equal_one(tmp_path: Path) -> None:
+    model = tiny_model("deepseek_v3")
+    batches = [random_batch(model, batch_size=4, seed=seed) for seed in range(STEPS)]
+    alone = training_run(batches, rank=None)
+    multiprocessing.spawn(ddp_worker, (free_port(), str(tmp_path), batches), nprocs=RANKS)
+    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(RANKS)]
+    for name, weight in ranks[0]["weights"].items():
+        assert torch.equal(weight, ranks[1]["weights"][name]), name
+        torch.testing.assert_close(weight, alone["weights"][name], atol=1e-5, rtol=1e-5, msg=lambda m, n=name: n + m)
+    clipped = 0
+    for step in range(STEPS):
+        for name, gamma in alone["gammas"][step].items():
+            assert torch.equal(ranks[0]["gammas"][step][name], ranks[1]["gammas"][step][name])
+            torch.testing.assert_close(ranks[0]["gammas"][step][name], gamma, atol=1e-5, rtol=1e-5)
+            clipped += int((gamma < 1).sum())
+    assert clipped > 0
+    # Each rank alone had seen other maxima, so agreement is the collective's doing.
+    first, second = (torch.cat(list(rank["own_maxima"][0].values())) for rank in ranks)
+    assert not torch.allclose(first, second)
+    assert math.isfinite(float(first.max()))

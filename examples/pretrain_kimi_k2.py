@@ -37,8 +37,9 @@ from transformers import (
 
 import hf_muonclip
 from hf_muonclip import MuonClipCallback, muonclip
-from hf_muonclip.hub import ClipFigures, RunFigures, render_model_card, save_checkpoint
+from hf_muonclip.hub import save_checkpoint
 from hf_muonclip.kimi_k2 import count_parameters, kimi_k2_config
+from hf_muonclip.model_card import ClipFigures, RunFigures, render_model_card
 from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
 from hf_muonclip.trainer import SaveOnInterrupt
 
@@ -308,35 +309,37 @@ def continue_text(folder: str, prompt: str, seed: int) -> str:
     return tokenizer.decode(output[0], skip_special_tokens=True)
 
 
-def claim(output: Path, settings: Settings, arguments: argparse.Namespace) -> None:
-    """Make the output folder this run's, without touching another run's.
-
-    Raises:
-        ValueError: it holds something, and neither --resume nor --overwrite says what to do with it.
-    """
+def refuse_occupied(output: Path, settings: Settings, arguments: argparse.Namespace) -> None:
+    """Raise a ValueError if the output folder holds something that the arguments do not say what to do with."""
     marker = output / "settings.json"
-    found = json.loads(marker.read_text(encoding="utf-8")) if marker.exists() else None
-    if output.exists() and any(output.iterdir()):
-        if found is None:
-            raise ValueError(f"{output} holds files that are not of a run of this script. Pass another --output.")
+    if not output.exists() or not any(output.iterdir()):
         if arguments.resume:
-            different = [name for name, value in asdict(settings).items() if found.get(name) != value]
-            if different:
-                there = ", ".join(f"{name}={found.get(name)}" for name in different)
-                raise ValueError(f"--resume needs the settings that the run began with; {output} has {there}.")
-            if (output / "model").exists():
-                raise ValueError(f"the run in {output} is complete. Pass --overwrite to run it again.")
-            return
-        if not arguments.overwrite:
-            raise ValueError(
-                f"{output} already holds another run. Pass --resume to go on with it, --overwrite to delete it, or "
-                "another --output."
-            )
+            raise ValueError(f"--resume needs the folder of an interrupted run; {output} holds none.")
+        return
+    if not marker.exists():
+        raise ValueError(f"{output} holds files that are not of a run of this script. Pass another --output.")
+    if arguments.overwrite:
+        return
+    if not arguments.resume:
+        raise ValueError(
+            f"{output} already holds another run. Pass --resume to go on with it, --overwrite to delete it, or "
+            "another --output."
+        )
+    found = json.loads(marker.read_text(encoding="utf-8"))
+    different = [name for name, value in asdict(settings).items() if found.get(name) != value]
+    if different:
+        there = ", ".join(f"{name}={found.get(name)}" for name in different)
+        raise ValueError(f"--resume needs the settings that the run began with; {output} has {there}.")
+    if (output / "model").exists():
+        raise ValueError(f"the run in {output} is complete. Pass --overwrite to run it again.")
+
+
+def claim(output: Path, settings: Settings, arguments: argparse.Namespace) -> None:
+    """Make the output folder this run's."""
+    if arguments.overwrite and output.exists():
         shutil.rmtree(output)
-    elif arguments.resume:
-        raise ValueError(f"--resume needs the folder of an interrupted run; {output} holds none.")
     output.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
+    (output / "settings.json").write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
 
 
 def has_checkpoint(run: Path) -> bool:
@@ -372,9 +375,10 @@ def main() -> None:
     settings = Settings(**{name: getattr(arguments, name) for name in Settings.__dataclass_fields__})
     output: Path = arguments.output
     try:
-        claim(output, settings, arguments)
+        refuse_occupied(output, settings, arguments)
         print("Reading the corpus and training a tokenizer ...")
         tokenizer, *data = prepare(settings)
+        claim(output, settings, arguments)
     except ValueError as error:
         parser.error(str(error))
 
@@ -390,11 +394,15 @@ def main() -> None:
             model, kept = trainer.model, (figures, clip)
     records = {label: RunRecord.load(output / label) for label in runs}
     total, active = count_parameters(model.config)
-    pictures = {plot_run(records["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"): "Training"}
+    pictures = {
+        plot_run(
+            records["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"
+        ): "Loss, the max logit of every head with tau, and every clip."
+    }
     if arguments.compare:
         title = f"The same run with and without QK-Clip, tau = {settings.qk_clip_threshold:g}"
         comparison = plot_comparison(records, settings.qk_clip_threshold, output / "comparison.png", title)
-        pictures[comparison] = "With and without QK-Clip"
+        pictures[comparison] = "The same run with and without QK-Clip."
 
     card = render_model_card(
         model,

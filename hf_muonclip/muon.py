@@ -141,7 +141,7 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         check_settings({"ns_dtype": ns_dtype, "nonfinite": nonfinite})
         self.skipped_steps = 0
-        self._views = dict(views or {})
+        self.views = dict(views or {})
         self._ns_dtype = None if ns_dtype == "auto" else getattr(torch, ns_dtype)
         self._nonfinite = nonfinite
         defaults = {
@@ -159,7 +159,7 @@ class Muon(torch.optim.Optimizer):
         }
         check_settings(defaults)
         super().__init__(params, defaults)
-        unknown = self._views.keys() - {name for name, _ in self._named_parameters()}
+        unknown = self.views.keys() - {name for name, _ in self._named_parameters()}
         if unknown:
             raise ValueError(
                 f"views must name parameters of the groups; got {_enumerate(sorted(unknown))}. Pass (name, parameter) "
@@ -195,7 +195,7 @@ class Muon(torch.optim.Optimizer):
                     f"Muon orthogonalizes matrices, so a parameter needs two dimensions or more; {name} has shape "
                     f"{tuple(parameter.shape)}. Put it in a group with algorithm='adamw'."
                 )
-            self._views.get(name, PLAIN).matrix_shape(parameter.shape)  # refuses what does not divide
+            self.views.get(name, PLAIN).matrix_shape(parameter.shape)  # refuses what does not divide
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -334,7 +334,7 @@ class Muon(torch.optim.Optimizer):
                     f"Muon needs whole matrices; {name} is sharded as {parameter.placements}. Train with DDP or on one "
                     "device, where every process holds the whole parameter."
                 )
-            view = self._views.get(name, PLAIN)
+            view = self.views.get(name, PLAIN)
             shape = view.matrix_shape(parameter.shape)
             by_shape[shape, parameter.device, parameter.dtype].append(_MuonParameter(name, parameter, view, shape))
         for entries in by_shape.values():

@@ -15,6 +15,7 @@ from accelerate.utils import extract_model_from_parallel  # type: ignore[import-
 from torch import Tensor, nn
 
 from .attention import HeadLayout, MaxLogitCapture, detect_head_layout, qk_clip_
+from .checkpoint import load_saved_form
 from .config import MuonClipConfig
 from .muon import Muon, check_settings
 from .newton_schulz import JORDAN_COEFFICIENTS
@@ -302,6 +303,8 @@ def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides
     # The Trainer's own type names optimizer classes only, and its code takes factories too.
     factory: Any = muonclip_factory(trainer.args, config, **overrides)
     trainer.optimizer_cls_and_kwargs = factory
+    if trainer.model is not None:
+        load_saved_form(trainer.model)
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, MuonClipCallback):
             return callback

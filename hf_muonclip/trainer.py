@@ -24,6 +24,7 @@ from transformers.trainer_callback import (
 from transformers.training_args import TrainingArguments
 
 from .attention import HeadLayout
+from .checkpoint import load_saved_form, loads_saved_form
 from .muon_clip import MuonClip
 
 LOG_NAME = "qk_clip.jsonl"
@@ -114,6 +115,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     Capture rests in evaluation and generation: only forwards with gradients in training mode count.
 
+    It also makes the Trainer resume mixture-of-experts models, whose experts it saves in another form than it loads.
+
     Attributes:
         statistics: per head, over the run so far; None before training.
         step_seconds: host time spent in optimizer steps, clip included.
@@ -153,6 +156,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         exported = {"exported_statistics": self.statistics.to_dict(), "exported_since_log": since_log}
         return {"args": {}, "attributes": exported}
 
+    def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Let the Trainer resume experts, which it saves in another form than it loads."""
+        if kwargs.get("model") is not None:
+            load_saved_form(kwargs["model"])
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -164,6 +172,15 @@ class MuonClipCallback(TrainerCallback, ExportableState):
                 f"MuonClipCallback watches a MuonClip optimizer; this Trainer uses {type(optimizer).__name__}. Pass "
                 "optimizers=muonclip(model, args), or call attach(trainer)."
             )
+        model = kwargs.get("model")
+        if state.global_step > 0 and model is not None and not loads_saved_form(model):
+            experts = [name for name, parameter in model.named_parameters() if parameter.ndim == 3]
+            if experts:
+                raise ValueError(
+                    f"the Trainer does not resume tensors of several experts by itself; {experts[0]} is one, and this "
+                    "model and MuonClipCallback did not enter the Trainer together (model_init, or add_callback). "
+                    "Construct it as Trainer(model, args, callbacks=[MuonClipCallback()], ...)."
+                )
         self._optimizer = optimizer
         self._updates_seen = optimizer.updates
         if optimizer.layout is None:

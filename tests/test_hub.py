@@ -1,28 +1,23 @@
-"""Written folders load in a fresh process as the model that was saved; a failed save leaves nothing; cards are read."""
+"""Written folders load in a fresh process as the model that was saved; a failed save leaves nothing."""
 
 import json
 import math
-import re
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
-from huggingface_hub import ModelCard
+from fresh_process import run_python
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import AutoConfig, PreTrainedTokenizerFast
+from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokenizer
+from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip import hub
-from hf_muonclip.hub import ClipFigures, RunFigures, render_model_card, save_checkpoint
+from hf_muonclip.hub import save_checkpoint
+from hf_muonclip.model_card import render_model_card
 
 YARN = {
     "rope_type": "yarn",
@@ -35,26 +30,6 @@ YARN = {
     "mscale_all_dim": 1.0,
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def word_tokenizer(size: int = 128) -> PreTrainedTokenizerFast:
-    """A tokenizer with `size` words: [PAD] [BOS] [EOS] [UNK] w4 w5 ..."""
-    words = ["[PAD]", "[BOS]", "[EOS]", "[UNK]"] + [f"w{index}" for index in range(4, size)]
-    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", bos_token="[BOS]", eos_token="[EOS]", unk_token="[UNK]"
-    )
-
-
-def run_python(code: str, folder: Path) -> str:
-    """Run code in a fresh process inside the folder, offline."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
 
 
 def written_config(folder: Path) -> dict:
@@ -78,7 +53,7 @@ def test_fresh_process_reloads_bit_identical_logits(name, tmp_path):
     batch = random_batch(model)
     with torch.no_grad():
         expected = model(batch["input_ids"]).logits
-    folder = save_checkpoint(model, tmp_path / "checkpoint", tokenizer=word_tokenizer())
+    folder = save_checkpoint(model, tmp_path / "checkpoint", tokenizer=tiny_tokenizer())
     torch.save({"input_ids": batch["input_ids"], "logits": expected}, tmp_path / "expected.pt")
     output = run_python(
         "import torch\n"
@@ -154,7 +129,7 @@ def test_folder_holds_everything_and_nothing_else(tmp_path):
     picture = tmp_path / "loss.png"
     picture.write_bytes(PNG)
     card = render_model_card(model, "Tiny", pictures={picture: "Loss."})
-    folder = save_checkpoint(model, tmp_path / "runs/one", tokenizer=word_tokenizer(), card=card, pictures=[picture])
+    folder = save_checkpoint(model, tmp_path / "runs/one", tokenizer=tiny_tokenizer(), card=card, pictures=[picture])
     assert {path.name for path in folder.iterdir()} == {
         "README.md",
         "config.json",
@@ -232,7 +207,7 @@ def test_folder_is_as_readable_as_any_other(tmp_path):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")])
 def test_interrupted_save_leaves_nothing(error, tmp_path, monkeypatch):
     model = tiny_model("deepseek_v3")
-    tokenizer = word_tokenizer()
+    tokenizer = tiny_tokenizer()
 
     def interrupted(folder):
         assert (folder / "model.safetensors").exists()
@@ -303,9 +278,9 @@ def test_a_folder_that_does_not_load_never_gets_its_name(fault, message, tmp_pat
 
 def test_larger_tokenizer_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"got ids up to 199 and 128 embeddings.*resize_token_embeddings\(200\)"):
-        save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=word_tokenizer(200))
+        save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tiny_tokenizer(200))
     assert list(tmp_path.iterdir()) == []
-    assert save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=word_tokenizer(100)).is_dir()
+    assert save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tiny_tokenizer(100)).is_dir()
 
 
 def test_wrapped_model_is_refused(tmp_path):
@@ -332,127 +307,3 @@ def test_pictures_must_fit_the_card(tmp_path):
         save_checkpoint(model, tmp_path / "run", card=card, pictures=[picture, tmp_path / "config.json"])
     assert not (tmp_path / "run").exists()
     assert (save_checkpoint(model, tmp_path / "run", card=card, pictures=[picture]) / picture.name).is_file()
-
-
-# --- the card ----------------------------------------------------------------------------------------------------
-
-RUN = RunFigures(
-    dataset="Shakespeare's plays",
-    tokens=4_915_200,
-    steps=1200,
-    seconds=492.4,
-    tokens_per_second=9982.1,
-    hardware="2 CPU cores",
-    seed=7,
-    train_loss=3.45678,
-    eval_loss=3.6,
-    eval_loss_before=8.3,
-    optimizer={"lr": 0.00019999999, "nesterov": True},
-    versions={"torch": "2.13.0"},
-)
-CLIP = ClipFigures(threshold=100.0, heads=16, heads_clipped=5, first_step=120, last_step=1010, highest_max_logit=131.27)
-
-
-def test_card_shows_every_figure_of_the_run():
-    card = render_model_card(tiny_model("deepseek_v3"), "Tiny K2", run=RUN, clip=CLIP, command="python train.py")
-    for line in (
-        "| Data | Shakespeare's plays |",
-        "| Tokens | 4.92M |",
-        "| Steps | 1,200 |",
-        "| Time | 8 min 12 s |",
-        "| Tokens per second | 9,982 |",
-        "| Hardware | 2 CPU cores |",
-        "| Seed | 7 |",
-        "| Final training loss | 3.457 |",
-        "| lr | 0.0002 |",
-        "| nesterov | True |",
-        "| torch | 2.13.0 |",
-        "| Before training | 8.300 | 4,023.87 |",
-        "| After training | 3.600 | 36.60 |",
-        "Threshold: a maximum attention logit of 100. The highest seen was 131.3. 5 of 16 heads (31.2%) were clipped "
-        "at least once, first at step 120, last at step 1,010.",
-        "python train.py",
-    ):
-        assert line in card.text
-    assert all(source in card.text for source in ("2507.20534", "2502.16982", "kellerjordan.github.io/posts/muon"))
-
-
-def test_card_leaves_out_what_is_unknown():
-    card = render_model_card(tiny_model("llama_gqa"), "Tiny")
-    assert re.findall(r"^## .*", card.text, re.MULTILINE) == ["## How to load", "## Citation"]
-    assert "None" not in card.content
-    assert set(card.data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
-
-
-def test_card_says_that_nothing_was_clipped():
-    quiet = ClipFigures(threshold=100.0, heads=8, heads_clipped=0, highest_max_logit=12.0)
-    card = render_model_card(tiny_model("llama_gqa"), "Tiny", clip=quiet)
-    assert "The highest seen was 12.0. None of the 8 heads reached the threshold: nothing was clipped." in card.text
-
-
-def test_card_metadata_parses(tmp_path):
-    model = tiny_model("llama_gqa")
-    card = render_model_card(
-        model, "Tiny", run=RUN, license="mit", datasets=["owner/plays"], base_model="owner/base", language="en"
-    )
-    folder = save_checkpoint(model, tmp_path / "run", card=card)
-    data = ModelCard.load(folder / "README.md").data.to_dict()
-    assert data["tags"] == ["muonclip", "muon", "qk-clip"]
-    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("transformers", "text-generation", "mit")
-    assert (data["datasets"], data["base_model"], data["language"]) == (["owner/plays"], "owner/base", "en")
-    (entry,) = data["model-index"]
-    (result,) = entry["results"]
-    assert entry["name"] == "Tiny"
-    assert result["dataset"] == {"name": "Shakespeare's plays", "type": "owner/plays"}
-    assert result["metrics"] == [{"type": "perplexity", "name": "Perplexity", "value": round(math.exp(3.6), 4)}]
-
-
-@pytest.mark.parametrize(
-    "text", ["a: b # [c", "---\nlicense: evil\n---", "\"'{}", "- x\n\t: |", "!!python/object:os.system", "\u2028 é ☃"]
-)
-def test_text_that_would_break_yaml_is_kept(text, tmp_path):
-    model = tiny_model("llama_gqa")
-    run = RunFigures(dataset=text, eval_loss=1.0)
-    card = render_model_card(model, text, run=run, license=text, base_model=text, limitations=[text])
-    data = ModelCard.load(save_checkpoint(model, tmp_path / "run", card=card) / "README.md").data.to_dict()
-    assert (data["license"], data["base_model"]) == (text, text)
-    assert data["model-index"][0]["name"] == " ".join(text.split())
-    assert data["model-index"][0]["results"][0]["dataset"]["name"] == text
-    assert data["library_name"] == "transformers"
-
-
-def test_table_cells_stay_in_their_cells():
-    card = render_model_card(tiny_model("llama_gqa"), "Tiny", run=RunFigures(dataset="a | b\nc"))
-    assert "| Data | a \\| b c |" in card.text
-
-
-@pytest.mark.parametrize("prompt", ["w5 w6", 'say "w7"\n\\', None])
-def test_card_code_runs_as_copied(prompt, tmp_path):
-    model = tiny_model("deepseek_v3")
-    card = render_model_card(model, "Tiny", prompt=prompt)
-    folder = save_checkpoint(model, tmp_path / "run", tokenizer=word_tokenizer(), card=card)
-    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    output = run_python(code, folder)
-    assert ("DeepseekV3ForCausalLM" in output) if prompt is None else ("w" in output)
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (950, "950"),
-        (12_345, "12.3K"),
-        (6_012_224, "6.01M"),
-        (134_515_008, "135M"),
-        (1_026_408_209_408, "1.03T"),
-    ],
-)
-def test_counts_are_written_for_people(number, text):
-    assert hub._count(number) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(41.6, "42 s"), (59.7, "1 min 0 s"), (492.4, "8 min 12 s"), (11_100, "3 h 5 min")]
-)
-def test_durations_are_written_for_people(seconds, text):
-    assert hub._duration(seconds) == text

@@ -4,12 +4,13 @@ import copy
 import math
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import reference
 import torch
+import torch.nn.attention.flex_attention
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -126,8 +127,16 @@ def test_every_layout_and_padding(name: str, implementation: str, padding: Any) 
     assert_same(measure(model, batch), brute_force(model, batch))
 
 
+@pytest.fixture
+def uncompiled_flex_attention(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Flex attention compiles itself at the first call, which takes longer than all tests here."""
+    monkeypatch.setattr(torch.nn.attention.flex_attention, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
+    with torch._dynamo.config.patch(disable=True):
+        yield
+
+
 @pytest.mark.parametrize("padding", ["none", "left", "right"])
-@torch._dynamo.config.patch(disable=True)  # flex attention compiles itself, and that takes a while
+@pytest.mark.usefixtures("uncompiled_flex_attention")
 def test_flex_attention(padding: Any) -> None:
     model = sharp_model("llama_gqa", attn_implementation="flex_attention")
     batch = random_batch(model, batch_size=3, padding=padding)
@@ -172,7 +181,7 @@ def test_a_scaling_that_a_module_sets_itself() -> None:
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "flex_attention"])
-@torch._dynamo.config.patch(disable=True)
+@pytest.mark.usefixtures("uncompiled_flex_attention")
 def test_packed_documents_do_not_see_each_other(implementation: str) -> None:
     model = sharp_model("llama_gqa", attn_implementation=implementation)
     lengths = (5, 8, 3)

@@ -577,7 +577,7 @@ def test_what_is_no_dense_real_matrix_is_refused_by_name(refused: Tensor, messag
 
 def test_complex_weights_are_refused_for_adamw_too() -> None:
     odd = nn.Parameter(torch.zeros(4, dtype=torch.complex64))
-    with pytest.raises(ValueError, match="must be real and dense; odd has dtype torch.complex64"):
+    with pytest.raises(ValueError, match=r"must be real and dense; odd has dtype torch\.complex64"):
         Muon([{"params": [("odd", odd)], "algorithm": "adamw"}])
 
 
@@ -626,7 +626,9 @@ def test_state_of_another_model_is_refused_by_name_and_leaves_the_state_alone() 
 
     optimizer, other = trained(4, 4), trained(4, 6)
     before = state_tensors(optimizer)
-    message = r"momentum_buffer must have .* for layers.0.weight the saved state has \(4, 6\) and the parameter \(4, 4\)"
+    message = (
+        r"momentum_buffer must have .* for layers.0.weight the saved state has \(4, 6\) and the parameter \(4, 4\)"
+    )
     with pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(other.state_dict())
     after = state_tensors(optimizer)

@@ -8,12 +8,16 @@ bias that is zero, or on a gain that is one, cannot fail.
 from typing import Any, Literal
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
     DeepseekV3ForCausalLM,
     GptOssForCausalLM,
     LlamaForCausalLM,
     MixtralForCausalLM,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     Qwen2ForCausalLM,
 )
 
@@ -147,3 +151,13 @@ def random_batch(
     labels = input_ids.masked_fill(attention_mask == 0, IGNORED_LABEL)
     labels[:, 1:][attention_mask[:, :-1] == 0] = IGNORED_LABEL
     return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+
+
+def tiny_tokenizer(size: int = 128) -> PreTrainedTokenizerFast:
+    """A tokenizer with `size` words: [PAD] [BOS] [EOS] [UNK] w4 w5 ..."""
+    words = ["[PAD]", "[BOS]", "[EOS]", "[UNK]"] + [f"w{index}" for index in range(4, size)]
+    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", bos_token="[BOS]", eos_token="[EOS]", unk_token="[UNK]"
+    )

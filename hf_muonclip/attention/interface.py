@@ -8,13 +8,16 @@ in the process are left alone, and the last observation to end takes the wrapper
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any, Protocol
 
+import torch._dynamo
 from torch import Tensor, nn
 from transformers.modeling_utils import AttentionInterface
 
 _OBSERVER = "_attention_observer"
 _originals: list[Callable[..., Any]] = []  # the unwrapped get_interface, once per observation under way
+_compiler_settings = ExitStack()  # while any observation is under way
 
 
 class AttentionObserver(Protocol):
@@ -50,6 +53,10 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
 
         AttentionInterface.get_interface = get_interface  # type: ignore[method-assign]
         _originals.append(original)
+        # An observer in a compiled, checkpointed layer acts in the forward alone, never in the recompute; without
+        # this, torch.compile refuses to let it act at all.
+        patch = torch._dynamo.config.patch(skip_fwd_side_effects_in_bwd_under_checkpoint=True)
+        _compiler_settings.enter_context(patch)
     else:
         _originals.append(_originals[-1])
 
@@ -61,6 +68,7 @@ def stop_observing(modules: Mapping[str, nn.Module]) -> None:
     original = _originals.pop()
     if not _originals:
         AttentionInterface.get_interface = original  # type: ignore[method-assign]
+        _compiler_settings.close()
 
 
 def _observed(attention: Callable[..., Any]) -> Callable[..., Any]:

@@ -98,14 +98,12 @@ class PairMask:
             blocked = ~dense
         else:
             blocked = dense <= max(torch.finfo(dense.dtype).min / 2, _LARGEST_BLOCKING_VALUE)
-        return replace(self, dense_blocked=blocked)._with_blocked_diagonal(blocked)
-
-    def _with_blocked_diagonal(self, blocked: Tensor) -> "PairMask":
-        # Every token may attend to itself unless it is padding, so the diagonal tells which queries are.
+        blocked = blocked.expand(-1, -1, self.query_length, self.key_length)
+        mask = replace(self, dense_blocked=blocked)
         if self.query_length != self.key_length:
-            return self
-        square = blocked.expand(-1, -1, self.query_length, self.key_length)
-        return replace(self, blocked_queries=square.diagonal(dim1=-2, dim2=-1).unsqueeze(-1))
+            return mask
+        # Every token may attend to itself unless it is padding, so the diagonal tells which queries are.
+        return replace(mask, blocked_queries=blocked.diagonal(dim1=-2, dim2=-1).unsqueeze(-1))
 
     def _with_mask_mod(self, mask_mod: Callable[..., Tensor], num_attention_heads: int) -> "PairMask":
         mask = replace(self, mask_mod=mask_mod, heads=torch.arange(num_attention_heads, device=self.device))

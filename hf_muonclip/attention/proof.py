@@ -113,7 +113,7 @@ def _calls_in_one_forward(model: nn.Module, modules: dict[str, nn.Module]) -> di
 
 
 def _prove_by_gradient(layout: AttentionLayout, module: nn.Module, operands: _Operands, args: Any, kwargs: Any) -> None:
-    projections = {rows.parameter.rpartition(".")[0] for rows in layout.head_rows}
+    projections = list(dict.fromkeys(rows.parameter.rpartition(".")[0] for rows in layout.head_rows))
     outputs: dict[str, Tensor] = {}
 
     def start_graph(name: str) -> Any:

@@ -1,0 +1,180 @@
+"""What does MuonClip add to a training step?
+
+Two questions, each answered within one process by interleaved rounds, so that a machine whose speed drifts does not
+decide:
+
+- capture: forward and backward with max logits captured, screened and always exact, against the same without capture;
+- step: the optimizer step against `torch.optim.Muon` (with `torch.optim.AdamW` for the other parameters) on the same
+  matrices and gradients, Newton–Schulz in the same dtype.
+
+    OMP_NUM_THREADS=2 python benchmarks/overhead.py            # a few minutes; appends rows to results/overhead.jsonl
+    python benchmarks/tables.py                                # renders all rows into the READMEs
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+import hf_muonclip
+from hf_muonclip import MuonClip
+from hf_muonclip.kimi_k2 import kimi_k2_config
+
+RESULTS = Path(__file__).parent / "results" / "overhead.jsonl"
+
+
+def smollm2(layers: int) -> PreTrainedModel:
+    """SmolLM2-135M's layers (GQA, 9 heads on 3); a small vocabulary, so that the head does not hide the attention."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=4096,
+            hidden_size=576,
+            intermediate_size=1536,
+            num_hidden_layers=layers,
+            num_attention_heads=9,
+            num_key_value_heads=3,
+            max_position_embeddings=8192,
+        )
+    )
+
+
+def kimi_k2_nano() -> PreTrainedModel:
+    return DeepseekV3ForCausalLM(kimi_k2_config("nano", max_position_embeddings=8192))
+
+
+def interleaved(variants: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """Time every variant once a round, in turn, after one round of warm-up; seconds."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for round_index in range(rounds + 1):
+        for name, run in variants.items():
+            started = time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if round_index > 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def capture_variants(model: PreTrainedModel, batch: int, length: int) -> dict[str, Callable[[], None]]:
+    tokens = torch.randint(model.config.vocab_size, (batch, length), device=model.device)
+    optimizer = MuonClip(model, qk_clip_threshold=100.0)
+    capture = optimizer.capture
+    assert capture is not None
+
+    def forward_backward() -> None:
+        model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+        model.zero_grad()
+        capture.reset()
+
+    def without() -> None:
+        with capture.pause():
+            forward_backward()
+
+    def screened() -> None:
+        capture.screen_threshold = 100.0
+        forward_backward()
+
+    def exact() -> None:
+        capture.screen_threshold = None
+        forward_backward()
+
+    return {"no capture": without, "screened": screened, "always exact": exact}
+
+
+def step_variants(model: PreTrainedModel) -> dict[str, Callable[[], None]]:
+    tokens = torch.randint(model.config.vocab_size, (1, 64), device=model.device)
+    optimizer = MuonClip(model, lr=1e-5, ns_dtype="bfloat16")  # torch's Muon multiplies in bfloat16 everywhere
+    by_algorithm: dict[str, list[torch.Tensor]] = {"muon": [], "adamw": []}
+    matrices: list[torch.nn.Parameter] = []
+    for group in optimizer.param_groups:
+        by_algorithm[group["algorithm"]] += group["params"]
+    # torch's Muon takes 2-D parameters alone: give it every matrix of a stack as a parameter of its own.
+    from hf_muonclip.matrix_view import to_matrices
+
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["param_names"], group["params"], strict=True):
+            if group["algorithm"] == "muon":
+                view = optimizer.views[name]
+                matrices += [torch.nn.Parameter(m.detach().clone()) for m in to_matrices(parameter, view)]
+    model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+    for matrix in matrices:
+        matrix.grad = torch.randn_like(matrix)
+    theirs = torch.optim.Muon(matrices, lr=1e-5, adjust_lr_fn="match_rms_adamw")
+    rest = torch.optim.AdamW(by_algorithm["adamw"], lr=1e-5, fused=True)
+
+    def torch_muon() -> None:
+        theirs.step()
+        rest.step()
+
+    return {"torch.optim.Muon": torch_muon, "MuonClip": lambda: optimizer.step()}
+
+
+def rows(question: str, model_name: str, shape: str, baseline: str, seconds: dict[str, list[float]]) -> list[dict]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    ).stdout.strip()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    made = []
+    for name, measured in seconds.items():
+        ratios = [a / b for a, b in zip(measured, seconds[baseline], strict=True)]
+        p20, p50, p80 = (statistics.quantiles(measured, n=10)[index] for index in (1, 4, 7))
+        made.append(
+            {
+                "question": question,
+                "model": model_name,
+                "shape": shape,
+                "variant": name,
+                "baseline": baseline,
+                "ratio_p50": round(statistics.median(ratios), 4),
+                "p20_ms": round(p20 * 1e3, 2),
+                "p50_ms": round(p50 * 1e3, 2),
+                "p80_ms": round(p80 * 1e3, 2),
+                "rounds": len(measured),
+                "dtype": "float32",
+                "device": device,
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "hf_muonclip": hf_muonclip.__version__,
+                "commit": commit,
+                "date": datetime.now(UTC).date().isoformat(),
+            }
+        )
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--length", type=int, default=2048)
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    written = []
+    for model_name, model in (("SmolLM2-135M, 4 layers", smollm2(4)), ("Kimi K2 nano", kimi_k2_nano())):
+        model.to(device).train()
+        seconds = interleaved(capture_variants(model, 1, arguments.length), arguments.rounds)
+        written += rows("capture", model_name, f"1x{arguments.length} tokens", "no capture", seconds)
+    for model_name, model in (("SmolLM2-135M, 30 layers", smollm2(30)), ("Kimi K2 nano", kimi_k2_nano())):
+        model.to(device).train()
+        seconds = interleaved(step_variants(model), arguments.rounds)
+        written += rows("step", model_name, "all parameters", "torch.optim.Muon", seconds)
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a", encoding="utf-8") as file:
+        for row in written:
+            file.write(json.dumps(row) + "\n")
+            print(f"{row['question']:8} {row['model']:24} {row['variant']:18} {row['ratio_p50']:.3f}x")
+
+
+if __name__ == "__main__":
+    main()

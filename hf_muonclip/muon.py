@@ -17,6 +17,7 @@ from torch.optim.adamw import adamw
 
 from .matrix_view import PLAIN, MatrixView, from_matrices, to_matrices
 from .newton_schulz import JORDAN_COEFFICIENTS, newton_schulz
+from .setting_rules import check_settings
 
 logger = logging.getLogger(__name__)
 
@@ -24,56 +25,11 @@ _MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 _MAX_BATCH_ELEMENTS = 2**24  # bounds the temporary memory of a step: 64 MiB of float32 directions at a time
 
 
-_ADJUST_LR_FNS = ("match_rms_adamw", "original", "none")
-_NS_DTYPES = ("auto", "bfloat16", "float32")
-_NONFINITE = ("raise", "skip")
-# Setting -> does a value hold, what must hold, what is usual.
-_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
-    "lr": (lambda v: 0 <= v < math.inf, "finite and >= 0", "2e-4 is Kimi K2's"),
-    "weight_decay": (lambda v: 0 <= v < math.inf, "finite and >= 0", "0.1 is Kimi K2's; 0 turns it off"),
-    "momentum": (lambda v: 0 <= v < 1, "in [0, 1)", "0.95 is usual"),
-    "ns_coefficients": (
-        lambda v: len(v) == 3 and all(map(math.isfinite, v)),
-        "three finite numbers (a, b, c)",
-        f"Jordan's are {JORDAN_COEFFICIENTS}",
-    ),
-    "eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-7 is usual"),
-    "ns_steps": (lambda v: isinstance(v, int) and 1 <= v < 100, "a whole number in [1, 100)", "5 is usual"),
-    "adjust_lr_fn": (lambda v: v in _ADJUST_LR_FNS, f"one of {_ADJUST_LR_FNS}", "match_rms_adamw is Kimi K2's"),
-    "adamw_betas": (
-        lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v),
-        "two numbers in [0, 1)",
-        "(0.9, 0.95) is usual",
-    ),
-    "adamw_eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-8 is usual"),
-    "ns_dtype": (lambda v: v in _NS_DTYPES, f"one of {_NS_DTYPES}", "auto follows the hardware"),
-    "nonfinite": (lambda v: v in _NONFINITE, f"one of {_NONFINITE}", "raise stops at the first such step"),
-    "algorithm": (lambda v: v in ("muon", "adamw"), "'muon' or 'adamw'", "muon is for matrices, adamw for the rest"),
-}
-
-
 class _MuonParameter(NamedTuple):
     name: str
     parameter: Tensor
     view: MatrixView
     matrix_shape: tuple[int, int]
-
-
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """Check every setting of `Muon` and of its param groups that has a rule; other keys pass.
-
-    Raises:
-        ValueError: a value is out of range; the message names the rule, the value and a usual one.
-    """
-    for name, (holds, rule, usual) in _RULES.items():
-        if name not in settings:
-            continue
-        try:
-            held = holds(settings[name])
-        except TypeError:  # of another type altogether
-            held = False
-        if not held:
-            raise ValueError(f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.")
 
 
 def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:

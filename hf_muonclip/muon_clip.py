@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from .attention import HeadLayout, MaxLogitCapture, detect_head_layout, qk_clip_
 from .checkpoint import load_saved_form
 from .config import MuonClipConfig
-from .muon import Muon, check_settings
+from .muon import Muon
 from .newton_schulz import JORDAN_COEFFICIENTS
 from .param_groups import describe_plan, param_groups, plan_parameters
+from .setting_rules import check_settings
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments

@@ -18,7 +18,8 @@ import hf_muonclip
 PACKAGE = "hf_muonclip"
 ROOT = Path(__file__).parents[1]
 OPTIMIZER_COLUMN = {
-    f"{PACKAGE}.{name}" for name in ("newton_schulz", "matrix_view", "sharding", "muon", "param_groups")
+    f"{PACKAGE}.{name}"
+    for name in ("newton_schulz", "matrix_view", "sharding", "muon", "param_groups", "setting_rules")
 }
 ATTENTION_COLUMN = f"{PACKAGE}.attention"
 MEETING_PLACE = f"{PACKAGE}.muon_clip"

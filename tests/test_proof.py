@@ -161,6 +161,14 @@ def test_a_wrong_layout_fails_with_module_head_and_rows(wrong: str) -> None:
     verify_head_layout(model, right)  # and nothing was left behind
 
 
+def test_key_weights_that_are_also_the_values_fail() -> None:
+    model = tiny_model("llama_mha")
+    attention: Any = model.get_submodule(FIRST)
+    attention.v_proj.weight = attention.k_proj.weight
+    with pytest.raises(ValueError, match=rf"scaling query and key rows of {FIRST} .* changes its values too"):
+        verify_head_layout(model, detect_head_layout(model))
+
+
 @pytest.mark.parametrize(("query_heads", "key_heads"), [(2, 2), (4, 1), (8, 2)])
 def test_wrong_head_counts_fail(query_heads: int, key_heads: int) -> None:
     model = tiny_model("llama_gqa")

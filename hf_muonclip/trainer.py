@@ -1,15 +1,12 @@
-"""What the Trainer sees of MuonClip: figures in logs and trackers, statistics in its state, a clean interruption."""
+"""What the Trainer sees of MuonClip: figures in its logs and trackers, and statistics per head in its state."""
 
 import functools
 import json
 import math
 import re
-import signal
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -276,45 +273,6 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         assert self.statistics is not None
         self._since_log_max = torch.full_like(self.statistics.highest, -math.inf)
         self._since_log_clips = torch.zeros_like(self.statistics.clips)
-
-
-class SaveOnInterrupt(TrainerCallback):
-    """Turn Ctrl-C into a checkpoint: finish the step, save, stop. A second Ctrl-C stops at once.
-
-    Attributes:
-        interrupted: whether it happened.
-    """
-
-    def __init__(self) -> None:
-        self.interrupted = False
-        self._previous: Any = None
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Take over SIGINT, where that is possible: in the main thread."""
-        self.interrupted = False
-        if threading.current_thread() is threading.main_thread():
-            previous = signal.signal(signal.SIGINT, self._handle)
-            if previous != self._handle:  # else an earlier train() failed before it could give SIGINT back
-                self._previous = previous
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.interrupted = True
-        signal.signal(signal.SIGINT, self._previous)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Save and stop after the step in which it happened."""
-        if self.interrupted:
-            control.should_save = True
-            control.should_training_stop = True
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Give SIGINT back."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
 
 
 def read_log(run: str | Path) -> list[dict[str, Any]]:

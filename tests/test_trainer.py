@@ -1,13 +1,8 @@
-"""MuonClip in a real `transformers.Trainer`: what it logs and where, resuming, interrupting."""
+"""MuonClip in a real `transformers.Trainer`: what it logs and where, resuming."""
 
 import json
 import math
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,65 +11,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_models import tiny_model
+from tiny_trainer import HEADS, THRESHOLD, assert_equal_weights, build, sharp_model, token_rows, weights_of
 from torch import Tensor
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hf_muonclip import MuonClip, MuonClipCallback, muonclip
-from hf_muonclip.trainer import LOG_NAME, ClipStatistics, SaveOnInterrupt, read_log
-
-HEADS = 4
-THRESHOLD = 0.5
-
-
-def token_rows(count: int = 16, length: int = 12, seed: int = 0) -> list[dict[str, Tensor]]:
-    tokens = torch.randint(3, 128, (count, length), generator=torch.Generator().manual_seed(seed))
-    return [{"input_ids": row, "labels": row} for row in tokens]
-
-
-def sharp_model(model_name: str = "llama_mha", **overrides: Any) -> PreTrainedModel:
-    """A tiny model with some heads above THRESHOLD and others below."""
-    model = tiny_model(model_name, **overrides)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(("q_proj.weight", "q_b_proj.weight")):
-                heads = parameter.view(HEADS, -1, parameter.shape[1])
-                heads.mul_(torch.tensor([6.0, 2.0, 12.0, 0.5]).view(HEADS, 1, 1))
-    return model
-
-
-def build(
-    folder: Path,
-    model: PreTrainedModel | None = None,
-    callbacks: list[TrainerCallback] | None = None,
-    rows: list[dict[str, Tensor]] | None = None,
-    muon: dict[str, Any] | None = None,
-    **settings: Any,
-) -> Trainer:
-    defaults: dict[str, Any] = {
-        "max_steps": 6,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 0.01,
-        "weight_decay": 0.1,
-        "logging_steps": 2,
-        "save_strategy": "no",
-        "report_to": "none",
-        "use_cpu": True,
-        "disable_tqdm": True,
-    }
-    args = TrainingArguments(str(folder), **{**defaults, **settings})
-    model = sharp_model() if model is None else model
-    return Trainer(
-        model,
-        args,
-        train_dataset=token_rows() if rows is None else rows,
-        eval_dataset=token_rows(seed=1),
-        optimizers=muonclip(model, args, **{"qk_clip_threshold": THRESHOLD, **(muon or {})}),
-        callbacks=[MuonClipCallback()] if callbacks is None else callbacks,
-    )
-
-
-def weights_of(trainer: Trainer) -> dict[str, Tensor]:
-    return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+from hf_muonclip import MuonClip, MuonClipCallback
+from hf_muonclip.trainer import LOG_NAME, ClipStatistics, read_log
 
 
 def optimizer_of(trainer: Trainer) -> MuonClip:
@@ -94,11 +36,6 @@ def training_logs(state: TrainerState) -> list[dict[str, Any]]:
 
 def figures(log: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in log.items() if name.startswith("qk_clip/")}
-
-
-def assert_equal_weights(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
-    assert first.keys() == second.keys()
-    assert [name for name, weight in first.items() if not torch.equal(weight, second[name])] == []
 
 
 class WatchSteps(TrainerCallback):
@@ -460,130 +397,3 @@ def test_statistics_count_first_last_and_highest() -> None:
     restored.load_dict(json.loads(json.dumps(exported)))
     assert restored.to_dict() == exported
     assert torch.equal(restored.highest, statistics.highest)
-
-
-# -------------------------------------------------------------------------------------------------------- interruption
-
-
-class AnnounceSteps(TrainerCallback):
-    """Say when a step begins, and wait a while in one of them, so that a signal can hit it."""
-
-    def __init__(self, slow_step: int, seconds: float) -> None:
-        self.slow_step = slow_step
-        self.seconds = seconds
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if state.global_step + 1 == self.slow_step:
-            print("waiting", flush=True)
-            time.sleep(self.seconds)
-            print("waited", flush=True)
-
-
-def interruptible_run(folder: Path, slow_step: int, seconds: float, resume: bool = False) -> dict[str, Tensor]:
-    interrupt = SaveOnInterrupt()
-    callbacks = [MuonClipCallback(), interrupt, AnnounceSteps(slow_step, seconds)]
-    trainer = build(folder, sharp_model("deepseek_v3"), callbacks=callbacks)
-    trainer.train(resume_from_checkpoint=resume)
-    print(f"interrupted: {interrupt.interrupted} at {trainer.state.global_step}", flush=True)
-    return weights_of(trainer)
-
-
-def start_run(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    """Start a run in a process of its own, and return when its third step has begun."""
-    here = Path(__file__).parent
-    program = (
-        f"from pathlib import Path; import test_trainer as t; t.interruptible_run(Path({str(folder)!r}), 3, {seconds})"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])},
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("waiting"):
-            return process
-    raise AssertionError(process.communicate()[1])
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
-    process = start_run(tmp_path / "interrupted", seconds=2.0)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert "interrupted: True at 3" in output
-    assert [path.name for path in (tmp_path / "interrupted").glob("checkpoint-*")] == ["checkpoint-3"]
-    resumed = interruptible_run(tmp_path / "interrupted", 0, 0.0, resume=True)
-    whole = interruptible_run(tmp_path / "whole", 0, 0.0)
-    assert_equal_weights(resumed, whole)
-    assert read_log(tmp_path / "interrupted") == read_log(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
-    process = start_run(tmp_path, seconds=60.0)
-    process.send_signal(signal.SIGINT)
-    time.sleep(1.0)
-    assert process.poll() is None  # the first one waits for the step to end
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=20)
-    assert process.returncode != 0
-    assert "KeyboardInterrupt" in errors
-    assert "waited" not in output
-    assert not list(tmp_path.glob("checkpoint-*"))
-
-
-class InterruptAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if state.global_step + 1 == self.step:
-            signal.raise_signal(signal.SIGINT)
-
-
-def test_one_callback_serves_several_trainings_and_gives_sigint_back(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    interrupt, when = SaveOnInterrupt(), InterruptAt(2)
-    trainer = build(tmp_path, callbacks=[MuonClipCallback(), interrupt, when])
-    trainer.train()
-    assert interrupt.interrupted
-    assert trainer.state.global_step == 2
-    assert (tmp_path / "checkpoint-2" / "optimizer.pt").exists()
-    assert signal.getsignal(signal.SIGINT) is before
-
-    when.step = 0
-    trainer.train(resume_from_checkpoint=True)
-    assert not interrupt.interrupted
-    assert trainer.state.global_step == 6
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_training_that_failed_does_not_keep_sigint_from_the_next(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
-
-    class Fail(TrainerCallback):
-        def on_step_end(
-            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-        ) -> None:
-            raise RuntimeError("no more memory")
-
-    interrupt, fail = SaveOnInterrupt(), Fail()
-    trainer = build(tmp_path, callbacks=[MuonClipCallback(), interrupt, fail])
-    try:
-        with pytest.raises(RuntimeError, match="no more memory"):
-            trainer.train()
-        trainer.remove_callback(fail)
-        trainer.add_callback(InterruptAt(1))
-        trainer.add_callback(InterruptAt(1))
-        with pytest.raises(KeyboardInterrupt):  # the second one stops at once, as ever
-            trainer.train()
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import AttentionInterface
 
 _OBSERVER = "_attention_observer"
+_SKIP_IN_RECOMPUTE = "skip_fwd_side_effects_in_bwd_under_checkpoint"
 _originals: list[Callable[..., Any]] = []  # the unwrapped get_interface, once per observation under way
 _compiler_settings = ExitStack()  # while any observation is under way
 
@@ -54,9 +55,9 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
         AttentionInterface.get_interface = get_interface  # type: ignore[method-assign]
         _originals.append(original)
         # An observer in a compiled, checkpointed layer acts in the forward alone, never in the recompute; without
-        # this, torch.compile refuses to let it act at all.
-        patch = torch._dynamo.config.patch(skip_fwd_side_effects_in_bwd_under_checkpoint=True)
-        _compiler_settings.enter_context(patch)
+        # this, torch.compile refuses to let it act at all. Older torch has no such setting, and refuses.
+        if hasattr(torch._dynamo.config, _SKIP_IN_RECOMPUTE):
+            _compiler_settings.enter_context(torch._dynamo.config.patch({_SKIP_IN_RECOMPUTE: True}))
     else:
         _originals.append(_originals[-1])
 

@@ -16,7 +16,7 @@ from .head_layout import attention_modules
 from .interface import start_observing, stop_observing
 from .pair_mask import PairMask
 
-_QUERY_TILE = 256  # rows of scores held at once; small enough to stay in a CPU's cache with its keys
+_TILE = 256  # queries and keys whose scores are held at once; a tile stays in the cache from product to maximum
 _BOUND_SLACK = 1e-5  # relative; float32 rounding of the bound must never hide a head that sits right at the threshold
 
 
@@ -40,16 +40,17 @@ def exact_max_logits(query: Tensor, key: Tensor, mask: PairMask, scaling: float 
     keys = key.float().mT  # (batch, num_key_value_heads, head_dim, key_length)
     grouped = (query.float() * scaling).unflatten(1, (num_key_value_heads, -1))
     maximum = query.new_full((num_attention_heads,), -torch.inf, dtype=torch.float32)
-    for start in range(0, query_length, _QUERY_TILE):
-        stop = min(start + _QUERY_TILE, query_length)
-        first_key, end_key = mask.key_range(start, stop)
+    for start in range(0, query_length, _TILE):
+        stop = min(start + _TILE, query_length)
         tile = grouped[:, :, :, start:stop].reshape(batch, num_key_value_heads, -1, head_dim)
-        scores = tile @ keys[..., first_key:end_key]
-        scores = scores.view(batch, num_attention_heads, stop - start, end_key - first_key)
-        blocked = mask.blocked(start, stop, first_key, end_key)
-        if blocked is not None:
-            scores.masked_fill_(blocked, -torch.inf)
-        maximum = torch.maximum(maximum, scores.amax(dim=(0, 2, 3)))
+        first_key, end_key = mask.key_range(start, stop)
+        for first in range(first_key, end_key, _TILE):
+            end = min(first + _TILE, end_key)
+            scores = (tile @ keys[..., first:end]).view(batch, num_attention_heads, stop - start, end - first)
+            blocked = mask.blocked(start, stop, first, end)
+            if blocked is not None:
+                scores.masked_fill_(blocked, -torch.inf)
+            maximum = torch.maximum(maximum, scores.amax(dim=(0, 2, 3)))
     return maximum
 
 
@@ -116,26 +117,20 @@ class _Recorder:
         _require_divisible_heads(self.name, query, key)
         scaling = kwargs.get("scaling")
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-        pair_mask = PairMask.from_attention_call(module, query, key, mask, kwargs)
         threshold = self.capture.screen_threshold
         # Choosing heads reads the bound on the host. That is free on a CPU; elsewhere, and inside a compiled graph, it
         # would stall or break the graph, so there every head is measured.
         if threshold is None or compiling or query.device.type != "cpu":
+            pair_mask = PairMask.from_attention_call(module, query, key, mask, kwargs)
             return exact_max_logits(query, key, pair_mask, scaling)
         # Not `bound > threshold`: a bound of NaN must not pass for a small one.
         suspects = ~(max_logit_bound(query, key, scaling) <= threshold * (1 - _BOUND_SLACK))
-        return self._measure_suspects(query, key, pair_mask, scaling, suspects)
-
-    def _measure_suspects(
-        self, query: Tensor, key: Tensor, mask: PairMask, scaling: float | Tensor, suspects: Tensor
-    ) -> Tensor:
-        if suspects.all():
-            return exact_max_logits(query, key, mask, scaling)
         maximum = query.new_full((query.shape[1],), -torch.inf, dtype=torch.float32)
         if suspects.any():
+            pair_mask = PairMask.from_attention_call(module, query, key, mask, kwargs)
             heads = suspects.nonzero().flatten()
             key_heads = heads // (query.shape[1] // key.shape[1])
-            maximum[heads] = exact_max_logits(query[:, heads], key[:, key_heads], mask.of_heads(heads), scaling)
+            maximum[heads] = exact_max_logits(query[:, heads], key[:, key_heads], pair_mask.of_heads(heads), scaling)
         return maximum
 
 

@@ -168,7 +168,7 @@ class PairMask:
         parts = []
         queries = torch.arange(start, stop, device=self.device)[:, None]
         keys = torch.arange(first_key, end_key, device=self.device)
-        if self.causal:
+        if self.causal and end_key - 1 > start + self.offset:
             parts.append((keys > queries + self.offset)[None, None])
         if self.window is not None:
             parts.append(((queries + self.offset - keys).abs() >= self.window)[None, None])

@@ -1,0 +1,77 @@
+"""What a person at the terminal gets: a readable progress bar, and Ctrl-C that loses nothing.
+
+Trainer(..., callbacks=[MuonClipCallback(), SaveOnInterrupt()])
+trainer.remove_callback(ProgressCallback)
+trainer.add_callback(ProgressBar)
+"""
+
+import math
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers.trainer_callback import ProgressCallback, TrainerCallback, TrainerControl, TrainerState
+from transformers.training_args import TrainingArguments
+
+
+class ProgressBar(ProgressCallback):
+    """The Trainer's bar with loss, max logit and clipped heads beside it, instead of a line of every figure per log."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Show the figures of a training log beside the bar."""
+        bar: Any = self.training_bar
+        if bar is None or "loss" not in (logs or {}):
+            return
+        shown = {"loss": f"{logs['loss']:.3f}"}
+        if "qk_clip/clipped_heads" in logs:
+            shown |= {
+                "max logit": f"{logs.get('qk_clip/max_logit', math.nan):.1f}",
+                "clipped": f"{logs['qk_clip/clipped_heads']}",
+            }
+        bar.set_postfix(shown)
+
+
+class SaveOnInterrupt(TrainerCallback):
+    """Turn Ctrl-C into a checkpoint: finish the step, save, stop. A second Ctrl-C stops at once.
+
+    Attributes:
+        interrupted: whether it happened.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take over SIGINT, where that is possible: in the main thread."""
+        self.interrupted = False
+        if threading.current_thread() is threading.main_thread():
+            previous = signal.signal(signal.SIGINT, self._handle)
+            if previous != self._handle:  # else an earlier train() failed before it could give SIGINT back
+                self._previous = previous
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self._previous)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save and stop after the step in which it happened. Collective: all processes stop after the same step."""
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            interrupted = torch.tensor(float(self.interrupted), device=args.device)
+            dist.all_reduce(interrupted, op=dist.ReduceOp.MAX)
+            self.interrupted = bool(interrupted)
+        if self.interrupted:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Give SIGINT back."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)

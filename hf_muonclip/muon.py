@@ -22,7 +22,10 @@ from .setting_rules import check_settings
 logger = logging.getLogger(__name__)
 
 _MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
-_MAX_BATCH_ELEMENTS = 2**24  # bounds the temporary memory of a step: 64 MiB of float32 directions at a time
+# Weights that one batch may hold. It bounds the temporary memory of a step (64 MiB of float32 directions). On a CPU
+# batching pays only for small matrices, and everything is faster while a batch stays in the cache.
+_MAX_BATCH_ELEMENTS = 2**24
+_MAX_CPU_BATCH_ELEMENTS = 2**20
 
 
 class _MuonParameter(NamedTuple):
@@ -242,7 +245,8 @@ class Muon(torch.optim.Optimizer):
             torch._foreach_add_(directions, gradients)
 
         stacks = [to_matrices(direction, entry.view) for direction, entry in zip(directions, batch, strict=True)]
-        update = self.orthogonalize(torch.cat(stacks), group).to(momenta[0].dtype)
+        matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
+        update = self.orthogonalize(matrices, group).to(momenta[0].dtype)
         pieces = update.split([len(stack) for stack in stacks])
         updates = [
             from_matrices(piece, entry.view, entry.parameter.shape) for piece, entry in zip(pieces, batch, strict=True)
@@ -293,11 +297,12 @@ class Muon(torch.optim.Optimizer):
             view = self.views.get(name, PLAIN)
             shape = view.matrix_shape(parameter.shape)
             by_shape[shape, parameter.device, parameter.dtype].append(_MuonParameter(name, parameter, view, shape))
-        for entries in by_shape.values():
+        for (_, device, _), entries in by_shape.items():
+            limit = _MAX_CPU_BATCH_ELEMENTS if device.type == "cpu" else _MAX_BATCH_ELEMENTS
             batch: list[_MuonParameter] = []
             elements = 0
             for entry in entries:
-                if batch and elements + entry.parameter.numel() > _MAX_BATCH_ELEMENTS:
+                if batch and elements + entry.parameter.numel() > limit:
                     yield batch
                     batch, elements = [], 0
                 batch.append(entry)
@@ -333,9 +338,11 @@ class Muon(torch.optim.Optimizer):
                 f"gradients must be dense; the gradient of {_enumerate(sparse)} is sparse. Build the embedding with "
                 "sparse=False."
             )
-        maxima = torch._foreach_norm([gradient for _, gradient in named], ord=math.inf)
-        finite = torch.stack([maximum.to(maxima[0].device) for maximum in maxima]).isfinite().tolist()
-        return [name for (name, _), is_finite in zip(named, finite, strict=True) if not is_finite]
+        norms = torch._foreach_norm([gradient for _, gradient in named])
+        finite = torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite().tolist()
+        suspects = [entry for entry, is_finite in zip(named, finite, strict=True) if not is_finite]
+        # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
+        return [name for name, gradient in suspects if not gradient.isfinite().all()]
 
     def _reject(self, what: str) -> None:
         """Raise or skip, as configured, before any weight is written."""

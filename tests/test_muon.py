@@ -181,7 +181,7 @@ def test_a_batch_is_bounded_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
     set_gradients(parameters, 1)
     set_gradients(wanted, 1)
     Muon(wanted.items(), **EXACT).step()
-    monkeypatch.setattr("hf_muonclip.muon._MAX_BATCH_ELEMENTS", 120)
+    monkeypatch.setattr("hf_muonclip.muon._MAX_CPU_BATCH_ELEMENTS", 120)
     Watched(parameters.items(), **EXACT).step()
     assert batches == [2, 2, 1]
     for name, weight in parameters.items():

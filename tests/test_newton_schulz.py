@@ -18,8 +18,12 @@ def expected(batch: Tensor, **settings: object) -> Tensor:
     return torch.stack([reference.newton_schulz(matrix, **settings) for matrix in batch])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_equals_the_reference_in_float32(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("looped_elements", [1, 2**62], ids=["looped", "batched"])
+@pytest.mark.parametrize("shape", [*SHAPES, (7, 9), (9, 7)])
+def test_equals_the_reference_in_float32(
+    shape: tuple[int, int], looped_elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hf_muonclip.newton_schulz._LOOPED_ELEMENTS", looped_elements)
     batch = matrices(3, *shape)
     result = newton_schulz(batch, dtype=torch.float32)
     assert result.dtype == torch.float32

@@ -52,23 +52,33 @@ def kimi_k2_nano() -> PreTrainedModel:
     return DeepseekV3ForCausalLM(kimi_k2_config("nano", max_position_embeddings=8192))
 
 
-def interleaved(variants: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Time every variant once a round, after one round of warm-up; seconds. Each round begins with another variant."""
+def interleaved(
+    variants: Mapping[str, Callable[[], None]], rounds: int, meter: Callable[[], float] = lambda: 0.0
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Time every variant once a round, after one round of warm-up. Each round begins with another variant.
+
+    Returns:
+        Seconds per variant, and the part of them that `meter`, a running total in seconds, counted.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in variants}
+    metered: dict[str, list[float]] = {name: [] for name in variants}
     names = list(variants)
     for round_index in range(rounds + 1):
         first = round_index % len(names)
         for name in names[first:] + names[:first]:
-            started = time.perf_counter()
+            metered_before, started = meter(), time.perf_counter()
             variants[name]()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             if round_index > 0:
                 seconds[name].append(time.perf_counter() - started)
-    return seconds
+                metered[name].append(meter() - metered_before)
+    return seconds, metered
 
 
-def capture_variants(model: PreTrainedModel, batch: int, length: int) -> dict[str, Callable[[], None]]:
+def capture_variants(
+    model: PreTrainedModel, batch: int, length: int
+) -> tuple[dict[str, Callable[[], None]], Callable[[], float]]:
     tokens = torch.randint(model.config.vocab_size, (batch, length), device=model.device)
     optimizer = MuonClip(model, qk_clip_threshold=100.0)
     capture = optimizer.capture
@@ -91,12 +101,13 @@ def capture_variants(model: PreTrainedModel, batch: int, length: int) -> dict[st
         capture.screen_threshold = None
         forward_backward()
 
-    return {"no capture": without, "screened": screened, "always exact": exact}
+    variants = {"no capture": without, "screened": screened, "always exact": exact}
+    return variants, lambda: capture.seconds
 
 
 def step_variants(model: PreTrainedModel) -> dict[str, Callable[[], None]]:
     tokens = torch.randint(model.config.vocab_size, (1, 64), device=model.device)
-    # torch's Muon multiplies in bfloat16 everywhere. Without capture: the clip has its own question above.
+    # As torch's: Newton–Schulz in bfloat16 everywhere, and no clip.
     optimizer = MuonClip(model, lr=1e-5, ns_dtype="bfloat16", qk_clip_threshold=None)
     by_algorithm: dict[str, list[torch.Tensor]] = {"muon": [], "adamw": []}
     matrices: list[torch.nn.Parameter] = []
@@ -121,7 +132,14 @@ def step_variants(model: PreTrainedModel) -> dict[str, Callable[[], None]]:
     return {"torch.optim.Muon": torch_muon, "MuonClip": lambda: optimizer.step()}
 
 
-def rows(question: str, model_name: str, shape: str, baseline: str, seconds: dict[str, list[float]]) -> list[dict]:
+def rows(
+    question: str,
+    model_name: str,
+    shape: str,
+    baseline: str,
+    seconds: dict[str, list[float]],
+    metered: dict[str, list[float]],
+) -> list[dict]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
     ).stdout.strip()
@@ -138,6 +156,7 @@ def rows(question: str, model_name: str, shape: str, baseline: str, seconds: dic
                 "variant": name,
                 "baseline": baseline,
                 "ratio_p50": round(statistics.median(ratios), 4),
+                "share_p50": round(statistics.median(m / s for m, s in zip(metered[name], measured, strict=True)), 5),
                 "p20_ms": round(p20 * 1e3, 2),
                 "p50_ms": round(p50 * 1e3, 2),
                 "p80_ms": round(p80 * 1e3, 2),
@@ -165,17 +184,19 @@ def main() -> None:
     written = []
     for model_name, model in (("SmolLM2-135M, 4 layers", smollm2(4)), ("Kimi K2 nano", kimi_k2_nano())):
         model.to(device).train()
-        seconds = interleaved(capture_variants(model, 1, arguments.length), arguments.rounds)
-        written += rows("capture", model_name, f"1x{arguments.length} tokens", "no capture", seconds)
+        variants, meter = capture_variants(model, 1, arguments.length)
+        timed = interleaved(variants, arguments.rounds, meter)
+        written += rows("capture", model_name, f"1x{arguments.length} tokens", "no capture", *timed)
     for model_name, model in (("SmolLM2-135M, 30 layers", smollm2(30)), ("Kimi K2 nano", kimi_k2_nano())):
         model.to(device).train()
-        seconds = interleaved(step_variants(model), max(2, arguments.rounds // 2))
-        written += rows("step", model_name, "all parameters", "torch.optim.Muon", seconds)
+        timed = interleaved(step_variants(model), max(2, arguments.rounds // 2))
+        written += rows("step", model_name, "all parameters", "torch.optim.Muon", *timed)
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("a", encoding="utf-8") as file:
         for row in written:
             file.write(json.dumps(row) + "\n")
-            print(f"{row['question']:8} {row['model']:24} {row['variant']:18} {row['ratio_p50']:.3f}x")
+            said = f"{row['ratio_p50']:.3f}x, {row['share_p50']:.2%} in capture"
+            print(f"{row['question']:8} {row['model']:24} {row['variant']:18} {said}")
 
 
 if __name__ == "__main__":

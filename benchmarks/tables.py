@@ -26,15 +26,16 @@ def newest_rows(name: str) -> list[dict]:
 def overhead_table() -> str:
     """Return a Markdown table of the overhead benchmark."""
     lines = [
-        "| Measured | Model | Variant | Ratio (median) | Time, median (p20 to p80) |",
-        "|---|---|---|---|---|",
+        "| Measured | Model | Variant | Ratio (median) | Of it in capture | Time, median (p20 to p80) |",
+        "|---|---|---|---|---|---|",
     ]
     measured = {"capture": "forward + backward", "step": "optimizer step"}
     rows = newest_rows("overhead")
     for row in rows:
         spread = f"{row['p50_ms']:,.0f} ms ({row['p20_ms']:,.0f} to {row['p80_ms']:,.0f})"
         what = f"{measured[row['question']]}, {row['shape']}"
-        lines.append(f"| {what} | {row['model']} | {row['variant']} | {row['ratio_p50']:.3f} | {spread} |")
+        share = f"{row['share_p50']:.2%}" if row["question"] == "capture" else ""
+        lines.append(f"| {what} | {row['model']} | {row['variant']} | {row['ratio_p50']:.3f} | {share} | {spread} |")
     said = sorted({(r["device"], r["threads"], r["torch"], r["transformers"], r["commit"], r["date"]) for r in rows})
     for device, threads, torch, transformers, commit, date in said:
         lines.append(

@@ -27,6 +27,8 @@ from transformers import DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM, P
 
 import hf_muonclip
 from hf_muonclip import MuonClip
+from hf_muonclip.attention import MaxLogitCapture
+from hf_muonclip.attention.head_layout import attention_modules
 from hf_muonclip.kimi_k2 import kimi_k2_config
 from hf_muonclip.matrix_view import to_matrices
 
@@ -80,9 +82,7 @@ def capture_variants(
     model: PreTrainedModel, batch: int, length: int
 ) -> tuple[dict[str, Callable[[], None]], Callable[[], float]]:
     tokens = torch.randint(model.config.vocab_size, (batch, length), device=model.device)
-    optimizer = MuonClip(model, qk_clip_threshold=100.0)
-    capture = optimizer.capture
-    assert capture is not None
+    capture = MaxLogitCapture(attention_modules(model), training_only=True)
 
     def forward_backward() -> None:
         model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()

@@ -16,6 +16,7 @@ from .trainer import read_log
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MOST_HEAD_COLUMNS = 24
 _LAYER_COLORS = "viridis"
 _THRESHOLD_STYLE: dict[str, Any] = {"color": "crimson", "linestyle": "--", "linewidth": 1.2}
 
@@ -80,27 +81,35 @@ class RunRecord:
     def highest(self) -> list[float]:
         """The highest max logit of the whole model at every `logit_steps`."""
         per_row = zip(*self.max_logits.values(), strict=True)
-        return [max((v for layer in row for v in layer if not math.isnan(v)), default=math.nan) for row in per_row]
+        return [_highest([value for layer in row for value in layer]) for row in per_row]
 
 
-def max_logit_table(record: RunRecord, rows: int = 8) -> str:
-    """Return the highest max logit of every layer over time, about `rows` rows, and clipped heads beside it."""
+def max_logit_table(record: RunRecord, rows: int = 10) -> str:
+    """Return max logits over time in about `rows` rows, with the heads clipped since the row before.
+
+    One column per head, named layer.head, or per layer where there are more than 24 heads; a dash where only the bound
+    was taken.
+    """
+    columns = {
+        f"{layer}.{head}": [[row[head]] for row in values]
+        for layer, values in enumerate(record.max_logits.values())
+        for head in range(len(values[0]) if values else 0)
+    }
+    if len(columns) > _MOST_HEAD_COLUMNS:
+        columns = {f"layer {layer}": values for layer, values in enumerate(record.max_logits.values())}
     last = len(record.logit_steps) - 1
     picked = sorted({round(index * last / max(1, rows - 1)) for index in range(rows)}) if last >= 0 else []
-    header = ["step", *(f"layer {index}" for index in range(len(record.max_logits))), "heads clipped since"]
-    table = [header]
+    table = [["step", *columns, "clipped"]]
     previous = -1
     for index in picked:
-        layers = [
-            max((v for v in values[index] if not math.isnan(v)), default=math.nan)
-            for values in record.max_logits.values()
-        ]
         clipped = sum(
             any(values[row][head] for row in range(previous + 1, index + 1))
             for values in record.clips.values()
             for head in range(len(values[0]))
         )
-        table.append([str(record.logit_steps[index]), *(f"{value:.1f}" for value in layers), str(clipped)])
+        highest = [_highest(values[index]) for values in columns.values()]
+        cells = ["-" if math.isnan(value) else f"{value:.1f}" for value in highest]
+        table.append([str(record.logit_steps[index]), *cells, str(clipped)])
         previous = index
     return _aligned(table)
 
@@ -206,6 +215,10 @@ def _draw_clips(axes: "Axes", record: RunRecord) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_ylabel("clipped heads")
     axes.grid(axis="x", alpha=0.25)
+
+
+def _highest(values: list[float]) -> float:
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
 
 
 def _with_nan(values: list[float | None]) -> list[float]:

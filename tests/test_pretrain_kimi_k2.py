@@ -1,5 +1,6 @@
 """The main job for real, shortened: the script trains, reports, saves, reloads, is interrupted and goes on."""
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import datasets
 import pytest
 from safetensors.torch import load_file
 from transformers import AutoConfig
@@ -143,6 +145,32 @@ def test_a_dataset_without_enough_text_is_refused(tmp_path: Path, name: str, con
     assert process.returncode == 2
     assert said in process.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_streamed_dataset_gives_blocks_and_holds_some_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.spec_from_file_location("pretrain_kimi_k2", SCRIPT)
+    pretrain = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "pretrain_kimi_k2", pretrain)
+    spec.loader.exec_module(pretrain)
+    stories = [f"Story {index}: once upon a time there were {index} bears. " * 8 for index in range(400)]
+    streamed = datasets.Dataset.from_dict({"title": ["bears"] * 400, "text": stories}).to_iterable_dataset()
+    asked = []
+
+    def load_dataset(name: str, split: str, streaming: bool) -> datasets.IterableDataset:
+        asked.append((name, split, streaming))
+        return streamed
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    settings = pretrain.Settings("nano", "owner/stories", 512, 4, 2, 32, 1e-2, 30.0, 0)
+    tokenizer, training, evaluation = pretrain.prepare(settings)
+    assert asked == [("owner/stories", "train", True)]
+    trained = tokenizer.decode([token for block in training for token in block["input_ids"]])
+    held_out = tokenizer.decode([token for block in evaluation for token in block["input_ids"]])
+    assert len(evaluation) > 4
+    assert "Story 0:" in held_out
+    assert "Story 0:" not in trained
+    assert "Story 399:" in trained
+    assert all(len(block["input_ids"]) == 32 for block in evaluation)
 
 
 def test_a_dataset_that_nobody_has_is_refused(tmp_path: Path) -> None:

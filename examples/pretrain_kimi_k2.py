@@ -245,9 +245,8 @@ def summarize(
         last_step=last_clip or None,
         highest_max_logit=float(statistics.highest.max()),
     )
-    print(
-        f"\nMax logit of every head (layer.head) over time (tau = {settings.qk_clip_threshold:g})\n{max_logit_table(record)}"
-    )
+    print(f"\nMax logit of every head (layer.head) over time, tau = {settings.qk_clip_threshold:g}")
+    print(max_logit_table(record))
     print(f"\nEvery head over the whole run\n{head_table(statistics.to_dict())}")
     print(f"\nLoss: {losses[0]:.3f} at the first log, {losses[-1]:.3f} at the last; evaluation {eval_losses[-1]:.3f}")
     if clip.heads_clipped == 0:

@@ -102,6 +102,7 @@ def arguments_for_trainer(args: argparse.Namespace) -> TrainingArguments:
         logging_steps=max(1, args.max_steps // 8),
         save_strategy="no",
         report_to="none",
+        dataloader_pin_memory=torch.cuda.is_available(),
         seed=args.seed,
     )
 

@@ -197,12 +197,13 @@ def train(
         adam_beta2=0.95,
         lr_scheduler_type="cosine",
         warmup_steps=min(20, settings.steps // 10),
-        logging_steps=max(1, settings.steps // 60),
+        logging_steps=max(1, settings.steps // 50),
         eval_strategy="steps",
-        eval_steps=max(1, settings.steps // 6),
+        eval_steps=max(1, settings.steps // 5),
         save_steps=max(1, settings.steps // 3),
         save_total_limit=1,
         report_to="tensorboard",
+        dataloader_pin_memory=torch.cuda.is_available(),
         seed=settings.seed,
     )
     callback, interrupt = MuonClipCallback(), SaveOnInterrupt()

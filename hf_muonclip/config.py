@@ -59,15 +59,3 @@ class MuonClipConfig:
 
     def __post_init__(self) -> None:
         check_settings(asdict(self))
-        _require(
-            self.qk_clip_threshold is None or self.qk_clip_threshold > 0,
-            "qk_clip_threshold (tau) must be positive",
-            self.qk_clip_threshold,
-            "Kimi K2 uses 100; float('inf') monitors without clipping; None turns QK-Clip off",
-        )
-        _require(0 <= self.qk_clip_alpha <= 1, "qk_clip_alpha must be in [0, 1]", self.qk_clip_alpha, "0.5 is usual")
-
-
-def _require(holds: bool, rule: str, value: object, way_out: str) -> None:
-    if not holds:
-        raise ValueError(f"{rule}; got {value!r}. {way_out[0].upper()}{way_out[1:]}.")

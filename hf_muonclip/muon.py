@@ -207,6 +207,8 @@ class Muon(torch.optim.Optimizer):
             saved_ids, self._named_parameters(), strict=False
         ):  # torch compares lengths
             for key, saved in state_dict["state"].get(index, {}).items():
+                if key == "step":  # torch leaves it where it was saved; the fused kernel wants it beside the moments
+                    moments.append((parameter, key, saved))
                 if key not in _MOMENTS:
                     continue
                 if saved.shape != parameter.shape:
@@ -217,7 +219,8 @@ class Muon(torch.optim.Optimizer):
                 moments.append((parameter, key, saved))
         super().load_state_dict(state_dict)
         for parameter, key, saved in moments:
-            self.state[parameter][key] = saved.to(device=parameter.device, dtype=_moment_dtype(parameter))
+            dtype = torch.float32 if key == "step" else _moment_dtype(parameter)
+            self.state[parameter][key] = saved.to(device=parameter.device, dtype=dtype)
 
     def _update(self) -> bool:
         """Write all updates, unless a gradient is not finite; return whether they were written."""

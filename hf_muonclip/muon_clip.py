@@ -54,7 +54,8 @@ class MuonClip(Muon):
         adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original" or "none".
         qk_clip_threshold: tau, in logits. inf measures without clipping; None turns capture and clip off.
         qk_clip_alpha: the query's share of gamma where a head owns its key.
-        exact_max_logits: measure every head at every step, not only those that may exceed tau.
+        exact_max_logits: measure every head at every step. On a CPU the default is those that may exceed tau; on an
+            accelerator and in compiled graphs every head is measured anyway.
         adamw_betas: of the AdamW groups.
         adamw_eps: of the AdamW groups.
         ns_dtype: "auto", "bfloat16" or "float32".
@@ -166,6 +167,7 @@ class MuonClip(Muon):
         if self.capture is not None:
             self.capture.close()
             self.capture = None
+            self.max_logits, self.gammas = {}, {}
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
@@ -238,7 +240,7 @@ class MuonClip(Muon):
             f"{count['adamw']} ({numel['adamw']:,}) by AdamW",
             describe_plan(self._plan),
         ]
-        if self.layout is None:
+        if self.layout is None or self.capture is None:
             lines.append("QK-Clip: off")
         else:
             lines.append(f"QK-Clip: threshold {self.config.qk_clip_threshold:g}")

@@ -85,7 +85,7 @@ class RunRecord:
 
 
 def max_logit_table(record: RunRecord, rows: int = 10) -> str:
-    """Return max logits over time in about `rows` rows, with the heads clipped since the row before.
+    """Return loss and max logits over time in about `rows` rows, with the heads clipped since the row before.
 
     One column per head, named layer.head, or per layer where there are more than 24 heads; a dash where only the bound
     was taken.
@@ -99,7 +99,8 @@ def max_logit_table(record: RunRecord, rows: int = 10) -> str:
         columns = {f"layer {layer}": values for layer, values in enumerate(record.max_logits.values())}
     last = len(record.logit_steps) - 1
     picked = sorted({round(index * last / max(1, rows - 1)) for index in range(rows)}) if last >= 0 else []
-    table = [["step", *columns, "clipped"]]
+    losses = dict(zip(record.steps, record.losses, strict=True))
+    table = [["step", "loss", *columns, "clipped"]]
     previous = -1
     for index in picked:
         clipped = sum(
@@ -109,7 +110,8 @@ def max_logit_table(record: RunRecord, rows: int = 10) -> str:
         )
         highest = [_highest(values[index]) for values in columns.values()]
         cells = ["-" if math.isnan(value) else f"{value:.1f}" for value in highest]
-        table.append([str(record.logit_steps[index]), *cells, str(clipped)])
+        step = record.logit_steps[index]
+        table.append([str(step), f"{losses[step]:.3f}" if step in losses else "-", *cells, str(clipped)])
         previous = index
     return _aligned(table)
 

@@ -1,4 +1,4 @@
-"""What every setting of Muon must hold, in one table: for the constructor, for param groups and for configurations."""
+"""What every setting of MuonClip must hold, in one table for constructors, param groups and configurations."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -28,6 +28,12 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         "(0.9, 0.95) is usual",
     ),
     "adamw_eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-8 is usual"),
+    "qk_clip_threshold": (
+        lambda v: v is None or v > 0,
+        "positive (tau, in logits), or None",
+        "100 is Kimi K2's; inf monitors without clipping; None turns QK-Clip off",
+    ),
+    "qk_clip_alpha": (lambda v: 0 <= v <= 1, "in [0, 1]", "0.5 is usual"),
     "ns_dtype": (lambda v: v in _NS_DTYPES, f"one of {_NS_DTYPES}", "auto follows the hardware"),
     "nonfinite": (lambda v: v in _NONFINITE, f"one of {_NONFINITE}", "raise stops at the first such step"),
     "algorithm": (lambda v: v in ("muon", "adamw"), "'muon' or 'adamw'", "muon is for matrices, adamw for the rest"),

@@ -23,6 +23,7 @@ from transformers.training_args import TrainingArguments
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .muon_clip import MuonClip
+from .param_groups import plan_parameters
 
 LOG_NAME = "qk_clip.jsonl"
 
@@ -106,9 +107,9 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     With every training log, to all trackers and `trainer_state.json`: `qk_clip/max_logit` (the highest since the last
     log), `qk_clip/max_logit/layer_N`, `qk_clip/clipped_heads` (distinct heads clipped since the last log) and
-    `qk_clip/clipped_heads_ever`. Steps that log measure every head exactly; the steps between measure those that may
-    exceed the threshold. Per head, one line per log goes to `qk_clip.jsonl` in the output folder, and first and last
-    clipped step, clip count and highest max logit go into the Trainer's state, from which they resume.
+    `qk_clip/clipped_heads_ever`. Steps that log measure every head exactly; on a CPU the steps between measure those
+    that may exceed the threshold. Per head, one line per log goes to `qk_clip.jsonl` in the output folder, and first
+    and last clipped step, clip count and highest max logit go into the Trainer's state, from which they resume.
 
     Capture rests in evaluation and generation: only forwards with gradients in training mode count.
 
@@ -171,7 +172,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             )
         model = kwargs.get("model")
         if state.global_step > 0 and model is not None and not loads_saved_form(model):
-            experts = [name for name, parameter in model.named_parameters() if parameter.ndim == 3]
+            experts = [p.name for p in plan_parameters(model) if len(p.shape) == 3 and p.algorithm == "muon"]
             if experts:
                 raise ValueError(
                     f"the Trainer does not resume tensors of several experts by itself; {experts[0]} is one, and this "

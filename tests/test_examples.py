@@ -3,8 +3,10 @@
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,7 +85,7 @@ def test_finetune_improves_smollm2(tmp_path: Path) -> None:
 
     reload = """
 from transformers import AutoModelForCausalLM, AutoTokenizer
-model, tokenizer = AutoModelForCausalLM.from_pretrained("tuned"), AutoTokenizer.from_pretrained("tuned")
+model, tokenizer = AutoModelForCausalLM.from_pretrained("tuned/model"), AutoTokenizer.from_pretrained("tuned/model")
 prompt = tokenizer("To be, or not to", return_tensors="pt")
 generated = model.generate(**prompt, max_new_tokens=3, do_sample=False)[0]
 print(model.num_parameters(), tokenizer.decode(generated))
@@ -109,7 +111,29 @@ def test_finetune_takes_a_model_folder_and_a_text_folder(tmp_path: Path, tiny_mo
     (after,) = numbers(rf"perplexity after: +{FLOAT}", outputs[0])
     assert after < 0.5 * before
     # Equal seeds give equal runs.
-    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("a", "b"))
+    first, second = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+@pytest.mark.slow
+def test_an_interrupted_finetune_goes_on_to_the_same_weights(tmp_path: Path, tiny_model_folder: Path) -> None:
+    (tmp_path / "text.txt").write_text("It was the best of times, it was the worst of times. " * 200)
+    script = EXAMPLES / "finetune.py"
+    arguments = ("--model", tiny_model_folder, "--text", "text.txt", "--max-steps", 400, "--sequence-length", 64)
+    command = [sys.executable, *map(str, (script, *arguments, "--output", "interrupted"))]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log, deadline = tmp_path / "interrupted" / "qk_clip.jsonl", time.monotonic() + 120
+    while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "--resume" in printed
+    run_python(script, *arguments, "--output", "interrupted", "--resume", cwd=tmp_path)
+    run_python(script, *arguments, "--output", "whole", cwd=tmp_path)
+    first, second = (
+        (tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("interrupted", "whole")
+    )
     assert first == second
 
 
@@ -124,8 +148,9 @@ def test_finetune_takes_a_model_folder_and_a_text_folder(tmp_path: Path, tiny_mo
         ("text " * 200, ["--output", "taken"], "already holds something"),
         ("text " * 200, ["--model", "nobody/no-such-model"], "got 'nobody/no-such-model'"),
         ("text " * 200, ["--model", "no-such-folder/"], "got 'no-such-folder/'"),
+        ("text " * 200, ["--resume"], "needs the folder of an interrupted run"),
         ("text " * 200, ["--max-steps", "0"], "must be at least 1"),
-        ("text " * 200, ["--learning-rate", "-1"], "lr must be >= 0"),
+        ("text " * 200, ["--learning-rate", "-1"], "lr must be finite and >= 0"),
         ("text " * 200, ["--qk-clip-threshold", "0"], "must be positive"),
     ],
 )

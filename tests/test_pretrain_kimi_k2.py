@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import datasets
 import pytest
+import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
@@ -147,6 +149,25 @@ def test_a_dataset_without_enough_text_is_refused(tmp_path: Path, name: str, con
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--preset", "giant"], "giant"),
+        (["--learning-rate", "-1"], "lr must be"),
+        (["--qk-clip-threshold", "0"], "qk_clip_threshold must be"),
+        (["--steps", "0"], "must be at least 1"),
+        (["--sequence-length", "0"], "must be at least 1"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_written(
+    corpus: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    process = run(corpus, tmp_path / "run", *arguments)
+    assert process.returncode == 2
+    assert said in process.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_streamed_dataset_gives_blocks_and_holds_some_out(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = importlib.util.spec_from_file_location("pretrain_kimi_k2", SCRIPT)
     pretrain = importlib.util.module_from_spec(spec)
@@ -156,14 +177,14 @@ def test_a_streamed_dataset_gives_blocks_and_holds_some_out(monkeypatch: pytest.
     streamed = datasets.Dataset.from_dict({"title": ["bears"] * 400, "text": stories}).to_iterable_dataset()
     asked = []
 
-    def load_dataset(name: str, split: str, streaming: bool) -> datasets.IterableDataset:
-        asked.append((name, split, streaming))
+    def load_dataset(name: str, config: str | None, split: str, streaming: bool) -> datasets.IterableDataset:
+        asked.append((name, config, split, streaming))
         return streamed
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    settings = pretrain.Settings("nano", "owner/stories", 512, 4, 2, 32, 1e-2, 30.0, 0)
+    settings = pretrain.Settings("nano", "owner/stories", "bears", "text", 512, 4, 2, 32, 1e-2, 30.0, 0)
     tokenizer, training, evaluation = pretrain.prepare(settings)
-    assert asked == [("owner/stories", "train", True)]
+    assert asked == [("owner/stories", "bears", "train", True)]
     trained = tokenizer.decode([token for block in training for token in block["input_ids"]])
     held_out = tokenizer.decode([token for block in evaluation for token in block["input_ids"]])
     assert len(evaluation) > 4
@@ -171,6 +192,10 @@ def test_a_streamed_dataset_gives_blocks_and_holds_some_out(monkeypatch: pytest.
     assert "Story 0:" not in trained
     assert "Story 399:" in trained
     assert all(len(block["input_ids"]) == 32 for block in evaluation)
+    again = [block["input_ids"] for block in training]  # a second run sees the same blocks
+    assert torch.equal(torch.stack(again), torch.stack([block["input_ids"] for block in training]))
+    with pytest.raises(ValueError, match=r"--text-column; its columns that hold text: title, text"):
+        pretrain.prepare(replace(settings, text_column="story"))
 
 
 def test_a_dataset_that_nobody_has_is_refused(tmp_path: Path) -> None:

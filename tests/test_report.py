@@ -56,9 +56,9 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 def test_the_table_over_time_counts_clipped_heads_since_its_last_row(run: Path) -> None:
     record = RunRecord.load(run)
     assert [line.split() for line in max_logit_table(record, rows=2).splitlines()] == [
-        ["step", "0.0", "0.1", "1.0", "1.1", "clipped"],
-        ["10", "1.0", "2.0", "3.0", "-", "0"],
-        ["30", "1.0", "2.0", "3.0", "30.0", "1"],
+        ["step", "loss", "0.0", "0.1", "1.0", "1.1", "clipped"],
+        ["10", "3.000", "1.0", "2.0", "3.0", "-", "0"],
+        ["30", "1.000", "1.0", "2.0", "3.0", "30.0", "1"],
     ]
 
 
@@ -67,8 +67,8 @@ def test_the_table_over_time_has_a_column_per_layer_where_heads_are_many(run: Pa
     wide = {name: [row * 10 for row in rows] for name, rows in record.max_logits.items()}
     table = max_logit_table(replace(record, max_logits=wide), rows=1)
     assert [line.split() for line in table.splitlines()] == [
-        ["step", "layer", "0", "layer", "1", "clipped"],
-        ["10", "2.0", "3.0", "0"],
+        ["step", "loss", "layer", "0", "layer", "1", "clipped"],
+        ["10", "3.000", "2.0", "3.0", "0"],
     ]
 
 

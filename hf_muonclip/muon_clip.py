@@ -167,7 +167,6 @@ class MuonClip(Muon):
         if self.capture is not None:
             self.capture.close()
             self.capture = None
-            self.max_logits, self.gammas = {}, {}
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""

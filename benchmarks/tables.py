@@ -40,7 +40,8 @@ def overhead_table() -> str:
     for device, threads, torch, transformers, commit, date in said:
         lines.append(
             f"\n{device}, {threads} threads, torch {torch}, transformers {transformers}, commit {commit}, {date}. "
-            "Ratios are taken round by round within one process."
+            "Ratios are medians over rounds within one process; of two nearly equal variants they carry the machine's "
+            "noise, a few percent here, which the time counted inside the capture itself does not."
         )
     return "\n".join(lines) + "\n"
 

@@ -62,6 +62,7 @@ class MuonClip(Muon):
         nonfinite: "raise" or "skip" a step with NaN or Inf in gradients or max logits; nothing is written either way.
 
     Attributes:
+        plan: what updates which parameter and why, one `PlannedParameter` each.
         layout: the model's `HeadLayout`; None without QK-Clip.
         capture: the running `MaxLogitCapture`; None without QK-Clip.
         max_logits: {module name: (num_attention_heads,) float32 on the CPU} of the last step; -inf for a head that
@@ -110,9 +111,9 @@ class MuonClip(Muon):
             nonfinite=nonfinite,  # type: ignore[arg-type]
         )
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
-        self._plan = plan_parameters(self._model)
+        self.plan = plan_parameters(self._model)
         super().__init__(
-            param_groups(self._model, self._plan, weight_decay),
+            param_groups(self._model, self.plan, weight_decay),
             lr=lr,
             weight_decay=weight_decay,
             momentum=momentum,
@@ -121,7 +122,7 @@ class MuonClip(Muon):
             eps=eps,
             ns_steps=ns_steps,
             adjust_lr_fn=adjust_lr_fn,
-            views={planned.name: planned.view for planned in self._plan},
+            views={planned.name: planned.view for planned in self.plan},
             adamw_betas=adamw_betas,
             adamw_eps=adamw_eps,
             ns_dtype=ns_dtype,
@@ -231,13 +232,13 @@ class MuonClip(Muon):
 
     def __str__(self) -> str:
         """Return every parameter with its algorithm and reason, then the attention layout and how it is clipped."""
-        sizes = {p.name: math.prod(p.shape) for p in self._plan}
-        count = {name: sum(1 for p in self._plan if p.algorithm == name) for name in ("muon", "adamw")}
-        numel = {name: sum(sizes[p.name] for p in self._plan if p.algorithm == name) for name in ("muon", "adamw")}
+        sizes = {p.name: math.prod(p.shape) for p in self.plan}
+        count = {name: sum(1 for p in self.plan if p.algorithm == name) for name in ("muon", "adamw")}
+        numel = {name: sum(sizes[p.name] for p in self.plan if p.algorithm == name) for name in ("muon", "adamw")}
         lines = [
             f"MuonClip: {count['muon']} parameters ({numel['muon']:,} weights) by Muon, "
             f"{count['adamw']} ({numel['adamw']:,}) by AdamW",
-            describe_plan(self._plan),
+            describe_plan(self.plan),
         ]
         if self.layout is None or self.capture is None:
             lines.append("QK-Clip: off")

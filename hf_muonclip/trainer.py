@@ -5,7 +5,8 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from transformers.training_args import TrainingArguments
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .muon_clip import MuonClip
-from .param_groups import plan_parameters
 
 LOG_NAME = "qk_clip.jsonl"
 
@@ -172,7 +172,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             )
         model = kwargs.get("model")
         if state.global_step > 0 and model is not None and not loads_saved_form(model):
-            experts = [p.name for p in plan_parameters(model) if len(p.shape) == 3 and p.algorithm == "muon"]
+            experts = [p.name for p in optimizer.plan if len(p.shape) == 3 and p.algorithm == "muon"]
             if experts:
                 raise ValueError(
                     f"the Trainer does not resume tensors of several experts by itself; {experts[0]} is one, and this "
@@ -196,7 +196,13 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if state.is_world_process_zero and args.output_dir:
             self._log_path = Path(args.output_dir) / LOG_NAME
             _truncate_log(self._log_path, state.global_step)
-        _log_figures_before_trackers()
+        _start_listening(self)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the Trainer's logging as it was."""
+        _stop_listening(self)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -308,14 +314,19 @@ def _finite_or_none(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
-def _log_figures_before_trackers() -> None:
-    """Let MuonClipCallback add to a training log before any tracker reads it. Once per process.
+_listening: "weakref.WeakSet[MuonClipCallback]" = weakref.WeakSet()  # between on_train_begin and on_train_end
+_originals: list[Callable[..., Any]] = []  # the unwrapped on_log, while anybody listens
 
-    The Trainer calls its reporting callbacks before the user's, so `on_log` would come too late.
+
+def _start_listening(callback: MuonClipCallback) -> None:
+    """Let a callback add to training logs before any tracker reads them. Undone by `_stop_listening`.
+
+    The Trainer calls its reporting callbacks before the user's, so the callback's own `on_log` would come too late.
     """
-    original = CallbackHandler.on_log
-    if getattr(original, "adds_qk_clip_figures", False):
+    _listening.add(callback)
+    if _originals:
         return
+    original = CallbackHandler.on_log
 
     @functools.wraps(original)
     def on_log(
@@ -331,5 +342,11 @@ def _log_figures_before_trackers() -> None:
                 callback.add_figures(state, logs)
         return original(self, args, state, control, logs, **kwargs)
 
-    on_log.adds_qk_clip_figures = True  # type: ignore[attr-defined]
+    _originals.append(original)
     CallbackHandler.on_log = on_log  # type: ignore[method-assign]
+
+
+def _stop_listening(callback: MuonClipCallback) -> None:
+    _listening.discard(callback)
+    if _originals and not _listening:
+        CallbackHandler.on_log = _originals.pop()  # type: ignore[method-assign]

@@ -14,6 +14,7 @@ from tiny_models import tiny_model
 from tiny_trainer import HEADS, THRESHOLD, assert_equal_weights, build, sharp_model, token_rows, weights_of
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import CallbackHandler
 
 from hf_muonclip import MuonClip, MuonClipCallback
 from hf_muonclip.trainer import LOG_NAME, ClipStatistics, read_log
@@ -166,6 +167,14 @@ def test_a_head_that_was_only_bounded_is_null_in_the_log(tmp_path: Path) -> None
     assert figures(logs) == {"qk_clip/clipped_heads": 0, "qk_clip/clipped_heads_ever": 0}
     row = json.loads((tmp_path / LOG_NAME).read_text().splitlines()[-1], parse_constant=pytest.fail)
     assert set(row["max_logits"]["model.layers.0.self_attn"]) == {None}
+
+
+def test_training_leaves_the_trainers_logging_as_it_was(tmp_path: Path) -> None:
+    original = CallbackHandler.on_log
+    trainer = build(tmp_path)
+    trainer.train()
+    assert CallbackHandler.on_log is original
+    assert any("qk_clip/max_logit" in row for row in trainer.state.log_history)
 
 
 def test_without_qk_clip_there_are_no_figures(tmp_path: Path) -> None:

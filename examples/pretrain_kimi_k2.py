@@ -231,8 +231,8 @@ def train(
         print(f"\nInterrupted after step {trainer.state.global_step}; the checkpoint is in {run}. Go on with --resume.")
         sys.exit(130)
     if trainer.state.global_step < settings.steps:
-        raise ValueError(
-            f"the dataset must hold {settings.steps} steps of {settings.batch_size} blocks; it ended after step "
+        sys.exit(
+            f"The dataset must hold {settings.steps} steps of {settings.batch_size} blocks; it ended after step "
             f"{trainer.state.global_step}. Pass fewer --steps."
         )
     trainer.log_metrics("train", result.metrics)
@@ -416,10 +416,7 @@ def main() -> None:
         run = output / label
         begun = checkpoint_step(run)
         print(f"Training {label}: {run_settings.steps} steps, tau = {run_settings.qk_clip_threshold:g}")
-        try:
-            trainer, callback = train(run_settings, tokenizer, data, run)
-        except ValueError as error:
-            parser.error(str(error))
+        trainer, callback = train(run_settings, tokenizer, data, run)
         figures, clip = summarize(trainer, callback, run_settings, run, begun)
         if label == "clipped":
             model, kept = trainer.model, (figures, clip)

@@ -202,23 +202,20 @@ class Muon(torch.optim.Optimizer):
                 f"with {sorted(saved_groups[0]) if saved_groups else 'nothing'}. Start with fresh optimizer state."
             )
         saved_ids = [index for group in saved_groups for index in group["params"]]
-        moments: list[tuple[Tensor, str, Tensor]] = []
-        for index, (name, parameter) in zip(
-            saved_ids, self._named_parameters(), strict=False
-        ):  # torch compares lengths
+        kept: list[tuple[Tensor, str, Tensor]] = []
+        # torch refuses other lengths below.
+        for index, (name, parameter) in zip(saved_ids, self._named_parameters(), strict=False):
             for key, saved in state_dict["state"].get(index, {}).items():
-                if key == "step":  # torch leaves it where it was saved; the fused kernel wants it beside the moments
-                    moments.append((parameter, key, saved))
-                if key not in _MOMENTS:
-                    continue
-                if saved.shape != parameter.shape:
+                if key in _MOMENTS and saved.shape != parameter.shape:
                     raise ValueError(
                         f"{key} must have its parameter's shape; for {name} the saved state has {tuple(saved.shape)} "
                         f"and the parameter {tuple(parameter.shape)}. Load the checkpoint of this model."
                     )
-                moments.append((parameter, key, saved))
+                if key in (*_MOMENTS, "step"):
+                    kept.append((parameter, key, saved))
         super().load_state_dict(state_dict)
-        for parameter, key, saved in moments:
+        for parameter, key, saved in kept:
+            # torch leaves `step` where it was saved, and the fused kernel wants it beside the moments.
             dtype = torch.float32 if key == "step" else _moment_dtype(parameter)
             self.state[parameter][key] = saved.to(device=parameter.device, dtype=dtype)
 

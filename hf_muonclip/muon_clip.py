@@ -160,6 +160,7 @@ class MuonClip(Muon):
             {name: self._model.get_submodule(name) for name in self.layout},
             screen_threshold=self.screen_threshold,
             training_only=True,
+            model=self._model,
         )
         weakref.finalize(self, self.capture.close)
 

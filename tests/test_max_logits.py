@@ -487,7 +487,7 @@ def test_the_implementation_may_change_while_measuring() -> None:
 
 def test_capture_needs_attention() -> None:
     with (
-        pytest.raises(ValueError, match="has no module whose class is named an attention"),
+        pytest.raises(ValueError, match="has no module that computes it"),
         capture_max_logits(nn.Sequential(nn.Linear(2, 2))),
     ):
         pass

@@ -191,7 +191,7 @@ def test_block_mask_with_fewer_queries_than_keys() -> None:
     assert_allows(mask, torch.ones(2, 3, LENGTH, dtype=torch.bool).tril(4))
 
 
-@pytest.mark.parametrize("mask", [torch.ones(2, 3, 4), "causal", [[1, 1]]])
+@pytest.mark.parametrize("mask", [torch.ones(1, 2, 3, 4, 5), "causal", [[1, 1]]])
 def test_an_unknown_mask_is_refused_with_what_was_found(mask: Any) -> None:
     found = r"SimpleNamespace passed " + ("torch.Size" if isinstance(mask, Tensor) else type(mask).__name__)
     with pytest.raises(TypeError, match=found):

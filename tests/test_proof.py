@@ -209,7 +209,7 @@ def test_a_module_that_does_not_run_is_not_proven() -> None:
     model.spare = tiny_model("llama_gqa").get_submodule(FIRST)
     layout = detect_head_layout(model)
     assert "spare" in layout
-    with pytest.raises(ValueError, match=r"spare did not\. What does not run cannot be proven"):
+    with pytest.raises(ValueError, match=r"spare did not\. .*what does not run cannot be proven"):
         verify_head_layout(model, layout)
     verify_head_layout(model, HeadLayout({name: layout[name] for name in layout if name != "spare"}))
 

@@ -1,6 +1,7 @@
 """The attention column: which rows feed which head, each head's exact max logit, and the clip that scales them back."""
 
-from .head_layout import AttentionLayout, HeadLayout, HeadRows, detect_head_layout
+from .detect_layout import detect_head_layout
+from .head_layout import AttentionLayout, HeadLayout, HeadRows
 from .max_logits import MaxLogitCapture, capture_max_logits
 from .proof import verify_head_layout
 from .qk_clip import qk_clip_, qk_clip_gamma

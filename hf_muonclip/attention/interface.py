@@ -1,9 +1,11 @@
-"""The one place where transformers is intercepted: the attention interface that every current model calls.
+"""The one place where transformers is intercepted: where attention scores are about to be, or just were, computed.
 
 A model asks `AttentionInterface.get_interface` for its attention function at forward time and calls it with the final
 query and key: after RoPE, after any norm, key heads not yet repeated. Wrapping that method sees the true operands of
 every implementation and survives `set_attn_implementation`. A module opts in by carrying an observer, so other models
 in the process are left alone, and the last observation to end takes the wrapper away again.
+
+Older models compute their scores themselves. Inside the forward of such a module a `ScoreTrace` follows them.
 """
 
 import functools
@@ -13,9 +15,14 @@ from typing import Any, Protocol
 
 import torch._dynamo
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers.modeling_utils import AttentionInterface
 
+from .detect_layout import calls_attention_interface
+from .score_trace import ScoreTrace
+
 _OBSERVER = "_attention_observer"
+_TRACING = "_attention_tracing"
 _SKIP_IN_RECOMPUTE = "skip_fwd_side_effects_in_bwd_under_checkpoint"
 _originals: list[Callable[..., Any]] = []  # the unwrapped get_interface, once per observation under way
 _compiler_settings = ExitStack()  # while any observation is under way
@@ -29,6 +36,81 @@ class AttentionObserver(Protocol):
     ) -> None:
         """Called before the attention function, with its arguments."""
         ...
+
+    def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
+        """Called before the softmax of a module that computes its scores itself.
+
+        Args:
+            module: the attention module.
+            scores: scaled q·k without anything that was added to them, in the module's own shape.
+            final_scores: what the softmax takes, same shape: with biases and masks.
+            blocked: bool, same shape; pairs that the module multiplied by zero.
+        """
+        ...
+
+    def wants(self, module: nn.Module) -> bool:
+        """Whether this forward of `module` is to be observed."""
+        ...
+
+    @property
+    def keeps_graph(self) -> bool:
+        """Whether observed scores must keep their autograd graph."""
+        ...
+
+
+class _Tracing:
+    """The hooks of one module that computes its scores itself: a trace is active from its pre-hook to its hook."""
+
+    def __init__(self, module: nn.Module, observer: AttentionObserver) -> None:
+        self.observer = observer
+        self.traces: list[ScoreTrace | None] = []
+        self.handles: list[RemovableHandle] = [
+            module.register_forward_pre_hook(self._Start(self)),
+            module.register_forward_hook(self._Stop(self), always_call=True),
+        ]
+
+    class _Start:
+        def __init__(self, tracing: "_Tracing | None") -> None:
+            self.tracing = tracing
+
+        def __reduce__(self) -> tuple[type, tuple[None]]:
+            return type(self), (None,)  # a copied or pickled model is not being observed
+
+        def __call__(self, module: nn.Module, args: Any) -> None:
+            if self.tracing is not None:
+                self.tracing.start(module)
+
+    class _Stop(_Start):
+        def __call__(self, module: nn.Module, args: Any, output: Any = None) -> None:
+            if self.tracing is not None:
+                self.tracing.stop()
+
+    def start(self, module: nn.Module) -> None:
+        if not self.observer.wants(module):
+            self.traces.append(None)
+            return
+        if torch.compiler.is_compiling():
+            raise RuntimeError(
+                f"{type(module).__name__} computes its scores outside of transformers' attention interface, where "
+                "torch.compile cannot measure them. Leave its forward uncompiled (torch.compiler.disable), or train "
+                "with qk_clip_threshold=None."
+            )
+        observer = self.observer
+
+        def on_scores(scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
+            observer.observe_scores(module, scores, final_scores, blocked)
+
+        def on_operands(query: Tensor, key: Tensor, value: Tensor, mask: Any, kwargs: dict[str, Any]) -> None:
+            observer.observe(module, query, key, value, mask, kwargs)
+
+        trace = ScoreTrace(on_scores, on_operands, observer.keeps_graph)
+        self.traces.append(trace)
+        trace.__enter__()  # type: ignore[no-untyped-call]
+
+    def stop(self) -> None:
+        trace = self.traces.pop()
+        if trace is not None:
+            trace.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
 
 def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, AttentionObserver]) -> None:
@@ -45,6 +127,8 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
         )
     for name, module in modules.items():
         setattr(module, _OBSERVER, observers[name])
+        if not calls_attention_interface(module):
+            module.__dict__[_TRACING] = _Tracing(module, observers[name])
     if not _originals:
         original = AttentionInterface.get_interface
 
@@ -66,6 +150,9 @@ def stop_observing(modules: Mapping[str, nn.Module]) -> None:
     """Take the observers away, and the interception with the last of them."""
     for module in modules.values():
         module.__dict__.pop(_OBSERVER, None)
+        tracing = module.__dict__.pop(_TRACING, None)
+        for handle in tracing.handles if tracing is not None else ():
+            handle.remove()
     original = _originals.pop()
     if not _originals:
         AttentionInterface.get_interface = original  # type: ignore[method-assign]
@@ -77,7 +164,7 @@ def _observed(attention: Callable[..., Any]) -> Callable[..., Any]:
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, *args: Any, **kwargs: Any
     ) -> Any:
         observer = getattr(module, _OBSERVER, None)
-        if observer is not None:
+        if observer is not None and observer.wants(module):
             observer.observe(module, query, key, value, attention_mask, kwargs)
         return attention(module, query, key, value, attention_mask, *args, **kwargs)
 

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .head_layout import attention_modules
+from .detect_layout import attention_modules, is_cross_attention, unwrap
 from .interface import start_observing, stop_observing
-from .pair_mask import PairMask
+from .layout_rules import stated_heads
+from .pair_mask import PairMask, blocks, padded_queries
 
 _TILE = 256  # queries and keys whose scores are held at once; a tile stays in the cache from product to maximum
 _BOUND_SLACK = 1e-5  # relative; float32 rounding of the bound must never hide a head that sits right at the threshold
@@ -75,9 +76,10 @@ def max_logit_bound(query: Tensor, key: Tensor, scaling: float | Tensor) -> Tens
 class _Recorder:
     """What an attention module carries while it is measured: its running maximum and the capture it reports to."""
 
-    def __init__(self, name: str, capture: "MaxLogitCapture") -> None:
+    def __init__(self, name: str, capture: "MaxLogitCapture", cross: bool) -> None:
         self.name = name
         self.capture = capture
+        self.cross = cross
         self.max_logits: Tensor | None = None
         self.recomputations_due = 0
 
@@ -89,49 +91,108 @@ class _Recorder:
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, kwargs: dict[str, Any]
     ) -> None:
         """Fold one attention call into the running maximum."""
-        if not self.capture.wants(module):
-            return
         compiling = torch.compiler.is_compiling()
-        if not compiling:
-            # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was measured already;
-            # where it had not (the reentrant kind), this second run inside backward is the one to measure.
-            inside_backward = torch._C._current_graph_task_id() != -1
-            if inside_backward and self.recomputations_due > 0:
-                self.recomputations_due -= 1
-                return
-            if not inside_backward:
-                self.recomputations_due += 1
+        if not compiling and self._counted_already():
+            return
         started = 0.0 if compiling else time.perf_counter()
-        measured = self._measure(module, query.detach(), key.detach(), attention_mask, kwargs, compiling)
+        self._fold(self._measure(module, query.detach(), key.detach(), attention_mask, kwargs, compiling))
+        if not compiling:
+            self.capture.seconds += time.perf_counter() - started
+
+    def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
+        """Fold the scores of a module that computes them itself into the running maximum."""
+        if self._counted_already():
+            return
+        started = time.perf_counter()
+        with torch.no_grad():
+            heads = stated_heads(module)
+            by_head = [heads_first(self.name, tensor, heads) for tensor in (scores, final_scores)]
+            masked = blocks(by_head[1])
+            if blocked is not None:
+                masked = masked | heads_first(self.name, blocked, heads)
+            if masked.ndim == 4 and masked.shape[-1] == masked.shape[-2] and not self.cross:
+                padding = self.capture.padding
+                if padding is not None and len(padding) != masked.shape[1]:
+                    padding = None
+                masked = masked | padded_queries(masked.transpose(0, 1), padding).transpose(0, 1)
+            self._fold(by_head[0].float().masked_fill(masked, -torch.inf).flatten(1).amax(1))
+        self.capture.seconds += time.perf_counter() - started
+
+    def wants(self, module: nn.Module) -> bool:
+        """Tell whether a forward of `module` counts now."""
+        return self.capture.wants(module)
+
+    @property
+    def keeps_graph(self) -> bool:
+        """A maximum needs no graph."""
+        return False
+
+    def _counted_already(self) -> bool:
+        # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was measured already; where
+        # it had not (the reentrant kind), this second run inside backward is the one to measure.
+        inside_backward = torch._C._current_graph_task_id() != -1
+        if inside_backward and self.recomputations_due > 0:
+            self.recomputations_due -= 1
+            return True
+        if not inside_backward:
+            self.recomputations_due += 1
+        return False
+
+    def _fold(self, measured: Tensor) -> None:
         if self.max_logits is None:
             self.max_logits = measured
         else:
             self.max_logits = torch.maximum(self.max_logits.to(measured.device), measured)
-        if not compiling:
-            self.capture.seconds += time.perf_counter() - started
 
     @torch.no_grad()
     def _measure(
         self, module: nn.Module, query: Tensor, key: Tensor, mask: Any, kwargs: dict[str, Any], compiling: bool
     ) -> Tensor:
         _require_divisible_heads(self.name, query, key)
+        if query.shape[0] == 1 < key.shape[0]:  # learned queries, the same for every sequence
+            query = query.expand(key.shape[0], -1, -1, -1)
         scaling = kwargs.get("scaling")
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
         threshold = self.capture.screen_threshold
+
+        def pair_mask() -> PairMask:
+            padding = self.capture.query_padding(query) if self.cross else None
+            found = PairMask.from_attention_call(
+                module, query, key, mask, kwargs, self.capture.padding, padding, self.cross
+            )
+            self.capture.last_mask = found
+            return found
+
         # Choosing heads reads the bound on the host. That is free on a CPU; elsewhere, and inside a compiled graph, it
         # would stall or break the graph, so there every head is measured.
         if threshold is None or compiling or query.device.type != "cpu":
-            pair_mask = PairMask.from_attention_call(module, query, key, mask, kwargs)
-            return exact_max_logits(query, key, pair_mask, scaling)
+            return exact_max_logits(query, key, pair_mask(), scaling)
         # Not `bound > threshold`: a bound of NaN must not pass for a small one.
         suspects = ~(max_logit_bound(query, key, scaling) <= threshold * (1 - _BOUND_SLACK))
         maximum = query.new_full((query.shape[1],), -torch.inf, dtype=torch.float32)
+        if self.capture.crosses and not self.cross and not suspects.any():
+            pair_mask()  # cross-attention reads off it which of its queries are padding
         if suspects.any():
-            pair_mask = PairMask.from_attention_call(module, query, key, mask, kwargs)
             heads = suspects.nonzero().flatten()
             key_heads = heads // (query.shape[1] // key.shape[1])
-            maximum[heads] = exact_max_logits(query[:, heads], key[:, key_heads], pair_mask.of_heads(heads), scaling)
+            maximum[heads] = exact_max_logits(query[:, heads], key[:, key_heads], pair_mask().of_heads(heads), scaling)
         return maximum
+
+
+class _PaddingHook:
+    """Tells a capture which tokens of a batch are padding, from the 2-D mask that the model is called with."""
+
+    def __init__(self, capture: "MaxLogitCapture | None") -> None:
+        self.capture = capture
+
+    def __reduce__(self) -> tuple[type, tuple[None]]:
+        return type(self), (None,)  # a copied or pickled model is not being measured
+
+    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        if self.capture is None:
+            return
+        told = kwargs.get("decoder_attention_mask", kwargs.get("attention_mask"))
+        self.capture.padding = told == 0 if isinstance(told, Tensor) and told.ndim == 2 else None
 
 
 class MaxLogitCapture(Mapping[str, Tensor]):
@@ -141,18 +202,31 @@ class MaxLogitCapture(Mapping[str, Tensor]):
 
     Attributes:
         screen_threshold: measure only heads whose bound exceeds it; None measures every head.
+        padding: (batch, length), bool; where the batch under way is padding, as the model was told; None if it was not.
         seconds: host time spent measuring so far (on an accelerator: time to launch).
     """
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], screen_threshold: float | None = None, training_only: bool = False
+        self,
+        modules: Mapping[str, nn.Module],
+        screen_threshold: float | None = None,
+        training_only: bool = False,
+        model: nn.Module | None = None,
     ) -> None:
         self.screen_threshold = screen_threshold
         self.seconds = 0.0
         self._training_only = training_only
         self._paused = 0
         self._modules = dict(modules)
-        self._recorders = {name: _Recorder(name, self) for name in modules}
+        crosses = {name: is_cross_attention(name, module) for name, module in modules.items()}
+        self.crosses = any(crosses.values())
+        self.last_mask: PairMask | None = None
+        self.padding: Tensor | None = None
+        self._padding_hook = _PaddingHook(self)
+        self._handle = None
+        if model is not None:
+            self._handle = model.register_forward_pre_hook(self._padding_hook, with_kwargs=True)
+        self._recorders = {name: _Recorder(name, self, cross) for name, cross in crosses.items()}
         start_observing(self._modules, self._recorders)
 
     def close(self) -> None:
@@ -161,6 +235,8 @@ class MaxLogitCapture(Mapping[str, Tensor]):
             return
         stop_observing(self._modules)
         self._modules = {}
+        if self._handle is not None:
+            self._handle.remove()
 
     def reset(self) -> None:
         """Forget all maxima; the next forward starts anew."""
@@ -176,6 +252,14 @@ class MaxLogitCapture(Mapping[str, Tensor]):
             yield
         finally:
             self._paused -= 1
+
+    def query_padding(self, query: Tensor) -> Tensor | None:
+        """Return which queries of a cross-attention are padding, as the self-attention before it saw them."""
+        mask = self.last_mask
+        if mask is None or mask.cross or mask.blocked_queries is None:
+            return None
+        matches = mask.batch == query.shape[0] and mask.query_length == query.shape[2]
+        return mask.blocked_queries if matches else None
 
     def wants(self, module: nn.Module) -> bool:
         """Tell whether a forward of `module` counts now."""
@@ -209,11 +293,30 @@ def capture_max_logits(model: nn.Module) -> Iterator[MaxLogitCapture]:
     Raises:
         ValueError: the model has no attention module, or another capture is measuring it.
     """
-    capture = MaxLogitCapture(attention_modules(model))
+    model = unwrap(model)
+    capture = MaxLogitCapture(attention_modules(model), model=model)
     try:
         yield capture
     finally:
         capture.close()
+
+
+def heads_first(name: str, scores: Tensor, heads: int | None) -> Tensor:
+    """Return the scores of a module that computes them itself as (heads, ...), whatever shape it gives them.
+
+    Raises:
+        ValueError: no dimension of the scores is the module's number of heads.
+    """
+    if heads is not None:
+        if scores.ndim == 3 and scores.shape[0] % heads == 0:  # (batch * heads, query_length, key_length)
+            scores = scores.unflatten(0, (-1, heads))
+        for axis in (1, 2):
+            if scores.ndim >= 4 and scores.shape[axis] == heads:
+                return scores.movedim(axis, 0)
+    raise ValueError(
+        f"scores must have one dimension for the heads; {name} computes them as {tuple(scores.shape)} with {heads} "
+        "heads and is not supported. Pass qk_clip_threshold=None to train with Muon alone."
+    )
 
 
 def _require_divisible_heads(name: str, query: Tensor, key: Tensor) -> None:

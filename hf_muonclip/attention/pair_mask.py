@@ -14,8 +14,35 @@ from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask
 
 # An additive mask at or below this blocks a pair; above it, it is a bias (ALiBi, relative positions), which the clip
-# cannot scale and the maximum leaves out. Models write -inf, the dtype's minimum or -1e9 for "blocked".
-_LARGEST_BLOCKING_VALUE = -5e8
+# cannot scale and the maximum leaves out. Models write -inf, the dtype's minimum, -1e9 or -1e6 for "blocked"; ALiBi
+# reaches -1e5 at a hundred thousand tokens.
+_LARGEST_BLOCKING_VALUE = -5e5
+
+
+def blocks(additive: Tensor) -> Tensor:
+    """Return where an additive mask, or a masked score, blocks its pair: bool, of the same shape."""
+    return additive <= max(torch.finfo(additive.dtype).min / 2, _LARGEST_BLOCKING_VALUE)
+
+
+def padded_queries(blocked: Tensor, padding: Tensor | None = None) -> Tensor:
+    """Return which queries of a self-attention are padding: those that, as keys, no other query sees.
+
+    Args:
+        blocked: (batch or 1, heads or 1, length, length), bool.
+        padding: (batch, length), bool; what the model was told. Without it, padding is what does not see itself either;
+            a sparse attention may then lose a token that nobody attends to.
+
+    Returns:
+        (batch or 1, heads or 1, length, 1), bool.
+    """
+    length = blocked.shape[-1]
+    unseen = blocked.diagonal(dim1=-2, dim2=-1)
+    if padding is not None and padding.shape[1] == length:
+        unseen = padding[:, None]
+    if blocked.device.type != "cpu" or torch.compiler.is_compiling() or unseen.any():
+        itself = torch.eye(length, dtype=torch.bool, device=blocked.device)
+        unseen = unseen & (blocked | itself).all(dim=-2)
+    return unseen.unsqueeze(-1)
 
 
 @dataclass(frozen=True)
@@ -37,6 +64,7 @@ class PairMask:
         key_documents: (key_length,), int.
         heads: (heads,), int; head indices for `mask_mod`.
         batch: sequences in the call.
+        cross: queries and keys are of different sequences, so that the mask does not say which queries are padding.
     """
 
     query_length: int
@@ -53,10 +81,19 @@ class PairMask:
     key_documents: Tensor | None = None
     heads: Tensor | None = None
     batch: int = 1
+    cross: bool = False
 
     @classmethod
     def from_attention_call(
-        cls, module: nn.Module, query: Tensor, key: Tensor, attention_mask: Any, kwargs: dict[str, Any]
+        cls,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        attention_mask: Any,
+        kwargs: dict[str, Any],
+        padding: Tensor | None = None,
+        query_padding: Tensor | None = None,
+        cross: bool = False,
     ) -> "PairMask":
         """Read the mask of a call through transformers' attention interface.
 
@@ -66,16 +103,23 @@ class PairMask:
             key: (batch, num_key_value_heads, key_length, head_dim).
             attention_mask: as passed.
             kwargs: as passed.
+            padding: (batch, length), bool; what the model was told, see `padded_queries`.
+            query_padding: (batch or 1, 1, query_length, 1), bool; padding among the queries of a cross-attention.
+            cross: queries and keys are of different sequences.
 
         Raises:
             TypeError: a mask of a kind or shape that no known implementation takes.
         """
         query_length, key_length = query.shape[2], key.shape[2]
-        mask = cls(query_length, key_length, query.device, batch=query.shape[0])
+        mask = cls(
+            query_length, key_length, query.device, batch=query.shape[0], blocked_queries=query_padding, cross=cross
+        )
         if isinstance(attention_mask, BlockMask):
             return mask._with_mask_mod(attention_mask.mask_mod, query.shape[1])
         if isinstance(attention_mask, Tensor) and attention_mask.ndim == 4:
-            return mask._with_dense(attention_mask)
+            return mask._with_dense(attention_mask, padding)
+        if isinstance(attention_mask, Tensor) and attention_mask.ndim == 3:  # (batch, query_length, key_length)
+            return mask._with_dense(attention_mask.unsqueeze(1), padding)
         if attention_mask is not None and not (isinstance(attention_mask, Tensor) and attention_mask.ndim == 2):
             found = getattr(attention_mask, "shape", type(attention_mask).__name__)
             raise TypeError(
@@ -92,22 +136,23 @@ class PairMask:
             mask = mask._with_flash_arguments(attention_mask, kwargs)
         return mask
 
-    def _with_dense(self, attention_mask: Tensor) -> "PairMask":
+    def _with_dense(self, attention_mask: Tensor, padding: Tensor | None) -> "PairMask":
         dense = attention_mask[..., : self.key_length]
-        if dense.dtype == torch.bool:
-            blocked = ~dense
-        else:
-            blocked = dense <= max(torch.finfo(dense.dtype).min / 2, _LARGEST_BLOCKING_VALUE)
+        blocked = ~dense if dense.dtype == torch.bool else blocks(dense)
         blocked = blocked.expand(-1, -1, self.query_length, self.key_length)
         mask = replace(self, dense_blocked=blocked)
-        if self.query_length != self.key_length:
+        if self.cross or self.query_length != self.key_length:
             return mask
-        # Every token may attend to itself unless it is padding, so the diagonal tells which queries are.
-        return replace(mask, blocked_queries=blocked.diagonal(dim1=-2, dim2=-1).unsqueeze(-1))
+        return replace(
+            mask,
+            blocked_queries=padded_queries(
+                blocked, padding if padding is not None and len(padding) == self.batch else None
+            ),
+        )
 
     def _with_mask_mod(self, mask_mod: Callable[..., Tensor], num_attention_heads: int) -> "PairMask":
         mask = replace(self, mask_mod=mask_mod, heads=torch.arange(num_attention_heads, device=self.device))
-        if self.query_length != self.key_length:
+        if self.cross or self.query_length != self.key_length:
             return mask
         positions = torch.arange(self.query_length, device=self.device)[:, None]
         return replace(mask, blocked_queries=~mask._call_mask_mod(positions, positions))

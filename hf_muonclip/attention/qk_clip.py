@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from .detect_layout import unwrap
 from .head_layout import AttentionLayout, HeadLayout
 
 
@@ -47,7 +48,8 @@ def qk_clip_(
 
     Kimi K2 (arXiv 2507.20534), Algorithm 1, generalized by one rule: where a head owns its key, the query takes
     gamma^alpha and the key gamma^(1-alpha); where heads share a key (GQA, MQA, MLA's rotary key), the key is left alone
-    and the query takes gamma. So each clipped head lands on the threshold and no other head moves.
+    and the query takes gamma. So each clipped head lands on the threshold and no other head moves. Heads that share the
+    weight to be scaled (a norm's gain, a layer used twice) take the smallest gamma among them.
 
     Args:
         model: the model that `layout` was detected on.
@@ -58,7 +60,8 @@ def qk_clip_(
         alpha: the query's share where a head owns its key, in [0, 1].
 
     Returns:
-        {module name: (num_attention_heads,) float32, on the CPU} gammas; 1 means untouched.
+        {module name: (num_attention_heads,) float32, on the CPU} gammas; 1 means untouched, as in modules that are only
+        monitored.
 
     Raises:
         ValueError: a module or head count that the layout does not have, or a threshold or alpha out of range.
@@ -66,7 +69,9 @@ def qk_clip_(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be in [0, 1]; got {alpha!r}. 0.5 splits the factor evenly.")
-    gammas: dict[str, Tensor] = {}
+    model = unwrap(model)
+    owner = {name: layout[name].shares_weights_with or name for name in logits if name in layout}
+    smallest: dict[str, Tensor] = {}  # of the modules that share one set of weights
     for name, max_logits in logits.items():
         if name not in layout:
             raise ValueError(f"logits must name modules of the layout; got {name!r}, and it has {', '.join(layout)}.")
@@ -75,11 +80,23 @@ def qk_clip_(
                 f"{name} has {layout[name].num_attention_heads} attention heads; got max logits of shape "
                 f"{tuple(max_logits.shape)}. Detect the layout on the model that the logits come from."
             )
-        gammas[name] = qk_clip_gamma(max_logits.float().cpu(), threshold)
-    for name, gamma in gammas.items():
+        if layout[name].head_rows:
+            gamma = _of_groups(qk_clip_gamma(max_logits.float().cpu(), threshold), layout[name].gamma_groups)
+            smallest[owner[name]] = torch.minimum(gamma, smallest.get(owner[name], gamma))
+    for name, gamma in smallest.items():
         if (gamma < 1).any():
             scale_heads_(model.get_submodule(name), layout[name], gamma, alpha)
-    return gammas
+    unclipped = {name: torch.ones(layout[name].num_attention_heads) for name in logits}
+    return {name: smallest.get(owner[name], unclipped[name]) for name in logits}
+
+
+def _of_groups(gamma: Tensor, groups: tuple[int, ...]) -> Tensor:
+    """Return the smallest gamma among the heads that are scaled as one, for each head."""
+    if not groups:
+        return gamma
+    index = torch.tensor(groups)
+    smallest = torch.ones(int(index.max()) + 1).scatter_reduce(0, index, gamma, "amin")
+    return smallest[index]
 
 
 @torch.no_grad()
@@ -89,14 +106,21 @@ def scale_heads_(module: nn.Module, layout: AttentionLayout, gamma: Tensor, alph
     Args:
         module: the attention module.
         layout: its heads.
-        gamma: (num_attention_heads,), positive; 1 leaves a head bit for bit as it is.
+        gamma: (num_attention_heads,), positive; 1 leaves a head bit for bit as it is. Equal within a gamma group.
         alpha: the query's share where a head owns its key.
     """
     for head_rows in layout.head_rows:
         parameter = module.get_parameter(head_rows.parameter)
         factors = gamma.double().pow(head_rows.exponent(alpha))
-        per_row = torch.ones(parameter.shape[0], dtype=torch.float64)
+        per_row = torch.ones(parameter.shape[head_rows.dim], dtype=torch.float64)
         for rows, factor in zip(head_rows.rows, factors.tolist(), strict=True):
             per_row[rows.start : rows.stop : rows.step] = factor
         per_row = per_row.to(device=parameter.device, dtype=torch.float32)
-        parameter.mul_(per_row.view(-1, *[1] * (parameter.ndim - 1)))
+        shape = [1] * parameter.ndim
+        shape[head_rows.dim] = -1
+        per_row = per_row.view(shape)
+        if head_rows.offset:
+            # (offset + w)·f - offset, written so that a factor of one leaves every bit as it is.
+            parameter.mul_(per_row).add_(head_rows.offset * (per_row - 1))
+        else:
+            parameter.mul_(per_row)

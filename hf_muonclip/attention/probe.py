@@ -1,0 +1,211 @@
+"""Run single attention modules on what the model gave them, and see the scores of each head."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache
+
+from .interface import start_observing, stop_observing
+from .layout_rules import stated_heads
+from .max_logits import heads_first
+
+_PROBE_LENGTH = 8  # tokens; enough that no score is special
+_DECODER_LENGTH = 5
+
+
+class Probe:
+    """The attention modules of a model, each ready to be run again on its first call's arguments.
+
+    Args:
+        model: with weights.
+        modules: the attention modules by name.
+        inputs: what to call the model with; by default random tokens.
+
+    Raises:
+        ValueError: the model has no weights, takes no tokens and no inputs are given, or cannot run on them.
+    """
+
+    def __init__(self, model: nn.Module, modules: Mapping[str, nn.Module], inputs: Mapping[str, Any] | None) -> None:
+        if any(parameter.is_meta for parameter in model.parameters()):
+            raise ValueError(
+                "a proof runs the model, so it needs weights; got a model on the meta device. Load it first; "
+                "detect_head_layout works without weights."
+            )
+        self._modules = dict(modules)
+        self._calls = _first_calls(model, self._modules, _random_tokens(model) if inputs is None else dict(inputs))
+
+    @property
+    def not_run(self) -> list[str]:
+        """Names of the modules that the model did not call on these inputs."""
+        return sorted(self._modules.keys() - self._calls.keys())
+
+    def run(self, name: str) -> "Observed":
+        """Run one module again and return what was observed, with its autograd graph if gradients are on."""
+        module = self._modules[name]
+        args, kwargs = self._calls[name]
+        observed = Observed(name)
+        start_observing({name: module}, {name: observed})
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # some attentions draw random hashes in evaluation mode too
+                module(*_copy_caches(args), **_copy_caches(kwargs))
+        finally:
+            stop_observing({name: module})
+        if not observed.scores:
+            raise ValueError(
+                f"{name} ({type(module).__name__}) ran, and showed no attention scores: it neither calls transformers' "
+                "attention interface nor takes a softmax over a product of queries and keys."
+            )
+        return observed
+
+
+class Observed:
+    """What one run of a module showed: per attention call the scores of each head, and the values where they are known.
+
+    Attributes:
+        scores: per call (num_attention_heads, ...), float32 or float64, without additions or masks; scaling is left out
+            where the interface passes it beside.
+        values: per call through the interface or SDPA.
+        key_heads: of each call through the interface or SDPA.
+        queries: per call through the interface or SDPA.
+        keys: per call through the interface or SDPA.
+    """
+
+    keeps_graph = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.scores: list[Tensor] = []
+        self.values: list[Tensor] = []
+        self.key_heads: list[int] = []
+        self.queries: list[Tensor] = []
+        self.keys: list[Tensor] = []
+
+    def wants(self, module: nn.Module) -> bool:
+        """Observe every forward."""
+        return True
+
+    def observe(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Keep q·k of every pair."""
+        groups = query.shape[1] // key.shape[1]
+        wide = torch.promote_types(query.dtype, torch.float32)
+        scores = query.to(wide) @ key.to(wide).repeat_interleave(groups, dim=1).mT
+        self.scores.append(scores.transpose(0, 1))
+        self.values.append(value)
+        self.queries.append(query)
+        self.keys.append(key)
+        self.key_heads.append(key.shape[1])
+
+    def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
+        """Keep the scores without additions."""
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        with torch.enable_grad():  # a softmax of the model's own may run inside an autograd function, where it is off
+            self.scores.append(heads_first(self.name, scores, stated_heads(module)).to(wide))
+
+    def flat(self) -> Tensor:
+        """Return the scores of all calls, (num_attention_heads, pairs)."""
+        return torch.cat([scores.flatten(1) for scores in self.scores], dim=1)
+
+
+@torch.no_grad()
+def _first_calls(
+    model: nn.Module, modules: dict[str, nn.Module], inputs: dict[str, Any]
+) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Return {module name: (args, kwargs)} of every module's first call in one forward."""
+    calls: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def remember(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            calls.setdefault(name, (_copy_caches(args), _copy_caches(kwargs)))
+
+        return hook
+
+    handles = [m.register_forward_pre_hook(remember(name), with_kwargs=True) for name, m in modules.items()]
+    try:
+        model(**inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+def _copy_caches(arguments: Any) -> Any:
+    """Return the arguments of a call with copies of key-value caches, which a call writes to."""
+    if isinstance(arguments, dict):
+        return {key: copy.deepcopy(a) if isinstance(a, Cache) else a for key, a in arguments.items()}
+    return tuple(copy.deepcopy(a) if isinstance(a, Cache) else a for a in arguments)
+
+
+def _random_tokens(model: nn.Module) -> dict[str, Any]:
+    embedding: Any = None
+    with suppress(AttributeError, NotImplementedError):
+        embedding = model.get_input_embeddings()  # type: ignore[operator]
+    if not isinstance(embedding, nn.Embedding):
+        raise ValueError(
+            f"the proof feeds random tokens to one nn.Embedding; {type(model).__name__} takes its input through "
+            f"{'nothing of the kind' if embedding is None else 'a ' + type(embedding).__name__}. Pass the arguments of "
+            "a forward as inputs={...}."
+        )
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(length: int) -> Tensor:
+        # The first thousand tokens hold no placeholders for images or sounds in the models that have them.
+        tokens = torch.randint(min(embedding.num_embeddings, 1000), (1, length), generator=generator)
+        return tokens.to(embedding.weight.device)
+
+    config: Any = getattr(model, "config", None)
+    inputs: dict[str, Any] = {"input_ids": draw(_PROBE_LENGTH)}
+    if getattr(config, "is_encoder_decoder", False):
+        inputs["decoder_input_ids"] = draw(_DECODER_LENGTH)
+    inputs["use_cache"] = False
+    return inputs
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module into evaluation mode inside the block."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def differentiable(parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Let gradients flow to parameters, frozen ones too, inside the block."""
+    frozen = [parameter for parameter in parameters.values() if not parameter.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+def rows_with_gradient(gradient: Tensor | None, dim: int) -> set[int]:
+    """Return the indices along a dimension where a gradient is not zero."""
+    if gradient is None:
+        return set()
+    return set(gradient.movedim(dim, 0).reshape(gradient.shape[dim], -1).abs().amax(1).nonzero().flatten().tolist())
+
+
+def describe_rows(rows: set[int]) -> str:
+    """Return sorted rows as ranges, e.g. "0-15, 32-47"."""
+    parts: list[list[int]] = []
+    for row in sorted(rows):
+        if parts and row == parts[-1][1] + 1:
+            parts[-1][1] = row
+        else:
+            parts.append([row, row])
+    return ", ".join(f"{first}-{last}" for first, last in parts) or "none"

@@ -48,6 +48,13 @@ class MuonClipConfig:
         default=0.5,
         metadata={"help": "Share of gamma that the query takes where a head owns its key: q gamma^alpha, k the rest."},
     )
+    scale_lora_base: bool = field(
+        default=False,
+        metadata={
+            "help": "Let QK-Clip scale the frozen base weights of LoRA layers together with their adapters. Without it "
+            "such layers are only monitored; with it, save the whole model: an adapter alone would not hold the clip."
+        },
+    )
     exact_max_logits: bool = field(
         default=False,
         metadata={"help": "Measure every head exactly at every step, instead of only those that may exceed tau."},

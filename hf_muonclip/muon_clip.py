@@ -14,7 +14,7 @@ import torch.distributed as dist
 from accelerate.utils import extract_model_from_parallel  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from .attention import HeadLayout, MaxLogitCapture, detect_head_layout, qk_clip_
+from .attention import AttentionLayout, HeadLayout, MaxLogitCapture, around_frozen, detect_head_layout, qk_clip_
 from .checkpoint import load_saved_form
 from .config import MuonClipConfig
 from .muon import Muon
@@ -54,6 +54,8 @@ class MuonClip(Muon):
         adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original" or "none".
         qk_clip_threshold: tau, in logits. inf measures without clipping; None turns capture and clip off.
         qk_clip_alpha: the query's share of gamma where a head owns its key.
+        scale_lora_base: clip LoRA layers by scaling their frozen base weights together with the adapters; by default
+            they are monitored only. Then save the whole model: an adapter alone would not hold the clip.
         exact_max_logits: measure every head at every step. On a CPU the default is those that may exceed tau; on an
             accelerator and in compiled graphs every head is measured anyway.
         adamw_betas: of the AdamW groups.
@@ -91,6 +93,7 @@ class MuonClip(Muon):
         *,
         qk_clip_threshold: float | None = 100.0,
         qk_clip_alpha: float = 0.5,
+        scale_lora_base: bool = False,
         exact_max_logits: bool = False,
         adamw_betas: tuple[float, float] = (0.9, 0.95),
         adamw_eps: float = 1e-8,
@@ -106,6 +109,7 @@ class MuonClip(Muon):
             adjust_lr_fn=adjust_lr_fn,  # type: ignore[arg-type]
             qk_clip_threshold=qk_clip_threshold,
             qk_clip_alpha=qk_clip_alpha,
+            scale_lora_base=scale_lora_base,
             exact_max_logits=exact_max_logits,
             ns_dtype=ns_dtype,  # type: ignore[arg-type]
             nonfinite=nonfinite,  # type: ignore[arg-type]
@@ -139,21 +143,24 @@ class MuonClip(Muon):
             self._start_capture(qk_clip_threshold)
 
     def _start_capture(self, threshold: float) -> None:
-        self.layout = detect_head_layout(self._model)
-        self._frozen = {
-            name
-            for name, module_layout in self.layout.items()
-            if not all(
-                self._model.get_submodule(name).get_parameter(rows.parameter).requires_grad
-                for rows in module_layout.head_rows
-            )
-        }
-        if self._frozen:
+        detected = detect_head_layout(self._model, self.config.scale_lora_base)
+        self.layout = detected.with_modules(
+            {name: around_frozen(layout, self._frozen_parameters(name, layout)) for name, layout in detected.items()}
+        )
+        told: dict[tuple[str, str], list[str]] = {}
+        for name, layout in self.layout.items():
+            if not layout.head_rows:
+                told.setdefault(("only monitors", layout.note), []).append(name)
+            elif layout != detected[name]:
+                told.setdefault(("leaves frozen weights alone in", layout.note), []).append(name)
+        for (what, note), names in told.items():
             logger.warning(
-                "QK-Clip only monitors %d of %d attention modules, whose query or key weights are frozen: %s.",
-                len(self._frozen),
+                "QK-Clip %s %d of %d attention modules (%s): %s.",
+                what,
+                len(names),
                 len(self.layout),
-                ", ".join(sorted(self._frozen)),
+                ", ".join(names if len(names) <= 3 else [*names[:2], "...", names[-1]]),
+                note.rstrip("."),
             )
         self.screen_threshold = None if self.config.exact_max_logits or math.isinf(threshold) else threshold
         self.capture = MaxLogitCapture(
@@ -163,6 +170,13 @@ class MuonClip(Muon):
             model=self._model,
         )
         weakref.finalize(self, self.capture.close)
+
+    def _frozen_parameters(self, name: str, layout: AttentionLayout) -> set[str]:
+        module = self._model.get_submodule(name)
+        named = {rows.parameter for rows in layout.head_rows}
+        if self.config.scale_lora_base:  # the frozen base of an adapter may be scaled
+            named = {parameter for parameter in named if ".base_layer." not in parameter}
+        return {parameter for parameter in named if not module.get_parameter(parameter).requires_grad}
 
     def detach(self) -> None:
         """Stop capturing and leave no trace on the model; from then on this is Muon without QK-Clip. Idempotent."""
@@ -192,9 +206,8 @@ class MuonClip(Muon):
         started = time.perf_counter()
         assert self.layout is not None
         assert self.config.qk_clip_threshold is not None
-        clippable = {name: logits for name, logits in self.max_logits.items() if name not in self._frozen}
         self.gammas = qk_clip_(
-            self._model, self.layout, clippable, self.config.qk_clip_threshold, self.config.qk_clip_alpha
+            self._model, self.layout, self.max_logits, self.config.qk_clip_threshold, self.config.qk_clip_alpha
         )
         self.clip_seconds += time.perf_counter() - started
         return True

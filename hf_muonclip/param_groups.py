@@ -52,7 +52,7 @@ def plan_parameters(model: nn.Module) -> list[PlannedParameter]:
     head = _output_head(model)
     routers = _router_classes(model)
     num_experts = _num_experts(model)
-    inside_base = _names_inside_base(model)
+    inside_base = _inside_base(model)
     plan = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -69,7 +69,7 @@ def plan_parameters(model: nn.Module) -> list[PlannedParameter]:
             reason = "bias of several experts"
         elif isinstance(module, routers) or (_ROUTER_NAME.search(name) and parameter.shape[0] in (1, num_experts)):
             reason = "router: picks experts"
-        elif inside_base is not None and name not in inside_base:
+        elif inside_base is not None and parameter not in inside_base:
             reason = "head: stands outside the base model"
         elif isinstance(module, _CONVOLUTIONS):
             reason = "convolution kernel"
@@ -153,12 +153,12 @@ def _num_experts(model: nn.Module) -> int | None:
     return None
 
 
-def _names_inside_base(model: nn.Module) -> set[str] | None:
-    prefix = getattr(model, "base_model_prefix", "")
-    base = getattr(model, prefix, None) if prefix else None
-    if not isinstance(base, nn.Module):
-        return None
-    return {f"{prefix}.{name}" for name, _ in base.named_parameters()}
+def _inside_base(model: nn.Module) -> set[nn.Parameter] | None:
+    """Return the parameters of the base model under the heads; None for a model without a base of its own."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT's wrapper
+    prefix = getattr(inner, "base_model_prefix", "")
+    base = getattr(inner, prefix, None) if prefix else None
+    return set(base.parameters()) if isinstance(base, nn.Module) else None
 
 
 def _is_conv1d(module: nn.Module) -> bool:

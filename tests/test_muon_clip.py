@@ -440,24 +440,59 @@ def test_a_nonfinite_gradient_writes_nothing_and_clips_nothing() -> None:
     assert not optimizer.state
 
 
-@pytest.mark.parametrize(("model_name", "frozen"), [("llama_gqa", "q_proj"), ("llama_mha", "k_proj")])
+FIRST, SECOND = "model.layers.0.self_attn", "model.layers.1.self_attn"
+
+
+@pytest.mark.parametrize(("model_name", "frozen"), [("llama_gqa", ["q_proj"]), ("llama_mha", ["q_proj", "k_proj"])])
 def test_frozen_projections_are_monitored_with_a_warning(
-    model_name: str, frozen: str, caplog: pytest.LogCaptureFixture
+    model_name: str, frozen: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     model, batch, threshold = prepared(model_name)
-    model.model.layers[0].self_attn.get_submodule(frozen).requires_grad_(False)
+    for projection in frozen:
+        model.get_submodule(FIRST).get_submodule(projection).requires_grad_(False)
     with caplog.at_level(logging.WARNING):
         optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, exact_max_logits=True)
-    assert "QK-Clip only monitors 1 of 2 attention modules" in caplog.text
-    assert caplog.text.rstrip().endswith("model.layers.0.self_attn.")
+    message = f"QK-Clip only monitors 1 of 2 attention modules ({FIRST}): its query or key weights are frozen."
+    assert message in caplog.text
     before = weights_of(model)
     backward(model, batch)
     optimizer.step()
-    assert optimizer.max_logits["model.layers.0.self_attn"].max() > threshold
-    assert set(optimizer.gammas) == {"model.layers.1.self_attn"}
+    assert optimizer.max_logits[FIRST].max() > threshold
+    assert (optimizer.gammas[FIRST] == 1).all()
     changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
     assert changed
-    assert all(name.startswith("model.layers.1.self_attn") for name in changed)
+    assert all(name.startswith(SECOND) for name in changed)
+
+
+@pytest.mark.parametrize(
+    ("model_name", "frozen", "side", "scaled"),
+    [
+        ("llama_mha", "k_proj", "query", {"q_proj.weight"}),
+        ("llama_mha", "q_proj", "key", {"k_proj.weight"}),
+        ("deepseek_v3", "kv_b_proj", "query", {"q_b_proj.weight"}),
+    ],
+)
+def test_the_side_that_is_not_frozen_takes_the_whole_factor(
+    model_name: str, frozen: str, side: str, scaled: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, batch, threshold = prepared(model_name)
+    model.get_submodule(FIRST).get_submodule(frozen).requires_grad_(False)
+    for layer in model.model.layers[1:]:  # so that only the first layer's clip acts on the batch
+        layer.self_attn.requires_grad_(False)
+    with caplog.at_level(logging.WARNING):
+        optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, exact_max_logits=True)
+    assert f"the {side} takes the whole factor" in caplog.text
+    before = weights_of(model)
+    backward(model, batch)
+    optimizer.step()
+    over = optimizer.max_logits[FIRST] > threshold
+    assert over.any()
+    changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    assert changed == {f"{FIRST}.{name}" for name in scaled}
+    optimizer.detach()
+    with capture_max_logits(model) as after:
+        model(**batch)
+    torch.testing.assert_close(after[FIRST][over], torch.full_like(after[FIRST][over], threshold), rtol=1e-4, atol=0)
 
 
 # ------------------------------------------------------------------------------------------------ life with the model

@@ -1,7 +1,7 @@
 """The attention column: which rows feed which head, each head's exact max logit, and the clip that scales them back."""
 
 from .detect_layout import detect_head_layout
-from .head_layout import AttentionLayout, HeadLayout, HeadRows
+from .head_layout import AttentionLayout, HeadLayout, HeadRows, around_frozen
 from .max_logits import MaxLogitCapture, capture_max_logits
 from .proof import verify_head_layout
 from .qk_clip import qk_clip_, qk_clip_gamma
@@ -11,6 +11,7 @@ __all__ = [
     "HeadLayout",
     "HeadRows",
     "MaxLogitCapture",
+    "around_frozen",
     "capture_max_logits",
     "detect_head_layout",
     "qk_clip_",

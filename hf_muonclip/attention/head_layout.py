@@ -3,8 +3,8 @@
 To scale one head's logits by gamma, QK-Clip must know the weights that make that head and no other.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["query", "key", "query of shared key", "key alone", "query and key"]
@@ -104,6 +104,10 @@ class HeadLayout(Mapping[str, AttentionLayout]):
         self.not_applicable = dict(not_applicable or {})
         self.found_by_behavior = found_by_behavior
 
+    def with_modules(self, modules: Mapping[str, AttentionLayout]) -> "HeadLayout":
+        """Return the same findings with other module layouts."""
+        return HeadLayout(modules, self.not_applicable, self.found_by_behavior)
+
     def __getitem__(self, name: str) -> AttentionLayout:
         return self._modules[name]
 
@@ -127,3 +131,32 @@ class HeadLayout(Mapping[str, AttentionLayout]):
         ]
         lines += [f"{name}: not applicable, {reason}" for name, reason in self.not_applicable.items()]
         return "\n".join(lines)
+
+
+def around_frozen(layout: AttentionLayout, frozen: Collection[str]) -> AttentionLayout:
+    """Return a layout that leaves frozen parameters alone: the other side takes the whole gamma where it can.
+
+    Args:
+        layout: of one attention module.
+        frozen: names of parameters that must not be written.
+
+    Returns:
+        The layout itself if none is frozen; without rows, and with the reason, if no side can be scaled on its own.
+    """
+    touched = {rows.parameter for rows in layout.head_rows} & set(frozen)
+    if not touched:
+        return layout
+    queries = [rows for rows in layout.head_rows if rows.role in ("query", "query of shared key")]
+    keys = [rows for rows in layout.head_rows if rows.role == "key"]
+    # A head of which only a part owns its key (the rotary part of latent attention shares it) needs its whole query.
+    by_key = len(keys) + len([rows for rows in queries if rows.role == "query"]) == len(layout.head_rows)
+    free: tuple[HeadRows, ...] = ()
+    if queries and not any(rows.parameter in frozen for rows in queries):
+        free = tuple(replace(rows, role="query of shared key") for rows in queries)
+        note = "its key weights are frozen, so the query takes the whole factor"
+    elif keys and by_key and not any(rows.parameter in frozen for rows in keys):
+        free = tuple(replace(rows, role="key alone") for rows in keys)
+        note = "its query weights are frozen, so the key takes the whole factor"
+    else:
+        note = "its query or key weights are frozen"
+    return replace(layout, head_rows=free, note="; ".join(filter(None, [layout.note, note])))

@@ -1,0 +1,129 @@
+"""Adapters: what the clip can reach lands on tau, and what it cannot is monitored, with the reason."""
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny_models import random_batch, tiny_model
+from torch import Tensor
+
+from hf_muonclip import MuonClip, capture_max_logits, detect_head_layout, verify_head_layout
+
+LANDED = {"rtol": 1e-4, "atol": 0.0}
+STILL = {"rtol": 1e-5, "atol": 0.0}
+
+
+def with_adapter(
+    name: str = "llama_mha", targets: tuple[str, ...] = ("q_proj", "k_proj"), **settings: Any
+) -> PeftModel:
+    """Return a tiny model whose adapters are no longer at zero."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = get_peft_model(
+            tiny_model(name, num_hidden_layers=1), LoraConfig(r=4, target_modules=list(targets), **settings)
+        )
+        with torch.no_grad():
+            for path, parameter in model.named_parameters():
+                if "lora_B" in path:
+                    parameter.normal_(std=0.05)
+    return model.train()
+
+
+def measured(model: Any) -> dict[str, Tensor]:
+    with torch.no_grad(), capture_max_logits(model) as logits:
+        model(**random_batch(model.get_base_model()))
+        return {name: logits[name].clone() for name in logits}
+
+
+def clipped(model: PeftModel, **settings: Any) -> tuple[MuonClip, dict[str, Tensor], float]:
+    """Take one step at lr 0, so that only the clip writes; return the optimizer, the maxima before, and tau."""
+    before = measured(model)
+    threshold = 0.7 * min(float(maxima.max()) for maxima in before.values())
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, exact_max_logits=True, **settings)
+    model(**random_batch(model.get_base_model())).loss.backward()
+    optimizer.step()
+    optimizer.detach()
+    return optimizer, before, threshold
+
+
+def assert_landed(model: PeftModel, before: dict[str, Tensor], threshold: float) -> None:
+    for name, after in measured(model).items():
+        over = before[name] > threshold
+        assert over.any()
+        torch.testing.assert_close(after[over], torch.full_like(after[over], threshold), **LANDED)
+        torch.testing.assert_close(after[~over], before[name][~over], **STILL)
+
+
+def test_lora_is_monitored_with_a_warning_that_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    model = with_adapter()
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with caplog.at_level(logging.WARNING):
+        optimizer, before, threshold = clipped(model)
+    assert "QK-Clip only monitors 1 of 1 attention modules" in caplog.text
+    assert "its frozen base cannot follow" in caplog.text
+    assert "scale_lora_base=True" in caplog.text
+    assert all(layout.granularity == "monitored" for layout in optimizer.layout.values())
+    assert all((optimizer.max_logits[name] > threshold).any() for name in before)
+    assert all((gamma == 1).all() for gamma in optimizer.gammas.values())
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["llama_mha", "llama_gqa", "qwen2"])
+@pytest.mark.parametrize("targets", [("q_proj", "k_proj"), ("q_proj",), ("q_proj", "v_proj")])
+def test_base_scaling_on_request_lands_every_head_on_tau(name: str, targets: tuple[str, ...]) -> None:
+    model = with_adapter(name, targets)
+    optimizer, before, threshold = clipped(model, scale_lora_base=True)
+    assert all(layout.granularity == "head" for layout in optimizer.layout.values())
+    assert_landed(model, before, threshold)
+    verify_head_layout(model, optimizer.layout)
+
+
+def test_rank_stabilized_lora_and_lora_bias() -> None:
+    model = with_adapter(use_rslora=True, lora_bias=True)
+    _, before, threshold = clipped(model, scale_lora_base=True)
+    assert_landed(model, before, threshold)
+
+
+@pytest.mark.parametrize("name", ["llama_mha", "llama_gqa"])
+def test_dora_scales_its_magnitude_vector_alone(name: str) -> None:
+    model = with_adapter(name, use_dora=True)
+    weights = {path: tensor.clone() for path, tensor in model.state_dict().items()}
+    optimizer, before, threshold = clipped(model)
+    assert_landed(model, before, threshold)
+    changed = {path for path, tensor in model.state_dict().items() if not torch.equal(tensor, weights[path])}
+    assert changed
+    assert all("lora_magnitude_vector" in path for path in changed)
+    verify_head_layout(model, optimizer.layout)
+
+
+def test_dora_with_a_frozen_bias_is_monitored() -> None:
+    layout = detect_head_layout(with_adapter("qwen2", use_dora=True))
+    assert all("frozen bias cannot follow" in module.note for module in layout.values())
+
+
+def test_adapters_elsewhere_leave_the_attention_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    model = with_adapter(targets=("down_proj",))
+    layout = detect_head_layout(model)
+    assert all(module.granularity == "head" for module in layout.values())
+    with caplog.at_level(logging.WARNING):
+        clipped(model)
+    assert "its query or key weights are frozen" in caplog.text  # PEFT freezes the base
+
+
+def test_merged_adapters_leave_a_plain_model() -> None:
+    model = with_adapter()
+    merged: Any = model.merge_and_unload()
+    layout = detect_head_layout(merged)
+    assert [rows.parameter for rows in next(iter(layout.values())).head_rows] == ["q_proj.weight", "k_proj.weight"]
+    verify_head_layout(merged, layout)
+
+
+def test_an_adapter_merged_in_place_is_scaled_through_its_base() -> None:
+    model = with_adapter()
+    model.merge_adapter()
+    layout = detect_head_layout(model)
+    names = {rows.parameter for module in layout.values() for rows in module.head_rows}
+    assert names == {"q_proj.base_layer.weight", "k_proj.base_layer.weight"}
+    verify_head_layout(model, layout)

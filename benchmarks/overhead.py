@@ -28,7 +28,7 @@ from transformers import DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM, P
 import hf_muonclip
 from hf_muonclip import MuonClip
 from hf_muonclip.attention import MaxLogitCapture
-from hf_muonclip.attention.head_layout import attention_modules
+from hf_muonclip.attention.detect_layout import attention_modules
 from hf_muonclip.kimi_k2 import kimi_k2_config
 from hf_muonclip.matrix_view import to_matrices
 

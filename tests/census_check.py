@@ -1,8 +1,8 @@
 """What the census asks of one model type: its layout proven, its max logits exact, its clip exact.
 
 The truth is taken here, apart from the package. For a module that calls transformers' attention interface, from the
-arguments of that call. For one that computes its scores itself, from what it hands to its softmax, run twice: once
-as it is and once with its keys (or queries) set to zero, so that the difference is q·k and what remains is biases and masks.
+arguments of that call. For one that computes its scores itself, from what it hands to its softmax, run twice: once as
+it is and once with its keys (or queries) set to zero. The difference is q·k; what remains is biases and masks.
 """
 
 import copy
@@ -115,8 +115,26 @@ def _check_layout(model: nn.Module, batch: dict[str, Tensor], layout: HeadLayout
     with torch.no_grad():
         for output in _tensors(model(**_fresh(batch))):
             assert bool(torch.isfinite(output).all()) or not output.is_floating_point(), "an output is not finite"
+    _check_sdpa(model, batch, layout, result)
     after = model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before), "undo left a weight changed"
+
+
+def _check_sdpa(model: Any, batch: dict[str, Tensor], layout: HeadLayout, result: CensusResult) -> None:
+    """Capture behind SDPA, whose masks are other ones, where the model can run it."""
+    if not getattr(model, "_supports_sdpa", False):
+        return
+    try:
+        model.set_attn_implementation("sdpa")
+    except ValueError:  # a part of the model cannot
+        return
+    calls, _ = _forward(model, batch, layout)
+    for name, call in calls.items():
+        module = model.get_submodule(name)
+        truth = _true_maxima(name, module, layout[name], call, batch.get("attention_mask"))
+        alone = _captured_alone(module, name, call, batch)
+        what = f"{name}: captured {alone} behind SDPA, {truth}"
+        _fold(result, "capture_error", _relative_error(alone, truth), CAPTURE_TOLERANCE, what)
 
 
 def _check_clip(
@@ -185,7 +203,8 @@ def _forward(
 
     handles = [model.get_submodule(name).register_forward_pre_hook(remember(name), with_kwargs=True) for name in layout]
     try:
-        with capture_max_logits(model) as captured:
+        with capture_max_logits(model) as captured, torch.random.fork_rng():
+            torch.manual_seed(0)
             model(**_fresh(batch))
             return calls, {name: captured[name].clone() for name in captured}
     finally:
@@ -312,6 +331,15 @@ def _maxima_of_call(
     return product.masked_fill(~allowed, -math.inf).flatten(1).amax(1)
 
 
+def _seen(module: Any, query: Tensor, mask: Any, kwargs: dict[str, Any]) -> Any:
+    """Return the mask of a call; behind SDPA none means causal where the module says so."""
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    if mask is None and causal and query.shape[2] > 1 and module.config._attn_implementation == "sdpa":
+        return torch.ones(query.shape[2], query.shape[2], dtype=torch.bool).tril()[None, None]
+    return mask
+
+
 @contextmanager
 def _recorded_interface(observed: nn.Module) -> Iterator[list[tuple[Any, ...]]]:
     calls: list[tuple[Any, ...]] = []
@@ -324,7 +352,7 @@ def _recorded_interface(observed: nn.Module) -> Iterator[list[tuple[Any, ...]]]:
             module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, *args: Any, **kwargs: Any
         ) -> Any:
             if module is observed:
-                calls.append((module, query, key, attention_mask, kwargs.get("scaling")))
+                calls.append((module, query, key, _seen(module, query, attention_mask, kwargs), kwargs.get("scaling")))
             return function(module, query, key, value, attention_mask, *args, **kwargs)
 
         return attention

@@ -43,6 +43,7 @@ class CensusEntry:
     model_class: str
     config_class: str
     config: dict[str, Any]
+    causal: bool  # a causal language model
     inputs: dict[str, InputSpec] = field(default_factory=lambda: _TEXT_INPUTS)
 
 
@@ -50,7 +51,11 @@ def _load_census() -> dict[str, CensusEntry]:
     entries = json.loads((_HERE / "census_configs.json").read_text(encoding="utf-8"))
     return {
         model_type: CensusEntry(
-            entry["class"], entry["config_class"], entry["config"], entry.get("inputs", _TEXT_INPUTS)
+            entry["class"],
+            entry["config_class"],
+            entry["config"],
+            entry.get("causal", False),
+            entry.get("inputs", _TEXT_INPUTS),
         )
         for model_type, entry in entries.items()
     }

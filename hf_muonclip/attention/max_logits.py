@@ -4,6 +4,8 @@ Measuring is cheap where it can be: max‖q_i‖·max‖k_j‖·scaling bounds a
 below the threshold cannot need a clip. Only the others pay for the exact maximum, which is taken tile by tile.
 """
 
+import functools
+import importlib.util
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,6 +73,14 @@ def max_logit_bound(query: Tensor, key: Tensor, scaling: float | Tensor) -> Tens
     key_norm = key_norm.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
     bound: Tensor = (query_norm * key_norm * abs(scaling)).amax(dim=0)
     return bound
+
+
+@functools.cache
+def _has_kernel() -> bool:
+    """Tell whether the Triton kernel runs on this machine's GPU: NVIDIA, Ampere or newer."""
+    if importlib.util.find_spec("triton") is None or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability() >= (8, 0)
 
 
 class _Recorder:
@@ -164,7 +174,14 @@ class _Recorder:
             return found
 
         # Choosing heads reads the bound on the host. That is free on a CPU; elsewhere, and inside a compiled graph, it
-        # would stall or break the graph, so there every head is measured.
+        # would stall or break the graph: the kernel decides on the device, and without it every head is measured.
+        if query.device.type == "cuda" and _has_kernel():
+            from .triton_max_logits import supports, triton_max_logits
+
+            found = pair_mask()
+            if supports(found, query):
+                return triton_max_logits(query, key, found, scaling, threshold)
+            return exact_max_logits(query, key, found, scaling)
         if threshold is None or compiling or query.device.type != "cpu":
             return exact_max_logits(query, key, pair_mask(), scaling)
         # Not `bound > threshold`: a bound of NaN must not pass for a small one.

@@ -127,12 +127,13 @@ class PairMask:
                 f"{type(module).__name__} passed {found}. Its pairs cannot be told apart, so it cannot be measured."
             )
         implementation = getattr(getattr(module, "config", None), "_attn_implementation", None) or "eager"
+        implementation = implementation.removeprefix("paged|")
         if implementation in ("eager", "flex_attention"):  # without a mask these two attend everywhere
             return mask
         is_causal = kwargs.get("is_causal")
         is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
         mask = replace(mask, causal=bool(is_causal) and query_length > 1)
-        if "flash" in implementation:
+        if "flash" in implementation or "/" in implementation:  # a kernel of the Hub, "owner/name", is called alike
             mask = mask._with_flash_arguments(attention_mask, kwargs)
         return mask
 

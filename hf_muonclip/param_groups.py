@@ -155,7 +155,9 @@ def _num_experts(model: nn.Module) -> int | None:
 
 def _inside_base(model: nn.Module) -> set[nn.Parameter] | None:
     """Return the parameters of the base model under the heads; None for a model without a base of its own."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT's wrapper
+    inner: Any = model
+    if hasattr(model, "get_base_model"):  # PEFT's wrapper
+        inner = inner.get_base_model()
     prefix = getattr(inner, "base_model_prefix", "")
     base = getattr(inner, prefix, None) if prefix else None
     return set(base.parameters()) if isinstance(base, nn.Module) else None

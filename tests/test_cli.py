@@ -1,0 +1,184 @@
+"""`hf-muonclip inspect` says what is true, in a terminal, in a pipe and as JSON, and says clearly what it cannot."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from tiny_models import tiny_model
+from transformers import MambaConfig, PreTrainedModel
+
+from hf_muonclip import detect_head_layout
+from hf_muonclip.cli import load_model, main
+from hf_muonclip.inspection import as_rich, inspect_model
+from hf_muonclip.kimi_k2 import kimi_k2_config
+from hf_muonclip.param_groups import plan_parameters
+
+ESCAPE = "\x1b"
+
+
+def saved(folder: Path, name: str = "llama_gqa", **overrides: Any) -> tuple[PreTrainedModel, str]:
+    model = tiny_model(name, **overrides)
+    model.save_pretrained(folder)
+    return model, str(folder)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_the_plain_form_names_layout_clip_parameters_and_proof(
+    weights: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = saved(tmp_path)
+    assert main(["inspect", folder, *(["--weights"] if weights else [])]) == 0
+    out = capsys.readouterr().out
+    assert ESCAPE not in out
+    assert re.search(
+        r"^model\.layers\.0-1\.self_attn +2 +LlamaAttention +separate +4 +2 +16 +q_proj\.weight: gamma .*head",
+        out,
+        re.M,
+    )
+    assert re.search(r"^model\.layers\.\*\.mlp\.down_proj\.weight +2 +64x96 +muon +yes +hidden matrix", out, re.M)
+    assert re.search(r"^model\.embed_tokens\.weight +1 +128x64 +adamw +yes +embedding", out, re.M)
+    assert re.search(r"^PROOF +passed" if weights else r"^PROOF +not run: .*needs weights", out, re.M)
+
+
+def test_json_says_what_the_functions_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, folder = saved(tmp_path, "deepseek_v3")
+    assert main(["inspect", folder, "--json", "--weights"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    layout = detect_head_layout(model)
+    assert [entry["name"] for entry in said["layouts"]] == list(layout)
+    for entry in said["layouts"]:
+        rows = layout[entry["name"]].head_rows
+        assert entry["head_rows"] == [
+            [r.parameter, r.dim, r.role, r.offset, [[h.start, h.stop] for h in r.rows]] for r in rows
+        ]
+        assert (entry["granularity"], entry["proof"]) == ("head", "passed")
+    plan = plan_parameters(model)
+    assert [(p["name"], p["algorithm"], p["reason"]) for p in said["parameters"]] == [
+        (p.name, p.algorithm, p.reason) for p in plan
+    ]
+    assert said["proof"]["status"] == "passed"
+    assert said["model"]["weights"] == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_kimi_k2_itself_is_inspected_without_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kimi_k2_config("full").save_pretrained(tmp_path)
+    assert main(["inspect", str(tmp_path / "config.json")]) == 0
+    out = capsys.readouterr().out
+    assert "1,026,408,209,408 weights" in out
+    assert re.search(r"^model\.layers\.0-60\.self_attn +61 +DeepseekV3Attention +mla +64 +64 +128\+64", out, re.M)
+    assert "384 experts, gate and up split" in out
+
+
+def test_the_tree_shows_attention_and_algorithms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, folder = saved(tmp_path, "mixtral")
+    assert main(["inspect", folder, "--tree"]) == 0
+    out = capsys.readouterr().out
+    assert "4 heads, 2 kv heads" in out
+    assert re.search(r"down_proj 4x64x96 muon", out)
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+@pytest.mark.parametrize("name", ["llama_gqa", "deepseek_v3"])
+def test_the_terminal_form_fits_its_width(name: str, width: int, tmp_path: Path) -> None:
+    model, folder = saved(tmp_path, name)
+    inspection = inspect_model(folder, model)
+    for tree in (False, True):
+        console = Console(record=True, width=width, force_terminal=True, file=open("/dev/null", "w"))  # noqa: SIM115
+        console.print(as_rich(inspection, width, tree))
+        lines = console.export_text(styles=False).splitlines()
+        assert max(map(len, lines)) <= width
+        assert any("passed" in line for line in lines) or tree
+
+
+def test_a_failed_proof_is_exit_code_1_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hf_muonclip import inspection
+
+    def fails(*args: Any) -> None:
+        raise ValueError("head 0 of model.layers.0.self_attn does not follow its rows")
+
+    _, folder = saved(tmp_path)
+    monkeypatch.setattr(inspection, "verify_head_layout", fails)
+    assert main(["inspect", folder, "--weights"]) == 1
+    captured = capsys.readouterr()
+    assert "the proof failed: head 0" in captured.err
+    assert re.search(r"^PROOF +failed", captured.out, re.M)
+
+
+def test_a_model_without_attention_is_refused_with_its_parameters_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, state_size=4).save_pretrained(tmp_path)
+    assert main(["inspect", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "needs softmax attention" in captured.err
+    assert "backbone.layers.0.mixer.in_proj.weight" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "no_such_type"}, "a config must have a model_type that transformers .* knows"),
+        ({"model_type": "kimi_k2", "architectures": ["DeepseekV3ForCausalLM"]}, '"model_type": "deepseek_v3"'),
+        (
+            {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 7},
+            "cannot be built|not one that transformers",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_built_says_why(
+    config: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert main(["inspect", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert re.search(message, captured.err)
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("source", ["./nowhere", "missing.json"])
+def test_a_file_that_is_not_there(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", source]) == 2
+    assert "there is no file or folder" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_model("llama_gqa").config.save_pretrained(tmp_path)
+    assert main(["inspect", str(tmp_path), "--weights"]) == 2
+    assert "Leave --weights out" in capsys.readouterr().err
+
+
+def test_the_default_reads_no_weights(tmp_path: Path) -> None:
+    _, folder = saved(tmp_path)
+    assert all(parameter.is_meta for parameter in load_model(folder).parameters())
+    assert not any(parameter.is_meta for parameter in load_model(folder, weights=True).parameters())
+    assert torch.get_default_device() == torch.device("cpu")
+
+
+def test_the_installed_command_is_plain_in_a_pipe(tmp_path: Path) -> None:
+    _, folder = saved(tmp_path)
+    command = Path(sys.executable).parent / "hf-muonclip"
+    process = subprocess.run([str(command), "inspect", folder], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert ESCAPE not in process.stdout
+    assert "model.layers.0-1.self_attn" in process.stdout
+    assert process.stderr == ""
+
+
+def test_a_hub_id_without_network_says_what_to_do(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "hf_muonclip", "inspect", "nobody/nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": ""},
+    )
+    assert process.returncode == 2
+    assert "no config could be read from nobody/nothing" in process.stderr

@@ -27,7 +27,7 @@ ProofStatus = Literal["passed", "partial", "failed", "not_run"]
 
 # What a forward on random tokens raises in models that take something else.
 _FORWARD_ERRORS = (ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError)
-_NARROW = 110  # columns of a terminal; below, the columns that belong together share one
+_NARROW = 140  # columns of a terminal; below, the columns that belong together share one
 _STYLES = {
     "muon": "green",
     "adamw": "yellow",
@@ -535,12 +535,14 @@ def _rich_attention(inspection: Inspection, width: int) -> Table:
     if width >= _NARROW:
         for column in ("layer", "class", "layout", "heads", "kv\nheads", "head\ndims", "clipped by", "gran.", "proof"):
             number = column.split("\n")[0] in {"heads", "kv", "head"}
-            table.add_column(column, justify="right" if number else "left", overflow="fold")
+            table.add_column(
+                column, justify="right" if number else "left", overflow="fold", no_wrap=column in ("layer", "class")
+            )
     else:
         for column in ("layer", "layout", "heads\nkv heads\nhead dims", "clipped by", "proof"):
             table.add_column(column, justify="right" if column.startswith("heads") else "left", overflow="fold")
     for name, count, class_name, kind, heads, kv_heads, dims, query, key, granularity, proof in rows:
-        layer = Text(name).append(f" x{count}" if count != "1" else "", "bold")
+        layer = Text(_at_dots(name, width)).append(f" x{count}" if count != "1" else "", "bold")
         clipped = Text(query if query == key else f"q: {query}\nk: {key}")
         per = Text(granularity, _STYLES[granularity])
         proven = Text(proof, _STYLES.get(proof, "dim"))
@@ -558,15 +560,26 @@ def _rich_parameters(inspection: Inspection, width: int) -> Table:
     wide = width >= _NARROW
     for column in _PARAMETER_COLUMNS if wide else ("parameter", "shape", "updated by", "weights"):
         justify: Literal["left", "right"] = "right" if column in _NUMBERS else "left"
-        table.add_column(column, justify=justify, overflow="fold")
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column == "parameter")
     for name, count, shape, algorithm, decays, reason, weights in parameter_rows(inspection, _short):
         by = Text(algorithm, _STYLES[algorithm])
         if wide:
-            table.add_row(name, count, shape, by, decays, reason, weights)
+            table.add_row(_at_dots(name, width), count, shape, by, decays, reason, weights)
         else:
             by = Text.assemble(by, "" if decays == "yes" else ", no decay", (f"\n{reason}", "dim"))
-            table.add_row(Text(name).append(f" x{count}" if count != "1" else "", "bold"), shape, by, weights)
+            parameter = Text(_at_dots(name, width)).append(f" x{count}" if count != "1" else "", "bold")
+            table.add_row(parameter, shape, by, weights)
     return table
+
+
+def _at_dots(name: str, width: int) -> str:
+    """Return a dotted name in lines that fit its column, broken behind dots."""
+    lines = [""]
+    for part in re.findall(r"[^.]+\.?", name):
+        if lines[-1] and len(lines[-1]) + len(part) > (width // 3 - 4 if width < _NARROW else width // 4):
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _table(title: str) -> Table:

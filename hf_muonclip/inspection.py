@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
+from rich.padding import Padding
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -27,7 +28,8 @@ ProofStatus = Literal["passed", "partial", "failed", "not_run"]
 
 # What a forward on random tokens raises in models that take something else.
 _FORWARD_ERRORS = (ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError)
-_NARROW = 140  # columns of a terminal; below, the columns that belong together share one
+_NEEDS_WEIGHTS = "the proof runs the model and needs weights; --weights loads them"
+_SQUEEZE = 30  # columns that a reason may lose to wrapping before each parameter becomes a paragraph of its own
 _STYLES = {
     "muon": "green",
     "adamw": "yellow",
@@ -100,7 +102,7 @@ def inspect_model(source: str, model: nn.Module) -> Inspection:
         layout = detect_head_layout(model)
     except ValueError as error:
         layout, refusal = HeadLayout({}), str(error)
-    proof = prove(model, layout) if has_weights else Proof("not_run", "a proof runs the model, so it needs weights")
+    proof = prove(model, layout) if has_weights else Proof("not_run", _NEEDS_WEIGHTS)
     if refusal:
         proof = Proof("not_run", "there is no layout to prove")
     return Inspection(source, model, has_weights, layout, refusal, plan_parameters(model), proof)
@@ -121,10 +123,11 @@ def prove(model: nn.Module, layout: HeadLayout) -> Proof:
     if reason:
         modules |= {name: "failed" for name, module in reached.items() if _disproof(model, {name: module})}
         return Proof("failed", reason, modules)
+    proven = f"{len(reached)} module{'' if len(reached) == 1 else 's'}"
     if missed:
         names = ", ".join(_fold_names([name for name in layout if name in missed]))
-        return Proof("partial", f"{len(reached)} modules passed; random tokens do not reach {names}", modules)
-    return Proof("passed", f"{len(reached)} modules moved head by head as the layout says", modules)
+        return Proof("partial", f"{proven} passed; random tokens do not reach {names}", modules)
+    return Proof("passed", f"{proven} moved head by head as the layout says", modules)
 
 
 def as_json(inspection: Inspection) -> dict[str, Any]:
@@ -199,7 +202,7 @@ def as_rich(inspection: Inspection, width: int, tree: bool = False) -> Renderabl
         if inspection.layout:
             parts.append(_rich_attention(inspection, width))
         parts += [_rich_parameters(inspection, width)]
-        parts += [Text.from_markup(escape(line)) for line in _totals(inspection, _short)] + [Text()]
+        parts += [Text(line) for line in _totals(inspection, _short)] + [Text()]
     bullets = Table.grid(padding=(0, 1))
     for note in notes(inspection):
         bullets.add_row("•", Text(note))
@@ -286,12 +289,14 @@ def clip_in_words(layout: AttentionLayout) -> tuple[str, str]:
         sides = (True, False) if rows.role == "query and key" else (rows.role.startswith("query"),)
         for side in sides:
             by_power.setdefault((side, powers.get(rows.role, "gamma")), []).append(rows)
-    words = {True: [], False: []}  # type: dict[bool, list[str]]
+    words: dict[bool, list[str]] = {True: [], False: []}
     for (side, power), members in by_power.items():
         also = {rows.parameter for (s, p), other in by_power.items() if s == side and p != power for rows in other}
         shared = power == "gamma" and {rows.parameter for rows in members} <= also
         names = dict.fromkeys(f"{'1 + ' if rows.offset else ''}{rows.parameter}" for rows in members)
-        words[side].append(f"its shared-key part: {power}" if shared else f"{', '.join(names)}: {power}")
+        words[side].append(f"its shared part: {power}" if shared else f"{', '.join(names)}: {power}")
+    if words[False] and any(rows.role == "query of shared key" for rows in layout.head_rows):
+        words[False].append("its shared part: left alone")
     return "; ".join(words[True]) or "left alone", "; ".join(words[False]) or "left alone"
 
 
@@ -319,9 +324,8 @@ def notes(inspection: Inspection) -> list[str]:
             only = "monitored only, " if layout.granularity == "monitored" else ""
             said.append(f"{name}: {only}{layout.note}")
         if layout.shares_weights_with:
-            said.append(
-                f"{name}: shares its weights with {layout.shares_weights_with}; scaled once, by the smaller gamma"
-            )
+            owner = layout.shares_weights_with
+            said.append(f"{name}: shares its weights with {owner}; both are scaled once, by the smaller gamma")
     for name, members in fold(layouts.not_applicable):
         said.append(f"{name}: not applicable, {layouts.not_applicable[members[0]]}")
     if any(planned.algorithm == "muon" and len(planned.shape) > 2 for planned in inspection.plan):
@@ -341,8 +345,9 @@ def _head_dims(layout: AttentionLayout) -> str:
     """Return the width of a head, in parts where latent attention splits it: own key + shared key."""
     own = {rows.parameter: len(rows.rows[0]) for rows in layout.head_rows if rows.role == "query"}
     for rows in layout.head_rows:
-        if rows.role == "query of shared key" and rows.parameter in own:
-            return f"{own[rows.parameter]}+{len(rows.rows[0])}"
+        width = own.get(rows.parameter)
+        if rows.role == "query of shared key" and width and width + len(rows.rows[0]) == layout.head_dim:
+            return f"{width}+{len(rows.rows[0])}"
     return str(layout.head_dim)
 
 
@@ -356,17 +361,11 @@ def _totals(inspection: Inspection, number: Callable[[int], str]) -> list[str]:
         counts[algorithm] += 1
         weights[algorithm] += parameter.numel()
     whole = sum(weights.values())
-    rows = [
-        (
-            f"total {name}",
-            f"{counts[name]} parameters",
-            f"{number(weights[name])} weights",
-            f"{weights[name] / whole:.2%}",
-        )
-        for name in ("muon", "adamw", "frozen")
-        if counts[name]
-    ]
-    rows.append(("total", f"{sum(counts.values())} parameters", f"{number(whole)} weights", ""))
+    rows = [("total", f"{sum(counts.values())} parameters", f"{number(whole)} weights", "")]
+    for name in ("frozen", "adamw", "muon"):
+        if counts[name]:
+            share = f"{weights[name] / whole:.2%}"
+            rows.insert(0, (f"total {name}", f"{counts[name]} parameters", f"{number(weights[name])} weights", share))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         f"{a.ljust(widths[0])}  {b.rjust(widths[1])}  {c.rjust(widths[2])}  {d.rjust(widths[3])}".rstrip()
@@ -466,10 +465,9 @@ def module_tree(inspection: Inspection) -> Node:
         lines: list[tuple[str, str]] = []
         if path in inspection.layout:
             layout = inspection.layout[path]
-            heads = (
-                f"{layout.num_attention_heads} heads, {layout.num_key_value_heads} kv heads, dim {_head_dims(layout)}"
-            )
-            lines.append((layout.granularity, f"{layout.kind}, {heads}, clipped by: {layout.granularity}"))
+            heads = f"{layout.num_attention_heads} heads, {layout.num_key_value_heads} kv heads"
+            clipped = "monitored only" if layout.granularity == "monitored" else f"clipped by {layout.granularity}"
+            lines.append((layout.granularity, f"{layout.kind}, {heads}, head dims {_head_dims(layout)}, {clipped}"))
         elif path in inspection.layout.not_applicable:
             lines.append(("dim", f"not applicable, {inspection.layout.not_applicable[path]}"))
         for own, parameter in module.named_parameters(recurse=False):
@@ -518,9 +516,11 @@ def _rich_tree(node: Node, parent: Tree | None = None) -> Tree:
     if node.count > 1:
         label.append(f" x{node.count}", "bold")
     alone = len(node.facts) == 1 and not node.children
-    for style, text in node.facts:
-        label.append("  " if alone else "\n  ").append(text, _STYLES.get(style, style))
-    tree = Tree(label, guide_style="dim") if parent is None else parent.add(label)
+    facts = [Text(text, _STYLES.get(style, style)) for style, text in node.facts]
+    shown: RenderableType = label.append("  ").append(facts[0]) if alone else label
+    if facts and not alone:
+        shown = Group(label, *(Padding(fact, (0, 0, 0, 2)) for fact in facts))
+    tree = Tree(shown, guide_style="dim") if parent is None else parent.add(shown)
     for child in node.children:
         _rich_tree(child, tree)
     return tree
@@ -529,61 +529,84 @@ def _rich_tree(node: Node, parent: Tree | None = None) -> Tree:
 # Rich and plain -----------------------------------------------------------------------------------------------------
 
 
-def _rich_attention(inspection: Inspection, width: int) -> Table:
-    table = _table("Attention")
+def _rich_attention(inspection: Inspection, width: int) -> RenderableType:
     rows = attention_rows(inspection)
-    if width >= _NARROW:
-        for column in ("layer", "class", "layout", "heads", "kv\nheads", "head\ndims", "clipped by", "gran.", "proof"):
-            number = column.split("\n")[0] in {"heads", "kv", "head"}
-            table.add_column(
-                column, justify="right" if number else "left", overflow="fold", no_wrap=column in ("layer", "class")
-            )
-    else:
-        for column in ("layer", "layout", "heads\nkv heads\nhead dims", "clipped by", "proof"):
-            table.add_column(column, justify="right" if column.startswith("heads") else "left", overflow="fold")
+    table = _table("Attention")
+    for column in ("layer, class", "layout", "heads", "kv\nheads", "head\ndims", "clipped by", "granularity", "proof"):
+        right = "head" in column
+        table.add_column(column, justify="right" if right else "left", no_wrap=column == "layer, class")
     for name, count, class_name, kind, heads, kv_heads, dims, query, key, granularity, proof in rows:
-        layer = Text(_at_dots(name, width)).append(f" x{count}" if count != "1" else "", "bold")
-        clipped = Text(query if query == key else f"q: {query}\nk: {key}")
+        layer = Text.assemble(_times(name, count), (f"\n{class_name}", "cyan"))
+        clipped = Table.grid(padding=(0, 1))
+        if query == key:
+            clipped.add_row(query)
+        else:
+            clipped.add_row(Text("q", "dim"), query)
+            clipped.add_row(Text("k", "dim"), key)
         per = Text(granularity, _STYLES[granularity])
-        proven = Text(proof, _STYLES.get(proof, "dim"))
-        if width >= _NARROW:
-            table.add_row(layer, class_name, kind, heads, kv_heads, dims, clipped, per, proven)
-        else:
-            layer.append(f"\n{class_name}", "cyan")
-            clipped = Text.assemble(clipped, "\nper ", per) if granularity != "monitored" else per
-            table.add_row(layer, kind, f"{heads}\n{kv_heads}\n{dims}", clipped, proven)
+        table.add_row(layer, kind, heads, kv_heads, dims, clipped, per, Text(proof, _STYLES.get(proof, "dim")))
+    if _natural_width(table) > width:
+        return _paragraphs("Attention", [_attention_paragraph(row) for row in rows])
     return table
 
 
-def _rich_parameters(inspection: Inspection, width: int) -> Table:
+def _attention_paragraph(row: tuple[str, ...]) -> RenderableType:
+    name, count, class_name, kind, heads, kv_heads, dims, query, key, granularity, proof = row
+    facts = Table.grid(padding=(0, 1))
+    facts.add_row("", Text("class", "dim"), Text(class_name, "cyan"))
+    facts.add_row("", Text("layout", "dim"), f"{kind}; {heads} heads, {kv_heads} kv heads, head dims {dims}")
+    if query != key:
+        facts.add_row("", Text("queries", "dim"), query)
+        facts.add_row("", Text("keys", "dim"), key)
+    per = Text(granularity, _STYLES[granularity])
+    facts.add_row("", Text("clipped", "dim"), per if granularity == "monitored" else Text.assemble("by ", per))
+    facts.add_row("", Text("proof", "dim"), Text(proof, _STYLES.get(proof, "dim")))
+    return Group(_times(name, count), facts)
+
+
+def _rich_parameters(inspection: Inspection, width: int) -> RenderableType:
+    rows = parameter_rows(inspection, _short)
     table = _table("Parameters")
-    wide = width >= _NARROW
-    for column in _PARAMETER_COLUMNS if wide else ("parameter", "shape", "updated by", "weights"):
-        justify: Literal["left", "right"] = "right" if column in _NUMBERS else "left"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=column == "parameter")
-    for name, count, shape, algorithm, decays, reason, weights in parameter_rows(inspection, _short):
-        by = Text(algorithm, _STYLES[algorithm])
-        if wide:
-            table.add_row(_at_dots(name, width), count, shape, by, decays, reason, weights)
-        else:
-            by = Text.assemble(by, "" if decays == "yes" else ", no decay", (f"\n{reason}", "dim"))
-            parameter = Text(_at_dots(name, width)).append(f" x{count}" if count != "1" else "", "bold")
-            table.add_row(parameter, shape, by, weights)
+    for column in ("parameter", "shape", "updated by", "why", "weights"):
+        table.add_column(column, justify="right" if column in _NUMBERS else "left", no_wrap=column != "why")
+    for name, count, shape, algorithm, decays, reason, weights in rows:
+        table.add_row(_times(name, count), shape, _updated_by(algorithm, decays), reason, weights)
+    if _natural_width(table) > width + _SQUEEZE:
+        return _paragraphs("Parameters", [_parameter_paragraph(row) for row in rows])
     return table
 
 
-def _at_dots(name: str, width: int) -> str:
-    """Return a dotted name in lines that fit its column, broken behind dots."""
-    lines = [""]
-    for part in re.findall(r"[^.]+\.?", name):
-        if lines[-1] and len(lines[-1]) + len(part) > (width // 3 - 4 if width < _NARROW else width // 4):
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
+def _parameter_paragraph(row: tuple[str, ...]) -> RenderableType:
+    name, count, shape, algorithm, decays, reason, weights = row
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column()
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(_times(name, count), weights)
+    described = Text.assemble(_updated_by(algorithm, decays), (f"  {shape}  {reason}", "dim"))
+    return Group(line, Padding(described, (0, 0, 0, 2)))
+
+
+def _paragraphs(title: str, paragraphs: Sequence[RenderableType]) -> RenderableType:
+    return Group(Text(title, "bold"), Rule(style="dim"), *paragraphs, Text())
+
+
+def _natural_width(table: Table) -> int:
+    return Console(width=10_000).measure(table).maximum
+
+
+def _times(name: str, count: str) -> Text:
+    return Text.assemble(name, ("" if count == "1" else f" x{count}", "bold"))
+
+
+def _updated_by(algorithm: str, decays: str) -> Text:
+    decay = "" if decays == "yes" or algorithm == "frozen" else ", no decay"
+    return Text.assemble((algorithm, _STYLES[algorithm]), decay)
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
 
 
 def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

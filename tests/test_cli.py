@@ -1,6 +1,7 @@
 """`hf-muonclip inspect` says what is true, in a terminal, in a pipe and as JSON, and says clearly what it cannot."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,13 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from census_models import census_model
 from rich.console import Console
 from tiny_models import tiny_model
 from transformers import MambaConfig, PreTrainedModel
 
 from hf_muonclip import detect_head_layout
 from hf_muonclip.cli import load_model, main
-from hf_muonclip.inspection import as_rich, inspect_model
+from hf_muonclip.inspection import as_rich, fold, inspect_model
 from hf_muonclip.kimi_k2 import kimi_k2_config
 from hf_muonclip.param_groups import plan_parameters
 
@@ -182,3 +184,111 @@ def test_a_hub_id_without_network_says_what_to_do(tmp_path: Path) -> None:
     )
     assert process.returncode == 2
     assert "no config could be read from nobody/nothing" in process.stderr
+
+
+_REMOTE_CONFIG = """
+from transformers import LlamaConfig
+class SwappedConfig(LlamaConfig):
+    model_type = "swapped_heads"
+"""
+_REMOTE_MODEL = """
+from pathlib import Path
+import torch
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaAttention
+from .configuration_swapped import SwappedConfig
+Path({ran!r}).touch()
+print("remote code prints")
+class SwappedAttention(LlamaAttention):
+    def forward(self, hidden_states, *args, **kwargs):
+        def swap(module, inputs, output):
+            return output.unflatten(-1, (-1, self.head_dim)).flip(-2).flatten(-2)
+        handle = self.q_proj.register_forward_hook(swap)
+        try:
+            return super().forward(hidden_states, *args, **kwargs)
+        finally:
+            handle.remove()
+class SwappedForCausalLM(LlamaForCausalLM):
+    config_class = SwappedConfig
+    def __init__(self, config):
+        super().__init__(config)
+        for layer in self.model.layers:
+            layer.self_attn.__class__ = SwappedAttention
+"""
+
+
+def remote_folder(folder: Path) -> tuple[str, Path]:
+    """A model whose own code numbers its query heads the other way round, so that no rule can know its layout."""
+    _, source = saved(folder, "llama_mha")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {
+        "model_type": "swapped_heads",
+        "architectures": ["SwappedForCausalLM"],
+        "auto_map": {
+            "AutoConfig": "configuration_swapped.SwappedConfig",
+            "AutoModelForCausalLM": "modeling_swapped.SwappedForCausalLM",
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    ran = folder / "remote-code-ran"
+    (folder / "configuration_swapped.py").write_text(_REMOTE_CONFIG, encoding="utf-8")
+    (folder / "modeling_swapped.py").write_text(_REMOTE_MODEL.format(ran=str(ran)), encoding="utf-8")
+    return source, ran
+
+
+def test_remote_code_runs_only_if_asked_for_and_a_wrong_layout_is_disproven(tmp_path: Path) -> None:
+    source, ran = remote_folder(tmp_path)
+    command = [sys.executable, "-m", "hf_muonclip", "inspect", source, "--json", "--weights"]
+    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+
+    refused = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert refused.returncode == 2
+    assert "--trust-remote-code" in refused.stderr
+    assert not ran.exists()
+
+    trusted = subprocess.run(
+        [*command, "--trust-remote-code"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert ran.exists()
+    assert trusted.returncode == 1, trusted.stderr
+    assert "the proof failed: head 0 of model.layers.0.self_attn" in trusted.stderr
+    said = json.loads(trusted.stdout)  # what the code prints does not come between
+    assert said["proof"]["status"] == "failed"
+    assert {entry["proof"] for entry in said["layouts"]} == {"failed"}
+
+
+def test_a_vision_tower_that_tokens_do_not_reach_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    census_model("llava").save_pretrained(tmp_path)
+    assert main(["inspect", str(tmp_path), "--weights"]) == 0
+    out = capsys.readouterr().out
+    tower = "model.vision_tower.encoder.layers.0-1.self_attn"
+    assert re.search(rf"^PROOF +partial: 2 modules passed; random tokens do not reach {re.escape(tower)}$", out, re.M)
+    assert re.search(rf"^{re.escape(tower)} .* not reached$", out, re.M)
+    assert re.search(r"^model\.language_model\.layers\.0-1\.self_attn .* passed$", out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("names", "folded"),
+    [
+        (["h.0.a", "h.1.a", "h.2.a"], ["h.*.a"]),
+        (["h.0.a", "h.1.b", "h.2.a", "h.3.a"], ["h.0,2-3.a", "h.1.b"]),
+        (["s.0.b.0", "s.0.b.1", "s.1.b.0", "s.1.b.1", "s.1.b.2"], ["s.*.b.*"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_equal_layers_fold_and_no_name_is_lost(names: list[str], folded: list[str]) -> None:
+    groups = fold(dict.fromkeys(names), star=True)
+    assert [name for name, _ in groups] == folded
+    assert sorted(member for _, members in groups for member in members) == sorted(names)
+
+
+def test_what_differs_does_not_fold() -> None:
+    assert fold({"h.0.a": 1, "h.1.a": 2, "h.2.a": 1}) == [("h.0,2.a", ["h.0.a", "h.2.a"]), ("h.1.a", ["h.1.a"])]
+
+
+@pytest.mark.parametrize("argv", [[], ["inspect"], ["inspect", "x", "--tree", "--json"], ["no-such-command"]])
+def test_usage_errors_are_exit_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "usage:" in captured.err

@@ -9,9 +9,10 @@ import torch
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from hf_muonclip import capture_max_logits, detect_head_layout, qk_clip_
-from hf_muonclip.attention import AttentionLayout, HeadLayout, HeadRows, qk_clip_gamma
+from hf_muonclip.attention import AttentionLayout, HeadLayout, HeadRows, around_frozen, qk_clip_gamma
 
 ALPHAS = (0.0, 0.5, 1.0)
 
@@ -200,3 +201,147 @@ def test_logits_of_another_model_are_refused(logits: Any, message: str) -> None:
     model = tiny_model("llama_mha")
     with pytest.raises(ValueError, match=message):
         qk_clip_(model, detect_head_layout(model), logits)
+
+
+TWO_HEADS = (range(0, 2), range(2, 4))
+BOTH_HEADS = (range(2), range(2))
+
+
+def one_module(module: nn.Module, *head_rows: HeadRows, **fields: Any) -> tuple[nn.Module, HeadLayout]:
+    layout = AttentionLayout("attention", "Module", "by hand", 2, 2, 2, head_rows, **fields)
+    return nn.ModuleDict({"attention": module}), HeadLayout({"attention": layout})
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_conv1d_is_scaled_along_its_second_dimension(alpha: float) -> None:
+    module = nn.Module()
+    module.qkv = Conv1D(12, 3)  # (3, 12): queries, keys, values
+    nn.init.normal_(module.qkv.bias)
+    keys = (range(4, 6), range(6, 8))
+    rows = [
+        HeadRows(f"qkv.{part}", heads, role, dim)
+        for heads, role in ((TWO_HEADS, "query"), (keys, "key"))
+        for part, dim in (("weight", 1), ("bias", 0))
+    ]
+    model, layout = one_module(module, *rows)
+    before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    qk_clip_(model, layout, {"attention": torch.tensor([8.0, 1.0])}, 2.0, alpha)
+    for name, parameter in module.named_parameters():
+        expected = before[name].double()
+        expected[..., 0:2] *= 0.25**alpha
+        expected[..., 4:6] *= 0.25 ** (1 - alpha)
+        torch.testing.assert_close(parameter.detach().double(), expected, rtol=1e-6, atol=0)
+        same = expected == before[name].double()
+        assert torch.equal(parameter.detach()[same], before[name][same])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_gain_that_acts_as_one_plus_w_is_scaled_as_such(dtype: torch.dtype) -> None:
+    module = nn.Module()
+    gain = torch.tensor([0.3, -0.7, 1e-8, -0.1, 1e-3, 0.7], dtype=dtype)  # the third is lost in 1 + w
+    module.norm = nn.ParameterDict({"weight": nn.Parameter(gain.clone())})
+    model, layout = one_module(module, HeadRows("norm.weight", TWO_HEADS, "query of shared key", offset=1.0))
+    qk_clip_(model, layout, {"attention": torch.tensor([8.0, 1.0])}, 2.0)
+    after = module.norm["weight"].detach()
+    resolution = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(1 + after[:2].double(), 0.25 * (1 + gain[:2].double()), rtol=resolution, atol=resolution)
+    assert torch.equal(after[2:], gain[2:])
+
+
+@pytest.mark.parametrize(("logits", "gamma"), [([8.0, 4.0], 0.25), ([1.0, 4.0], 0.5), ([1.0, 2.0], 1.0)])
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_heads_that_share_a_gain_take_the_smallest_gamma(logits: list[float], gamma: float, offset: float) -> None:
+    module = nn.Module()
+    module.norm = nn.ParameterDict({"weight": nn.Parameter(torch.tensor([0.3, -0.7]))})
+    rows = HeadRows("norm.weight", BOTH_HEADS, "query of shared key", offset=offset)
+    model, layout = one_module(module, rows, gamma_groups=(0, 0))
+    before = module.norm["weight"].detach().clone()
+    gammas = qk_clip_(model, layout, {"attention": torch.tensor(logits)}, 2.0)
+    assert gammas["attention"].tolist() == [gamma, gamma]
+    after = module.norm["weight"].detach()
+    torch.testing.assert_close(offset + after, gamma * (offset + before), rtol=1e-6, atol=1e-7)
+    assert gamma < 1 or torch.equal(after, before)
+
+
+def test_groups_of_heads_take_their_own_smallest_gamma() -> None:
+    module = nn.Module()
+    module.k = nn.Linear(3, 4, bias=False)
+    rows = HeadRows("k.weight", (range(0, 2), range(2, 4), range(0, 2), range(2, 4)), "key alone")
+    attention = AttentionLayout("attention", "Module", "by hand", 4, 2, 2, (rows,), gamma_groups=(0, 1, 0, 1))
+    assert attention.granularity == "key head"
+    before = module.k.weight.detach().clone()
+    model = nn.ModuleDict({"attention": module})
+    logits = {"attention": torch.tensor([1.0, 4.0, 8.0, 20.0])}
+    gammas = qk_clip_(model, HeadLayout({"attention": attention}), logits, 2.0, alpha=0.3)
+    torch.testing.assert_close(gammas["attention"], torch.tensor([0.25, 0.1, 0.25, 0.1]))
+    factors = torch.tensor([0.25, 0.25, 0.1, 0.1])[:, None]
+    torch.testing.assert_close(module.k.weight.detach(), before * factors, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first"), ("second",)])
+def test_shared_weights_are_scaled_once_by_the_smaller_gamma(order: tuple[str, ...]) -> None:
+    module = nn.Module()
+    module.q = nn.Linear(3, 4)
+    model = nn.ModuleDict({"first": module, "second": module})
+    rows = (HeadRows("q.weight", TWO_HEADS, "query of shared key"),)
+    layouts = {
+        "first": AttentionLayout("first", "Module", "by hand", 2, 1, 2, rows),
+        "second": AttentionLayout("second", "Module", "by hand", 2, 1, 2, rows, shares_weights_with="first"),
+    }
+    before = module.q.weight.detach().clone()
+    logits = {"first": torch.tensor([8.0, 1.0]), "second": torch.tensor([4.0, 4.0])}
+    gammas = qk_clip_(model, HeadLayout(layouts), {name: logits[name] for name in order}, 2.0)
+    expected = [0.25 if "first" in order else 0.5, 0.5]
+    assert {name: gamma.tolist() for name, gamma in gammas.items()} == dict.fromkeys(order, expected)
+    factors = torch.tensor(expected).repeat_interleave(2)[:, None]
+    torch.testing.assert_close(module.q.weight.detach(), before * factors, rtol=1e-6, atol=0)
+
+
+def test_a_module_that_is_only_monitored_keeps_gamma_one() -> None:
+    model, layout = one_module(nn.Linear(3, 4), note="its weights are quantized")
+    assert layout["attention"].granularity == "monitored"
+    before = model["attention"].weight.detach().clone()
+    gammas = qk_clip_(model, layout, {"attention": torch.tensor([8.0, 1e30])}, 2.0)
+    assert gammas["attention"].tolist() == [1.0, 1.0]
+    assert torch.equal(model["attention"].weight, before)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize(("frozen", "scaled"), [("k_proj", "q_proj"), ("q_proj", "k_proj")])
+def test_the_other_side_of_a_frozen_weight_takes_the_whole_factor(frozen: str, scaled: str, alpha: float) -> None:
+    model, name = tiny_model("llama_mha", num_hidden_layers=1), "model.layers.0.self_attn"
+    batch = random_batch(model)
+    layout = HeadLayout({name: around_frozen(detect_head_layout(model)[name], [f"{frozen}.weight"])})
+    assert {rows.parameter for rows in layout[name].head_rows} == {f"{scaled}.weight"}
+    assert layout[name].note == f"its {'key' if frozen == 'k_proj' else 'query'} weights are frozen, so the " + (
+        "query takes the whole factor" if frozen == "k_proj" else "key takes the whole factor"
+    )
+    weights = model.get_submodule(name).get_parameter(f"{frozen}.weight")
+    frozen_before, before = weights.detach().clone(), max_logits(model, batch)
+    threshold = threshold_between_heads(before[name])
+    qk_clip_(model, layout, before, threshold, alpha)
+    assert torch.equal(weights, frozen_before)
+    torch.testing.assert_close(max_logits(model, batch)[name], before[name].clamp(max=threshold), rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "frozen", "scaled"),
+    [
+        ("llama_mha", ["v_proj.weight"], "itself"),
+        ("llama_mha", ["q_proj.weight", "k_proj.weight"], None),
+        ("llama_gqa", ["k_proj.weight"], "itself"),
+        ("llama_gqa", ["q_proj.weight"], None),
+        ("deepseek_v3", ["kv_b_proj.weight"], {"q_b_proj.weight"}),
+        ("deepseek_v3", ["q_b_proj.weight"], None),  # the rotary key is shared: kv_b_proj alone cannot land the head
+    ],
+)
+def test_what_is_left_to_scale_beside_frozen_weights(name: str, frozen: list[str], scaled: Any) -> None:
+    layout = next(iter(detect_head_layout(tiny_model(name)).values()))
+    around = around_frozen(layout, frozen)
+    if scaled == "itself":
+        assert around is layout
+        return
+    assert {rows.parameter for rows in around.head_rows} == (scaled or set())
+    assert all(rows.exponent(0.3) == 1 for rows in around.head_rows)
+    assert (around.granularity == "monitored") is (scaled is None)
+    assert scaled or around.note == "its query or key weights are frozen"

@@ -14,7 +14,8 @@ from transformers import AutoModel, PretrainedConfig
 from transformers.models.auto import modeling_auto
 
 from .head_layout import AttentionLayout, HeadLayout
-from .layout_rules import UnknownLayoutError, read_layout
+from .layout_parts import UnknownLayoutError
+from .layout_rules import read_layout
 
 _WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel, FullyShardedDataParallel)
 _NAMED_ATTENTION = re.compile(r"(attention|attn|mla)(v\d)?$", re.IGNORECASE)
@@ -24,7 +25,9 @@ _OTHER_SCORES = {  # in the source of a module that takes a softmax of something
     "sampling_offsets": "samples at learned offsets",
     "torch.fft": "correlates in the frequency domain",
 }
-_MIXER = re.compile(r"mamba|mixer|deltanet|delta|ssm|rglru|recurrent|shortconv$|lstm", re.IGNORECASE)
+_MIXER = re.compile(
+    r"(mixer|deltanet|ssm|ssd|rglru|recurrentblock|shortconv|lstm|xlstmlayer|linearattention)$", re.IGNORECASE
+)
 _CROSS = re.compile(r"cross|encoder_attn|enc_dec|encdec|context_attn|inter_attention", re.IGNORECASE)
 
 

@@ -107,6 +107,13 @@ class _Tracing:
         self.traces.append(trace)
         trace.__enter__()  # type: ignore[no-untyped-call]
 
+    def remove(self) -> None:
+        """Remove the hooks, and leave what an interrupt in the middle of a forward left active."""
+        while self.traces:
+            self.stop()
+        for handle in self.handles:
+            handle.remove()
+
     def stop(self) -> None:
         trace = self.traces.pop()
         if trace is not None:
@@ -129,6 +136,7 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
         setattr(module, _OBSERVER, observers[name])
         if not calls_attention_interface(module):
             module.__dict__[_TRACING] = _Tracing(module, observers[name])
+            torch._dynamo.reset()  # code that was compiled before would run without the hooks, and show nothing
     if not _originals:
         original = AttentionInterface.get_interface
 
@@ -151,8 +159,8 @@ def stop_observing(modules: Mapping[str, nn.Module]) -> None:
     for module in modules.values():
         module.__dict__.pop(_OBSERVER, None)
         tracing = module.__dict__.pop(_TRACING, None)
-        for handle in tracing.handles if tracing is not None else ():
-            handle.remove()
+        if tracing is not None:
+            tracing.remove()
     original = _originals.pop()
     if not _originals:
         AttentionInterface.get_interface = original  # type: ignore[method-assign]

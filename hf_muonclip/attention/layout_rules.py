@@ -1,19 +1,17 @@
-"""Read the heads of one attention module off its parts: projections, norms, adapters.
+"""Read the heads of one attention module off its parts.
 
 The rules know parts, not models: how a query or key projection is called, how a fused one is arranged, where a norm
-stands. What a norm does is not taken from its name either: a copy of it is run. A part of unknown purpose is no guess
-but a refusal, with everything that was found.
+stands. A part of unknown purpose is no guess but a refusal, with everything that was found.
 """
 
-import copy
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .head_layout import AttentionLayout, HeadRows, Role
+from .layout_parts import Knob, PartReader
 
 _SEPARATE = (
     ("q_proj", "k_proj"),
@@ -39,7 +37,6 @@ _FUSED = {
     "qkv": "blocks",
     "in_proj": "blocks",
 }
-_NORM = re.compile(r"^(q|k|query|key|qk)_?(layer_?)?(norm|ln)$|^(layer_?norm|norm|ln)_(q|k|query|key)$")
 # What stands behind the scores, beside them, or drops out: it changes no query and no key.
 _HARMLESS = re.compile(
     r"^((v|o|out|value|output|post|c|dt|r|b)_?(proj|lin|projection)?(_current|_delayed)?|value_layer|project_v|Wv|Wo|wv|wo|"
@@ -54,68 +51,6 @@ _HARMLESS = re.compile(
 _HARMLESS_PARAMETERS = re.compile(
     r"^(sinks|lambda_.*|gate_bias|A|rel_pos_(h|w)|relative_.*|.*position_bias.*|dense_bias|per_dim_scale|emb_rel_(k|v)|gating.*)$"
 )
-_NORMED_INPUTS = {"BltCrossAttention"}  # its q_norm and k_norm stand in front of the projections
-_HEAD_DIM = ("head_dim", "attention_head_size", "head_size", "dim_per_head", "dim_head", "d_head", "kv_channels")
-_HEAD_COUNT = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads", "num_attn_heads", "nb_heads", "groups")
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Where a projection keeps its weights.
-
-    Attributes:
-        path: of the linear map, relative to the attention module.
-        out_features: its output width.
-        dim: the dimension of the weight that is the output; 1 for Conv1D.
-        parameters: the names of what must be scaled with a row, relative to the attention module.
-        note: why it can only be monitored; empty if it can be scaled.
-    """
-
-    path: str
-    out_features: int
-    dim: int
-    parameters: tuple[str, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Norm:
-    """What a norm behind a projection does.
-
-    Attributes:
-        path: relative to the attention module.
-        per_head: whether every head has a gain of its own.
-        gain: name of the gain, relative to the attention module; None for a weightless norm.
-        bias: name of the bias; None without one.
-        offset: 1 where the norm multiplies by 1 + gain.
-        head_axis: whether the gain is (num_heads, head_dim).
-    """
-
-    path: str
-    per_head: bool
-    gain: str | None
-    bias: str | None
-    offset: float
-    head_axis: bool = False
-
-
-@dataclass(frozen=True)
-class Knob:
-    """The weights through which every query, or every key, can be scaled.
-
-    Attributes:
-        slices: (parameter, ranges per head, dim, offset).
-        per_head: whether each head has slices of its own.
-        note: why there is none.
-    """
-
-    slices: tuple[tuple[str, tuple[range, ...], int, float], ...]
-    per_head: bool
-    note: str = ""
-
-
-class UnknownLayoutError(ValueError):
-    """No rule covers an attention module."""
 
 
 def read_layout(name: str, module: nn.Module, scale_lora_base: bool = False) -> AttentionLayout:
@@ -132,24 +67,8 @@ def read_layout(name: str, module: nn.Module, scale_lora_base: bool = False) -> 
     return _Reader(name, module, scale_lora_base).read()
 
 
-def stated_heads(module: nn.Module) -> int | None:
-    """Return the number of attention heads that a module, or its config, states."""
-    for owner in (module, getattr(module, "config", None)):
-        for attribute in _HEAD_COUNT:
-            value = getattr(owner, attribute, None)
-            if isinstance(value, int) and value > 0:
-                return value
-    return None
-
-
-class _Reader:
-    """One module being read; its methods return parts of the layout or refuse."""
-
-    def __init__(self, name: str, module: nn.Module, scale_lora_base: bool) -> None:
-        self.name, self.module, self.scale_lora_base = name, module, scale_lora_base
-        self.children = dict(module.named_children())
-        self.used: set[str] = set()  # children and parameters that a rule has placed
-        self.notes: list[str] = []
+class _Reader(PartReader):
+    """Recognizes how the parts of a module make its heads."""
 
     def read(self) -> AttentionLayout:
         self._require_known_kind()
@@ -217,6 +136,8 @@ class _Reader:
         if name == "ZayaAttention":
             raise self.refusal("a convolution mixes queries and keys")
         heads, key_heads, head_dim = self.fused_heads(qkv.out_features)
+        if heads % key_heads:
+            raise self.contradiction(f"{child} holds {heads} query and {key_heads} key heads: these do not divide")
         q_width, kv_width = heads * head_dim, key_heads * head_dim
         queries, keys = range(heads), range(key_heads)
         if name.startswith("CodeGen"):
@@ -244,6 +165,8 @@ class _Reader:
             kind = "fused per key head [q... k v]"
         else:
             blocks = 4
+            if heads % blocks:
+                raise self.contradiction(f"{child} holds {blocks} blocks, which {heads} heads do not divide into")
             local = heads // blocks
             width = 3 * local * head_dim
             starts = [(h // local) * width + (h % local) * head_dim for h in queries]
@@ -377,8 +300,6 @@ class _Reader:
         )
         return self.layout("fused [Q|K|V]", heads, heads, head_dim, head_rows)
 
-    # Norms.
-
     def with_norms(
         self, kind: str, heads: int, key_heads: int, head_dim: int, query: Knob, key: Knob
     ) -> AttentionLayout:
@@ -415,189 +336,6 @@ class _Reader:
             bound = self.weightless_bound(query_norm, key_norm, head_dim)
             note = "norms without a gain " + (f"bound its logits to {bound:.4g}" if bound else "bound its logits")
         return self.layout(kind, heads, key_heads, head_dim, (), note=note)
-
-    def norm(self, side: str, heads: int, head_dim: int) -> Norm | None:
-        """Return the norm behind the queries ("q"), the keys ("k") or both ("qk")."""
-        names = {"q": ("q", "query"), "k": ("k", "key"), "qk": ("qk",)}[side]
-        for child, submodule in self.children.items():
-            match = _NORM.match(child)
-            if match is None or (match.group(1) or match.group(5)) not in names:
-                continue
-            self.used.add(child)
-            if isinstance(submodule, nn.Identity) or type(self.module).__name__ in _NORMED_INPUTS:
-                return None
-            return self._read_norm(child, submodule, heads, head_dim)
-        return None
-
-    def _read_norm(self, path: str, module: nn.Module, heads: int, head_dim: int) -> Norm:
-        parameters = dict(module.named_parameters())
-        norms = getattr(module, "norms", None)
-        if isinstance(norms, nn.ModuleList):  # one norm per head (StableLM)
-            first = self._read_norm(f"{path}.norms.0", norms[0], 1, head_dim)
-            return replace(first, path=f"{path}.norms", per_head=True)
-        if not parameters:
-            return Norm(path, False, None, None, 0.0)
-        if not parameters.keys() <= {"weight", "bias"} or "weight" not in parameters:
-            raise self.refusal(f"{path} has {', '.join(parameters)}, which is no norm that the rules know")
-        shape = tuple(parameters["weight"].shape)
-        offset = _gain_offset(module)
-        if offset is None:
-            raise self.refusal(f"{path} does not norm: its output is not proportional to its gain")
-        bias = f"{path}.bias" if "bias" in parameters else None
-        if shape == (head_dim,) and heads * head_dim != head_dim:
-            return Norm(path, False, f"{path}.weight", bias, offset)
-        if shape == (heads * head_dim,):
-            return Norm(path, True, f"{path}.weight", bias, offset)
-        if shape == (heads, head_dim):
-            return Norm(path, True, f"{path}.weight", bias, offset, head_axis=True)
-        raise self.refusal(
-            f"{path} has a gain of shape {shape}, neither one head's ({head_dim}) nor all {heads} heads'"
-        )
-
-    def norm_knob(self, norm: Norm, heads: int, head_dim: int) -> Knob:
-        if norm.gain is None:
-            return Knob((), False, "its norm has no gain")
-        if norm.path.endswith(".norms"):
-            raise self.refusal("norms in a list")
-        names = [(norm.gain, norm.offset)] + ([(norm.bias, 0.0)] if norm.bias else [])
-        if norm.head_axis:
-            rows = tuple(range(h, h + 1) for h in range(heads))
-        elif norm.per_head:
-            rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(heads))
-        else:
-            rows = (range(head_dim),) * heads
-        return Knob(tuple((name, rows, 0, offset) for name, offset in names), norm.per_head)
-
-    def weightless_bound(self, query: Norm, key: Norm | None, head_dim: int) -> float | None:
-        """Return scaling·‖q‖·‖k‖, which norms without gains fix; None unless both sides have one."""
-        if key is None or key.gain is not None:
-            return None
-        lengths = [_output_length(self.module.get_submodule(norm.path), head_dim) for norm in (query, key)]
-        return lengths[0] * lengths[1] * self.scaling(head_dim)
-
-    # Projections.
-
-    def projection(self, child: str) -> Projection:
-        """Find the linear map behind a child: itself, wrapped, quantized, or under an adapter."""
-        return self._projection(child, self.module.get_submodule(child))
-
-    def _projection(self, path: str, linear: nn.Module) -> Projection:
-        if hasattr(linear, "base_layer") and hasattr(linear, "lora_A"):
-            return self._adapted(path, linear)
-        weight: Any = getattr(linear, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim == 2 and type(linear).__name__ == "Conv1D":
-            names = ("weight", "bias") if getattr(linear, "bias", None) is not None else ("weight",)
-            return Projection(path, weight.shape[1], 1, tuple(f"{path}.{name}" for name in names))
-        if isinstance(linear, nn.Linear) or (isinstance(weight, Tensor) and hasattr(linear, "out_features")):
-            out_features = int(linear.out_features)  # type: ignore[arg-type]
-            if not weight.is_floating_point() or weight.shape[0] != out_features or weight.element_size() < 2:
-                note = f"{path} is quantized ({type(linear).__name__}, {weight.dtype}), and its rows cannot be scaled"
-                return Projection(path, out_features, 0, (), note)
-            if type(linear).forward is not nn.Linear.forward and not type(linear).__module__.startswith(
-                ("torch.", "transformers.")
-            ):
-                raise self.refusal(f"{path} is a {type(linear).__name__}, whose forward is not nn.Linear's")
-            names = ("weight", "bias") if getattr(linear, "bias", None) is not None else ("weight",)
-            return Projection(path, out_features, 0, tuple(f"{path}.{name}" for name in names))
-        inner = getattr(linear, "linear", None)
-        if isinstance(inner, nn.Linear) and type(linear).__module__.startswith("transformers."):
-            scale = getattr(getattr(linear, "norm", None), "scale", None)
-            if isinstance(scale, nn.Parameter) and scale.ndim == 2:
-                self.notes.append("an L2 clip also bounds queries and keys; gamma is exact where it does not act")
-            elif list(linear.children()) != [inner] and not hasattr(linear, "sconv"):
-                raise self.refusal(f"{path} is a {type(linear).__name__}, more than a linear map")
-            if hasattr(linear, "sconv"):  # a convolution along time keeps heads apart, but not its rows' scale alone
-                return Projection(f"{path}.linear", inner.out_features, 0, (f"{path}.linear.weight",))
-            return self._projection(f"{path}.linear", inner)
-        raise self.refusal(f"{path} is a {type(linear).__name__}, not an nn.Linear")
-
-    def _adapted(self, path: str, linear: Any) -> Projection:
-        base = self._projection(f"{path}.base_layer", linear.base_layer)
-        if base.note or linear.merged or linear.disable_adapters or not linear.active_adapters:
-            return base
-        active = [adapter for adapter in linear.active_adapters if adapter in linear.lora_A]
-        if not active:
-            return base
-        dora = [adapter for adapter in active if adapter in getattr(linear, "lora_magnitude_vector", {})]
-        biases = tuple(name for name in base.parameters if name.endswith(".bias"))
-        if dora == active and len(dora) == 1:
-            if biases:
-                return replace(base, parameters=(), note=f"{path} is a DoRA layer whose frozen bias cannot follow")
-            return replace(base, parameters=(f"{path}.lora_magnitude_vector.{dora[0]}.weight",))
-        if not self.scale_lora_base:
-            note = (
-                f"{path} is a LoRA layer: its frozen base cannot follow, and scaling the adapter alone would miss tau. "
-                "Pass scale_lora_base=True to scale the base too (then save the whole model, not the adapter alone)"
-            )
-            return replace(base, parameters=(), note=note)
-        adapters = []
-        for adapter in active:
-            adapters.append(f"{path}.lora_B.{adapter}.weight")
-            if linear.lora_B[adapter].bias is not None:
-                adapters.append(f"{path}.lora_B.{adapter}.bias")
-        return replace(base, parameters=(*base.parameters, *adapters))
-
-    def knob(self, projection: Projection, rows: tuple[range, ...]) -> Knob:
-        slices = []
-        for name in projection.parameters:
-            vector = self.module.get_parameter(name).ndim == 1
-            slices.append((name, rows, 0 if vector else projection.dim, 0.0))
-        return Knob(tuple(slices), True, projection.note)
-
-    def rows_of(self, knob: Knob, role: Role) -> tuple[HeadRows, ...]:
-        return tuple(HeadRows(name, rows, role, dim, offset) for name, rows, dim, offset in knob.slices)
-
-    # Head counts.
-
-    def head_dim(self, features: int) -> int:
-        for attribute in _HEAD_DIM:
-            value = getattr(self.module, attribute, None)
-            if isinstance(value, int) and value > 0:
-                return value
-        heads = stated_heads(self.module)
-        if heads and features and features % heads == 0:
-            return features // heads
-        raise self.refusal("it does not say its head_dim")
-
-    def heads(self) -> int:
-        heads = stated_heads(self.module)
-        if heads is None:
-            raise self.refusal("it does not say how many heads it has")
-        return heads
-
-    def fused_heads(self, features: int) -> tuple[int, int, int]:
-        """Return query heads, key heads and head_dim of a fused projection."""
-        heads = self.heads()
-        head_dim = next((v for a in _HEAD_DIM if isinstance(v := getattr(self.module, a, None), int) and v > 0), None)
-        key_heads = next(
-            (
-                v
-                for a in ("num_key_value_heads", "num_kv_heads", "kv_heads")
-                if isinstance(v := getattr(self.module, a, None), int) and v > 0
-            ),
-            heads,
-        )
-        groups = getattr(self.module, "num_key_value_groups", None)
-        if key_heads == heads and isinstance(groups, int) and groups > 1:
-            key_heads = heads // groups
-        if head_dim is None:
-            head_dim = features // (heads + 2 * key_heads)
-        if features == 3 * heads * head_dim:
-            key_heads = heads
-        elif features == (heads + 2) * head_dim:
-            key_heads = 1
-        return heads, key_heads, head_dim
-
-    def divide(self, projection: str, features: int, head_dim: int) -> int:
-        if features % head_dim:
-            raise self.contradiction(f"{projection} has {features} rows, which heads of {head_dim} do not divide")
-        return features // head_dim
-
-    def scaling(self, head_dim: int) -> float:
-        scaling = getattr(self.module, "scaling", None)
-        return float(scaling) if isinstance(scaling, int | float) else head_dim**-0.5
-
-    # Refusals.
 
     def _require_known_kind(self) -> None:
         clamp = getattr(getattr(self.module, "config", None), "clip_qkv", None)
@@ -638,52 +376,3 @@ class _Reader:
         return AttentionLayout(
             self.name, type(self.module).__name__, kind, heads, key_heads, head_dim, head_rows, groups, note
         )
-
-    def contradiction(self, what: str) -> ValueError:
-        """Return the error for parts that the rules know, whose sizes do not fit together."""
-        return ValueError(f"{self.refusal(what)} Pass qk_clip_threshold=None to train with Muon alone.")
-
-    def refusal(self, what: str) -> UnknownLayoutError:
-        """Return the error for parts that the rules do not know; the module's behaviour may still tell."""
-        found = []
-        for child, submodule in self.module.named_children():
-            weight = getattr(submodule, "weight", None)
-            shape = f" {tuple(weight.shape)}" if isinstance(weight, Tensor) else ""
-            found.append(f"{child} {type(submodule).__name__}{shape}")
-        return UnknownLayoutError(
-            f"the head layout of {self.name} ({type(self.module).__name__}) is not one that QK-Clip knows: {what}. "
-            f"Found: {', '.join(found) or 'no children'}."
-        )
-
-
-def _on_cpu(norm: nn.Module) -> nn.Module:
-    """Return a copy of a norm on the CPU in float32, with gain 1 and bias 0; works from the meta device."""
-    twin = copy.deepcopy(norm).to_empty(device="cpu").float()
-    with torch.no_grad():
-        for name, parameter in twin.named_parameters():
-            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-    return twin
-
-
-@torch.no_grad()
-def _gain_offset(norm: nn.Module) -> float | None:
-    """Return 0 for a norm whose output is proportional to its gain, 1 for one proportional to 1 + gain, else None."""
-    twin = _on_cpu(norm)
-    gain: Any = twin.get_parameter("weight")
-    states = torch.linspace(-1.0, 2.0, gain.numel()).reshape(1, *gain.shape)
-    if gain.ndim == 2:
-        states = states[:, None]
-    one = twin(states)
-    if not torch.allclose(twin(states * 16), one, rtol=0.05, atol=1e-3):
-        return None
-    gain.zero_()
-    zero = twin(states)
-    if not zero.any():
-        return 0.0
-    return 1.0 if torch.allclose(2 * zero, one, rtol=1e-4, atol=1e-5) else None
-
-
-@torch.no_grad()
-def _output_length(norm: nn.Module, head_dim: int) -> float:
-    """Return the Euclidean length that a weightless norm gives to every vector."""
-    return float(_on_cpu(norm)(torch.linspace(-1.0, 2.0, head_dim)[None, None, None]).norm())

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .detect_layout import attention_modules, is_cross_attention, unwrap
 from .interface import start_observing, stop_observing
-from .layout_rules import stated_heads
+from .layout_parts import stated_heads
 from .pair_mask import PairMask, blocks, padded_queries
 
 _TILE = 256  # queries and keys whose scores are held at once; a tile stays in the cache from product to maximum

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import Cache
 
 from .interface import start_observing, stop_observing
-from .layout_rules import stated_heads
+from .layout_parts import stated_heads
 from .max_logits import heads_first
 
 _PROBE_LENGTH = 8  # tokens; enough that no score is special

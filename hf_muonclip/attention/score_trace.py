@@ -23,10 +23,11 @@ _CARRIED = {
     "mul", "multiply", "div", "divide", "true_divide", "truediv", "neg",
     "view", "view_as", "reshape", "reshape_as", "transpose", "swapaxes", "permute", "movedim", "T", "mT",
     "contiguous", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "expand_as", "pad", "as_strided",
-    "getitem", "cat", "concat", "clone", "to", "float", "half", "bfloat16", "double", "type", "type_as",
+    "getitem", "cat", "concat", "stack", "repeat",
+    "clone", "to", "float", "half", "bfloat16", "double", "type", "type_as",
 }  # fmt: skip
 _MULTIPLIES = {"mul", "multiply"}  # maybe by a mask of zeros and ones
-_JOINS = {"cat", "concat"}
+_JOINS = {"cat", "concat", "stack"}
 _KEEPS_PLACES = {
     "mul", "multiply", "div", "divide", "true_divide", "truediv", "neg",
     "to", "float", "half", "bfloat16", "double", "type", "type_as", "contiguous", "clone",
@@ -121,7 +122,8 @@ class ScoreTrace(TorchFunctionMode):
             self._track(result, result, None)
             return
         with torch.set_grad_enabled(self._keep_graph and torch.is_grad_enabled()):
-            self._track(result, torch.bmm(operands[1], operands[2]) * kwargs.get("alpha", 1), None)
+            _, first, second = (*args, *(kwargs[key] for key in ("input", "batch1", "batch2") if key in kwargs))[:3]
+            self._track(result, torch.bmm(first, second) * kwargs.get("alpha", 1), None)
 
     def _write(self, target: Tensor, index: Any, value: Any) -> None:
         """Follow scores that are written into a part of another tensor, or masks written into scores."""
@@ -152,7 +154,11 @@ class ScoreTrace(TorchFunctionMode):
         with torch.set_grad_enabled(self._keep_graph and torch.is_grad_enabled()):
             without = _call_on_shadow(func, name, args, kwargs, self._shadow)
             if name in _MULTIPLIES:
-                factors = [a for a in args if isinstance(a, Tensor) and a.numel() > 1 and self._find(a) is None]
+                factors = [
+                    a
+                    for a in (*args, *kwargs.values())
+                    if isinstance(a, Tensor) and a.numel() > 1 and self._find(a) is None
+                ]
                 zero = (factors[0] == 0).expand_as(without) if factors else None
                 if zero is not None and bool(zero.any()):
                     blocked = zero if blocked is None else blocked | zero
@@ -162,12 +168,15 @@ class ScoreTrace(TorchFunctionMode):
 
     def _replaced(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
         """Return where a call puts something else in the place of scores: those pairs are blocked."""
-        arguments = [*args, *kwargs.values()]
         replaced: Tensor | None = None
         if name == "masked_fill":
-            replaced = arguments[1].bool()
-        elif name == "where" and len(arguments) == 3:
-            replaced = arguments[0] if self._find(arguments[2]) is not None else ~arguments[0]
+            replaced = (kwargs["mask"] if "mask" in kwargs else args[1]).bool()
+        elif name == "where":
+            arguments = [*args, *kwargs.values()]
+            if self._find(arguments[0]) is not None:  # scores.where(condition, other)
+                replaced = ~arguments[1]
+            elif len(arguments) == 3:
+                replaced = arguments[0] if self._find(arguments[2]) is not None else ~arguments[0]
         return replaced
 
     def _shadow(self, argument: Any) -> Any:
@@ -205,6 +214,8 @@ class ScoreTrace(TorchFunctionMode):
             self._on_operands(query, key, value, attn_mask, {"is_causal": is_causal, "scaling": scale})
             return
         with torch.set_grad_enabled(self._keep_graph and torch.is_grad_enabled()):
+            if enable_gqa:
+                key = key.repeat_interleave(query.shape[-3] // key.shape[-3], dim=-3)
             scores = (query @ key.mT) * (query.shape[-1] ** -0.5 if scale is None else scale)
             final = scores
             if is_causal:
@@ -219,6 +230,13 @@ class ScoreTrace(TorchFunctionMode):
     ) -> None:
         """Compute the scores of torch's own multi-head attention, whose parts cannot be watched."""
         weight, bias = args[0], args[1]
+        if weight is None or query.ndim != 3:
+            raise ValueError(
+                "torch's nn.MultiheadAttention is measured in its usual form only: batched, and queries, keys and "
+                f"values of one width; got queries of shape {tuple(query.shape)} and "
+                f"{'separate' if weight is None else 'joint'} weights. Pass qk_clip_threshold=None to train with Muon "
+                "alone."
+            )
         mask = kwargs.get("attn_mask")
         padding = kwargs.get("key_padding_mask")
         with torch.set_grad_enabled(self._keep_graph and torch.is_grad_enabled()):

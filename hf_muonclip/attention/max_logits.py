@@ -170,7 +170,8 @@ class _Recorder:
             found = PairMask.from_attention_call(
                 module, query, key, mask, kwargs, self.capture.padding, padding, self.cross
             )
-            self.capture.last_mask = found
+            if self.capture.crosses:
+                self.capture.last_mask = found
             return found
 
         # Choosing heads reads the bound on the host. That is free on a CPU; elsewhere, and inside a compiled graph, it
@@ -220,6 +221,8 @@ class MaxLogitCapture(Mapping[str, Tensor]):
     Attributes:
         screen_threshold: measure only heads whose bound exceeds it; None measures every head.
         padding: (batch, length), bool; where the batch under way is padding, as the model was told; None if it was not.
+        crosses: whether any module is a cross-attention.
+        last_mask: of the last self-attention, from which a cross-attention reads which of its queries are padding.
         seconds: host time spent measuring so far (on an accelerator: time to launch).
     """
 
@@ -239,12 +242,11 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         self.crosses = any(crosses.values())
         self.last_mask: PairMask | None = None
         self.padding: Tensor | None = None
-        self._padding_hook = _PaddingHook(self)
-        self._handle = None
-        if model is not None:
-            self._handle = model.register_forward_pre_hook(self._padding_hook, with_kwargs=True)
         self._recorders = {name: _Recorder(name, self, cross) for name, cross in crosses.items()}
         start_observing(self._modules, self._recorders)
+        self._padding_hook = None
+        if model is not None:
+            self._padding_hook = model.register_forward_pre_hook(_PaddingHook(self), with_kwargs=True)
 
     def close(self) -> None:
         """Stop measuring and leave no trace on the model. Idempotent."""
@@ -252,14 +254,15 @@ class MaxLogitCapture(Mapping[str, Tensor]):
             return
         stop_observing(self._modules)
         self._modules = {}
-        if self._handle is not None:
-            self._handle.remove()
+        if self._padding_hook is not None:
+            self._padding_hook.remove()
 
     def reset(self) -> None:
         """Forget all maxima; the next forward starts anew."""
         for recorder in self._recorders.values():
             recorder.max_logits = None
             recorder.recomputations_due = 0
+        self.last_mask = self.padding = None
 
     @contextmanager
     def pause(self) -> Iterator[None]:

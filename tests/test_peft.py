@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoHaConfig, LoraConfig, PeftModel, get_peft_model
 from tiny_models import random_batch, tiny_model
 from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from hf_muonclip import MuonClip, capture_max_logits, detect_head_layout, verify_head_layout
 
@@ -126,4 +127,25 @@ def test_an_adapter_merged_in_place_is_scaled_through_its_base() -> None:
     layout = detect_head_layout(model)
     names = {rows.parameter for module in layout.values() for rows in module.head_rows}
     assert names == {"q_proj.base_layer.weight", "k_proj.base_layer.weight"}
+    verify_head_layout(model, layout)
+
+
+def test_adapters_of_other_kinds_are_monitored_with_the_reason() -> None:
+    model = get_peft_model(tiny_model("llama_mha"), LoHaConfig(r=2, target_modules=["q_proj", "k_proj"]))
+    layout = detect_head_layout(model)
+    assert all(module.granularity == "monitored" for module in layout.values())
+    assert all("an adapter that QK-Clip cannot scale" in module.note for module in layout.values())
+
+
+def test_lora_beside_a_conv1d_scales_the_rows_of_both() -> None:
+    config = GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=2, n_positions=32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        settings = LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)
+        model = get_peft_model(GPT2LMHeadModel(config), settings)
+        with torch.no_grad():
+            for path, parameter in model.named_parameters():
+                if "lora_B" in path:
+                    parameter.normal_(std=0.05)
+    layout = detect_head_layout(model, scale_lora_base=True)
     verify_head_layout(model, layout)

@@ -180,6 +180,11 @@ class PartReader:
     def _projection(self, path: str, linear: nn.Module) -> Projection:
         if hasattr(linear, "base_layer") and hasattr(linear, "lora_A"):
             return self._adapted(path, linear)
+        wrapped = getattr(linear, "base_layer", None)
+        if isinstance(wrapped, nn.Module):
+            base = self._projection(f"{path}.base_layer", wrapped)
+            note = f"{path} is a {type(linear).__name__} around a frozen base, an adapter that QK-Clip cannot scale"
+            return replace(base, parameters=(), note=note)
         weight: Any = getattr(linear, "weight", None)
         if isinstance(weight, Tensor) and weight.ndim == 2 and type(linear).__name__ == "Conv1D":
             names = ("weight", "bias") if getattr(linear, "bias", None) is not None else ("weight",)
@@ -238,7 +243,8 @@ class PartReader:
         slices = []
         for name in projection.parameters:
             vector = self.module.get_parameter(name).ndim == 1
-            slices.append((name, rows, 0 if vector else projection.dim, 0.0))
+            out_first = vector or ".lora_B." in name  # an adapter's output comes first, also beside a Conv1D
+            slices.append((name, rows, 0 if out_first else projection.dim, 0.0))
         return Knob(tuple(slices), True, projection.note)
 
     def rows_of(self, knob: Knob, role: Role) -> tuple[HeadRows, ...]:

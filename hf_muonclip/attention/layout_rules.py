@@ -290,7 +290,7 @@ class _Reader(PartReader):
         module: Any = self.module
         self.used |= {"in_proj_weight", "in_proj_bias", "out_proj"}
         if module.in_proj_weight is None or module.bias_k is not None or module.add_zero_attn:
-            raise self.refusal("torch's nn.MultiheadAttention with other widths or extra keys")
+            raise self.contradiction("torch's nn.MultiheadAttention with other widths or extra keys")
         heads, head_dim, width = module.num_heads, module.head_dim, module.embed_dim
         q_rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(heads))
         k_rows = tuple(range(width + h * head_dim, width + (h + 1) * head_dim) for h in range(heads))
@@ -307,6 +307,8 @@ class _Reader(PartReader):
         query_norm, key_norm = self.norm("q", heads, head_dim), self.norm("k", key_heads, head_dim)
         shared_norm = self.norm("qk", heads, head_dim)
         if shared_norm is not None:
+            if shared_norm.bias is not None or shared_norm.per_head:
+                raise self.refusal(f"{shared_norm.path} norms queries and keys with a bias, or head by head")
             query_norm = key_norm = shared_norm
             if shared_norm.gain is not None:
                 gain = HeadRows(shared_norm.gain, (range(head_dim),) * heads, "query and key", 0, shared_norm.offset)

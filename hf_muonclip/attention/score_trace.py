@@ -95,7 +95,7 @@ class ScoreTrace(TorchFunctionMode):
             if name in _PRODUCTS and isinstance(result, Tensor):
                 self._start(name, args, kwargs, result)
             return result
-        in_place = func.__name__ in _OUT_OF_PLACE or _IN_PLACE.search(func.__name__) is not None
+        in_place = _IN_PLACE.search(func.__name__) is not None
         if in_place and scores.without_additions is scores.tensor:
             scores.without_additions = scores.tensor.clone()  # the tensor itself is about to be written
         untouched = scores.without_additions is scores.tensor and scores.blocked is None and name not in _MULTIPLIES
@@ -142,6 +142,9 @@ class ScoreTrace(TorchFunctionMode):
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], scores: _Scores
     ) -> tuple[Tensor, Tensor | None] | None:
         """Return the scores without additions after a call, and where it blocked them; None if they end here."""
+        if name == "where" and sum(self._find(a) is not None for a in (*args, *kwargs.values())) > 1:
+            with torch.set_grad_enabled(self._keep_graph and torch.is_grad_enabled()):
+                return _call_on_shadow(func, name, args, kwargs, self._shadow), scores.blocked
         if name in _LEFT_OUT:
             replaced = self._replaced(name, args, kwargs)
             if replaced is None:

@@ -71,7 +71,7 @@ class _Reader(PartReader):
     """Recognizes how the parts of a module make its heads."""
 
     def read(self) -> AttentionLayout:
-        self._require_known_kind()
+        self._note_clamp()
         if isinstance(self.module, nn.MultiheadAttention):
             layout = self._torch_multihead_attention()
         elif {"kv_b_proj", "kv_a_layernorm"} <= self.children.keys():
@@ -133,8 +133,6 @@ class _Reader(PartReader):
         self.used.add(child)
         qkv = self.projection(child)
         name = type(self.module).__name__
-        if name == "ZayaAttention":
-            raise self.refusal("a convolution mixes queries and keys")
         heads, key_heads, head_dim = self.fused_heads(qkv.out_features)
         if heads % key_heads:
             raise self.contradiction(f"{child} holds {heads} query and {key_heads} key heads: these do not divide")
@@ -339,7 +337,7 @@ class _Reader(PartReader):
             note = "norms without a gain " + (f"bound its logits to {bound:.4g}" if bound else "bound its logits")
         return self.layout(kind, heads, key_heads, head_dim, (), note=note)
 
-    def _require_known_kind(self) -> None:
+    def _note_clamp(self) -> None:
         clamp = getattr(getattr(self.module, "config", None), "clip_qkv", None)
         if clamp is None:
             clamp = getattr(self.module, "clip_qkv", None)

@@ -12,27 +12,18 @@ decide:
 """
 
 import argparse
-import json
-import platform
 import statistics
-import subprocess
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
-import transformers
+from measure import append_rows, interleaved, quantiles_ms, ratio_p50
 from transformers import DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-import hf_muonclip
 from hf_muonclip import MuonClip
 from hf_muonclip.attention import MaxLogitCapture
 from hf_muonclip.attention.detect_layout import attention_modules
 from hf_muonclip.kimi_k2 import kimi_k2_config
 from hf_muonclip.matrix_view import to_matrices
-
-RESULTS = Path(__file__).parent / "results" / "overhead.jsonl"
 
 
 def smollm2(layers: int) -> PreTrainedModel:
@@ -52,30 +43,6 @@ def smollm2(layers: int) -> PreTrainedModel:
 
 def kimi_k2_nano() -> PreTrainedModel:
     return DeepseekV3ForCausalLM(kimi_k2_config("nano", max_position_embeddings=8192))
-
-
-def interleaved(
-    variants: Mapping[str, Callable[[], None]], rounds: int, meter: Callable[[], float] = lambda: 0.0
-) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Time every variant once a round, after one round of warm-up. Each round begins with another variant.
-
-    Returns:
-        Seconds per variant, and the part of them that `meter`, a running total in seconds, counted.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    metered: dict[str, list[float]] = {name: [] for name in variants}
-    names = list(variants)
-    for round_index in range(rounds + 1):
-        first = round_index % len(names)
-        for name in names[first:] + names[:first]:
-            metered_before, started = meter(), time.perf_counter()
-            variants[name]()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if round_index > 0:
-                seconds[name].append(time.perf_counter() - started)
-                metered[name].append(meter() - metered_before)
-    return seconds, metered
 
 
 def capture_variants(
@@ -140,14 +107,8 @@ def rows(
     seconds: dict[str, list[float]],
     metered: dict[str, list[float]],
 ) -> list[dict]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    ).stdout.strip()
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     made = []
     for name, measured in seconds.items():
-        ratios = [a / b for a, b in zip(measured, seconds[baseline], strict=True)]
-        p20, p50, p80 = (statistics.quantiles(measured, n=10)[index] for index in (1, 4, 7))
         made.append(
             {
                 "question": question,
@@ -155,20 +116,11 @@ def rows(
                 "shape": shape,
                 "variant": name,
                 "baseline": baseline,
-                "ratio_p50": round(statistics.median(ratios), 4),
+                "ratio_p50": ratio_p50(measured, seconds[baseline]),
                 "share_p50": round(statistics.median(m / s for m, s in zip(metered[name], measured, strict=True)), 5),
-                "p20_ms": round(p20 * 1e3, 2),
-                "p50_ms": round(p50 * 1e3, 2),
-                "p80_ms": round(p80 * 1e3, 2),
+                **quantiles_ms(measured),
                 "rounds": len(measured),
                 "dtype": "float32",
-                "device": device,
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "hf_muonclip": hf_muonclip.__version__,
-                "commit": commit,
-                "date": datetime.now(UTC).date().isoformat(),
             }
         )
     return made
@@ -191,12 +143,10 @@ def main() -> None:
         model.to(device).train()
         timed = interleaved(step_variants(model), max(2, arguments.rounds // 2))
         written += rows("step", model_name, "all parameters", "torch.optim.Muon", *timed)
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a", encoding="utf-8") as file:
-        for row in written:
-            file.write(json.dumps(row) + "\n")
-            said = f"{row['ratio_p50']:.3f}x, {row['share_p50']:.2%} in capture"
-            print(f"{row['question']:8} {row['model']:24} {row['variant']:18} {said}")
+    append_rows("overhead", written)
+    for row in written:
+        said = f"{row['ratio_p50']:.3f}x, {row['share_p50']:.2%} in capture"
+        print(f"{row['question']:8} {row['model']:24} {row['variant']:18} {said}")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,14 @@ HERE = Path(__file__).parent
 
 
 def interleaved(
-    variants: Mapping[str, Callable[[], None]], rounds: int, meter: Callable[[], float] = lambda: 0.0
+    variants: Mapping[str, Callable[[], object]],
+    rounds: int,
+    meter: Callable[[], float] = lambda: 0.0,
+    prepare: Callable[[str], None] = lambda name: None,
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Time every variant once a round, after one round of warm-up. Each round begins with another variant.
+
+    `prepare` gets a variant's name before each of its runs, and its time does not count.
 
     Returns:
         Seconds per variant, and the part of them that `meter`, a running total in seconds, counted.
@@ -31,6 +36,9 @@ def interleaved(
     for round_index in range(rounds + 1):
         first = round_index % len(names)
         for name in names[first:] + names[:first]:
+            prepare(name)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             metered_before, started = meter(), time.perf_counter()
             variants[name]()
             if torch.cuda.is_available():

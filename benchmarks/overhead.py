@@ -1,11 +1,8 @@
-"""What does MuonClip add to a training step?
+"""What does capturing max logits add to a training step?
 
-Two questions, each answered within one process by interleaved rounds, so that a machine whose speed drifts does not
-decide:
-
-- capture: forward and backward with max logits captured, screened and always exact, against the same without capture;
-- step: the optimizer step against `torch.optim.Muon` (with `torch.optim.AdamW` for the other parameters) on the same
-  matrices and gradients, Newton–Schulz in the same dtype.
+Forward and backward with max logits captured, screened and always exact, against the same without capture, by
+interleaved rounds within one process, so that a machine whose speed drifts does not decide. What the optimizer step
+takes is `optimizer_step.py`'s question.
 
     OMP_NUM_THREADS=2 python benchmarks/overhead.py            # a few minutes; appends rows to results/overhead.jsonl
     python benchmarks/tables.py                                # renders all rows into the READMEs
@@ -19,11 +16,9 @@ import torch
 from measure import append_rows, interleaved, quantiles_ms, ratio_p50
 from transformers import DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from hf_muonclip import MuonClip
 from hf_muonclip.attention import MaxLogitCapture
 from hf_muonclip.attention.detect_layout import attention_modules
 from hf_muonclip.kimi_k2 import kimi_k2_config
-from hf_muonclip.matrix_view import to_matrices
 
 
 def smollm2(layers: int) -> PreTrainedModel:
@@ -72,33 +67,6 @@ def capture_variants(
     return variants, lambda: capture.seconds
 
 
-def step_variants(model: PreTrainedModel) -> dict[str, Callable[[], None]]:
-    tokens = torch.randint(model.config.vocab_size, (1, 64), device=model.device)
-    # As torch's: Newton–Schulz in bfloat16 everywhere, and no clip.
-    optimizer = MuonClip(model, lr=1e-5, ns_dtype="bfloat16", qk_clip_threshold=None)
-    by_algorithm: dict[str, list[torch.Tensor]] = {"muon": [], "adamw": []}
-    matrices: list[torch.nn.Parameter] = []
-    for group in optimizer.param_groups:
-        by_algorithm[group["algorithm"]] += group["params"]
-    # torch's Muon takes 2-D parameters alone: give it every matrix of a stack as a parameter of its own.
-    for group in optimizer.param_groups:
-        for name, parameter in zip(group["param_names"], group["params"], strict=True):
-            if group["algorithm"] == "muon":
-                view = optimizer.views[name]
-                matrices += [torch.nn.Parameter(m.detach().clone()) for m in to_matrices(parameter, view)]
-    model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
-    for matrix in matrices:
-        matrix.grad = torch.randn_like(matrix)
-    theirs = torch.optim.Muon(matrices, lr=1e-5, adjust_lr_fn="match_rms_adamw")
-    rest = torch.optim.AdamW(by_algorithm["adamw"], lr=1e-5, fused=True)
-
-    def torch_muon() -> None:
-        theirs.step()
-        rest.step()
-
-    return {"torch.optim.Muon": torch_muon, "MuonClip": lambda: optimizer.step()}
-
-
 def rows(
     question: str,
     model_name: str,
@@ -128,7 +96,7 @@ def rows(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="of the capture; the step takes half as many")
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--length", type=int, default=2048)
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -139,10 +107,6 @@ def main() -> None:
         variants, meter = capture_variants(model, 1, arguments.length)
         timed = interleaved(variants, arguments.rounds, meter)
         written += rows("capture", model_name, f"1x{arguments.length} tokens", "no capture", *timed)
-    for model_name, model in (("SmolLM2-135M, 30 layers", smollm2(30)), ("Kimi K2 nano", kimi_k2_nano())):
-        model.to(device).train()
-        timed = interleaved(step_variants(model), max(2, arguments.rounds // 2))
-        written += rows("step", model_name, "all parameters", "torch.optim.Muon", *timed)
     append_rows("overhead", written)
     for row in written:
         said = f"{row['ratio_p50']:.3f}x, {row['share_p50']:.2%} in capture"

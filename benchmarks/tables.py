@@ -8,9 +8,11 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from convergence_figures import read_rows, report
+from peers import PEERS
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -31,12 +33,11 @@ def overhead_table() -> str:
         "| Measured | Model | Variant | Ratio (median) | Of it in capture | Time, median (p20 to p80) |",
         "|---|---|---|---|---|---|",
     ]
-    measured = {"capture": "forward + backward", "step": "optimizer step"}
     rows = newest_rows("overhead")
     for row in rows:
         spread = f"{row['p50_ms']:,.0f} ms ({row['p20_ms']:,.0f} to {row['p80_ms']:,.0f})"
-        what = f"{measured[row['question']]}, {row['shape']}"
-        share = f"{row['share_p50']:.2%}" if row["question"] == "capture" else ""
+        what = f"forward + backward, {row['shape']}"
+        share = f"{row['share_p50']:.2%}"
         lines.append(f"| {what} | {row['model']} | {row['variant']} | {row['ratio_p50']:.3f} | {share} | {spread} |")
     said = sorted({(r["device"], r["threads"], r["torch"], r["transformers"], r["commit"], r["date"]) for r in rows})
     for device, threads, torch, transformers, commit, date in said:
@@ -46,6 +47,124 @@ def overhead_table() -> str:
             "noise, a few percent here, which the time counted inside the capture itself does not."
         )
     return "\n".join(lines) + "\n"
+
+
+def newest_runs(name: str) -> dict[str, list[dict]]:
+    """Return, by device, the rows of the newest run of each (question, model): ratios hold within one run alone."""
+    path = HERE / "results" / f"{name}.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    newest: dict[tuple, str] = {}
+    for row in rows:
+        newest[row["device"], row["question"], row["model"]] = row["run"]
+    kept: dict[str, list[dict]] = {}
+    for row in rows:
+        if row["run"] == newest[row["device"], row["question"], row["model"]]:
+            kept.setdefault(row["device"], []).append(row)
+    return kept
+
+
+def by_device(name: str, tables: Callable[[list[dict]], list[str]]) -> str:
+    """Render the newest runs of a benchmark, one device after the other, each with what it ran on and left out."""
+    parts = []
+    for device, rows in newest_runs(name).items():
+        parts += tables(rows)
+        left_out = {row["variant"]: row["reason"] for row in rows if row["question"] == "left out"}
+        if left_out:
+            parts.append("Left out: " + "; ".join(f"{peer} ({reason})" for peer, reason in left_out.items()) + ".")
+        versions = sorted({f"{row['variant']} {row['version']}" for row in rows if row.get("version")})
+        parts.append(f"Versions: {', '.join(versions)}.")
+        said = sorted({(row["threads"], row["torch"], row["commit"], row["date"]) for row in rows})
+        parts += [f"{device}, {threads} threads, torch {t}, commit {c}, {date}." for threads, t, c, date in said]
+    return "\n\n".join(parts or [f"Nothing measured yet: run `python benchmarks/{name}.py`."]) + "\n"
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *body)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def optimizer_step_table() -> str:
+    """Return Markdown tables of the optimizer step: time, then how orthogonal the updates are."""
+
+    def tables(rows: list[dict]) -> list[str]:
+        steps = [row for row in rows if row["question"] == "step"]
+        models = list(dict.fromkeys(row["model"] for row in steps))
+        steps.sort(key=lambda row: (models.index(row["model"]), row["ratio_p50"]))
+        timed = [
+            (
+                row["model"],
+                row["variant"],
+                f"{row['ratio_p50']:.3f}",
+                f"{row['p50_ms']:,.1f} ms ({row['p20_ms']:,.1f} to {row['p80_ms']:,.1f})",
+            )
+            for row in steps
+        ]
+        shapes = dict.fromkeys(f"{row['model']}: {row['shape']}" for row in steps)
+        baselines = ", ".join(sorted({row["baseline"] for row in steps}))
+        written = [row for row in rows if row["question"] == "quality"]
+        written.sort(key=lambda row: (row["model"], row["orthogonality_error"]))
+        compared = [
+            (
+                row["shape"],
+                row["variant"],
+                f"{row['orthogonality_error']:.3f}",
+                f"{row['smallest_singular_value']:.3f} to {row['largest_singular_value']:.3f}",
+            )
+            for row in written
+        ]
+        return [
+            table(("Model", "Optimizer", f"Ratio to {baselines} (median)", "One step, median (p20 to p80)"), timed),
+            f"All parameters, float32. {'. '.join(shapes)}.",
+            "How orthogonal one update is: the relative distance to U·Vᵀ at the best scale, and its singular values.",
+            table(("Matrix", "Optimizer", "Error", "Singular values"), compared),
+        ]
+
+    return by_device("optimizer_step", tables)
+
+
+def memory_table() -> str:
+    """Return a Markdown table of what optimizers hold and what a step takes for a moment."""
+
+    def tables(rows: list[dict]) -> list[str]:
+        measured = [row for row in rows if row["question"] == "memory"]
+        adamw = {row["model"]: row["state_bytes"] for row in measured if "AdamW" in row["variant"]}
+        body = []
+        for row in measured:
+            growth = row["process_growth_bytes"]
+            body.append(
+                (
+                    row["model"],
+                    row["variant"],
+                    f"{row['state_bytes'] / adamw[row['model']]:.3f}" if row["model"] in adamw else "",
+                    f"{row['peak_temporary_bytes'] / row['parameter_bytes']:.3f}",
+                    f"{row['state_bytes'] / 2**20:,.1f} MiB",
+                    f"{row['peak_temporary_bytes'] / 2**20:,.1f} MiB",
+                    "" if growth is None else f"{growth / 2**20:,.1f} MiB",
+                )
+            )
+        head = (
+            "Model",
+            "Optimizer",
+            "State, of AdamW's",
+            "Temporaries, of the weights",
+            "State",
+            "Temporaries",
+            "Growth of the process",
+        )
+        return [table(head, body)]
+
+    return by_device("memory", tables)
+
+
+def peers_paragraph() -> str:
+    """Return how to make other people's optimizers importable."""
+    packages = " ".join(peer.packages for peer in PEERS if peer.packages)
+    checkouts = ", ".join(peer.name for peer in PEERS if not peer.packages and peer.module != "torch")
+    return (
+        "Other people's optimizers are measured where they are importable, and named with the reason where they are "
+        f"not. `pip install --no-deps {packages}` brings them; with `--no-deps`, torch stays the build that it is. "
+        f"{checkouts} comes from a checkout on `PYTHONPATH`.\n"
+    )
 
 
 def coverage_rows() -> list[dict]:
@@ -118,18 +237,23 @@ def coverage_page() -> str:
 def with_block(text: str, name: str, content: str) -> str:
     """Return a page with the text between two markers replaced."""
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    assert block.search(text), f"the page has no block {name}"
     return block.sub(lambda match: match[1] + content + match[2], text)
 
 
 def main() -> None:
-    table = overhead_table()
+    overhead, steps, memory = overhead_table(), optimizer_step_table(), memory_table()
     convergence = read_rows()
-    readme = with_block(README.read_text(encoding="utf-8"), "overhead table", table)
+    readme = with_block(README.read_text(encoding="utf-8"), "overhead table", overhead)
+    readme = with_block(readme, "optimizer step table", steps)
+    readme = with_block(readme, "memory table", memory)
     readme = with_block(readme, "convergence table", report(convergence, pictures="benchmarks/results/"))
     pages = {
         HERE
         / "README.md": "# Benchmarks\n\nGenerated by `python benchmarks/tables.py` from the rows in `results/`.\n\n"
-        f"## What MuonClip adds to a training step\n\n`python benchmarks/overhead.py`\n\n{table}\n"
+        f"## What capturing max logits adds to a training step\n\n`python benchmarks/overhead.py`\n\n{overhead}\n"
+        f"## How long an optimizer step is\n\n`python benchmarks/optimizer_step.py`\n\n{peers_paragraph()}\n{steps}\n"
+        f"## How much memory an optimizer takes\n\n`python benchmarks/memory.py`\n\n{memory}\n"
         f"## Does it train better?\n\n`python benchmarks/convergence.py`\n\n"
         f"{report(convergence, pictures='results/')}\n"
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"

@@ -51,8 +51,9 @@ GRIDS = {
     "muonclip": (2e-3, 4e-3, 8e-3, 16e-3),
 }
 MOST_EXTENSIONS = 3
-BUDGETS = (0.4, 0.5, 0.6, 0.75)  # of the full budget, for MuonClip; the full one runs anyway
+BUDGETS = (0.3, 0.4, 0.5, 0.65)  # of the full budget, for MuonClip; the full one runs anyway
 EXPLOSION_LR = 0.05
+EXPLOSION_STEPS = 0.6  # of the full budget
 EXPLOSION = (("muon", None), ("muonclip", 100.0), ("muonclip", 30.0), ("adamw", None))  # variant, tau
 
 
@@ -364,8 +365,9 @@ def benchmark(base: Settings, seeds: list[int], parts: list[str], run: Callable[
         for seed, share in itertools.product(seeds, shares):
             run(replace(settings, seed=seed, steps=round(share * base.steps)))
     if "explosion" in parts:
+        exploding = replace(base, question="explosion", lr=EXPLOSION_LR, seed=seeds[0])
         for variant, tau in EXPLOSION:
-            run(replace(base, question="explosion", variant=variant, lr=EXPLOSION_LR, seed=seeds[0], tau=tau))
+            run(replace(exploding, variant=variant, tau=tau, steps=round(EXPLOSION_STEPS * base.steps)))
 
 
 def main() -> None:

@@ -241,8 +241,11 @@ def explosion_sentence(rows: Sequence[Row]) -> str:
             f"{_label(row)}: highest max logit {row['highest_max_logit']:,.0f}, "
             f"{row['max_logits']['values'][-1]:,.0f} at the end, {end}{clipped}"
         )
-    rate = runs[-1]["settings"]["lr"]
-    return f"Built to explode (rate {rate:g}, seed {runs[-1]['settings']['seed']}). " + "; ".join(told) + "."
+    settings = runs[-1]["settings"]
+    return (
+        f"Built to explode (rate {settings['lr']:g}, {settings['steps']} steps, one seed). {'; '.join(told)}. A step's "
+        "max logit is measured in its forward, before its clip, so it stands above tau by what the last update added."
+    )
 
 
 def report(rows: Sequence[Row], pictures: str) -> str:
@@ -369,10 +372,12 @@ def _draw_explosion(rows: Sequence[Row], path: Path) -> Path:
                 logit_axes.axhline(tau, color=style["color"], linewidth=0.8, alpha=0.7)
                 logit_axes.annotate(
                     f"tau = {tau:g}",
-                    (0.01, tau),
+                    (0.99, tau),
                     xycoords=("axes fraction", "data"),
-                    xytext=(0, 3),
+                    xytext=(0, -3),
                     textcoords="offset points",
+                    ha="right",
+                    va="top",
                     color=style["color"],
                     fontsize="small",
                 )

@@ -19,10 +19,18 @@ PACKAGE = "hf_muonclip"
 ROOT = Path(__file__).parents[1]
 OPTIMIZER_COLUMN = {
     f"{PACKAGE}.{name}"
-    for name in ("newton_schulz", "matrix_view", "sharding", "muon", "param_groups", "setting_rules")
+    for name in (
+        "newton_schulz",
+        "triton_symmetric",
+        "matrix_view",
+        "sharding",
+        "muon",
+        "param_groups",
+        "setting_rules",
+    )
 }
 ATTENTION_COLUMN = f"{PACKAGE}.attention"
-TRITON_KERNEL = f"{ATTENTION_COLUMN}.triton_max_logits"
+TRITON_KERNELS = {f"{PACKAGE}.triton_symmetric", f"{ATTENTION_COLUMN}.triton_max_logits"}
 INSPECTION = f"{PACKAGE}.inspection"  # shows what both say of a model, and changes neither
 MEETING_PLACE = f"{PACKAGE}.muon_clip"
 
@@ -67,6 +75,8 @@ def violations(source: str, module: str, is_package: bool = False, modules: Coll
     found = set(imports(source, module, is_package, modules))
     own = {name for name in found if is_inside(name, PACKAGE)}
     foreign = {name.partition(".")[0] for name in found - own} - sys.stdlib_module_names
+    if module in TRITON_KERNELS:
+        foreign -= {"triton"}
     said = []
     if module in OPTIMIZER_COLUMN:
         said += [f"the optimizer column imports torch alone, not {name}" for name in sorted(foreign - {"torch"})]
@@ -74,7 +84,7 @@ def violations(source: str, module: str, is_package: bool = False, modules: Coll
     elif is_inside(module, ATTENTION_COLUMN):
         said += [
             f"the attention column imports torch and transformers, not {name}"
-            for name in sorted(foreign - {"torch", "transformers"} - ({"triton"} if module == TRITON_KERNEL else set()))
+            for name in sorted(foreign - {"torch", "transformers"})
         ]
         said += [
             f"the attention column knows only itself, not {name}"
@@ -108,6 +118,10 @@ def test_the_walls_stand_around_existing_modules() -> None:
     [
         ("hf_muonclip.muon", "import transformers"),
         ("hf_muonclip.muon", "def step():\n    from transformers.models import llama"),
+        ("hf_muonclip.muon", "import triton"),
+        ("hf_muonclip.newton_schulz", "import triton.language as tl"),
+        ("hf_muonclip.triton_symmetric", "import transformers"),
+        ("hf_muonclip.attention.max_logits", "import triton"),
         ("hf_muonclip.muon", "from . import attention"),
         ("hf_muonclip.muon", "from .attention.qk_clip import qk_clip_"),
         ("hf_muonclip.muon", "from hf_muonclip.config import MuonClipConfig"),
@@ -127,6 +141,8 @@ def test_a_breach_is_seen(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("hf_muonclip.muon", "import math\nimport torch.distributed\nfrom .newton_schulz import newton_schulz"),
+        ("hf_muonclip.newton_schulz", "def multiply():\n    from .triton_symmetric import symmetric_baddbmm"),
+        ("hf_muonclip.triton_symmetric", "import torch\nimport triton.language as tl"),
         (
             "hf_muonclip.attention.qk_clip",
             "from transformers import PreTrainedModel\nfrom .head_layout import HeadLayout",
@@ -192,6 +208,19 @@ def test_the_optimizer_column_runs_without_transformers() -> None:
     loaded = loaded_after(f"import {PACKAGE}.muon, {PACKAGE}.param_groups")
     assert f"{PACKAGE}.muon" in loaded
     assert loaded.isdisjoint({"transformers", "accelerate", ATTENTION_COLUMN, MEETING_PLACE})
+
+
+def test_the_optimizer_column_runs_without_triton() -> None:
+    code = f"""
+import sys
+import torch
+sys.modules["triton"] = None  # an import fails
+import {PACKAGE}, {PACKAGE}.muon, {PACKAGE}.param_groups
+{PACKAGE}.newton_schulz.newton_schulz(torch.ones(2, 3, 3))
+"""
+    loaded = loaded_after(code)
+    assert f"{PACKAGE}.newton_schulz" in loaded
+    assert loaded.isdisjoint(TRITON_KERNELS)
 
 
 def test_public_names_load_on_first_use() -> None:

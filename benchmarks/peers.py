@@ -76,8 +76,7 @@ def heavyball(matrices: Sequence[nn.Parameter], lr: float, weight_decay: float) 
 def optimuon(matrices: Sequence[nn.Parameter], lr: float, weight_decay: float) -> Optimizer:
     """Without NorMuon, its default, which rescales rows behind the orthogonalization and is another algorithm.
 
-    On a CPU in bfloat16, its own second choice: processors emulate float16, its default, and a step takes 30 times as
-    long.
+    On a CPU in bfloat16, which it offers: processors emulate float16, its default, and a step took 25 times as long.
     """
     from optimuon import Muon as OptiMuon
 
@@ -99,6 +98,7 @@ def pytorch_optimizer(matrices: Sequence[nn.Parameter], lr: float, weight_decay:
 
 
 def dion(matrices: Sequence[nn.Parameter], lr: float, weight_decay: float) -> Optimizer:
+    """With Nesterov's momentum, as the others; its own default is without."""
     from dion import Muon as DionMuon
 
     return DionMuon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr="rms_norm", nesterov=True)
@@ -114,6 +114,7 @@ PEERS = (
         "gram_newton_schulz",
         gram_newton_schulz,
         packages="gram-newton-schulz",
+        needs_cuda="its products are float16, which CPUs emulate: a step takes tens of times as long as torch's",
         takes_stacks=True,
     ),
     Peer("heavyball", "heavyball", heavyball, packages="heavyball opt-einsum"),

@@ -152,6 +152,8 @@ def test_memory_counts_state_once_and_temporaries_at_their_peak(load: workloads.
         torch.zeros(500) + held[:500]
 
     assert memory.peak_temporary_bytes(step) == pytest.approx(4 * 3000, abs=1000)
+    if (growth := memory.process_growth_bytes(lambda: torch.zeros(2**24))) is not None:
+        assert growth == pytest.approx(2**26, rel=0.05)
 
 
 def test_tables_show_the_newest_run_and_who_was_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

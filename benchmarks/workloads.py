@@ -1,7 +1,8 @@
 """The parameters that the optimizer benchmarks step: those of real models, with random weights and gradients.
 
 There is one set of weights and gradients in memory. Every optimizer gets the same hidden matrices (those that
-`MuonClip` gives to Muon) as 2-D parameters that share their memory, and holds nothing but its own state.
+`MuonClip` gives to Muon) as parameters that share this memory, and holds nothing but its own state. Only matrices whose
+rows lie apart in their parameter (heads that take turns in a fused projection) are copied: no 2-D view shows them.
 """
 
 from collections import Counter
@@ -30,8 +31,8 @@ class Workload:
     """A model's parameters as optimizers take them.
 
     Attributes:
-        model: its parameters own all the memory.
-        matrices: what Muon steps, 2-D, sharing memory with the model.
+        model: the matrices share the memory of its parameters.
+        matrices: what Muon steps, 2-D.
         stacks: the same, but with all matrices of one parameter as one (count, out, in).
         rest: what AdamW steps.
     """
@@ -42,7 +43,7 @@ class Workload:
     stacks: list[nn.Parameter]
     rest: list[nn.Parameter]
     _gradients: list[tuple[nn.Parameter, Tensor]]
-    _kept: list[Tensor] = field(default_factory=list)
+    _kept: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Give every parameter its gradient again: some optimizers take it away."""
@@ -50,14 +51,14 @@ class Workload:
             parameter.grad = gradient
 
     def keep_gradients(self) -> None:
-        """Copy the gradients, so that `restore` works."""
-        self._kept = [parameter.grad.clone() for parameter in self.model.parameters()]
+        """Copy the gradients, so that `restore` works; those that share memory once."""
+        owners = {gradient.untyped_storage().data_ptr(): gradient for _, gradient in reversed(self._gradients)}
+        self._kept = [(gradient, gradient.clone()) for gradient in owners.values()]
 
     def restore(self) -> None:
         """Write the copied gradients back: some optimizers use them as scratch memory."""
-        self.prepare()
-        for parameter, kept in zip(self.model.parameters(), self._kept, strict=True):
-            parameter.grad.copy_(kept)
+        for gradient, kept in self._kept:
+            gradient.copy_(kept)
 
     def shapes(self) -> Counter[tuple[int, int]]:
         """Return how many matrices of each shape there are."""
@@ -65,7 +66,10 @@ class Workload:
 
 
 def workload(name: str, model: PreTrainedModel) -> Workload:
-    """Draw gradients for a model and cut its hidden matrices apart as `MuonClip` does."""
+    """Draw gradients for a model and cut its hidden matrices apart as `MuonClip` does.
+
+    The parameter that owns a gradient's memory stands before those that share it.
+    """
     planned = MuonClip(model, qk_clip_threshold=None)
     matrices: list[nn.Parameter] = []
     stacks: list[nn.Parameter] = []
@@ -81,8 +85,6 @@ def workload(name: str, model: PreTrainedModel) -> Workload:
             view = planned.views[parameter_name]
             pairs = zip(stacked(parameter.detach(), view), stacked(gradient, view), strict=True)
             for stack, stack_gradient in pairs:
-                assert stack.untyped_storage().data_ptr() == parameter.untyped_storage().data_ptr()
-                assert stack_gradient.untyped_storage().data_ptr() == gradient.untyped_storage().data_ptr()
                 if stack[0].shape == parameter.shape and stack[0].stride() == parameter.stride():
                     matrices.append(parameter)
                     stacks.append(parameter)
@@ -97,7 +99,7 @@ def workload(name: str, model: PreTrainedModel) -> Workload:
 
 
 def stacked(parameter: Tensor, view: MatrixView) -> list[Tensor]:
-    """Return a parameter's matrices as stacks (count, out, in), one for each shape; they share its memory."""
+    """Return a parameter's matrices as stacks (count, out, in), one for each shape."""
     cut = to_matrices(parameter, view)
     return [cut] if isinstance(cut, Tensor) else list(cut)
 

@@ -1,10 +1,14 @@
-"""See one parameter as the stack of matrices that it holds, and put a stack back.
+"""See one parameter as the stacks of matrices that it holds, and put the stacks back.
 
-Orthogonalizing a tensor that holds several matrices as if it were one mixes their singular values. A fused gate_up
-projection holds two, a 3-D expert tensor holds one per expert (two where gate and up are fused), and some models store
-them transposed or interleaved. A `MatrixView` says how; the two functions are each other's exact inverse.
+Orthogonalizing a tensor that holds several matrices as if it were one mixes their singular values. A fused QKV
+projection holds three, gate_up two, a 3-D expert tensor one per expert (two where gate and up are fused), and some are
+stored transposed, interleaved or stacked. A `MatrixView` says how. `matrix_blocks` are strided views that share memory
+with the parameter, so an update is written where it belongs; `to_matrices` and `from_matrices` are each other's exact
+inverse.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Size, Tensor
@@ -14,35 +18,103 @@ from torch import Size, Tensor
 class MatrixView:
     """How a parameter of shape (..., rows, columns) holds matrices.
 
+    The output dimension repeats a pattern of sections `periods` times; the rows that a section has in all periods are
+    one matrix. Examples, with heads of width d: gate and up one after the other `sections=(I, I)`; alternating output by
+    output `sections=(1, 1), periods=I`; [Q|K|V] blocks `sections=(q, k, v)`; [q|k|v] per head
+    `sections=(d, d, d), periods=heads`; per key head its queries, then k and v `sections=(g·d, d, d), periods=kv_heads`.
+
     Attributes:
-        parts: matrices that share one (rows, columns) slice along the output dimension; 2 for gate and up.
-        interleaved: the parts alternate output by output instead of standing one after the other.
+        sections: rows of each section within one period; () is one section, all rows.
+        periods: how often the sections repeat along the output dimension.
+        head_rows: per section, the rows of one head, each then a matrix of its own (per-head orthogonalization); 0 keeps
+            the section one matrix. () keeps all whole.
         transposed: a slice is stored (in, out) instead of (out, in).
+        stacked: matrices that a 2-D parameter holds one below the other (DBRX's experts).
+        kernel: a convolution's (out, in/groups, *kernel_size), read as `stacked` = groups matrices
+            (out/groups, in/groups·prod(kernel_size)).
     """
 
-    parts: int = 1
-    interleaved: bool = False
+    sections: tuple[int, ...] = ()
+    periods: int = 1
+    head_rows: tuple[int, ...] = ()
     transposed: bool = False
+    stacked: int = 1
+    kernel: bool = False
 
-    def matrix_shape(self, shape: Size) -> tuple[int, int]:
-        """Return (out, in) of one matrix.
+    def matrix_shapes(self, shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+        """Return (count, out, in) of the matrices of each section.
 
         Raises:
-            ValueError: the output dimension does not divide into the parts.
+            ValueError: the shape does not divide as the view says.
         """
-        out_features, in_features = (shape[-1], shape[-2]) if self.transposed else (shape[-2], shape[-1])
-        if out_features % self.parts:
+        leading, rows, columns = self._slices(shape)
+        out_features, in_features = (columns, rows) if self.transposed else (rows, columns)
+        sections = self.sections or (out_features // self.periods,)
+        if sum(sections) * self.periods != out_features:
             raise ValueError(
-                f"{self.parts} matrices of equal size share one output dimension, so it must be a multiple of "
-                f"{self.parts}; got {out_features} in a parameter of shape {tuple(shape)}."
+                f"sections times periods must be the output dimension; got {sections} x {self.periods} for "
+                f"{out_features} outputs in a parameter of shape {tuple(shape)}."
             )
-        return out_features // self.parts, in_features
+        head_rows = self.head_rows or (0,) * len(sections)
+        if len(head_rows) != len(sections) or any(h and s % h for h, s in zip(head_rows, sections, strict=True)):
+            raise ValueError(
+                f"head_rows must name a divisor, or 0, for each section; got {head_rows} for sections {sections} in a "
+                f"parameter of shape {tuple(shape)}."
+            )
+        return tuple(
+            (leading * self.periods * (size // head), head, in_features)
+            if head
+            else (leading, size * self.periods, in_features)
+            for size, head in zip(sections, head_rows, strict=True)
+        )
+
+    def _slices(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        """Return (leading, rows, columns) of the slices before the output dimension is cut."""
+        if len(shape) < 2:
+            raise ValueError(f"matrices need two dimensions or more; got a parameter of shape {tuple(shape)}.")
+        leading, rows, columns = (
+            (1, shape[0], math.prod(shape[1:])) if self.kernel else (math.prod(shape[:-2]), shape[-2], shape[-1])
+        )
+        if rows % self.stacked:
+            raise ValueError(
+                f"stacked matrices must divide the rows; got {self.stacked} for {rows} rows in a parameter of shape "
+                f"{tuple(shape)}."
+            )
+        return leading * self.stacked, rows // self.stacked, columns
 
 
 PLAIN = MatrixView()
 
 
-def to_matrices(parameter: Tensor, view: MatrixView) -> Tensor:
+def matrix_blocks(parameter: Tensor, view: MatrixView) -> list[Tensor]:
+    """Return each section of a parameter as a strided view that shares its memory.
+
+    Args:
+        parameter: contiguous, (..., rows, columns).
+        view: how it holds its matrices.
+
+    Returns:
+        Per section a view of shape (slices, ..., rows, in) that a contiguous (count, out, in), with the numbers of
+        `MatrixView.matrix_shapes`, can be viewed as. Its first dimension counts slices, each a whole number of matrices.
+    """
+    if view is PLAIN and parameter.ndim <= 3:
+        return [parameter if parameter.ndim == 3 else parameter.unsqueeze(0)]
+    view.matrix_shapes(parameter.shape)  # refuses what does not divide
+    slices = parameter.view(view._slices(parameter.shape))
+    if view.transposed:
+        slices = slices.mT
+    sections = view.sections or (slices.shape[1] // view.periods,)
+    if sections == (slices.shape[1],) and not any(view.head_rows):
+        return [slices]
+    period = slices.unflatten(1, (view.periods, sum(sections)))  # (slices, periods, rows, in)
+    blocks = period.split(sections, dim=2)
+    return [
+        block.unflatten(2, (-1, head)) if head else block
+        for block, head in zip(blocks, view.head_rows or (0,) * len(sections), strict=True)
+    ]
+
+
+def to_matrices(parameter: Tensor, view: MatrixView) -> list[Tensor]:
     """Cut a parameter apart into its matrices.
 
     Args:
@@ -50,36 +122,29 @@ def to_matrices(parameter: Tensor, view: MatrixView) -> Tensor:
         view: how it holds them.
 
     Returns:
-        (count, out, in); shares memory with `parameter` where strides allow it.
+        One stack (count, out, in) per section; shares memory with `parameter` where strides allow it.
+
+    Raises:
+        ValueError: the shape does not divide as the view says.
     """
-    view.matrix_shape(parameter.shape)
-    slices = parameter.reshape(-1, *parameter.shape[-2:])  # (leading, rows, columns)
-    if view.transposed:
-        slices = slices.mT
-    if view.parts == 1:
-        return slices
-    if view.interleaved:
-        parted: Tensor = slices.unflatten(1, (-1, view.parts)).transpose(1, 2)
-    else:
-        parted = slices.unflatten(1, (view.parts, -1))
-    return parted.flatten(0, 1)
+    shapes = view.matrix_shapes(parameter.shape)
+    return [
+        block.reshape(shape) for block, shape in zip(matrix_blocks(parameter.contiguous(), view), shapes, strict=True)
+    ]
 
 
-def from_matrices(matrices: Tensor, view: MatrixView, shape: Size) -> Tensor:
-    """Put a stack from `to_matrices` back together: the exact inverse.
+def from_matrices(stacks: Sequence[Tensor], view: MatrixView, shape: Size) -> Tensor:
+    """Put stacks from `to_matrices` back together: the exact inverse.
 
     Args:
-        matrices: (count, out, in).
+        stacks: (count, out, in) per section.
         view: how the parameter holds them.
         shape: of the parameter.
 
     Returns:
-        A tensor of `shape`; shares memory with `matrices` where strides allow it.
+        A new contiguous tensor of `shape`.
     """
-    slices = matrices
-    if view.parts > 1:
-        parted = matrices.unflatten(0, (-1, view.parts))  # (leading, parts, out, in)
-        slices = (parted.transpose(1, 2) if view.interleaved else parted).flatten(1, 2)
-    if view.transposed:
-        slices = slices.mT
-    return slices.reshape(shape)
+    parameter = stacks[0].new_empty(shape)
+    for block, stack in zip(matrix_blocks(parameter, view), stacks, strict=True):
+        block.copy_(stack.view(block.shape))
+    return parameter

@@ -6,17 +6,18 @@ everything that is no matrix (norm gains, biases). The rules ask modules what th
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
-from .matrix_view import MatrixView
+from .matrix_view import PLAIN, MatrixView
+from .module_views import is_convolution, is_linear, view_of_experts, view_of_kernel, view_of_linear
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _ROUTER_NAME = re.compile(r"(^|\.)(router|gate|shared_expert_gate)(\.|$)")
-_FUSED_GATE_UP_NAME = re.compile(r"(^|\.)gate_up_proj(\.|$)")
+_ADAPTER_OUTPUT_NAME = re.compile(r"\.lora_B\.[^.]+\.weight$")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class PlannedParameter:
         algorithm: "muon" or "adamw".
         decays: whether weight decay applies; norm gains and biases do not decay, as in `Trainer`.
         reason: why, in a few words.
-        view: how a Muon parameter holds its matrices.
+        view: how a Muon parameter holds its matrices. A convolution's kernel has its view already while AdamW updates
+            it, so that a change of algorithm is all that Muon needs.
     """
 
     name: str
@@ -37,28 +39,35 @@ class PlannedParameter:
     algorithm: str
     decays: bool
     reason: str
-    view: MatrixView = MatrixView()
+    view: MatrixView = PLAIN
 
 
-def plan_parameters(model: nn.Module) -> list[PlannedParameter]:
+def plan_parameters(
+    model: nn.Module, views: Mapping[str, tuple[MatrixView, str]] | None = None
+) -> list[PlannedParameter]:
     """Decide for every trainable parameter of a model whether Muon or AdamW updates it.
 
     Args:
         model: any module; transformers models also tell their embeddings, head, routers and experts.
+        views: how projections that the caller knows hold their matrices, {parameter name: (view, what is split, in
+            words)}; a parameter named here is a linear map, whatever its module.
 
     Returns:
         One entry per parameter, in the order of `model.named_parameters()`; tied parameters appear once.
     """
     head = _output_head(model)
     routers = _router_classes(model)
+    inside_router = {p for module in model.modules() if isinstance(module, routers) for p in module.parameters()}
     num_experts = _num_experts(model)
     inside_base = _inside_base(model)
+    views = views or {}
     plan = []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        module = model.get_submodule(name.rpartition(".")[0])
-        algorithm, reason, view = "adamw", "", MatrixView()
+        path = name.rpartition(".")[0]
+        module = model.get_submodule(path)
+        algorithm, reason, view = "adamw", "", PLAIN
         if isinstance(module, nn.Embedding):
             reason = "embedding: rows are looked up, not multiplied"
         elif head is not None and parameter is getattr(head, "weight", None):
@@ -67,19 +76,22 @@ def plan_parameters(model: nn.Module) -> list[PlannedParameter]:
             reason = "bias" if name.endswith("bias") else "vector: no matrix to orthogonalize"
         elif name.endswith("bias"):
             reason = "bias of several experts"
-        elif isinstance(module, routers) or (_ROUTER_NAME.search(name) and parameter.shape[0] in (1, num_experts)):
+        elif parameter in inside_router or (_ROUTER_NAME.search(name) and parameter.shape[0] in (1, num_experts)):
             reason = "router: picks experts"
         elif inside_base is not None and parameter not in inside_base:
             reason = "head: stands outside the base model"
-        elif isinstance(module, _CONVOLUTIONS):
-            reason = "convolution kernel"
-        elif parameter.ndim == 3 and _is_experts(module, parameter.shape[0]):
-            algorithm, view = "muon", _experts_view(module, name)
-            reason = f"{parameter.shape[0]} experts" + (", gate and up split" if view.parts == 2 else "")
-        elif parameter.ndim == 2 and name.endswith("weight") and _is_linear(module):
-            parts = 2 if _FUSED_GATE_UP_NAME.search(name) else 1
-            algorithm, view = "muon", MatrixView(parts=parts, transposed=_is_conv1d(module))
-            reason = "hidden matrix" + (", gate and up split" if parts == 2 else "")
+        elif is_convolution(module):
+            kernel = view_of_kernel(module)
+            reason = "convolution kernel" if kernel else "transposed convolution kernel"
+            if kernel:
+                view = kernel
+                reason += f"; {_said_of_kernel(kernel, parameter.shape)} if a group override gives it to muon"
+        elif (experts := view_of_experts(model, name)) is not None:
+            view, count, split = experts
+            algorithm, reason = "muon", ", ".join(filter(None, [f"{count} expert{'s' * (count > 1)}", split]))
+        elif name in views or (parameter.ndim == 2 and name.endswith("weight") and is_linear(module)):
+            view, split = views[name] if name in views else _view_of_weight(model, name, views)
+            algorithm, reason = "muon", ", ".join(filter(None, ["hidden matrix", split]))
         else:
             reason = f"not known as a linear map ({type(module).__name__})"
         decays = parameter.ndim >= 2 and not name.endswith("bias")
@@ -139,7 +151,7 @@ def _router_classes(model: nn.Module) -> tuple[type[nn.Module], ...]:
         for recorder in recorded if isinstance(recorded, list) else [recorded]:
             target = getattr(recorder, "target_class", recorder)
             # Some models name plain nn.Linear with a layer_name; that class says nothing of the module.
-            if isinstance(target, type) and issubclass(target, nn.Module) and not issubclass(target, nn.Linear):
+            if isinstance(target, type) and issubclass(target, nn.Module) and target is not nn.Linear:
                 classes.append(target)
     return tuple(set(classes))
 
@@ -163,36 +175,16 @@ def _inside_base(model: nn.Module) -> set[nn.Parameter] | None:
     return set(base.parameters()) if isinstance(base, nn.Module) else None
 
 
-def _is_conv1d(module: nn.Module) -> bool:
-    """Tell transformers' Conv1D: a linear map whose weight is stored (in, out)."""
-    return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
+def _view_of_weight(model: nn.Module, name: str, views: Mapping[str, tuple[MatrixView, str]]) -> tuple[MatrixView, str]:
+    """Return the view of a linear map's weight; the rows of LoRA's B are the outputs of the map beside it."""
+    adapter = _ADAPTER_OUTPUT_NAME.search(name)
+    if adapter is None:
+        return view_of_linear(model, name.rpartition(".")[0])
+    base = f"{name[: adapter.start()]}.base_layer"
+    view, split = views[f"{base}.weight"] if f"{base}.weight" in views else view_of_linear(model, base)
+    return replace(view, transposed=False), split
 
 
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or _is_conv1d(module)
-
-
-def _is_experts(module: nn.Module, leading: int) -> bool:
-    return hasattr(module, "is_transposed") or getattr(module, "num_experts", None) == leading
-
-
-def _experts_view(module: nn.Module, name: str) -> MatrixView:
-    # Modules that transformers' `use_experts_implementation` decorated say how they store their weights.
-    fused = bool(_FUSED_GATE_UP_NAME.search(name)) and getattr(module, "has_gate", True)
-    return MatrixView(
-        parts=2 if fused else 1,
-        interleaved=fused and not getattr(module, "is_concatenated", True),
-        transposed=_stores_in_out(module),
-    )
-
-
-def _stores_in_out(module: nn.Module) -> bool:
-    """Tell whether experts are stored (E, in, out): as the module says, or else as its shapes do."""
-    stated = getattr(module, "is_transposed", None)
-    if stated is not None:
-        return bool(stated)
-    gate_up, down = getattr(module, "gate_up_proj", None), getattr(module, "down_proj", None)
-    if isinstance(gate_up, nn.Parameter) and isinstance(down, nn.Parameter):
-        # Of (E, 2·I, H), (E, H, I) and (E, H, 2·I), (E, I, H) only the second has these sizes in common (Llama 4).
-        return gate_up.shape[2] == 2 * down.shape[1] and gate_up.shape[1] == down.shape[2]
-    return False
+def _said_of_kernel(view: MatrixView, shape: torch.Size) -> str:
+    ((count, out_features, in_features),) = view.matrix_shapes(shape)
+    return f"{'one matrix' if count == 1 else f'{count} matrices'} of {out_features} x {in_features}"

@@ -23,6 +23,7 @@ OPTIMIZER_COLUMN = {
         "newton_schulz",
         "triton_symmetric",
         "matrix_view",
+        "module_views",
         "sharding",
         "muon",
         "param_groups",

@@ -58,8 +58,12 @@ def test_every_parameter_of_every_tiny_model(model_name: str) -> None:
         assert planned.shape == tuple(parameter.shape)
         view = PLAIN
         if "experts." in name and algorithm == "muon":
-            fused, gpt_oss = name.endswith("gate_up_proj"), model_name == "gpt_oss"
-            view = MatrixView(parts=2 if fused else 1, interleaved=fused and gpt_oss, transposed=gpt_oss)
+            half = parameter.shape[2 if model_name == "gpt_oss" else 1] // 2
+            view = MatrixView(transposed=model_name == "gpt_oss")
+            if name.endswith("gate_up_proj"):
+                view = (
+                    MatrixView((1, 1), half, transposed=True) if model_name == "gpt_oss" else MatrixView((half, half))
+                )
         assert planned.view == view, name
     if "deepseek" in model_name or model_name in ("mixtral", "gpt_oss"):
         assert {r"mlp\.(gate|router)\.weight$", r"mlp\.experts\.gate_up_proj$"} <= patterns_used
@@ -85,8 +89,8 @@ def test_the_view_of_gpt_oss_separates_what_the_model_computes_as_gate_and_up() 
     hidden = torch.randn(5, experts.gate_up_proj.shape[1], generator=torch.Generator().manual_seed(0))
     gate_up = hidden @ experts.gate_up_proj.detach()[1]
     gate, up = gate_up[..., ::2], gate_up[..., 1::2]  # as the model's own forward cuts them
-    torch.testing.assert_close(hidden @ matrices[2].T, gate, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(hidden @ matrices[3].T, up, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(hidden @ matrices[0][1].T, gate, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(hidden @ matrices[1][1].T, up, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("intermediate", [16, 32, 48])  # 16: 2·16 is the hidden size, so gate_up_proj is square
@@ -110,8 +114,8 @@ def test_llama4_experts_say_nothing_and_their_shapes_do(intermediate: int) -> No
     plan = by_name(model)
     fused = plan["model.layers.0.feed_forward.experts.gate_up_proj"]
     assert fused.shape == (4, hidden, 2 * intermediate)
-    assert fused.view == MatrixView(parts=2, transposed=True)
-    assert fused.view.matrix_shape(torch.Size(fused.shape)) == (intermediate, hidden)
+    assert fused.view == MatrixView(sections=(intermediate, intermediate), transposed=True)
+    assert fused.view.matrix_shapes(fused.shape) == ((4, intermediate, hidden),) * 2
     assert plan["model.layers.0.feed_forward.experts.down_proj"].view == MatrixView(transposed=True)
     assert plan["model.layers.0.feed_forward.router.weight"].reason.startswith("router")
 
@@ -126,7 +130,7 @@ def test_undecorated_experts_stored_out_in_are_not_taken_for_transposed() -> Non
 
     for intermediate in (2, 4, 8, 16):
         model = nn.ModuleDict({"experts": Experts(intermediate, 8)})
-        assert by_name(model)["experts.gate_up_proj"].view == MatrixView(parts=2)
+        assert by_name(model)["experts.gate_up_proj"].view == MatrixView(sections=(intermediate, intermediate))
 
 
 def test_conv1d_is_transposed_and_its_tied_head_an_embedding() -> None:
@@ -140,9 +144,72 @@ def test_conv1d_is_transposed_and_its_tied_head_an_embedding() -> None:
 def test_a_fused_gate_up_linear_is_split() -> None:
     mlp = nn.ModuleDict({"gate_up_proj": nn.Linear(8, 12), "down_proj": nn.Linear(6, 8)})
     plan = by_name(mlp)
-    assert plan["gate_up_proj.weight"].view == MatrixView(parts=2)
+    assert plan["gate_up_proj.weight"].view == MatrixView(sections=(6, 6))
     assert plan["gate_up_proj.weight"].reason == "hidden matrix, gate and up split"
     assert plan["down_proj.weight"].view == PLAIN
+
+
+def test_a_kernel_holds_its_view_before_any_override() -> None:
+    model = nn.ModuleDict({"grouped": nn.Conv2d(4, 6, 3, groups=2), "back": nn.ConvTranspose1d(4, 6, 3)})
+    plan = by_name(model)
+    grouped, back = plan["grouped.weight"], plan["back.weight"]
+    assert (grouped.algorithm, grouped.view) == ("adamw", MatrixView(stacked=2, kernel=True))
+    assert grouped.view.matrix_shapes(grouped.shape) == ((2, 3, 18),)
+    assert grouped.reason == "convolution kernel; 2 matrices of 3 x 18 if a group override gives it to muon"
+    assert (back.algorithm, back.view, back.reason) == ("adamw", PLAIN, "transposed convolution kernel")
+
+
+def test_a_given_view_makes_any_parameter_a_linear_map() -> None:
+    model = nn.ModuleDict({"attention": nn.MultiheadAttention(4, 2), "router": nn.Linear(4, 1)})
+    views = {
+        "attention.in_proj_weight": (MatrixView(sections=(4, 4, 4)), "query, key and value split"),
+        "router.weight": (MatrixView(sections=(1,)), "never"),
+        "not.there": (PLAIN, ""),
+    }
+    plan = {planned.name: planned for planned in plan_parameters(model, views)}
+    fused = plan["attention.in_proj_weight"]
+    assert (fused.algorithm, fused.view) == ("muon", MatrixView(sections=(4, 4, 4)))
+    assert fused.reason == "hidden matrix, query, key and value split"
+    assert (plan["router.weight"].algorithm, plan["router.weight"].view) == ("adamw", PLAIN)
+    assert by_name(model)["attention.in_proj_weight"].algorithm == "adamw"
+
+
+class Adapted(nn.Module):
+    """Has the names of PEFT's LoRA layer."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base_layer = base.requires_grad_(False)
+        self.lora_A = nn.ModuleDict({"default": nn.Linear(base.in_features, 2, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Linear(2, base.out_features, bias=False)})
+
+
+def test_the_rows_of_an_adapter_are_those_of_its_base() -> None:
+    model = nn.ModuleDict({"gate_up_proj": Adapted(nn.Linear(8, 12)), "qkv": Adapted(nn.Linear(8, 6))})
+    views = {"qkv.base_layer.weight": (MatrixView((1, 1, 1), 2), "query, key and value split")}
+    plan = {planned.name: planned for planned in plan_parameters(model, views)}
+    assert plan["gate_up_proj.lora_B.default.weight"].view == MatrixView(sections=(6, 6))
+    assert plan["qkv.lora_B.default.weight"].view == MatrixView((1, 1, 1), 2)
+    assert plan["qkv.lora_A.default.weight"].view == plan["gate_up_proj.lora_A.default.weight"].view == PLAIN
+
+
+def test_empty_and_degenerate_matrices_are_planned() -> None:
+    model = nn.ModuleDict({"row": nn.Linear(5, 1), "column": nn.Linear(1, 5)})
+    model["empty"] = nn.Linear(4, 3)
+    model["empty"].weight = nn.Parameter(torch.zeros(0, 4))
+    for planned in by_name(model).values():
+        if len(planned.shape) == 2:
+            assert planned.algorithm == "muon"
+            assert planned.view.matrix_shapes(planned.shape) == ((1, *planned.shape),)
+
+
+def test_parameters_shared_by_layers_appear_once() -> None:
+    model = tiny_model("llama_gqa")
+    first, second = (layer.self_attn for layer in model.model.layers)
+    second.q_proj.weight, second.v_proj = first.q_proj.weight, first.v_proj
+    plan = by_name(model)
+    assert "model.layers.0.self_attn.q_proj.weight" in plan
+    assert plan.keys().isdisjoint({f"model.layers.1.self_attn.{name}_proj.weight" for name in "qv"})
 
 
 def test_classification_heads_go_to_adamw() -> None:
@@ -170,7 +237,9 @@ def test_what_is_no_known_linear_map_goes_to_adamw_with_its_class() -> None:
     model = nn.ModuleDict({"odd": Odd(), "conv": nn.Conv1d(4, 4, 3)})
     plan = by_name(model)
     assert plan["odd.table"].reason == plan["odd.cube"].reason == "not known as a linear map (Odd)"
-    assert plan["conv.weight"].reason == "convolution kernel"
+    assert plan["conv.weight"].reason == (
+        "convolution kernel; one matrix of 4 x 12 if a group override gives it to muon"
+    )
     assert {planned.algorithm for planned in plan.values()} == {"adamw"}
 
 

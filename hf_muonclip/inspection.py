@@ -22,6 +22,7 @@ from torch import nn
 
 from .attention import AttentionLayout, HeadLayout, HeadRows, detect_head_layout, verify_head_layout
 from .attention.probe import Probe, evaluation_mode
+from .muon_clip import projection_views
 from .param_groups import PlannedParameter, plan_parameters
 
 ProofStatus = Literal["passed", "partial", "failed", "not_run"]
@@ -105,7 +106,8 @@ def inspect_model(source: str, model: nn.Module) -> Inspection:
     proof = prove(model, layout) if has_weights else Proof("not_run", _NEEDS_WEIGHTS)
     if refusal:
         proof = Proof("not_run", "there is no layout to prove")
-    return Inspection(source, model, has_weights, layout, refusal, plan_parameters(model), proof)
+    plan = plan_parameters(model, projection_views(model, None if refusal else layout))
+    return Inspection(source, model, has_weights, layout, refusal, plan, proof)
 
 
 def prove(model: nn.Module, layout: HeadLayout) -> Proof:

@@ -14,9 +14,20 @@ import torch.distributed as dist
 from accelerate.utils import extract_model_from_parallel  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from .attention import AttentionLayout, HeadLayout, MaxLogitCapture, around_frozen, detect_head_layout, qk_clip_
+from .attention import (
+    AttentionLayout,
+    HeadLayout,
+    MaxLogitCapture,
+    ProjectionRows,
+    around_frozen,
+    detect_head_layout,
+    qk_clip_,
+    read_projections,
+)
 from .checkpoint import load_saved_form
 from .config import MuonClipConfig
+from .matrix_view import PLAIN, MatrixView
+from .module_views import is_conv1d, is_linear
 from .muon import Muon
 from .newton_schulz import JORDAN_COEFFICIENTS
 from .param_groups import describe_plan, param_groups, plan_parameters
@@ -28,6 +39,8 @@ if TYPE_CHECKING:
     from .trainer import MuonClipCallback
 
 logger = logging.getLogger(__name__)
+
+_SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
 
 
 class MuonClip(Muon):
@@ -62,6 +75,7 @@ class MuonClip(Muon):
         adamw_eps: of the AdamW groups.
         ns_dtype: "auto", "bfloat16" or "float32".
         nonfinite: "raise" or "skip" a step with NaN or Inf in gradients or max logits; nothing is written either way.
+        split_heads: orthogonalize every query, key and value head on its own; see `projection_views`.
 
     Attributes:
         plan: what updates which parameter and why, one `PlannedParameter` each.
@@ -99,6 +113,7 @@ class MuonClip(Muon):
         adamw_eps: float = 1e-8,
         ns_dtype: str = "auto",
         nonfinite: str = "raise",
+        split_heads: bool = False,
     ) -> None:
         self.config = MuonClipConfig(
             momentum=momentum,
@@ -115,7 +130,8 @@ class MuonClip(Muon):
             nonfinite=nonfinite,  # type: ignore[arg-type]
         )
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
-        self.plan = plan_parameters(self._model)
+        detected = detect_head_layout(self._model, scale_lora_base) if qk_clip_threshold is not None else None
+        self.plan = plan_parameters(self._model, projection_views(self._model, detected, split_heads))
         super().__init__(
             param_groups(self._model, self.plan, weight_decay),
             lr=lr,
@@ -139,11 +155,10 @@ class MuonClip(Muon):
         self.updates = 0
         self.clip_seconds = 0.0
         self._warned_unmeasured = False
-        if qk_clip_threshold is not None:
-            self._start_capture(qk_clip_threshold)
+        if qk_clip_threshold is not None and detected is not None:
+            self._start_capture(qk_clip_threshold, detected)
 
-    def _start_capture(self, threshold: float) -> None:
-        detected = detect_head_layout(self._model, self.config.scale_lora_base)
+    def _start_capture(self, threshold: float, detected: HeadLayout) -> None:
         self.layout = detected.with_modules(
             {name: around_frozen(layout, self._frozen_parameters(name, layout)) for name, layout in detected.items()}
         )
@@ -260,6 +275,64 @@ class MuonClip(Muon):
             lines.append(f"QK-Clip: threshold {self.config.qk_clip_threshold:g}")
             lines.append(str(self.layout))
         return "\n".join(lines)
+
+
+def projection_views(
+    model: nn.Module, layout: HeadLayout | None = None, split_heads: bool = False
+) -> dict[str, tuple[MatrixView, str]]:
+    """Return how the attention projections of a model hold matrices, for `plan_parameters`.
+
+    Queries, keys and values that share a weight are matrices of their own, whatever the order of their rows; so is a
+    gate beside the queries. Latent attention's projections are cut as in DeepSeek-V2 (arXiv 2405.04434): kv_b_proj is
+    W_UK and W_UV, kv_a_proj_with_mqa is W_DKV and W_KR; a query's parts with and without position stay together.
+
+    Args:
+        model: on any device.
+        layout: of the model; by default its projections are read by rule. What no rule knows stays whole, with a
+            warning where it is fused by its name.
+        split_heads: cut queries, keys and values by head too, as GLM-5's Muon Split (arXiv 2602.15763) does. Gates,
+            down-projections and output projections stay whole.
+
+    Returns:
+        {parameter name: (view, what is split, in words)}.
+    """
+    projections = read_projections(model, layout)
+    first_names = {parameter: name for name, parameter in model.named_parameters()}
+    every_name = dict(model.named_parameters(remove_duplicate=False))
+    views: dict[str, tuple[MatrixView, str]] = {}
+    whole = {name: f"fused projection kept whole: {why}" for name, why in projections.kept_whole.items()}
+    for name, rows in projections.known.items():
+        if name in every_name:
+            first, view = first_names[every_name[name]], _projection_view(rows, split_heads)
+            if views.setdefault(first, view) != view:
+                whole[first] = "kept whole: modules that share it cut it differently"
+    trained = []
+    for name, why in whole.items():
+        module = model.get_submodule(name.rpartition(".")[0])
+        if name in every_name and is_linear(module):
+            views[name] = (MatrixView(transposed=True) if is_conv1d(module) else PLAIN, why)
+            trained += [name] * every_name[name].requires_grad
+    if trained:
+        others = f", and {len(trained) - 1} more" if len(trained) > 1 else ""
+        logger.warning("Orthogonalized as one matrix: %s (%s)%s.", trained[0], whole[trained[0]], others)
+    return views
+
+
+def _projection_view(rows: ProjectionRows, split_heads: bool) -> tuple[MatrixView, str]:
+    heads = tuple(part.head_rows if split_heads and part.name in _SPLIT_BY_HEAD else 0 for part in rows.parts)
+    names = [part.name for part in rows.parts]
+    by_head = [name for name, head in zip(names, heads, strict=True) if head]
+    said = f"{_enumerate(names)} split" if len(names) > 1 else ""
+    if by_head:
+        said += f"{', ' if said else ''}{'each' if len(by_head) == len(names) > 1 else _enumerate(by_head)} per head"
+    if not said:
+        return MatrixView(transposed=rows.dim == 1, kernel=rows.flat), ""
+    sections = tuple(part.rows for part in rows.parts)
+    return MatrixView(sections, rows.periods, heads if by_head else (), rows.dim == 1, kernel=rows.flat), said
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def muonclip(

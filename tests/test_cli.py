@@ -19,6 +19,7 @@ from hf_muonclip import detect_head_layout
 from hf_muonclip.cli import load_model, main
 from hf_muonclip.inspection import as_rich, fold, inspect_model
 from hf_muonclip.kimi_k2 import kimi_k2_config
+from hf_muonclip.muon_clip import projection_views
 from hf_muonclip.param_groups import plan_parameters
 
 ESCAPE = "\x1b"
@@ -60,7 +61,7 @@ def test_json_says_what_the_functions_say(tmp_path: Path, capsys: pytest.Capture
             [r.parameter, r.dim, r.role, r.offset, [[h.start, h.stop] for h in r.rows]] for r in rows
         ]
         assert (entry["granularity"], entry["proof"]) == ("head", "passed")
-    plan = plan_parameters(model)
+    plan = plan_parameters(model, projection_views(model))
     assert [(p["name"], p["algorithm"], p["reason"]) for p in said["parameters"]] == [
         (p.name, p.algorithm, p.reason) for p in plan
     ]

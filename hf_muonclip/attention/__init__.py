@@ -1,8 +1,9 @@
 """The attention column: which rows feed which head, each head's exact max logit, and the clip that scales them back."""
 
 from .detect_layout import detect_head_layout
-from .head_layout import AttentionLayout, HeadLayout, HeadRows, around_frozen
+from .head_layout import AttentionLayout, HeadLayout, HeadRows, ProjectionPart, ProjectionRows, around_frozen
 from .max_logits import MaxLogitCapture, capture_max_logits
+from .projections import ModelProjections, read_projections
 from .proof import verify_head_layout
 from .qk_clip import qk_clip_, qk_clip_gamma
 
@@ -11,10 +12,14 @@ __all__ = [
     "HeadLayout",
     "HeadRows",
     "MaxLogitCapture",
+    "ModelProjections",
+    "ProjectionPart",
+    "ProjectionRows",
     "around_frozen",
     "capture_max_logits",
     "detect_head_layout",
     "qk_clip_",
     "qk_clip_gamma",
+    "read_projections",
     "verify_head_layout",
 ]

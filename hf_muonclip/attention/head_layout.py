@@ -38,6 +38,53 @@ class HeadRows:
 
 
 @dataclass(frozen=True)
+class ProjectionPart:
+    """What some rows of a projection make.
+
+    Attributes:
+        name: "query", "key", "value", "gate", "latent", "rotary key", "position key" or "output"; "query and key" or
+            "key and value" for rows that are both.
+        rows: how many stand together, in each period of the projection.
+        head_rows: of one head; 0 where the rows are not divided by heads.
+    """
+
+    name: str
+    rows: int
+    head_rows: int = 0
+
+
+@dataclass(frozen=True)
+class ProjectionRows:
+    """Which rows of a projection's weight make queries, keys, values and what else it makes.
+
+    Attributes:
+        parameter: name of the weight relative to the attention module.
+        parts: in the order of the rows; together with `periods` they are all of them.
+        periods: how often the parts repeat: 1 for [Q | K | V], the number of heads for [q k v] of one head after the
+            other.
+        dim: the dimension of the weight that is the output; 1 where it is stored (in, out).
+        flat: the dimensions after the first are one, as in XLNet's (hidden, num_heads, head_dim).
+    """
+
+    parameter: str
+    parts: tuple[ProjectionPart, ...]
+    periods: int = 1
+    dim: int = 0
+    flat: bool = False
+
+    def heads(self, name: str) -> tuple[range, ...]:
+        """Return the rows of each head of a part."""
+        period = sum(part.rows for part in self.parts)
+        index = next(i for i, part in enumerate(self.parts) if part.name == name)
+        start, part = sum(part.rows for part in self.parts[:index]), self.parts[index]
+        return tuple(
+            range(first, first + part.head_rows)
+            for offset in range(start, start + self.periods * period, period)
+            for first in range(offset, offset + part.rows, part.head_rows)
+        )
+
+
+@dataclass(frozen=True)
 class AttentionLayout:
     """The heads of one attention module.
 
@@ -53,6 +100,7 @@ class AttentionLayout:
             the smallest gamma among them. Empty: every head takes its own.
         note: what a user should know: why the module is only monitored, or what bounds its logits.
         shares_weights_with: the earlier module whose weights this one uses; both are scaled once, by the smaller gamma.
+        projections: what the rows of its projections make, also of those that the clip leaves alone.
     """
 
     name: str
@@ -65,6 +113,7 @@ class AttentionLayout:
     gamma_groups: tuple[int, ...] = ()
     note: str = ""
     shares_weights_with: str | None = None
+    projections: tuple[ProjectionRows, ...] = ()
 
     @property
     def granularity(self) -> Literal["head", "key head", "layer", "monitored"]:

@@ -3,6 +3,7 @@
 What a norm does is not taken from its name: a copy of it is run. Every reading refuses by name what it does not know.
 """
 
+import contextlib
 import copy
 import re
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .head_layout import HeadRows, Role
+from .head_layout import HeadRows, ProjectionPart, ProjectionRows, Role
 
 _NORM = re.compile(r"^(q|k|query|key|qk)_?(layer_?)?(norm|ln)$|^(layer_?norm|norm|ln)_(q|k|query|key)$")
 _NORMED_INPUTS = {"BltCrossAttention"}  # its q_norm and k_norm stand in front of the projections
@@ -104,6 +105,7 @@ class PartReader:
         self.children = dict(module.named_children())
         self.used: set[str] = set()  # children and parameters that a rule has placed
         self.notes: list[str] = []
+        self.projections: list[ProjectionRows] = []
 
     def norm(self, side: str, heads: int, head_dim: int) -> Norm | None:
         """Return the norm behind the queries ("q"), the keys ("k") or both ("qk")."""
@@ -237,6 +239,20 @@ class PartReader:
             if linear.lora_B[adapter].bias is not None:
                 adapters.append(f"{path}.lora_B.{adapter}.bias")
         return replace(base, parameters=(*base.parameters, *adapters))
+
+    def state(self, projection: Projection, *parts: ProjectionPart, periods: int = 1) -> ProjectionRows:
+        """Note what the rows of a projection make."""
+        rows = ProjectionRows(f"{projection.path}.weight", parts, periods, projection.dim)
+        self.projections.append(rows)
+        return rows
+
+    def state_value(self, child: str, heads: int) -> None:
+        """Note what the value projection beside a query and a key makes, if there is one that the rules can read."""
+        if child in self.children:
+            with contextlib.suppress(UnknownLayoutError):  # values are no part of the scores, so no reason to refuse
+                value = self.projection(child)
+                width = value.out_features // heads if value.out_features % heads == 0 else 0
+                self.state(value, ProjectionPart("value", value.out_features, width))
 
     def knob(self, projection: Projection, rows: tuple[range, ...]) -> Knob:
         """Return the slices of a projection that make each head."""

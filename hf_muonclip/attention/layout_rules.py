@@ -10,22 +10,22 @@ from typing import Any
 
 from torch import nn
 
-from .head_layout import AttentionLayout, HeadRows, Role
+from .head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
 from .layout_parts import Knob, PartReader
 
 _SEPARATE = (
-    ("q_proj", "k_proj"),
-    ("query", "key"),
-    ("q_lin", "k_lin"),
-    ("query_proj", "key_proj"),
-    ("project_q", "project_k"),
-    ("queries", "keys"),
-    ("linear_q", "linear_k"),
-    ("to_q", "to_k"),
-    ("wq", "wk"),
-    ("Wq", "Wk"),
-    ("q", "k"),
-    ("vision_proj", "text_proj"),
+    ("q_proj", "k_proj", "v_proj"),
+    ("query", "key", "value"),
+    ("q_lin", "k_lin", "v_lin"),
+    ("query_proj", "key_proj", "value_proj"),
+    ("project_q", "project_k", "project_v"),
+    ("queries", "keys", "values"),
+    ("linear_q", "linear_k", "linear_v"),
+    ("to_q", "to_k", "to_v"),
+    ("wq", "wk", "wv"),
+    ("Wq", "Wk", "Wv"),
+    ("q", "k", "v"),
+    ("vision_proj", "text_proj", ""),
 )
 # A fused projection's rows: "blocks" [Q | K | V], "heads" [q k v] of one head after the other, "groups" [q..., k, v] of
 # one key head after the other, "parallel" codegen's four blocks of [q | v | k].
@@ -37,6 +37,7 @@ _FUSED = {
     "qkv": "blocks",
     "in_proj": "blocks",
 }
+_PARALLEL_BLOCKS = 4  # codegen's mp_num
 # What stands behind the scores, beside them, or drops out: it changes no query and no key.
 _HARMLESS = re.compile(
     r"^((v|o|out|value|output|post|c|dt|r|b)_?(proj|lin|projection)?(_current|_delayed)?|value_layer|project_v|Wv|Wo|wv|wo|"
@@ -93,9 +94,9 @@ class _Reader(PartReader):
         for fused, arrangement in _FUSED.items():
             if fused in self.children and not hasattr(self.module, "q_bias"):
                 return self._fused(fused, arrangement)
-        for query, key in _SEPARATE:
+        for query, key, value in _SEPARATE:
             if query in self.children and key in self.children:
-                return self._separate(query, key)
+                return self._separate(query, key, value)
         if "query_key" in self.children:
             return self._shared_query_and_key()
         if "in_proj" in self.children and hasattr(self.module, "q_bias"):
@@ -105,7 +106,7 @@ class _Reader(PartReader):
             return self._relative_parameters(*own["q"][1:])
         raise self.refusal("it has no query and key projections that the rules know")
 
-    def _separate(self, query: str, key: str) -> AttentionLayout:
+    def _separate(self, query: str, key: str, value: str) -> AttentionLayout:
         self.used |= {query, key}
         q, k = self.projection(query), self.projection(key)
         head_dim = self.head_dim(q.out_features)
@@ -121,13 +122,16 @@ class _Reader(PartReader):
                 f"{query} gives {heads} heads of {head_dim}, {key} {key_heads}, and the module's "
                 f"num_key_value_groups is {groups}: these do not divide"
             )
+        gate = (ProjectionPart("gate", head_dim, head_dim),) if width > head_dim else ()
+        queries = self.state(q, ProjectionPart("query", head_dim, head_dim), *gate, periods=heads)
+        keys = self.state(k, ProjectionPart("key", key_heads * head_dim, head_dim))
+        self.state_value(value, key_heads)
         if hasattr(self.module, "logit_scale"):
             self.used.add("logit_scale")
             note = "cosine similarities, times a scale of each head that the model itself caps"
             return self.layout("separate, cosine", heads, key_heads, head_dim, (), note=note)
-        q_rows = tuple(range(h * width, h * width + head_dim) for h in range(heads))
-        k_rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(key_heads))
-        return self.with_norms(kind, heads, key_heads, head_dim, self.knob(q, q_rows), self.knob(k, k_rows))
+        query_knob, key_knob = self.knob(q, queries.heads("query")), self.knob(k, keys.heads("key"))
+        return self.with_norms(kind, heads, key_heads, head_dim, query_knob, key_knob)
 
     def _fused(self, child: str, arrangement: str) -> AttentionLayout:
         self.used.add(child)
@@ -136,8 +140,6 @@ class _Reader(PartReader):
         heads, key_heads, head_dim = self.fused_heads(qkv.out_features)
         if heads % key_heads:
             raise self.contradiction(f"{child} holds {heads} query and {key_heads} key heads: these do not divide")
-        q_width, kv_width = heads * head_dim, key_heads * head_dim
-        queries, keys = range(heads), range(key_heads)
         if name.startswith("CodeGen"):
             arrangement = "parallel"
         if name.startswith("Falcon") and getattr(self.module, "new_decoder_architecture", False):
@@ -146,50 +148,45 @@ class _Reader(PartReader):
             arrangement = "blocks"
         elif name.startswith("GPTBigCode"):
             arrangement = "heads"
-        if arrangement == "blocks":
-            q_rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in queries)
-            k_rows = tuple(range(q_width + h * head_dim, q_width + (h + 1) * head_dim) for h in keys)
-            kind = "fused [Q|K|V]"
-        elif arrangement == "heads":
-            q_rows = tuple(range(3 * h * head_dim, (3 * h + 1) * head_dim) for h in queries)
-            k_rows = tuple(range((3 * h + 1) * head_dim, (3 * h + 2) * head_dim) for h in queries)
-            kind = "fused per head [q k v]"
-        elif arrangement == "groups":
-            per_group = heads // key_heads
-            width = (per_group + 2) * head_dim
-            starts = [(h // per_group) * width + (h % per_group) * head_dim for h in queries]
-            q_rows = tuple(range(start, start + head_dim) for start in starts)
-            k_rows = tuple(range((g + 1) * width - 2 * head_dim, (g + 1) * width - head_dim) for g in keys)
-            kind = "fused per key head [q... k v]"
-        else:
-            blocks = 4
-            if heads % blocks:
-                raise self.contradiction(f"{child} holds {blocks} blocks, which {heads} heads do not divide into")
-            local = heads // blocks
-            width = 3 * local * head_dim
-            starts = [(h // local) * width + (h % local) * head_dim for h in queries]
-            q_rows = tuple(range(start, start + head_dim) for start in starts)
-            k_rows = tuple(range(start + 2 * local * head_dim, start + (2 * local + 1) * head_dim) for start in starts)
-            kind = "fused, 4 blocks [Q|V|K]"
-        if qkv.dim == 1:
-            kind += " Conv1D"
-        if qkv.out_features != q_width + 2 * kv_width:
+        periods, per_group = {
+            "blocks": (1, heads),
+            "heads": (heads, 1),
+            "groups": (key_heads, heads // key_heads),
+            "parallel": (_PARALLEL_BLOCKS, heads // _PARALLEL_BLOCKS),
+        }[arrangement]
+        if per_group * periods != heads:
+            raise self.contradiction(f"{child} holds {periods} blocks, which {heads} heads do not divide into")
+        rows, kv_rows = per_group * head_dim, key_heads * head_dim // periods
+        needed = periods * (rows + 2 * kv_rows)
+        if qkv.out_features != needed:
             raise self.contradiction(
                 f"{child} has {qkv.out_features} rows where {heads} query heads and twice {key_heads} of {head_dim} "
-                f"need {q_width + 2 * kv_width}"
+                f"need {needed}"
             )
-        return self.with_norms(kind, heads, key_heads, head_dim, self.knob(qkv, q_rows), self.knob(qkv, k_rows))
+        query, key, value = (
+            ProjectionPart(part, n, head_dim) for part, n in (("query", rows), ("key", kv_rows), ("value", kv_rows))
+        )
+        parts = (query, value, key) if arrangement == "parallel" else (query, key, value)
+        stated = self.state(qkv, *parts, periods=periods)
+        kind = {
+            "blocks": "fused [Q|K|V]",
+            "heads": "fused per head [q k v]",
+            "groups": "fused per key head [q... k v]",
+            "parallel": f"fused, {_PARALLEL_BLOCKS} blocks [Q|V|K]",
+        }[arrangement] + (" Conv1D" if qkv.dim == 1 else "")
+        query_knob, key_knob = (self.knob(qkv, stated.heads(part)) for part in ("query", "key"))
+        return self.with_norms(kind, heads, key_heads, head_dim, query_knob, key_knob)
 
     def _fused_with_query_bias(self) -> AttentionLayout:
         # DeBERTa: rows [q k v] of one head after the other, and a bias of the queries beside them.
         self.used |= {"in_proj", "q_bias", "v_bias"}
         qkv, heads = self.projection("in_proj"), self.heads()
         head_dim = self.divide("in_proj", qkv.out_features, 3 * heads)
-        q_rows = tuple(range(3 * h * head_dim, (3 * h + 1) * head_dim) for h in range(heads))
-        k_rows = tuple(range((3 * h + 1) * head_dim, (3 * h + 2) * head_dim) for h in range(heads))
+        parts = (ProjectionPart(part, head_dim, head_dim) for part in ("query", "key", "value"))
+        stated = self.state(qkv, *parts, periods=heads)
         bias_rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(heads))
-        query = (*self.rows_of(self.knob(qkv, q_rows), "query"), HeadRows("q_bias", bias_rows, "query"))
-        key = self.rows_of(self.knob(qkv, k_rows), "key")
+        query = (*self.rows_of(self.knob(qkv, stated.heads("query")), "query"), HeadRows("q_bias", bias_rows, "query"))
+        key = self.rows_of(self.knob(qkv, stated.heads("key")), "key")
         return self.layout("fused per head [q k v]", heads, heads, head_dim, query + key)
 
     def _latent(self) -> AttentionLayout:
@@ -209,6 +206,13 @@ class _Reader(PartReader):
             raise self.contradiction(
                 f"kv_b_proj has {key_value.out_features} rows where {heads} heads need {nope} + {value} each"
             )
+        gate = (ProjectionPart("gate", value, value),) if width > nope + rope else ()
+        self.state(query, ProjectionPart("query", nope + rope, nope + rope), *gate, periods=heads)
+        self.state(key_value, ProjectionPart("key", nope, nope), ProjectionPart("value", value, value), periods=heads)
+        if "kv_a_proj_with_mqa" in self.children:
+            down = self.projection("kv_a_proj_with_mqa")
+            latent, shared = ProjectionPart("latent", down.out_features - rope), ProjectionPart("rotary key", rope)
+            self.state(down, *((latent, shared) if rope else (latent,)))
         # Rows of a head: the query is [nope | rope], kv_b_proj [k_nope | value]. k_rope is shared by all heads, so the
         # rope part of the query takes the whole factor (Kimi K2, Algorithm 1).
         q_nope = tuple(range(h * width, h * width + nope) for h in range(heads))
@@ -231,6 +235,8 @@ class _Reader(PartReader):
         # DeepSeek-V4: queries are normed without a gain, and the one key head is the value too.
         heads, head_dim = self.heads(), self.head_dim(0)
         self.used |= {"q_a_proj", "q_a_norm", "q_b_proj", "q_b_norm", "kv_proj", "kv_norm", "o_a_proj", "o_b_proj"}
+        self.state(self.projection("q_b_proj"), ProjectionPart("query", heads * head_dim, head_dim))
+        self.state(self.projection("kv_proj"), ProjectionPart("key and value", head_dim, head_dim))
         note = "queries are normed without a gain and the key is the value too; the norms bound the logits"
         return self.layout("key is value", heads, 1, head_dim, (), note=note)
 
@@ -245,6 +251,8 @@ class _Reader(PartReader):
             raise self.contradiction(
                 f"kv_proj has {key.out_features} rows where {key_heads} heads need {2 * head_dim} each"
             )
+        width = key_heads * head_dim
+        self.state(key, ProjectionPart("key", width, head_dim), ProjectionPart("value", width, head_dim))
         rows = tuple(
             range((h % key_heads) * head_dim, (h % key_heads + 1) * head_dim) for h in range(slots * key_heads)
         )
@@ -270,12 +278,19 @@ class _Reader(PartReader):
         head_dim = self.head_dim(shared.out_features)
         heads = self.divide("query_key", shared.out_features, head_dim)
         rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(heads))
+        self.state(shared, ProjectionPart("query and key", shared.out_features, head_dim))
+        self.state_value("value", heads)
         head_rows = tuple(HeadRows(p, rows, "query of shared key", shared.dim) for p in shared.parameters)
         return self.layout("query is key", heads, heads, head_dim, head_rows, note=shared.note)
 
     def _relative_parameters(self, heads: int, head_dim: int) -> AttentionLayout:
         # XLNet: q and k are parameters (hidden, num_heads, head_dim); r_w_bias is added to the query of q·k.
         self.used |= {"q", "k", "v", "o", "r", "r_r_bias", "r_s_bias", "r_w_bias", "seg_embed", "layer_norm"}
+        for name, part in (("q", "query"), ("k", "key"), ("v", "value"), ("r", "position key")):
+            width = heads * head_dim
+            self.projections.append(ProjectionRows(name, (ProjectionPart(part, width, head_dim),), dim=1, flat=True))
+        hidden = self.module.get_parameter("o").shape[0]
+        self.projections.append(ProjectionRows("o", (ProjectionPart("output", hidden),), flat=True))
         rows = tuple(range(h, h + 1) for h in range(heads))
         head_rows = (
             HeadRows("q", rows, "query", 1),
@@ -290,8 +305,10 @@ class _Reader(PartReader):
         if module.in_proj_weight is None or module.bias_k is not None or module.add_zero_attn:
             raise self.contradiction("torch's nn.MultiheadAttention with other widths or extra keys")
         heads, head_dim, width = module.num_heads, module.head_dim, module.embed_dim
-        q_rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(heads))
-        k_rows = tuple(range(width + h * head_dim, width + (h + 1) * head_dim) for h in range(heads))
+        parts = tuple(ProjectionPart(part, width, head_dim) for part in ("query", "key", "value"))
+        stated = ProjectionRows("in_proj_weight", parts)
+        self.projections.append(stated)
+        q_rows, k_rows = stated.heads("query"), stated.heads("key")
         names = ("in_proj_weight", "in_proj_bias") if module.in_proj_bias is not None else ("in_proj_weight",)
         head_rows = tuple(HeadRows(n, q_rows, "query") for n in names) + tuple(
             HeadRows(n, k_rows, "key") for n in names
@@ -374,5 +391,14 @@ class _Reader(PartReader):
     ) -> AttentionLayout:
         note = "; ".join([note, *self.notes] if note else self.notes)
         return AttentionLayout(
-            self.name, type(self.module).__name__, kind, heads, key_heads, head_dim, head_rows, groups, note
+            self.name,
+            type(self.module).__name__,
+            kind,
+            heads,
+            key_heads,
+            head_dim,
+            head_rows,
+            groups,
+            note,
+            projections=tuple(self.projections),
         )

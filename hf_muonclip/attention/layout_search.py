@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .head_layout import AttentionLayout, HeadRows, Role
+from .head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
 from .probe import Observed, Probe, differentiable, evaluation_mode, rows_with_gradient
 
 _FACTOR = 0.25
@@ -101,7 +101,37 @@ def _find(name: str, module: nn.Module, probe: Probe) -> AttentionLayout:
         head_dim = sum(len(rows.rows[0]) for rows in head_rows if rows.parameter == head_rows[0].parameter)
     groups = () if chosen[0][0].per_head else (0,) * heads
     kind = "as it behaves"
-    return AttentionLayout(name, type(module).__name__, kind, heads, key_heads, head_dim, head_rows, groups)
+    return AttentionLayout(
+        name,
+        type(module).__name__,
+        kind,
+        heads,
+        key_heads,
+        head_dim,
+        head_rows,
+        groups,
+        projections=_projections(head_rows, module) if chosen[0][0].per_head else (),
+    )
+
+
+def _projections(head_rows: tuple[HeadRows, ...], module: nn.Module) -> tuple[ProjectionRows, ...]:
+    """Return what the found linear maps make, of those that make one side alone, head after head.
+
+    A weight that feeds both sides moves the scores by both, so its queries and keys are not told apart.
+    """
+    found = []
+    for rows in head_rows:
+        linear, once = rows.parameter.rpartition(".")[0], [r.parameter for r in head_rows].count(rows.parameter) == 1
+        if rows.role == "query and key" or not once or not isinstance(module.get_submodule(linear), nn.Linear):
+            continue
+        width = len(rows.rows[0])
+        part = ProjectionPart("key" if rows.role in ("key", "key alone") else "query", width, width)
+        stated = ProjectionRows(rows.parameter, (part,), len(rows.rows))
+        weight = module.get_parameter(rows.parameter)
+        covers = weight.ndim == 2 and weight.shape[0] == width * len(rows.rows)
+        if covers and rows.dim == 0 and stated.heads(part.name) == rows.rows:
+            found.append(stated)
+    return tuple(found)
 
 
 def _feeding(parameters: Mapping[str, nn.Parameter], side: list[Tensor]) -> set[str]:

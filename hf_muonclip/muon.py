@@ -9,30 +9,19 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from .matrix_view import PLAIN, MatrixView, from_matrices, to_matrices
-from .newton_schulz import JORDAN_COEFFICIENTS, newton_schulz
-from .setting_rules import check_settings
+from .matrix_batches import MatrixBlock, batches
+from .matrix_view import PLAIN, MatrixView, matrix_blocks
+from .muon_state import MOMENTS, checked_state
+from .newton_schulz import newton_schulz
+from .setting_rules import GROUP_SETTINGS, NOT_SETTINGS, check_settings
 
 logger = logging.getLogger(__name__)
-
-_MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
-# Weights that one batch may hold. It bounds the temporary memory of a step (64 MiB of float32 directions). On a CPU
-# batching pays only for small matrices, and everything is faster while a batch stays in the cache.
-_MAX_BATCH_ELEMENTS = 2**24
-_MAX_CPU_BATCH_ELEMENTS = 2**20
-
-
-class _MuonParameter(NamedTuple):
-    name: str
-    parameter: Tensor
-    view: MatrixView
-    matrix_shape: tuple[int, int]
 
 
 def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
@@ -53,56 +42,85 @@ class Muon(torch.optim.Optimizer):
     """Muon for groups with `algorithm="muon"`, AdamW for groups with `algorithm="adamw"`.
 
     Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W)
-    (Kimi K2, arXiv 2507.20534, Algorithm 1). Matrices of one shape are orthogonalized as one batch, wherever in the
-    model they stand. All moments are float32 (float64 for float64 parameters), also after `load_state_dict`; parameters
-    of a narrower dtype are updated in float32 and rounded once.
+    (Kimi K2, arXiv 2507.20534, Algorithm 1). Differs: the momentum is kept times 1 - mu, an average, as torch.optim.Muon
+    keeps it; Newton–Schulz divides by its norm. Matrices of one shape are orthogonalized as one batch, wherever in the
+    model they stand. Parameters and moments of a narrower dtype than float32 are updated in float32 and rounded once.
+
+    A step is safe to capture in a CUDA graph and to compile. There it cannot raise: a step with NaN or Inf in a
+    gradient then writes nothing, and is neither named nor counted.
 
     Args:
         params: parameters, (name, parameter) pairs, or groups of either; a group may carry `algorithm` ("muon" by
-            default) and override any of the settings below.
-        lr: learning rate of both algorithms; finite and >= 0.
+            default) and override any of the settings from `lr` to `adamw_eps`, but for `views`.
+        lr: learning rate of both algorithms; finite and >= 0; a 0-dim tensor may be changed in place between steps.
         weight_decay: decoupled; finite and >= 0.
         momentum: mu; in [0, 1).
         nesterov: orthogonalize G + mu·M instead of M.
-        ns_coefficients: (a, b, c) of the Newton–Schulz quintic.
+        ns_coefficients: "minimax", "jordan", "polar_express", "cans", or (a, b, c) for all steps or for each; see
+            `newton_schulz.resolve_coefficients`.
         eps: added to the norm that Newton–Schulz divides by.
         ns_steps: Newton–Schulz iterations.
         adjust_lr_fn: "match_rms_adamw", "original" or "none"; see `update_scale`.
         views: how parameters hold their matrices, by parameter name; a parameter not named is one plain matrix, or a
             stack of them if it has more than two dimensions.
+        cautious_weight_decay: decay only the entries that the update moves towards zero anyway (arXiv 2510.12402); of
+            the Muon groups.
         adamw_betas: betas of the AdamW groups.
         adamw_eps: epsilon of the AdamW groups.
         ns_dtype: "auto", "bfloat16" or "float32".
+        momentum_dtype: "float32", or "bfloat16" for half the state; of Muon's momentum. float64 parameters keep theirs.
+        max_batch_bytes: of the float32 matrices orthogonalized as one batch, which bounds the step's temporary memory
+            to a few times as much; None takes 16 MiB on a CPU and 256 MiB elsewhere.
         nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
+        maximize: refused; negate the loss.
+        differentiable: refused; the update is written in place.
 
     Raises:
-        ValueError: a setting is out of range, a parameter of a Muon group does not hold matrices, or `views` names a
-            parameter that is in no group.
+        ValueError: a setting is out of range, a group is empty or has a setting that Muon does not know, a parameter of
+            a Muon group does not hold matrices, or `views` names a parameter that is in no group.
     """
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         nesterov: bool = True,
-        ns_coefficients: Sequence[float] = JORDAN_COEFFICIENTS,
+        ns_coefficients: str | Sequence[float] | Sequence[Sequence[float]] = "minimax",
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str = "match_rms_adamw",
         *,
         views: Mapping[str, MatrixView] | None = None,
+        cautious_weight_decay: bool = False,
         adamw_betas: tuple[float, float] = (0.9, 0.95),
         adamw_eps: float = 1e-8,
         ns_dtype: str = "auto",
+        momentum_dtype: str = "float32",
+        max_batch_bytes: int | None = None,
         nonfinite: str = "raise",
+        maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        check_settings({"ns_dtype": ns_dtype, "nonfinite": nonfinite})
+        check_settings(
+            {
+                "ns_dtype": ns_dtype,
+                "momentum_dtype": momentum_dtype,
+                "max_batch_bytes": max_batch_bytes,
+                "nonfinite": nonfinite,
+                "maximize": maximize,
+                "differentiable": differentiable,
+            }
+        )
         self.skipped_steps = 0
         self.views = dict(views or {})
-        self._ns_dtype = None if ns_dtype == "auto" else getattr(torch, ns_dtype)
+        self._ns_dtype: torch.dtype | None = None if ns_dtype == "auto" else getattr(torch, ns_dtype)
+        self._momentum_dtype: torch.dtype = getattr(torch, momentum_dtype)
+        self._max_batch_bytes = max_batch_bytes
         self._nonfinite = nonfinite
+        # The batches of each group, and the parameters that they were made of.
+        self._batches: dict[int, tuple[list[int], list[list[MatrixBlock]]]] = {}
         defaults = {
             "algorithm": "muon",
             "lr": lr,
@@ -113,6 +131,7 @@ class Muon(torch.optim.Optimizer):
             "eps": eps,
             "ns_steps": ns_steps,
             "adjust_lr_fn": adjust_lr_fn,
+            "cautious_weight_decay": cautious_weight_decay,
             "adamw_betas": adamw_betas,
             "adamw_eps": adamw_eps,
         }
@@ -125,12 +144,17 @@ class Muon(torch.optim.Optimizer):
                 "pairs and use the same names."
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickling keeps: all but the batches, which are made anew."""
+        own = ("skipped_steps", "views", "_ns_dtype", "_momentum_dtype", "_max_batch_bytes", "_nonfinite")
+        return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_batches": {}}
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its `algorithm` is "muon" unless it says "adamw".
 
         Raises:
-            ValueError: a setting of the group is out of range, a parameter is complex or sparse, or a Muon parameter is
-                no matrix. The group is not added.
+            ValueError: the group is empty, a setting of it is unknown or out of range, a parameter is complex or
+                sparse, or a Muon parameter is no matrix. The group is not added.
         """
         super().add_param_group(param_group)
         try:
@@ -140,12 +164,25 @@ class Muon(torch.optim.Optimizer):
             raise
 
     def _check_group(self, group: Mapping[str, Any]) -> None:
+        if not group["params"]:
+            raise ValueError("a param group must hold parameters; got one without any. Leave the group out.")
+        unknown = sorted(group.keys() - GROUP_SETTINGS - NOT_SETTINGS)
         check_settings(group)
+        if unknown:
+            raise ValueError(
+                f"a param group may set {', '.join(sorted(GROUP_SETTINGS))}; got {', '.join(unknown)}. Remove it: it "
+                "would be ignored."
+            )
         for name, parameter in _named(group):
             if parameter.is_complex() or parameter.layout != torch.strided:
                 raise ValueError(
                     f"parameters must be real and dense; {name} has dtype {parameter.dtype} and layout "
                     f"{parameter.layout}. Keep its real and imaginary part, or a dense copy, as the parameter."
+                )
+            if isinstance(group["lr"], Tensor) and group["lr"].device not in (torch.device("cpu"), parameter.device):
+                raise ValueError(
+                    f"lr as a tensor must be on the CPU or beside the parameters; it is on {group['lr'].device} and "
+                    f"{name} on {parameter.device}. Move it to the CPU."
                 )
             if group["algorithm"] != "muon":
                 continue
@@ -154,7 +191,15 @@ class Muon(torch.optim.Optimizer):
                     f"Muon orthogonalizes matrices, so a parameter needs two dimensions or more; {name} has shape "
                     f"{tuple(parameter.shape)}. Put it in a group with algorithm='adamw'."
                 )
-            self.views.get(name, PLAIN).matrix_shape(parameter.shape)  # refuses what does not divide
+            view = self.views.get(name, PLAIN)
+            view.matrix_shapes(parameter.shape)  # refuses what does not divide
+            try:
+                matrix_blocks(parameter, view)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"a parameter that holds several matrices must be contiguous; {name} has shape "
+                    f"{tuple(parameter.shape)} and strides {parameter.stride()}. Make it so with contiguous()."
+                ) from error
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -168,6 +213,7 @@ class Muon(torch.optim.Optimizer):
 
         Raises:
             FloatingPointError: a gradient holds NaN or Inf and `nonfinite` is "raise"; nothing was written.
+            ValueError: a gradient is sparse, or a parameter was moved away from its moments; nothing was written.
         """
         loss = None
         if closure is not None:
@@ -180,89 +226,103 @@ class Muon(torch.optim.Optimizer):
         """Orthogonalize a batch of momentum matrices. Override to use another method.
 
         Args:
-            matrices: (batch, out, in), float32.
+            matrices: (batch, out, in), float32; may be momentum itself, so leave it alone.
             group: the param group that they belong to.
 
         Returns:
-            (batch, out, in), any floating dtype.
+            (batch, out, in), any floating dtype; a new tensor.
         """
         return newton_schulz(matrices, group["ns_coefficients"], group["ns_steps"], group["eps"], self._ns_dtype)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load state as torch does, but keep the moments as they were saved where torch casts to the parameter's dtype.
+        """Load state of Muon, MuonClip or torch.optim.Muon; moments keep float32 where torch casts them.
 
         Raises:
-            ValueError: the state is another optimizer's, or a moment has another shape than its parameter; nothing was
-                loaded.
+            ValueError: as `muon_state.checked_state`; nothing was loaded.
         """
-        saved_groups = state_dict["param_groups"]
-        if any("algorithm" not in group for group in saved_groups):
-            raise ValueError(
-                "Only state saved by Muon or MuonClip can be loaded: its param groups name their algorithm; got groups "
-                f"with {sorted(saved_groups[0]) if saved_groups else 'nothing'}. Start with fresh optimizer state."
-            )
-        saved_ids = [index for group in saved_groups for index in group["params"]]
-        kept: list[tuple[Tensor, str, Tensor]] = []
-        # torch refuses other lengths below.
-        for index, (name, parameter) in zip(saved_ids, self._named_parameters(), strict=False):
-            for key, saved in state_dict["state"].get(index, {}).items():
-                if key in _MOMENTS and saved.shape != parameter.shape:
-                    raise ValueError(
-                        f"{key} must have its parameter's shape; for {name} the saved state has {tuple(saved.shape)} "
-                        f"and the parameter {tuple(parameter.shape)}. Load the checkpoint of this model."
-                    )
-                if key in (*_MOMENTS, "step"):
-                    kept.append((parameter, key, saved))
-        super().load_state_dict(state_dict)
+        names = [name for name, _ in self._named_parameters()]
+        checked = checked_state(state_dict, self.param_groups, names)
+        saved_ids = [index for group in checked["param_groups"] for index in group["params"]]
+        kept = [
+            (parameter, key, saved)
+            for index, (_, parameter) in zip(saved_ids, self._named_parameters(), strict=False)
+            for key, saved in checked["state"].get(index, {}).items()
+            if key in (*MOMENTS, "step")
+        ]
+        missing = [
+            {key: value for key, value in self.defaults.items() if key not in group}
+            for group in checked["param_groups"]
+        ]
+        super().load_state_dict(checked)
+        for group, added in zip(self.param_groups, missing, strict=True):  # settings younger than the checkpoint
+            group.update(added)
         for parameter, key, saved in kept:
             # torch leaves `step` where it was saved, and the fused kernel wants it beside the moments.
-            dtype = torch.float32 if key == "step" else _moment_dtype(parameter)
+            dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
             self.state[parameter][key] = saved.to(device=parameter.device, dtype=dtype)
+
+    def _dtype_of(self, moment: str, parameter: Tensor) -> torch.dtype:
+        wide = _wide_dtype(parameter)
+        return self._momentum_dtype if moment == "momentum_buffer" and wide == torch.float32 else wide
 
     def _update(self) -> bool:
         """Write all updates, unless a gradient is not finite; return whether they were written."""
-        bad = self._nonfinite_gradients()
-        if bad:
-            self._reject(f"the gradient of {_enumerate(bad)} holds NaN or Inf")
-            return False
-        for group in self.param_groups:
+        named = [(name, parameter) for name, parameter in self._named_parameters() if parameter.grad is not None]
+        self._refuse_unusable(named)
+        finite: Tensor | None = None
+        if _host_must_not_wait():
+            finite = _finite_norms([_gradient(parameter) for _, parameter in named]).all()
+        else:
+            bad = _nonfinite(named)
+            if bad:
+                self._reject(f"the gradient of {_enumerate(bad)} holds NaN or Inf")
+                return False
+        for index, group in enumerate(self.param_groups):
             if group["algorithm"] == "muon":
-                for batch in self._same_shape_batches(group):
-                    self._muon_update(group, batch)
+                for batch in self._batches_of(index, group):
+                    self._muon_update(group, batch, finite)
             else:
-                self._adamw_update(group)
+                self._adamw_update(group, finite)
         return True
 
-    def _muon_update(self, group: Mapping[str, Any], batch: list[_MuonParameter]) -> None:
-        parameters = [entry.parameter for entry in batch]
-        gradients = [_gradient(parameter) for parameter in parameters]
-        momenta = [self._momentum_buffer(parameter) for parameter in parameters]
-        torch._foreach_mul_(momenta, group["momentum"])
-        torch._foreach_add_(momenta, gradients)
+    def _muon_update(self, group: Mapping[str, Any], batch: list[MatrixBlock], finite: Tensor | None) -> None:
+        gradients = _wide([block.of(_gradient(block.parameter).contiguous()) for block in batch])
+        buffers = [block.of(self._momentum_buffer(block.parameter)) for block in batch]
+        momenta, lr = _wide(buffers), group["lr"]
+        if finite is not None:  # a step that is not finite keeps the momentum and has no rate
+            gradients = [torch.where(finite, g, m) for g, m in zip(gradients, momenta, strict=True)]
+            lr = torch.where(finite, lr, 0.0)
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        _round_into_(buffers, momenta)
         directions: Sequence[Tensor] = momenta
         if group["nesterov"]:
-            directions = torch._foreach_mul(momenta, group["momentum"])
-            torch._foreach_add_(directions, gradients)
+            directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
 
-        stacks = [to_matrices(direction, entry.view) for direction, entry in zip(directions, batch, strict=True)]
-        matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
-        update = self.orthogonalize(matrices, group).to(momenta[0].dtype)
-        pieces = update.split([len(stack) for stack in stacks])
-        updates = [
-            from_matrices(piece, entry.view, entry.parameter.shape) for piece, entry in zip(pieces, batch, strict=True)
-        ]
+        shape = batch[0].matrix_shape
+        stacks = [direction.reshape(-1, *shape) for direction in directions]
+        update = self.orthogonalize(stacks[0] if len(stacks) == 1 else torch.cat(stacks), group).to(momenta[0].dtype)
+
+        parameters = [block.of(block.parameter) for block in batch]
         weights = _wide(parameters)
-        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        scale = update_scale(batch[0].matrix_shape, group["adjust_lr_fn"])
-        torch._foreach_add_(weights, updates, alpha=-group["lr"] * scale)
+        scale, decay = update_scale(shape, group["adjust_lr_fn"]), group["weight_decay"]
+        if decay and group["cautious_weight_decay"]:
+            stacked = torch.cat([weight.reshape(-1, *shape) for weight in weights])
+            update = update.add_(stacked.mul_(update * stacked > 0), alpha=decay / scale)
+        elif decay:
+            torch._foreach_mul_(weights, 1 - lr * decay)
+        if isinstance(lr, Tensor):
+            update = update * (-lr * scale)
+        pieces = update.split([block.num_matrices for block in batch])
+        updates = [piece.reshape(weight.shape) for piece, weight in zip(pieces, weights, strict=True)]
+        torch._foreach_add_(weights, updates, alpha=1.0 if isinstance(lr, Tensor) else -lr * scale)
         _round_into_(parameters, weights)
 
-    def _adamw_update(self, group: Mapping[str, Any]) -> None:
+    def _adamw_update(self, group: Mapping[str, Any], finite: Tensor | None) -> None:
         by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
         for parameter in group["params"]:
-            if parameter.grad is not None:
+            if parameter.grad is not None and parameter.numel() > 0:
                 by_kind[parameter.device, parameter.dtype].append(parameter)
-        for parameters in by_kind.values():
+        for (device, _), parameters in by_kind.items():
             states = [self._adamw_state(parameter) for parameter in parameters]
             weights = _wide(parameters)  # torch's fused kernel wants one dtype for weights, gradients and moments
             adamw(
@@ -272,7 +332,8 @@ class Muon(torch.optim.Optimizer):
                 [state["exp_avg_sq"] for state in states],
                 [],
                 [state["step"] for state in states],
-                fused=parameters[0].device.type in ("cpu", "cuda"),
+                fused=device.type in ("cpu", "cuda"),
+                found_inf=None if finite is None else (~finite).to(device, torch.float32),
                 amsgrad=False,
                 beta1=group["adamw_betas"][0],
                 beta2=group["adamw_betas"][1],
@@ -283,66 +344,55 @@ class Muon(torch.optim.Optimizer):
             )
             _round_into_(parameters, weights)
 
-    def _same_shape_batches(self, group: Mapping[str, Any]) -> Iterator[list[_MuonParameter]]:
-        """Yield the group's parameters with a gradient in batches of one matrix shape, device and dtype."""
-        by_shape: dict[tuple[Any, ...], list[_MuonParameter]] = defaultdict(list)
-        for name, parameter in _named(group):
-            if parameter.grad is None or parameter.numel() == 0:
-                continue
-            if hasattr(parameter, "placements"):
-                raise ValueError(
-                    f"Muon needs whole matrices; {name} is sharded as {parameter.placements}. Train with DDP or on one "
-                    "device, where every process holds the whole parameter."
-                )
-            view = self.views.get(name, PLAIN)
-            shape = view.matrix_shape(parameter.shape)
-            by_shape[shape, parameter.device, parameter.dtype].append(_MuonParameter(name, parameter, view, shape))
-        for (_, device, _), entries in by_shape.items():
-            limit = _MAX_CPU_BATCH_ELEMENTS if device.type == "cpu" else _MAX_BATCH_ELEMENTS
-            batch: list[_MuonParameter] = []
-            elements = 0
-            for entry in entries:
-                if batch and elements + entry.parameter.numel() > limit:
-                    yield batch
-                    batch, elements = [], 0
-                batch.append(entry)
-                elements += entry.parameter.numel()
-            yield batch
+    def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
+        """Return the group's batches of parameters with a gradient; made anew only when those are others."""
+        named = [(name, parameter) for name, parameter in _named(group) if parameter.grad is not None]
+        key = [id(parameter) for _, parameter in named]
+        known, made = self._batches.get(index, ([], []))
+        if known != key:
+            made = batches(named, self.views, self._max_batch_bytes)
+            self._batches[index] = (key, made)
+        return made
 
     def _momentum_buffer(self, parameter: Tensor) -> Tensor:
         state: dict[str, Tensor] = self.state[parameter]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter, dtype=_moment_dtype(parameter))
+            dtype = self._dtype_of("momentum_buffer", parameter)
+            # Contiguous whatever the parameter's strides are: its matrices are views.
+            state["momentum_buffer"] = torch.zeros(parameter.shape, dtype=dtype, device=parameter.device)
         return state["momentum_buffer"]
 
     def _adamw_state(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if "exp_avg" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter, dtype=_moment_dtype(parameter))
-            state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=_moment_dtype(parameter))
+            state["exp_avg"] = torch.zeros_like(parameter, dtype=_wide_dtype(parameter))
+            state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=_wide_dtype(parameter))
         return state
 
-    def _nonfinite_gradients(self) -> list[str]:
-        """Return the names of the parameters whose gradient holds NaN or Inf; one host sync for all."""
-        named = [
-            (name, parameter.grad)
-            for name, parameter in self._named_parameters()
-            if parameter.grad is not None and parameter.numel() > 0
-        ]
-        if not named:
-            return []
-        sparse = [name for name, gradient in named if gradient.layout != torch.strided]
+    def _refuse_unusable(self, named: Sequence[tuple[str, Tensor]]) -> None:
+        """Refuse by name what no algorithm here can update, before any weight is written."""
+        sparse = [name for name, parameter in named if _gradient(parameter).layout != torch.strided]
         if sparse:
             raise ValueError(
                 f"gradients must be dense; the gradient of {_enumerate(sparse)} is sparse. Build the embedding with "
                 "sparse=False."
             )
-        norms = torch._foreach_norm([gradient for _, gradient in named])
-        finite = torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite().tolist()
-        suspects = [entry for entry, is_finite in zip(named, finite, strict=True) if not is_finite]
-        # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
-        return [name for name, gradient in suspects if not gradient.isfinite().all()]
+        for name, parameter in named:
+            if hasattr(parameter, "placements"):
+                raise ValueError(
+                    f"Muon needs whole matrices; {name} is sharded as {parameter.placements}. Train with DDP or on one "
+                    "device, where every process holds the whole parameter."
+                )
+            moved = [
+                m for m in MOMENTS if m in (s := self.state.get(parameter, {})) and s[m].device != parameter.device
+            ]
+            if moved:
+                raise ValueError(
+                    f"moments must be on their parameter's device; {moved[0]} of {name} is on "
+                    f"{self.state[parameter][moved[0]].device} and the parameter on {parameter.device}. Move the model "
+                    "before the first step, or load the optimizer's state dict after moving it."
+                )
 
     def _reject(self, what: str) -> None:
         """Raise or skip, as configured, before any weight is written."""
@@ -362,24 +412,46 @@ def _named(group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
     yield from zip(names, group["params"], strict=True)
 
 
+def _host_must_not_wait() -> bool:
+    """Tell whether the step is being compiled or captured in a CUDA graph, where nothing can be read off the device."""
+    return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
+
+
+def _finite_norms(gradients: Sequence[Tensor]) -> Tensor:
+    """Return (len(gradients),) bool on the first gradient's device: whether the norm of each is finite."""
+    norms = torch._foreach_norm([gradient for gradient in gradients if gradient.numel() > 0])
+    if not norms:
+        return torch.ones(0, dtype=torch.bool, device=gradients[0].device if gradients else None)
+    return torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite()
+
+
+def _nonfinite(named: Sequence[tuple[str, Tensor]]) -> list[str]:
+    """Return the names of the parameters whose gradient holds NaN or Inf; one host sync for all."""
+    filled = [(name, _gradient(parameter)) for name, parameter in named if parameter.numel() > 0]
+    finite = _finite_norms([gradient for _, gradient in filled]).tolist()
+    suspects = [entry for entry, is_finite in zip(filled, finite, strict=True) if not is_finite]
+    # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
+    return [name for name, gradient in suspects if not gradient.isfinite().all()]
+
+
 def _gradient(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None
     return parameter.grad
 
 
-def _moment_dtype(parameter: Tensor) -> torch.dtype:
+def _wide_dtype(parameter: Tensor) -> torch.dtype:
     return torch.promote_types(parameter.dtype, torch.float32)
 
 
 def _wide(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return the tensors in float32, or float64 where they are; themselves where nothing changes."""
-    return [tensor.to(_moment_dtype(tensor)) for tensor in tensors]
+    return [tensor.to(_wide_dtype(tensor)) for tensor in tensors]
 
 
-def _round_into_(parameters: Sequence[Tensor], wide: Sequence[Tensor]) -> None:
-    for parameter, weight in zip(parameters, wide, strict=True):
-        if weight is not parameter:
-            parameter.copy_(weight)
+def _round_into_(narrow: Sequence[Tensor], wide: Sequence[Tensor]) -> None:
+    for tensor, exact in zip(narrow, wide, strict=True):
+        if exact is not tensor:
+            tensor.copy_(exact)
 
 
 def _enumerate(names: Sequence[str], most: int = 4) -> str:

@@ -1,23 +1,87 @@
 """Orthogonalize a batch of matrices with matrix products alone.
 
-Muon replaces every update matrix by (nearly) the closest semi-orthogonal one: all its singular values become about 1.
-Newton–Schulz gets there by iterating an odd polynomial on the singular values, so no SVD is ever taken.
+Muon replaces every update matrix by (nearly) the closest semi-orthogonal one, U·Vᵀ of its SVD: all its singular values
+become about 1. Newton–Schulz gets there by applying odd polynomials to the singular values, so no SVD is ever taken.
+
+A step is X <- (a·I + b·G + c·G²)·X with the Gram matrix G = X·Xᵀ of the shorter side. Taken one by one, every step
+multiplies the long side twice. The Gram form (Gram Newton–Schulz) keeps to the short side for several steps, with
+Q <- P·Q and G <- P·G·P for P = a·I + b·G + c·G², and multiplies X by Q once. It saves much on long matrices and loses
+precision from step to step, so it starts again from X where rounding would show; `_groups` says when.
 """
 
+import functools
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .symmetric_products import symmetric_baddbmm, symmetric_flops
+
+Coefficients = tuple[tuple[float, float, float], ...]
+
 JORDAN_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """(a, b, c) of the quintic a·s + b·s³ + c·s⁵; Keller Jordan, https://kellerjordan.github.io/posts/muon/.
 
-Chosen for the steepest slope at 0: five steps bring singular values from about 0.01 on into roughly [0.7, 1.2]."""
+Chosen for the steepest slope at 0: five steps bring singular values from about 0.002 on into [0.68, 1.20]."""
 
-# On a CPU, matrices from about this size on are faster one after the other: the batched kernel copies transposed
-# operands, and one large matrix can use that its Gram matrix is symmetric. Measured: 128x192 batched 2.6x faster;
-# 576x576 and larger looped 1.1x to 1.2x faster.
-_LOOPED_ELEMENTS = 2**18
+MINIMAX_COEFFICIENTS: Coefficients = (
+    (8.20243, -22.89857, 16.01063),
+    (4.02608, -2.82200, 0.49837),
+    (3.72125, -2.61979, 0.47665),
+    (2.93860, -2.11519, 0.43703),
+    (1.65692, -0.52223, 0.0),
+)
+"""Four quintics and a cubic, each the best uniform approximation of 1 on the interval that its predecessors leave
+(the construction of Polar Express, arXiv 2505.16932), from singular values of 1.5e-3 on; then divided, as there, by
+1.03 (three times), 1.02 and 1 per power, so that rounding in bfloat16 cannot leave the interval.
+
+From 0.002 on they land in [0.816, 1.136], closer to 1 than Jordan's quintics, and the last step saves a product."""
+
+POLAR_EXPRESS_COEFFICIENTS: Coefficients = (
+    *(
+        (a / 1.01, b / 1.01**3, c / 1.01**5)
+        for a, b, c in (
+            (8.28721201814563, -23.595886519098837, 17.300387312530933),
+            (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+            (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+            (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+            (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+            (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
+            (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
+        )
+    ),
+    (1.875, -1.25, 0.375),
+)
+"""Polar Express (arXiv 2505.16932), from singular values of 1e-3 on, with its safety factor of 1.01."""
+
+CANS_COEFFICIENTS: Coefficients = (
+    (5.182503604966906, -5.178098480082684, 0.0),
+    (2.586120737395915, -0.6479542005271643, 0.0),
+    (2.567364126726186, -0.6454968804392178, 0.0),
+    (2.520560084348265, -0.6393528082067044, 0.0),
+    (2.410759275435182, -0.6248683598710716, 0.0),
+    (2.1883348130094173, -0.5952022073798908, 0.0),
+    (1.8595760874873613, -0.5504490972723968, 0.0),
+    (1.589020160467417, -0.5126569802066718, 0.0),
+    (1.5051653981684994, -0.5007377068751799, 0.0),
+    (1.5, -0.5, 0.0),
+)
+"""Chebyshev-accelerated cubics (CANS, arXiv 2506.10935). Five of its steps are short of Jordan's; seven match them."""
+
+COEFFICIENT_SETS: dict[str, Coefficients] = {
+    "minimax": MINIMAX_COEFFICIENTS,
+    "jordan": (JORDAN_COEFFICIENTS,),
+    "polar_express": POLAR_EXPRESS_COEFFICIENTS,
+    "cans": CANS_COEFFICIENTS,
+}
+
+# How much one group of steps in the Gram form may amplify the rounding of its Gram matrix, in units of the dtype's
+# resolution. Small singular values grow by a step's `a`, so their squares, and what rounding put in their place, by a².
+# Measured in bfloat16 on momentum of real training: at 1.6 the errors stay those of single steps within a few percent,
+# an order more makes single matrices diverge.
+_MAX_AMPLIFIED_ROUNDING = 1.6
 
 
 def preferred_dtype(device: torch.device) -> torch.dtype:
@@ -33,69 +97,152 @@ def preferred_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def resolve_coefficients(coefficients: "str | Sequence[float] | Sequence[Sequence[float]]", steps: int) -> Coefficients:
+    """Return (a, b, c) of every step.
+
+    Args:
+        coefficients: a name in `COEFFICIENT_SETS`; (a, b, c), also as text "a, b, c", for every step; or one (a, b, c)
+            for each step. c = 0 makes a step a cubic, which saves a product.
+        steps: how many; a set with fewer repeats its last.
+
+    Raises:
+        ValueError: an unknown name, or anything else than three finite numbers a step.
+    """
+    if isinstance(coefficients, str):
+        if coefficients in COEFFICIENT_SETS:
+            given: Sequence[Any] = COEFFICIENT_SETS[coefficients]
+        else:
+            try:
+                given = [float(number) for number in coefficients.split(",")]
+            except ValueError:
+                given = ()
+    else:
+        given = coefficients
+    rows: Sequence[Sequence[Any]] = [given] if all(isinstance(entry, int | float) for entry in given) else given
+    triples = tuple(tuple(float(number) for number in row) for row in rows)
+    if not triples or any(len(triple) != 3 or not all(map(math.isfinite, triple)) for triple in triples):
+        raise ValueError(
+            f"ns_coefficients must be one of {sorted(COEFFICIENT_SETS)}, three finite numbers (a, b, c), or three for "
+            f"each step; got {coefficients!r}. Jordan's are {JORDAN_COEFFICIENTS}."
+        )
+    return (triples + triples[-1:] * (steps - len(triples)))[:steps]  # type: ignore[return-value]
+
+
 def newton_schulz(
     matrices: Tensor,
-    coefficients: Sequence[float] = JORDAN_COEFFICIENTS,
+    coefficients: "str | Sequence[float] | Sequence[Sequence[float]]" = "minimax",
     steps: int = 5,
     eps: float = 1e-7,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Orthogonalize every matrix of a batch: U·S·Vᵀ -> U·S'·Vᵀ with S' near 1.
 
-    X_0 = M / (‖M‖_F + eps); X_{k+1} = a·X_k + (b·A + c·A²)·X_k with A = X_k·X_kᵀ (Jordan's quintic; Kimi K2,
-    arXiv 2507.20534, Algorithm 1 calls it NewtonSchulz). The Gram matrix A is taken on the shorter side.
+    X_0 = M / (‖M‖_F + eps); X_{k+1} = a·X_k + (b·G + c·G²)·X_k with G = X_k·X_kᵀ (Kimi K2, arXiv 2507.20534,
+    Algorithm 1 calls it NewtonSchulz). The Gram matrix is taken on the shorter side; long matrices stay on it for
+    several steps where that is less work.
 
     Args:
         matrices: (batch, n, m), floating point, finite; of any scale that their dtype holds.
-        coefficients: (a, b, c) of the quintic.
+        coefficients: as `resolve_coefficients` takes them.
         steps: iterations.
         eps: added to the Frobenius norm; a zero matrix stays zero.
         dtype: of the products; by default what `preferred_dtype` says of the device.
 
     Returns:
         (batch, n, m) in `dtype`, a new tensor.
+
+    Raises:
+        ValueError: as `resolve_coefficients`.
     """
-    a, b, c = coefficients
+    dtype = dtype or preferred_dtype(matrices.device)
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
+    x = _normalized(matrices, eps, dtype)
+    if tall:
+        x = x.mT
+    for group in _plan(*x.shape[-2:], resolve_coefficients(coefficients, steps), dtype, x.device):
+        x = _apply(group, x)
+    return x.mT if tall else x
+
+
+def newton_schulz_flops(
+    shape: Sequence[int],
+    coefficients: "str | Sequence[float] | Sequence[Sequence[float]]" = "minimax",
+    steps: int = 5,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+) -> int:
+    """Return the floating-point operations in matrix products that `newton_schulz` takes for (batch, n, m) matrices."""
+    device = device or torch.device("cpu")
+    batch, n, m = shape
+    n, m = min(n, m), max(n, m)
+    dtype = dtype or preferred_dtype(device)
+    plan = _plan(n, m, resolve_coefficients(coefficients, steps), dtype, device)
+    return batch * sum(_group_flops(group, n, m, device, dtype) for group in plan)
+
+
+def _normalized(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+    """Return every matrix divided by its Frobenius norm, in `dtype`."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    # Squares of entries beyond 1e19 overflow float32, so the norm is taken relative to the largest entry. (Its inf-norm
-    # would say the same in one call, and is ten times slower on a CPU.)
+    norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        smallest = torch.finfo(x.dtype).tiny ** 0.5
+        ordinary = bool(((norm > smallest) & norm.isfinite()).all())
+    else:
+        ordinary = False  # looking would make the device wait
+    if ordinary:
+        x = x * (norm + eps).reciprocal_()
+        return x.to(dtype)
+    # Squares of entries beyond 1e19 overflow float32, and under 1e-19 they vanish, so the norm is taken relative to the
+    # largest entry. (Its inf-norm would say the same in one call, and is ten times slower on a CPU.)
     largest = torch.maximum(x.amax(dim=(-2, -1), keepdim=True), -x.amin(dim=(-2, -1), keepdim=True))
     largest = largest.clamp_min(torch.finfo(x.dtype).tiny)
     x = x / largest
     norm = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
-    x = x.div_(norm + eps / largest).to(dtype or preferred_dtype(matrices.device))
-    if x.device.type == "cpu" and x.shape[-2] * x.shape[-1] >= _LOOPED_ELEMENTS:
-        x = torch.stack([_iterate_one(matrix, a, b, c, steps) for matrix in x])
-    else:
-        x = _iterate_batch(x, a, b, c, steps)
-    return x.mT if tall else x
+    scaled: Tensor = x.div_(norm + eps / largest)
+    return scaled.to(dtype)
 
 
-def _iterate_batch(x: Tensor, a: float, b: float, c: float, steps: int) -> Tensor:
-    """Apply the quintic to a batch (batch, n, m) of spectral norms at most 1."""
-    for _ in range(steps):
-        gram = x @ x.mT
-        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.baddbmm(x, polynomial, x, beta=a)
-    return x
+@functools.cache
+def _plan(
+    n: int, m: int, coefficients: Coefficients, dtype: torch.dtype, device: torch.device
+) -> tuple[Coefficients, ...]:
+    """Return the steps in groups, each in the Gram form, or one by one if that is less work; n <= m."""
+    plans = (tuple((step,) for step in coefficients), _groups(coefficients, torch.finfo(dtype).eps))
+    return min(plans, key=lambda plan: sum(_group_flops(group, n, m, device, dtype) for group in plan))
 
 
-def _iterate_one(x: Tensor, a: float, b: float, c: float, steps: int) -> Tensor:
-    """Apply the quintic to one matrix (n, m), n >= 2, of spectral norm at most 1.
+def _groups(coefficients: Coefficients, resolution: float) -> tuple[Coefficients, ...]:
+    """Cut the steps where a longer group would amplify the rounding of its Gram matrix too much."""
+    groups: list[Coefficients] = []
+    amplified = math.inf
+    for step in coefficients:
+        if amplified > _MAX_AMPLIFIED_ROUNDING:
+            groups.append(())
+            amplified = resolution
+        groups[-1] += (step,)
+        amplified *= step[0] ** 2
+    return tuple(groups)
 
-    The Gram matrix and its polynomial are symmetric: their lower left quarter is mirrored instead of multiplied.
-    """
-    n = x.shape[0]
-    half = n // 2
-    gram, polynomial = x.new_empty(n, n), x.new_empty(n, n)
-    for _ in range(steps):
-        torch.mm(x[:half], x.T, out=gram[:half])
-        gram[half:, :half] = gram[:half, half:].T
-        gram[half:, half:] = x[half:] @ x[half:].T
-        torch.addmm(gram[:half], gram[:half], gram, beta=b, alpha=c, out=polynomial[:half])
-        polynomial[half:, :half] = polynomial[:half, half:].T
-        polynomial[half:, half:] = torch.addmm(gram[half:, half:], gram[half:], gram[:, half:], beta=b, alpha=c)
-        x = torch.addmm(x, polynomial, x, beta=a)
-    return x
+
+def _group_flops(group: Coefficients, n: int, m: int, device: torch.device, dtype: torch.dtype) -> int:
+    squares = sum(1 for _, _, c in group if c) + 3 * (len(group) - 1)  # G², and for every step after the first Q and G
+    halved = symmetric_flops(n, m, device, dtype) + squares * symmetric_flops(n, n, device, dtype)
+    return halved + 2 * n * n * m
+
+
+def _apply(group: Coefficients, x: Tensor) -> Tensor:
+    """Apply the polynomials of a group to the singular values of a batch (batch, n, m), n <= m."""
+    g = symmetric_baddbmm(x, x.mT)
+    q = p = _polynomial(g, group[0])
+    for step in group[1:]:
+        g = symmetric_baddbmm(p, symmetric_baddbmm(p, g.mT).mT)
+        p = _polynomial(g, step)
+        q = symmetric_baddbmm(p, q.mT)
+    return torch.bmm(q, x)
+
+
+def _polynomial(g: Tensor, step: tuple[float, float, float]) -> Tensor:
+    a, b, c = step
+    p = symmetric_baddbmm(g, g.mT, g, b, c) if c else g * b
+    p.diagonal(dim1=-2, dim2=-1).add_(a)
+    return p

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .newton_schulz import JORDAN_COEFFICIENTS
+from .newton_schulz import COEFFICIENT_SETS, JORDAN_COEFFICIENTS, resolve_coefficients
 
 _ADJUST_LR_FNS = ("match_rms_adamw", "original", "none")
 _NS_DTYPES = ("auto", "bfloat16", "float32")
+_MOMENTUM_DTYPES = ("float32", "bfloat16")
 _NONFINITE = ("raise", "skip")
 # Setting -> does a value hold, what must hold, what is usual.
 _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
@@ -15,8 +16,8 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "weight_decay": (lambda v: 0 <= v < math.inf, "finite and >= 0", "0.1 is Kimi K2's; 0 turns it off"),
     "momentum": (lambda v: 0 <= v < 1, "in [0, 1)", "0.95 is usual"),
     "ns_coefficients": (
-        lambda v: len(v) == 3 and all(map(math.isfinite, v)),
-        "three finite numbers (a, b, c)",
+        lambda v: bool(resolve_coefficients(v, 1)),
+        f"one of {sorted(COEFFICIENT_SETS)}, three finite numbers (a, b, c), or three for each step",
         f"Jordan's are {JORDAN_COEFFICIENTS}",
     ),
     "eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-7 is usual"),
@@ -35,9 +36,33 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     ),
     "qk_clip_alpha": (lambda v: 0 <= v <= 1, "in [0, 1]", "0.5 is usual"),
     "ns_dtype": (lambda v: v in _NS_DTYPES, f"one of {_NS_DTYPES}", "auto follows the hardware"),
+    "momentum_dtype": (lambda v: v in _MOMENTUM_DTYPES, f"one of {_MOMENTUM_DTYPES}", "bfloat16 halves the state"),
+    "max_batch_bytes": (
+        lambda v: v is None or (isinstance(v, int) and v > 0),
+        "a positive number of bytes, or None",
+        "None takes 16 MiB on a CPU and 256 MiB elsewhere",
+    ),
+    "cautious_weight_decay": (lambda v: isinstance(v, bool), "True or False", "False decays every entry"),
+    "nesterov": (lambda v: isinstance(v, bool), "True or False", "True is usual"),
+    "maximize": (lambda v: v is False, "False", "negate the loss instead"),
+    "differentiable": (
+        lambda v: v is False,
+        "False",
+        "the update is written in place, and nothing differentiates through it",
+    ),
     "nonfinite": (lambda v: v in _NONFINITE, f"one of {_NONFINITE}", "raise stops at the first such step"),
     "algorithm": (lambda v: v in ("muon", "adamw"), "'muon' or 'adamw'", "muon is for matrices, adamw for the rest"),
 }
+
+# What a param group may override.
+GROUP_SETTINGS = frozenset(
+    {"algorithm", "lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"}
+    | {"cautious_weight_decay", "adamw_betas", "adamw_eps"}
+)
+# What else may stand in one: torch's own, and what its schedulers keep there.
+NOT_SETTINGS = frozenset(
+    ("params", "param_names", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
+)
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -51,7 +76,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             continue
         try:
             held = holds(settings[name])
-        except TypeError:  # of another type altogether
+        except (TypeError, ValueError):  # of another type altogether
             held = False
         if not held:
             raise ValueError(f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.")

@@ -1,0 +1,86 @@
+"""Which matrices are orthogonalized together: all of one shape, wherever in the model they stand, in bounded batches.
+
+One batched product of many small matrices is far faster than many products, and a batch bounds the temporary memory of
+a step. A stack of experts that is larger than a batch is cut between its slices; a single matrix never is.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .matrix_view import PLAIN, MatrixView, matrix_blocks
+
+# Bytes of the float32 matrices in one batch. On a CPU everything is faster while a batch stays in the cache, and a few
+# matrices are enough for the batched products; a GPU wants to be filled.
+_CPU_BATCH_BYTES = 2**24
+_ACCELERATOR_BATCH_BYTES = 2**28
+
+
+class MatrixBlock(NamedTuple):
+    """Some of the matrices of one section of a parameter, all of one shape."""
+
+    name: str
+    parameter: Tensor
+    view: MatrixView
+    section: int
+    slices: slice
+    num_matrices: int
+    matrix_shape: tuple[int, int]
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return the block's part of a tensor of the parameter's shape; shares its memory."""
+        return matrix_blocks(tensor, self.view)[self.section][self.slices]
+
+    def matrices(self, tensor: Tensor) -> Tensor:
+        """Return the block's part of a tensor of the parameter's shape as (num_matrices, out, in)."""
+        return self.of(tensor).reshape(self.num_matrices, *self.matrix_shape)
+
+
+def batches(
+    named: Iterable[tuple[str, Tensor]], views: Mapping[str, MatrixView], max_batch_bytes: int | None
+) -> list[list[MatrixBlock]]:
+    """Cut parameters into batches of one matrix shape, device and dtype.
+
+    Args:
+        named: names and parameters; empty ones, such as a rank's empty shard, are left out.
+        views: how they hold their matrices; plain where not named.
+        max_batch_bytes: of the float32 matrices in one batch, which holds one at least; None takes what suits the
+            device.
+
+    Returns:
+        Batches of blocks.
+    """
+    by_shape: dict[tuple[tuple[int, int], torch.device, torch.dtype], list[MatrixBlock]] = defaultdict(list)
+    for name, parameter in named:
+        if parameter.numel() == 0:
+            continue
+        view = views.get(name, PLAIN)
+        shapes = view.matrix_shapes(parameter.shape)
+        for section, (stored, (count, n, m)) in enumerate(zip(matrix_blocks(parameter, view), shapes, strict=True)):
+            per_slice = count // len(stored)
+            most = max(1, _batch_bytes(parameter.device, max_batch_bytes) // (4 * per_slice * n * m))
+            for start in range(0, len(stored), most):
+                slices = slice(start, min(start + most, len(stored)))
+                by_shape[(n, m), parameter.device, parameter.dtype].append(
+                    MatrixBlock(name, parameter, view, section, slices, (slices.stop - start) * per_slice, (n, m))
+                )
+    made: list[list[MatrixBlock]] = []
+    for ((n, m), device, _), blocks in by_shape.items():
+        most = _batch_bytes(device, max_batch_bytes) // (4 * n * m)
+        filled = most + 1  # so that the first block opens a batch
+        for block in blocks:
+            if filled + block.num_matrices > most:
+                made.append([])
+                filled = 0
+            made[-1].append(block)
+            filled += block.num_matrices
+    return made
+
+
+def _batch_bytes(device: torch.device, max_batch_bytes: int | None) -> int:
+    if max_batch_bytes is not None:
+        return max_batch_bytes
+    return _CPU_BATCH_BYTES if device.type == "cpu" else _ACCELERATOR_BATCH_BYTES

@@ -1,0 +1,75 @@
+"""Saved optimizer state, checked and translated before it is loaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
+# What a group of torch.optim.Muon says in the same words.
+_SHARED_WITH_TORCH = ("lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps")
+
+
+def checked_state(
+    state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Return a state dict that `Muon` can load, from its own or from one of torch.optim.Muon.
+
+    Both keep momentum as an average. The groups of torch.optim.Muon must be the Muon groups of the optimizer; AdamW
+    groups start fresh.
+
+    Args:
+        state_dict: as saved.
+        own_groups: param groups of the optimizer that loads.
+        names: of its parameters, in the order of the groups.
+
+    Returns:
+        A state dict of the optimizer's own form; the argument is left alone.
+
+    Raises:
+        ValueError: the state is another optimizer's, its groups do not fit, or a moment has another shape than its
+            parameter.
+    """
+    groups = state_dict["param_groups"]
+    if any("algorithm" not in group for group in groups):
+        if not all("ns_steps" in group and "momentum" in group for group in groups):
+            keys = sorted(groups[0]) if groups else "nothing"
+            raise ValueError(
+                "Only state saved by Muon, MuonClip or torch.optim.Muon can be loaded: AdamW's moments say nothing of "
+                f"a momentum to orthogonalize; got groups with {keys}. Start with fresh optimizer state."
+            )
+        state_dict = _from_torch(state_dict, own_groups)
+    parameters = [parameter for group in own_groups for parameter in group["params"]]
+    saved_ids = [index for group in state_dict["param_groups"] for index in group["params"]]
+    # torch refuses other lengths when it loads.
+    for index, name, parameter in zip(saved_ids, names, parameters, strict=False):
+        for key, saved in state_dict["state"].get(index, {}).items():
+            if key in MOMENTS and saved.shape != parameter.shape:
+                raise ValueError(
+                    f"{key} must have its parameter's shape; for {name} the saved state has {tuple(saved.shape)} and "
+                    f"the parameter {tuple(parameter.shape)}. Load the checkpoint of this model."
+                )
+    return dict(state_dict)
+
+
+def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    saved_groups, saved_state = state_dict["param_groups"], state_dict["state"]
+    muon_sizes = [len(group["params"]) for group in own_groups if group["algorithm"] == "muon"]
+    if [len(group["params"]) for group in saved_groups] != muon_sizes:
+        raise ValueError(
+            "State of torch.optim.Muon must hold the same groups of matrices as the Muon groups here; got groups of "
+            f"{[len(group['params']) for group in saved_groups]} parameters for {muon_sizes}. torch.optim.Muon takes "
+            "2-D parameters alone: give both the same ones, or start with fresh optimizer state."
+        )
+    groups, state, index, remaining = [], {}, 0, iter(saved_groups)
+    for own in own_groups:
+        settings = {key: value for key, value in own.items() if key != "params"}
+        indices = list(range(index, index + len(own["params"])))
+        index += len(indices)
+        if own["algorithm"] == "muon":
+            saved = next(remaining)
+            settings |= {key: saved[key] for key in _SHARED_WITH_TORCH if key in saved}
+            settings["adjust_lr_fn"] = saved.get("adjust_lr_fn") or "original"  # torch's None
+            for own_index, saved_index in zip(indices, saved["params"], strict=True):
+                if "momentum_buffer" in saved_state.get(saved_index, {}):
+                    state[own_index] = {"momentum_buffer": saved_state[saved_index]["momentum_buffer"]}
+        groups.append(settings | {"params": indices})
+    return {"state": state, "param_groups": groups}

@@ -2,8 +2,8 @@
 
 One small Llama on Shakespeare's plays, trained from the same initial weights on the same batches by AdamW,
 torch.optim.Muon, Muon without the clip, MuonClip, and MuonClip with neuron normalization, an experiment that lives in
-this file alone. The rates of AdamW, torch.optim.Muon and MuonClip are tuned on one seed over a grid that grows until
-the best rate is not at its edge; the other two take MuonClip's. All seeds then run at the tuned rates, and MuonClip
+this file alone. The rates of AdamW and MuonClip are tuned on one seed over a grid that grows until the best rate is
+not at its edge; the other three, whose updates have MuonClip's scale, take MuonClip's. All seeds then run at the tuned rates, and MuonClip
 also at smaller budgets, each with its own warm-up and decay: the budget whose final loss is AdamW's is the answer. One
 more setting is built to explode.
 
@@ -47,8 +47,7 @@ VALIDATION_BLOCKS = 32
 LOGIT_POINTS = 125  # of a run's max-logit curve; each is the highest of the steps since the one before
 GRIDS = {
     "adamw": (1e-3, 2e-3, 4e-3, 8e-3),
-    "torch-muon": (2e-3, 4e-3, 8e-3, 16e-3),
-    "muonclip": (2e-3, 4e-3, 8e-3, 16e-3),
+    "muonclip": (4e-3, 8e-3, 16e-3),
 }
 MOST_EXTENSIONS = 3
 BUDGETS = (0.3, 0.4, 0.5, 0.65)  # of the full budget, for MuonClip; the full one runs anyway

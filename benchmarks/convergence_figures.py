@@ -263,7 +263,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         stamps.setdefault((row["device"], row["threads"], row["torch"], row["transformers"]), []).append(row)
     edges = [
         TITLES[variant]
-        for variant in ("adamw", "torch-muon", "muonclip")
+        for variant in ("adamw", "muonclip")
         if (losses := grid(compared, variant)) and min(losses, key=lambda lr: losses[lr]) in (min(losses), max(losses))
     ]
     seeds = len({row["settings"]["seed"] for row in compared})
@@ -272,8 +272,8 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         f"plays (four of them held out), {settings['full_steps']} steps of "
         f"{settings['batch_size']}x{settings['length']} tokens, {seeds} seeds; a seed gives every optimizer the same "
         "initial weights and batches. Weight decay "
-        f"{settings['weight_decay']:g}, {settings['warmup']:.0%} warm-up, then linear to zero. Rates of AdamW, "
-        "torch.optim.Muon and MuonClip were tuned on one seed, the others take MuonClip's. Naive: the first evaluation "
+        f"{settings['weight_decay']:g}, {settings['warmup']:.0%} warm-up, then linear to zero. Rates of AdamW and "
+        "MuonClip were tuned on one seed, the others take MuonClip's. Naive: the first evaluation "
         "of the full run below AdamW's final loss, with most of its decay still to come. No time holds evaluations or "
         "the exact measuring of every head at every step, which all variants have here."
     )

@@ -1,10 +1,9 @@
 """The settings of MuonClip that `TrainingArguments` does not already hold."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from .newton_schulz import JORDAN_COEFFICIENTS
-from .setting_rules import check_settings
+from .setting_rules import check_settings, parse_overrides
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,12 @@ class MuonClipConfig:
 
     momentum: float = field(default=0.95, metadata={"help": "Muon's momentum mu in M = mu·M + G; in [0, 1)."})
     nesterov: bool = field(default=True, metadata={"help": "Orthogonalize G + mu·M instead of M."})
-    ns_coefficients: list[float] = field(
-        default_factory=lambda: list(JORDAN_COEFFICIENTS),
-        metadata={"help": "The quintic a, b, c of Newton–Schulz; the default is Keller Jordan's."},
+    ns_coefficients: str = field(
+        default="minimax",
+        metadata={
+            "help": "Polynomials of Newton–Schulz: minimax, jordan, polar_express, cans (with 7 steps), or numbers "
+            '"a, b, c" for every step; in code also a sequence of (a, b, c), one a step.'
+        },
     )
     ns_steps: int = field(default=5, metadata={"help": "Newton–Schulz iterations."})
     eps: float = field(default=1e-7, metadata={"help": "Added to the norm that Newton–Schulz divides by."})
@@ -64,5 +66,33 @@ class MuonClipConfig:
         metadata={"help": "What a step does with NaN or Inf in gradients or max logits; weights stay untouched."},
     )
 
+    split_heads: bool = field(
+        default=False,
+        metadata={"help": "Orthogonalize every query, key and value head on its own, as GLM-5's Muon Split does."},
+    )
+    cautious_weight_decay: bool = field(
+        default=False,
+        metadata={"help": "Decay only the entries of matrices that the update moves towards zero anyway."},
+    )
+    group_overrides: dict[str, dict[str, Any]] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Settings for the parameters whose names match a pattern, as JSON: "
+            '{"*.embed_tokens.weight": {"lr": 1e-4}}. A pattern that matches nothing is an error.'
+        },
+    )
+    momentum_dtype: Literal["float32", "bfloat16"] = field(
+        default="float32", metadata={"help": "dtype of Muon's momentum; bfloat16 takes half the memory."}
+    )
+    max_batch_bytes: int | None = field(
+        default=None,
+        metadata={
+            "help": "Bytes of the float32 matrices orthogonalized as one batch, which bound a step's temporary memory; "
+            "by default 4 MiB on a CPU and 256 MiB elsewhere."
+        },
+    )
+
     def __post_init__(self) -> None:
-        check_settings(asdict(self))
+        settings = asdict(self)
+        parse_overrides(settings.pop("group_overrides"))
+        check_settings(settings)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
 
-# Bytes of the float32 matrices in one batch. On a CPU everything is faster while a batch stays in the cache, and a few
-# matrices are enough for the batched products; a GPU wants to be filled.
-_CPU_BATCH_BYTES = 2**24
+# Bytes of the float32 matrices in one batch. On a CPU everything is faster while a batch stays in the cache, and its
+# products need no company: one matrix of 1536 x 576, or a few small ones. A GPU wants to be filled.
+_CPU_BATCH_BYTES = 2**22
 _ACCELERATOR_BATCH_BYTES = 2**28
 
 

@@ -42,9 +42,9 @@ class Muon(torch.optim.Optimizer):
     """Muon for groups with `algorithm="muon"`, AdamW for groups with `algorithm="adamw"`.
 
     Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W)
-    (Kimi K2, arXiv 2507.20534, Algorithm 1). Differs: the momentum is kept times 1 - mu, an average, as torch.optim.Muon
-    keeps it; Newton–Schulz divides by its norm. Matrices of one shape are orthogonalized as one batch, wherever in the
-    model they stand. Parameters and moments of a narrower dtype than float32 are updated in float32 and rounded once.
+    (Kimi K2, arXiv 2507.20534, Algorithm 1). Differs: the momentum is kept times 1 - mu, an average, as
+    torch.optim.Muon keeps it; Newton–Schulz divides by its norm. Matrices of one shape are orthogonalized as one batch,
+    wherever in the model they stand. Parameters and moments of a narrower dtype than float32 are updated in float32 and rounded once.
 
     A step is safe to capture in a CUDA graph and to compile. There it cannot raise: a step with NaN or Inf in a
     gradient then writes nothing, and is neither named nor counted.
@@ -70,7 +70,7 @@ class Muon(torch.optim.Optimizer):
         ns_dtype: "auto", "bfloat16" or "float32".
         momentum_dtype: "float32", or "bfloat16" for half the state; of Muon's momentum. float64 parameters keep theirs.
         max_batch_bytes: of the float32 matrices orthogonalized as one batch, which bounds the step's temporary memory
-            to a few times as much; None takes 16 MiB on a CPU and 256 MiB elsewhere.
+            to a few times as much; None takes 4 MiB on a CPU and 256 MiB elsewhere.
         nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
         maximize: refused; negate the loss.
         differentiable: refused; the update is written in place.

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,8 @@ from .config import MuonClipConfig
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_conv1d, is_linear
 from .muon import Muon
-from .newton_schulz import JORDAN_COEFFICIENTS
-from .param_groups import describe_plan, param_groups, plan_parameters
-from .setting_rules import check_settings
+from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
+from .setting_rules import check_settings, parse_overrides
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
@@ -61,7 +60,8 @@ class MuonClip(Muon):
         momentum: Muon's mu, in [0, 1).
         nesterov: orthogonalize G + mu·M instead of M. Algorithm 1 lists none; the authors' earlier Moonlight code and
             torch.optim.Muon use it.
-        ns_coefficients: (a, b, c) of the Newton–Schulz quintic.
+        ns_coefficients: "minimax", "jordan", "polar_express", "cans", or (a, b, c) for all Newton–Schulz steps or for
+            each; see `newton_schulz.resolve_coefficients`.
         eps: added to the norm that Newton–Schulz divides by.
         ns_steps: Newton–Schulz iterations.
         adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original" or "none".
@@ -76,6 +76,12 @@ class MuonClip(Muon):
         ns_dtype: "auto", "bfloat16" or "float32".
         nonfinite: "raise" or "skip" a step with NaN or Inf in gradients or max logits; nothing is written either way.
         split_heads: orthogonalize every query, key and value head on its own; see `projection_views`.
+        cautious_weight_decay: decay only the entries of matrices that the update moves towards zero anyway.
+        group_overrides: {pattern: settings} of param groups for the parameters whose name the pattern matches, * and ?
+            as in file names, e.g. {"*.embed_tokens.weight": {"lr": 1e-4}, "*conv*": {"algorithm": "muon"}}; or that as
+            JSON. Where several match, the later wins.
+        momentum_dtype: "float32", or "bfloat16" for half of Muon's state.
+        max_batch_bytes: of the float32 matrices orthogonalized as one batch; bounds the step's temporary memory.
 
     Attributes:
         plan: what updates which parameter and why, one `PlannedParameter` each.
@@ -96,11 +102,11 @@ class MuonClip(Muon):
     def __init__(
         self,
         model: nn.Module,
-        lr: float = 2e-4,
+        lr: float | Tensor = 2e-4,
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         nesterov: bool = True,
-        ns_coefficients: Sequence[float] = JORDAN_COEFFICIENTS,
+        ns_coefficients: str | Sequence[float] | Sequence[Sequence[float]] = "minimax",
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str = "match_rms_adamw",
@@ -114,11 +120,15 @@ class MuonClip(Muon):
         ns_dtype: str = "auto",
         nonfinite: str = "raise",
         split_heads: bool = False,
+        cautious_weight_decay: bool = False,
+        group_overrides: Mapping[str, Mapping[str, Any]] | str | None = None,
+        momentum_dtype: str = "float32",
+        max_batch_bytes: int | None = None,
     ) -> None:
         self.config = MuonClipConfig(
             momentum=momentum,
             nesterov=nesterov,
-            ns_coefficients=list(ns_coefficients),
+            ns_coefficients=ns_coefficients,  # type: ignore[arg-type]
             eps=eps,
             ns_steps=ns_steps,
             adjust_lr_fn=adjust_lr_fn,  # type: ignore[arg-type]
@@ -128,10 +138,16 @@ class MuonClip(Muon):
             exact_max_logits=exact_max_logits,
             ns_dtype=ns_dtype,  # type: ignore[arg-type]
             nonfinite=nonfinite,  # type: ignore[arg-type]
+            split_heads=split_heads,
+            cautious_weight_decay=cautious_weight_decay,
+            group_overrides=group_overrides,  # type: ignore[arg-type]
+            momentum_dtype=momentum_dtype,  # type: ignore[arg-type]
+            max_batch_bytes=max_batch_bytes,
         )
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         detected = detect_head_layout(self._model, scale_lora_base) if qk_clip_threshold is not None else None
-        self.plan = plan_parameters(self._model, projection_views(self._model, detected, split_heads))
+        plan = plan_parameters(self._model, projection_views(self._model, detected, split_heads))
+        self.plan = override_plan(plan, parse_overrides(group_overrides))
         super().__init__(
             param_groups(self._model, self.plan, weight_decay),
             lr=lr,
@@ -143,9 +159,12 @@ class MuonClip(Muon):
             ns_steps=ns_steps,
             adjust_lr_fn=adjust_lr_fn,
             views={planned.name: planned.view for planned in self.plan},
+            cautious_weight_decay=cautious_weight_decay,
             adamw_betas=adamw_betas,
             adamw_eps=adamw_eps,
             ns_dtype=ns_dtype,
+            momentum_dtype=momentum_dtype,
+            max_batch_bytes=max_batch_bytes,
             nonfinite=nonfinite,
         )
         self.layout: HeadLayout | None = None

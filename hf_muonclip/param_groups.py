@@ -7,7 +7,8 @@ everything that is no matrix (norm gains, biases). The rules ask modules what th
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ class PlannedParameter:
         reason: why, in a few words.
         view: how a Muon parameter holds its matrices. A convolution's kernel has its view already while AdamW updates
             it, so that a change of algorithm is all that Muon needs.
+        settings: of its param group, where an override gave it some.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PlannedParameter:
     decays: bool
     reason: str
     view: MatrixView = PLAIN
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan_parameters(
@@ -99,8 +102,43 @@ def plan_parameters(
     return plan
 
 
+def override_plan(
+    plan: Iterable[PlannedParameter], overrides: Mapping[str, Mapping[str, Any]]
+) -> list[PlannedParameter]:
+    """Return a plan with the settings of every pattern given to the parameters whose names it matches.
+
+    Args:
+        plan: of a model.
+        overrides: {pattern: settings of a param group}, * and ? as in file names; where several match, the later wins.
+
+    Raises:
+        ValueError: a pattern matches no trainable parameter.
+    """
+    plan = list(plan)
+    for pattern, settings in overrides.items():
+        if not any(fnmatchcase(planned.name, pattern) for planned in plan):
+            names = ", ".join(planned.name for planned in plan[:3])
+            raise ValueError(
+                f"a pattern of group_overrides must match a trainable parameter; {pattern!r} matches none of "
+                f"{len(plan)} ({names}, ...). * stands for any characters, also dots: '*.q_proj.weight'."
+            )
+        plan = [
+            replace(
+                planned,
+                algorithm=settings.get("algorithm", planned.algorithm),
+                decays=settings.get("weight_decay", planned.decays) != 0,
+                settings={**planned.settings, **settings},
+                reason=f"{planned.reason}; {pattern} sets {', '.join(f'{k}={v}' for k, v in settings.items())}",
+            )
+            if fnmatchcase(planned.name, pattern)
+            else planned
+            for planned in plan
+        ]
+    return plan
+
+
 def param_groups(model: nn.Module, plan: Iterable[PlannedParameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Turn a plan into named param groups: Muon, AdamW with decay, AdamW without.
+    """Turn a plan into named param groups: Muon, AdamW with decay, AdamW without, then those that overrides set apart.
 
     Raises:
         ValueError: nothing is left for Muon.
@@ -114,18 +152,20 @@ def param_groups(model: nn.Module, plan: Iterable[PlannedParameter], weight_deca
             "another engine flattens or shards the parameters, or train with AdamW."
         )
     parameters = dict(model.named_parameters())
-    groups = []
-    for algorithm, decays in (("muon", True), ("adamw", True), ("adamw", False)):
-        members = [p.name for p in plan if p.algorithm == algorithm and p.decays == decays]
-        if members:
-            groups.append(
-                {
-                    "params": [(name, parameters[name]) for name in members],
-                    "algorithm": algorithm,
-                    "weight_decay": weight_decay if decays else 0.0,
-                }
-            )
-    return groups
+    members: dict[tuple[bool, bool, bool, str], list[PlannedParameter]] = {}
+    for planned in plan:
+        settings = repr(sorted(planned.settings.items()))
+        key = (bool(planned.settings), planned.algorithm != "muon", not planned.decays, settings)
+        members.setdefault(key, []).append(planned)
+    return [
+        {
+            "params": [(planned.name, parameters[planned.name]) for planned in members[key]],
+            "algorithm": members[key][0].algorithm,
+            "weight_decay": weight_decay if members[key][0].decays else 0.0,
+            **members[key][0].settings,
+        }
+        for key in sorted(members)
+    ]
 
 
 def describe_plan(plan: Iterable[PlannedParameter]) -> str:

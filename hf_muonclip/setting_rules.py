@@ -1,5 +1,6 @@
 """What every setting of MuonClip must hold, in one table for constructors, param groups and configurations."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,9 +41,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "max_batch_bytes": (
         lambda v: v is None or (isinstance(v, int) and v > 0),
         "a positive number of bytes, or None",
-        "None takes 16 MiB on a CPU and 256 MiB elsewhere",
+        "None takes 4 MiB on a CPU and 256 MiB elsewhere",
     ),
     "cautious_weight_decay": (lambda v: isinstance(v, bool), "True or False", "False decays every entry"),
+    "split_heads": (lambda v: isinstance(v, bool), "True or False", "False keeps a projection's heads together"),
     "nesterov": (lambda v: isinstance(v, bool), "True or False", "True is usual"),
     "maximize": (lambda v: v is False, "False", "negate the loss instead"),
     "differentiable": (
@@ -80,3 +82,29 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             held = False
         if not held:
             raise ValueError(f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.")
+
+
+def parse_overrides(overrides: Mapping[str, Mapping[str, Any]] | str | None) -> dict[str, dict[str, Any]]:
+    """Return {pattern: settings of a param group} from that, from JSON, or from None.
+
+    Raises:
+        ValueError: anything else, or a setting that no group has or that is out of range.
+    """
+    example = 'Write {"*.embed_tokens.weight": {"lr": 1e-4}}.'
+    parsed: Any = overrides or {}
+    if isinstance(overrides, str):
+        try:
+            parsed = json.loads(overrides)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"group_overrides must be JSON; got {overrides!r} ({error}). {example}") from error
+    if not isinstance(parsed, Mapping) or not all(isinstance(settings, Mapping) for settings in parsed.values()):
+        raise ValueError(f"group_overrides must map patterns to settings; got {overrides!r}. {example}")
+    for pattern, settings in parsed.items():
+        unknown = sorted(settings.keys() - GROUP_SETTINGS)
+        if unknown or not settings:
+            raise ValueError(
+                f"group_overrides may set {', '.join(sorted(GROUP_SETTINGS))}; got {', '.join(unknown) or 'nothing'} "
+                f"for {pattern!r}. {example}"
+            )
+        check_settings(settings)
+    return {pattern: dict(settings) for pattern, settings in parsed.items()}

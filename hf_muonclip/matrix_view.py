@@ -19,19 +19,21 @@ class MatrixView:
     """How a parameter of shape (..., rows, columns) holds matrices.
 
     The output dimension repeats a pattern of sections `periods` times; the rows that a section has in all periods are
-    one matrix. Examples, with heads of width d: gate and up one after the other `sections=(I, I)`; alternating output by
-    output `sections=(1, 1), periods=I`; [Q|K|V] blocks `sections=(q, k, v)`; [q|k|v] per head
-    `sections=(d, d, d), periods=heads`; per key head its queries, then k and v `sections=(g·d, d, d), periods=kv_heads`.
+    one matrix. Examples, with heads of width d: gate and up one after the other `sections=(I, I)`; alternating output
+    by output `sections=(1, 1), periods=I`; [Q|K|V] blocks `sections=(q, k, v)`; [q|k|v] per head
+    `sections=(d, d, d), periods=heads`; per key head its queries, then k and v
+    `sections=(g·d, d, d), periods=kv_heads`.
 
     Attributes:
         sections: rows of each section within one period; () is one section, all rows.
         periods: how often the sections repeat along the output dimension.
-        head_rows: per section, the rows of one head, each then a matrix of its own (per-head orthogonalization); 0 keeps
-            the section one matrix. () keeps all whole.
+        head_rows: per section, the rows of one head, each then a matrix of its own (per-head orthogonalization); 0
+            keeps the section one matrix. () keeps all whole.
         transposed: a slice is stored (in, out) instead of (out, in).
         stacked: matrices that a 2-D parameter holds one below the other (DBRX's experts).
-        kernel: a convolution's (out, in/groups, *kernel_size), read as `stacked` = groups matrices
-            (out/groups, in/groups·prod(kernel_size)).
+        kernel: the dimensions after the first are one. A convolution's (out, in/groups, *kernel_size) is `stacked` =
+            groups matrices (out/groups, in/groups·prod(kernel_size)); XLNet's (hidden, num_heads, head_dim) is one,
+            transposed.
     """
 
     sections: tuple[int, ...] = ()
@@ -95,7 +97,8 @@ def matrix_blocks(parameter: Tensor, view: MatrixView) -> list[Tensor]:
 
     Returns:
         Per section a view of shape (slices, ..., rows, in) that a contiguous (count, out, in), with the numbers of
-        `MatrixView.matrix_shapes`, can be viewed as. Its first dimension counts slices, each a whole number of matrices.
+        `MatrixView.matrix_shapes`, can be viewed as. Its first dimension counts slices, each a whole number of
+        matrices.
     """
     if view is PLAIN and parameter.ndim <= 3:
         return [parameter if parameter.ndim == 3 else parameter.unsqueeze(0)]

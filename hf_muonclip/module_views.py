@@ -119,6 +119,8 @@ def _state_space(parent: Any, child: str, outputs: int, inner: int, state: int) 
             return sections, 1, "gate, x, B, C and dt split"
     if child == "in_proj" and hasattr(parent, "x_proj") and outputs == 2 * inner:  # Mamba
         return (inner, inner), 1, "x and gate split"
+    if child == "in_proj" and hasattr(parent, "x_proj_weight") and outputs == 2 * inner:  # Zamba: output by output
+        return (1, 1), inner, "x and gate split"
     rank = getattr(parent, "time_step_rank", None)
     if child == "x_proj" and isinstance(rank, int) and outputs == rank + 2 * state:
         return (rank, state, state), 1, "dt, B and C split"

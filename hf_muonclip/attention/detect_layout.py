@@ -1,8 +1,10 @@
 """Find the attention modules of a model and the head layout of each: by rule, or else by how they behave."""
 
+import ast
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -197,10 +199,29 @@ def _source_of_class(cls: Any) -> str:
         if base in (nn.Module, object) or base.__module__.startswith(("torch.", "transformers.modeling_utils")):
             continue
         try:
-            parts.append(inspect.getsource(base))
+            classes = _classes_of_module(base.__module__)
+            parts.append(classes.get(base.__qualname__) or inspect.getsource(base))
         except (OSError, TypeError):
             parts.append("softmax matmul get_interface" if _NAMED_ATTENTION.search(base.__name__) else "")
     return "\n".join(parts)
+
+
+@functools.cache
+def _classes_of_module(name: str) -> dict[str, str]:
+    """Return the source of every class of a module; parsed once, where `inspect.getsource` parses for every class.
+
+    Raises:
+        OSError, TypeError: the module has no source.
+    """
+    module = sys.modules.get(name)
+    if module is None:
+        raise OSError(f"{name} is not loaded")
+    source = inspect.getsource(module)
+    lines, found = source.splitlines(keepends=True), {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = "".join(lines[node.lineno - 1 : node.end_lineno])
+    return found
 
 
 def _search(

@@ -17,7 +17,7 @@ from torch import Size, Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_utils import AttentionInterface
 
-from hf_muonclip import detect_head_layout
+from hf_muonclip import MuonClip, detect_head_layout
 from hf_muonclip.attention import ProjectionPart, ProjectionRows, read_projections
 from hf_muonclip.matrix_view import PLAIN, MatrixView, from_matrices, matrix_blocks, to_matrices
 from hf_muonclip.muon_clip import projection_views
@@ -217,6 +217,28 @@ def test_what_no_rule_knows_stays_whole_with_a_reason_and_one_warning(caplog: py
     assert plan["second.twist.weight"].reason == "hidden matrix"
     (record,) = caplog.records
     assert record.getMessage() == f"Orthogonalized as one matrix: first.qkv.weight ({reason}), and 1 more."
+
+
+def test_an_unknown_layout_is_refused_by_the_clip_alone(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.ModuleDict({"only": OddAttention()})
+    with pytest.raises(ValueError, match="qk_clip_threshold=None"):
+        MuonClip(model)
+    optimizer = MuonClip(model, qk_clip_threshold=None)
+    reasons = {planned.name: planned.reason for planned in optimizer.plan}
+    assert reasons["only.qkv.weight"] == "hidden matrix, fused projection kept whole: its layout is not known"
+    assert [record.getMessage()[:26] for record in caplog.records] == ["Orthogonalized as one matr"]
+
+
+@pytest.mark.parametrize("threshold", [None, 100.0])
+def test_the_optimizer_holds_the_views_of_its_plan(threshold: float | None) -> None:
+    model = tiny_model("deepseek_v3")
+    for split_heads in (False, True):
+        optimizer = MuonClip(model, qk_clip_threshold=threshold, split_heads=split_heads)
+        views = projection_views(model, split_heads=split_heads)
+        assert {planned.name: planned.view for planned in optimizer.plan if planned.name in views} == {
+            name: view for name, (view, _) in views.items()
+        }
+        optimizer.detach()
 
 
 def test_a_model_without_attention_has_no_projections(caplog: pytest.LogCaptureFixture) -> None:

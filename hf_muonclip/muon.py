@@ -44,7 +44,8 @@ class Muon(torch.optim.Optimizer):
     Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W)
     (Kimi K2, arXiv 2507.20534, Algorithm 1). Differs: the momentum is kept times 1 - mu, an average, as
     torch.optim.Muon keeps it; Newton–Schulz divides by its norm. Matrices of one shape are orthogonalized as one batch,
-    wherever in the model they stand. Parameters and moments of a narrower dtype than float32 are updated in float32 and rounded once.
+    wherever in the model they stand. Parameters and moments of a narrower dtype than float32 are updated in float32 and
+    rounded once.
 
     A step is safe to capture in a CUDA graph and to compile. There it cannot raise: a step with NaN or Inf in a
     gradient then writes nothing, and is neither named nor counted.
@@ -120,7 +121,7 @@ class Muon(torch.optim.Optimizer):
         self._max_batch_bytes = max_batch_bytes
         self._nonfinite = nonfinite
         # The batches of each group, and the parameters that they were made of.
-        self._batches: dict[int, tuple[list[int], list[list[MatrixBlock]]]] = {}
+        self._batches: dict[int, tuple[list[Any], list[list[MatrixBlock]]]] = {}
         defaults = {
             "algorithm": "muon",
             "lr": lr,
@@ -259,7 +260,7 @@ class Muon(torch.optim.Optimizer):
         for parameter, key, saved in kept:
             # torch leaves `step` where it was saved, and the fused kernel wants it beside the moments.
             dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
-            self.state[parameter][key] = saved.to(device=parameter.device, dtype=dtype)
+            self.state[parameter][key] = saved.to(device=parameter.device, dtype=dtype).contiguous()
 
     def _dtype_of(self, moment: str, parameter: Tensor) -> torch.dtype:
         wide = _wide_dtype(parameter)
@@ -271,7 +272,8 @@ class Muon(torch.optim.Optimizer):
         self._refuse_unusable(named)
         finite: Tensor | None = None
         if _host_must_not_wait():
-            finite = _finite_norms([_gradient(parameter) for _, parameter in named]).all()
+            # Largest entries, because the norm of huge ones overflows and nobody could look again.
+            finite = _finite_norms([_gradient(parameter) for _, parameter in named], math.inf).all()
         else:
             bad = _nonfinite(named)
             if bad:
@@ -289,9 +291,13 @@ class Muon(torch.optim.Optimizer):
         gradients = _wide([block.of(_gradient(block.parameter).contiguous()) for block in batch])
         buffers = [block.of(self._momentum_buffer(block.parameter)) for block in batch]
         momenta, lr = _wide(buffers), group["lr"]
+        one = momenta[0].new_ones(())
         if finite is not None:  # a step that is not finite keeps the momentum and has no rate
+            finite = finite.to(one.device)
             gradients = [torch.where(finite, g, m) for g, m in zip(gradients, momenta, strict=True)]
-            lr = torch.where(finite, lr, 0.0)
+            one = finite.to(one.dtype)
+        if isinstance(lr, Tensor) or finite is not None:
+            lr = (lr * one).to(one.dtype)  # beside the weights; a product reads a host's scalar without waiting
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         _round_into_(buffers, momenta)
         directions: Sequence[Tensor] = momenta
@@ -324,30 +330,35 @@ class Muon(torch.optim.Optimizer):
                 by_kind[parameter.device, parameter.dtype].append(parameter)
         for (device, _), parameters in by_kind.items():
             states = [self._adamw_state(parameter) for parameter in parameters]
-            weights = _wide(parameters)  # torch's fused kernel wants one dtype for weights, gradients and moments
-            adamw(
-                weights,
-                _wide([_gradient(parameter) for parameter in parameters]),
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                fused=device.type in ("cpu", "cuda"),
-                found_inf=None if finite is None else (~finite).to(device, torch.float32),
-                amsgrad=False,
-                beta1=group["adamw_betas"][0],
-                beta2=group["adamw_betas"][1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=group["adamw_eps"],
-                maximize=False,
-            )
+            # torch's fused kernel wants one dtype for weights, gradients and moments, and on a CPU reads all of them in
+            # the order of their memory, whatever their strides.
+            weights = [weight.contiguous() for weight in _wide(parameters)]
+            gradients = [g.contiguous() for g in _wide([_gradient(parameter) for parameter in parameters])]
+            moments = [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states]
+            steps = [state["step"] for state in states]
+            settings = {
+                "lr": group["lr"],
+                "beta1": group["adamw_betas"][0],
+                "beta2": group["adamw_betas"][1],
+                "weight_decay": group["weight_decay"],
+                "eps": group["adamw_eps"],
+                "amsgrad": False,
+                "maximize": False,
+            }
+            found_inf = None if finite is None else (~finite).to(device, torch.float32)
+            if device.type in ("cpu", "cuda"):  # what adamw(fused=True) does, which torch.compile will not enter
+                torch._foreach_add_(steps, 1)
+                torch._fused_adamw_(weights, gradients, *moments, [], steps, **settings, found_inf=found_inf)
+                if found_inf is not None:
+                    torch._foreach_sub_(steps, [found_inf] * len(steps))
+            else:
+                adamw(weights, gradients, *moments, [], steps, **settings, found_inf=found_inf)
             _round_into_(parameters, weights)
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
         """Return the group's batches of parameters with a gradient; made anew only when those are others."""
         named = [(name, parameter) for name, parameter in _named(group) if parameter.grad is not None]
-        key = [id(parameter) for _, parameter in named]
+        key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
         known, made = self._batches.get(index, ([], []))
         if known != key:
             made = batches(named, self.views, self._max_batch_bytes)
@@ -366,8 +377,8 @@ class Muon(torch.optim.Optimizer):
         state: dict[str, Tensor] = self.state[parameter]
         if "exp_avg" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter, dtype=_wide_dtype(parameter))
-            state["exp_avg_sq"] = torch.zeros_like(parameter, dtype=_wide_dtype(parameter))
+            for moment in ("exp_avg", "exp_avg_sq"):
+                state[moment] = torch.zeros(parameter.shape, dtype=_wide_dtype(parameter), device=parameter.device)
         return state
 
     def _refuse_unusable(self, named: Sequence[tuple[str, Tensor]]) -> None:
@@ -417,9 +428,9 @@ def _host_must_not_wait() -> bool:
     return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
 
 
-def _finite_norms(gradients: Sequence[Tensor]) -> Tensor:
+def _finite_norms(gradients: Sequence[Tensor], order: float = 2.0) -> Tensor:
     """Return (len(gradients),) bool on the first gradient's device: whether the norm of each is finite."""
-    norms = torch._foreach_norm([gradient for gradient in gradients if gradient.numel() > 0])
+    norms = torch._foreach_norm([gradient for gradient in gradients if gradient.numel() > 0], order)
     if not norms:
         return torch.ones(0, dtype=torch.bool, device=gradients[0].device if gradients else None)
     return torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite()

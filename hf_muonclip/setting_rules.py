@@ -13,7 +13,11 @@ _MOMENTUM_DTYPES = ("float32", "bfloat16")
 _NONFINITE = ("raise", "skip")
 # Setting -> does a value hold, what must hold, what is usual.
 _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
-    "lr": (lambda v: 0 <= v < math.inf, "finite and >= 0", "2e-4 is Kimi K2's"),
+    "lr": (
+        lambda v: getattr(v, "ndim", 0) == 0 and 0 <= v < math.inf,
+        "finite and >= 0",
+        "2e-4 is Kimi K2's; a tensor must be 0-dim",
+    ),
     "weight_decay": (lambda v: 0 <= v < math.inf, "finite and >= 0", "0.1 is Kimi K2's; 0 turns it off"),
     "momentum": (lambda v: 0 <= v < 1, "in [0, 1)", "0.95 is usual"),
     "ns_coefficients": (
@@ -61,9 +65,11 @@ GROUP_SETTINGS = frozenset(
     {"algorithm", "lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"}
     | {"cautious_weight_decay", "adamw_betas", "adamw_eps"}
 )
-# What else may stand in one: torch's own, and what its schedulers keep there.
+# What else may stand in one: torch's own (which puts `differentiable` among the defaults of whatever was unpickled or
+# loaded), and what its schedulers keep there.
 NOT_SETTINGS = frozenset(
-    ("params", "param_names", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr")
+    {"params", "param_names", "maximize", "differentiable"}
+    | {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
 )
 
 
@@ -78,7 +84,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             continue
         try:
             held = holds(settings[name])
-        except (TypeError, ValueError):  # of another type altogether
+        except (TypeError, ValueError, RuntimeError):  # of another type altogether
             held = False
         if not held:
             raise ValueError(f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.")

@@ -21,8 +21,11 @@ OPTIMIZER_COLUMN = {
     f"{PACKAGE}.{name}"
     for name in (
         "newton_schulz",
+        "symmetric_products",
         "triton_symmetric",
         "matrix_view",
+        "matrix_batches",
+        "muon_state",
         "module_views",
         "sharding",
         "muon",

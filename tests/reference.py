@@ -51,6 +51,7 @@ def muon_step(
     steps: int = 5,
     eps: float = 1e-7,
     scale: float | None = None,
+    cautious_weight_decay: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One Muon update of one matrix (Algorithm 1, lines 2 to 6).
 
@@ -68,6 +69,8 @@ def muon_step(
         steps: of `newton_schulz`.
         eps: of `newton_schulz`.
         scale: of the orthogonalized update; by default the paper's 0.2·sqrt(max(n, m)).
+        cautious_weight_decay: decay only the entries that have the sign of O, which the update brings nearer to zero
+            anyway (arXiv 2510.12402).
 
     Returns:
         The new weight and the new momentum buffer, (n, m), float64.
@@ -78,7 +81,13 @@ def muon_step(
     m = momentum * momentum_buffer.double() + g
     direction = g + momentum * m if nesterov else m
     o = newton_schulz(direction, coefficients, steps, eps) * scale
-    return w - lr * (o + weight_decay * w), m
+    decayed = w.clone()
+    if cautious_weight_decay:
+        for i in range(w.shape[0]):
+            for j in range(w.shape[1]):
+                if o[i, j] * w[i, j] <= 0:
+                    decayed[i, j] = 0.0
+    return w - lr * (o + weight_decay * decayed), m
 
 
 def adamw_step(

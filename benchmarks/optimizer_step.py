@@ -11,7 +11,6 @@ Peers (`peers.py`) that are not importable are left out, and the table says why.
 """
 
 import argparse
-import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from torch.optim import Optimizer
 from workloads import WORKLOADS, Workload, quick
 
 from hf_muonclip import MuonClip
-from hf_muonclip.newton_schulz import preferred_dtype
+from hf_muonclip.newton_schulz import newton_schulz_flops, preferred_dtype
 
 ADAMW = "torch.optim.AdamW, fused"
 REST = "of each: AdamW for the other parameters"
@@ -68,7 +67,7 @@ def changes_gradients(variant: str) -> bool:
 
 
 def time_steps(load: Workload, variants: Sequence[str], rounds: int) -> list[dict[str, object]]:
-    """Return one row for each variant, for the AdamW that they share, and for the floor if there is one."""
+    """Return one row for each variant, for the AdamW that they share, and for the floor."""
     rest = adamw(load.rest)
     steps = {variant: partial(step_all, build_optimizers(variant, load, rest)) for variant in variants}
     steps[REST] = rest.step
@@ -94,14 +93,11 @@ def time_steps(load: Workload, variants: Sequence[str], rounds: int) -> list[dic
         step()
         print(f"{load.name}: {variant} is warm after {time.perf_counter() - started:.1f} s", flush=True)
     seconds, _ = interleaved(steps, rounds, prepare=prepare)
-    floor = gemm_floor(load.shapes(), probe_flops)
-    if floor is None:
-        del seconds[FLOOR]
-    else:
-        seconds[FLOOR] = [floor * probe_seconds for probe_seconds in seconds[FLOOR]]
+    floor = gemm_floor(load.shapes(), probe_flops, device_type())
+    seconds[FLOOR] = [floor * probe_seconds for probe_seconds in seconds[FLOOR]]
     baseline = BASELINE.name if BASELINE.name in seconds else next(iter(seconds))
     numel = sum(parameter.numel() for parameter in load.model.parameters())
-    return [
+    rows: list[dict[str, object]] = [
         {
             "question": "step",
             "model": load.name,
@@ -116,6 +112,11 @@ def time_steps(load: Workload, variants: Sequence[str], rounds: int) -> list[dic
         }
         for variant, measured in seconds.items()
     ]
+    if OURS.name in seconds:
+        next(row for row in rows if row["variant"] == FLOOR)["ours_ratio_p50"] = ratio_p50(
+            seconds[OURS.name], seconds[FLOOR]
+        )
+    return rows
 
 
 def version(variant: str) -> str:
@@ -136,12 +137,10 @@ def gemm_probe(device: str) -> tuple[Callable[[], None], int]:
     return probe, 2 * size**3 * repeats
 
 
-def gemm_floor(shapes: Mapping[tuple[int, int], int], probe_flops: int) -> float | None:
-    """Return how many times the probe's FLOPs MuonClip's products take; None if the package does not count them."""
-    flops = getattr(importlib.import_module("hf_muonclip.newton_schulz"), "flops", None)
-    if flops is None:
-        return None
-    return sum(count * flops(rows, columns) for (rows, columns), count in shapes.items()) / probe_flops
+def gemm_floor(shapes: Mapping[tuple[int, int], int], probe_flops: int, device: str) -> float:
+    """Return how many times the probe's FLOPs MuonClip's products take, in the dtype that it takes on the device."""
+    flops = sum(newton_schulz_flops((count, *shape), device=torch.device(device)) for shape, count in shapes.items())
+    return flops / probe_flops
 
 
 def decaying_matrix(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

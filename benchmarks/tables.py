@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import orthogonalize_figures as orthogonalize
 from convergence_figures import read_rows, report
 from peers import PEERS
 
@@ -72,9 +73,10 @@ def by_device(name: str, tables: Callable[[list[dict]], list[str]]) -> str:
         if left_out:
             parts.append("Left out: " + "; ".join(f"{peer} ({reason})" for peer, reason in left_out.items()) + ".")
         versions = sorted({f"{row['variant']} {row['version']}" for row in rows if row.get("version")})
-        parts.append(f"Versions: {', '.join(versions)}.")
+        parts.append(f"Versions: {', '.join(versions)}." if versions else "")
         said = sorted({(row["threads"], row["torch"], row["commit"], row["date"]) for row in rows})
         parts += [f"{device}, {threads} threads, torch {t}, commit {c}, {date}." for threads, t, c, date in said]
+    parts = [part for part in parts if part]
     return "\n\n".join(parts or [f"Nothing measured yet: run `python benchmarks/{name}.py`."]) + "\n"
 
 
@@ -100,6 +102,8 @@ def optimizer_step_table() -> str:
             for row in steps
         ]
         shapes = dict.fromkeys(f"{row['model']}: {row['shape']}" for row in steps)
+        floors = [f"{row['ours_ratio_p50']:.2f} times on {row['model']}" for row in steps if row.get("ours_ratio_p50")]
+        above = f" MuonClip's whole step takes its products' time {', '.join(floors)}." if floors else ""
         baselines = ", ".join(sorted({row["baseline"] for row in steps}))
         written = [row for row in rows if row["question"] == "quality"]
         written.sort(key=lambda row: (row["model"], row["orthogonality_error"]))
@@ -114,12 +118,61 @@ def optimizer_step_table() -> str:
         ]
         return [
             table(("Model", "Optimizer", f"Ratio to {baselines} (median)", "One step, median (p20 to p80)"), timed),
-            f"All parameters, float32. {'. '.join(shapes)}.",
+            f"All parameters, float32. {'. '.join(shapes)}.{above}",
             "How orthogonal one update is: the relative distance to U·Vᵀ at the best scale, and its singular values.",
             table(("Matrix", "Optimizer", "Error", "Singular values"), compared),
         ]
 
     return by_device("optimizer_step", tables)
+
+
+def orthogonalize_table(pictures: str) -> str:
+    """Return what there is to say of orthogonalizations: a table, the sentence and the picture.
+
+    Args:
+        pictures: the folder of the pictures, as seen from the page.
+    """
+
+    def tables(rows: list[dict]) -> list[str]:
+        times, large = (orthogonalize.timed(rows, model) for model in (orthogonalize.MODEL, orthogonalize.LARGE))
+        errors = {name: orthogonalize.compared(rows, name) for name in orthogonalize.INPUTS}
+        body = []
+        for variant, row in times.items():
+            found = errors["momentum"][variant]
+            body.append(
+                (
+                    f"**{variant}**" if variant == orthogonalize.DEFAULT else variant,
+                    f"{row['ratio_p50']:.2f}",
+                    f"{large[variant]['ratio_p50']:.2f}",
+                    *(orthogonalize.short(kind[variant]["error"]) for kind in errors.values()),
+                    f"{found['smallest']:.2f}, {found['p1']:.2f}, {found['p50']:.2f}, {found['largest']:.2f}",
+                    "" if row["share_of_floor"] is None else f"{row['share_of_floor']:.0%}",
+                    f"{row['p50_ms']:,.0f} ms ({row['p20_ms']:,.0f} to {row['p80_ms']:,.0f})",
+                )
+            )
+        head = (
+            "Method",
+            f"Time, of {orthogonalize.BASELINE}'s",
+            f"on {orthogonalize.LARGE}",
+            *(f"Error on {kind}" for kind in orthogonalize.INPUTS.values()),
+            "Singular values there: min, p1, p50, max",
+            "Products' share",
+            "Time, median (p20 to p80)",
+        )
+        shown = f"![Time against distance to U·Vᵀ]({pictures}orthogonalize.png)"
+        momentum = next(iter(errors["momentum"].values()))
+        return [
+            table(head, body),
+            orthogonalize.sentence(rows),
+            shown if (HERE / "results" / "orthogonalize.png").exists() else "",
+            f"Time: all matrices of {orthogonalize.MODEL} ({next(iter(times.values()))['shape']}), in MuonClip's "
+            "batches. Error: the relative Frobenius distance to U·Vᵀ of an SVD in float64, at the method's own scale; "
+            f"singular values are those on momentum of training ({momentum['shape']}). One by one: never in the Gram "
+            "form. Products' share: what a method's FLOPs would take at the rate of plain products of the same shapes "
+            "and dtype, measured in the same rounds, of the time that it takes.",
+        ]
+
+    return by_device("orthogonalize", tables)
 
 
 def memory_table() -> str:
@@ -246,6 +299,7 @@ def main() -> None:
     convergence = read_rows()
     readme = with_block(README.read_text(encoding="utf-8"), "overhead table", overhead)
     readme = with_block(readme, "optimizer step table", steps)
+    readme = with_block(readme, "orthogonalize table", orthogonalize_table("benchmarks/results/"))
     readme = with_block(readme, "memory table", memory)
     readme = with_block(readme, "convergence table", report(convergence, pictures="benchmarks/results/"))
     pages = {
@@ -253,6 +307,8 @@ def main() -> None:
         / "README.md": "# Benchmarks\n\nGenerated by `python benchmarks/tables.py` from the rows in `results/`.\n\n"
         f"## What capturing max logits adds to a training step\n\n`python benchmarks/overhead.py`\n\n{overhead}\n"
         f"## How long an optimizer step is\n\n`python benchmarks/optimizer_step.py`\n\n{peers_paragraph()}\n{steps}\n"
+        "## Which orthogonalization is the most accurate for its time?\n\n`python benchmarks/orthogonalize.py`\n\n"
+        f"{orthogonalize_table('results/')}\n"
         f"## How much memory an optimizer takes\n\n`python benchmarks/memory.py`\n\n{memory}\n"
         f"## Does it train better?\n\n`python benchmarks/convergence.py`\n\n"
         f"{report(convergence, pictures='results/')}\n"

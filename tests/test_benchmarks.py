@@ -11,7 +11,7 @@ import torch
 from tiny_models import tiny_model
 from torch import nn
 
-from hf_muonclip import MuonClip
+from hf_muonclip import MuonClip, newton_schulz
 from hf_muonclip.matrix_view import PLAIN
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -19,6 +19,8 @@ sys.path.append(str(BENCHMARKS))  # last: coverage.py there must not hide the pa
 
 import memory  # noqa: E402
 import optimizer_step  # noqa: E402
+import orthogonalize  # noqa: E402
+import orthogonalize_figures  # noqa: E402
 import overhead  # noqa: E402
 import peers  # noqa: E402
 import tables  # noqa: E402
@@ -85,7 +87,8 @@ def test_every_variant_steps_every_parameter(variant: str, load: workloads.Workl
         assert (parameter != old).float().mean() > 0.9, parameter.shape
 
 
-def test_muon_steps_the_same_matrices_in_every_variant() -> None:
+def test_muon_steps_the_same_matrices_in_every_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(newton_schulz.COEFFICIENT_SETS, "minimax", (newton_schulz.JORDAN_COEFFICIENTS,))  # as torch's
     written = []
     for variant in (*PEERS_IN_TORCH, optimizer_step.OURS.name):
         torch.manual_seed(0)
@@ -119,6 +122,7 @@ def test_a_step_is_timed_for_every_variant(load: workloads.Workload) -> None:
     assert set(rows) >= {*variants, optimizer_step.REST}
     assert rows["torch.optim.Muon"]["ratio_p50"] == 1.0
     assert all(row["p20_ms"] <= row["p50_ms"] <= row["p80_ms"] for row in rows.values())
+    assert rows[optimizer_step.FLOOR]["ours_ratio_p50"] > 1
 
 
 def test_the_error_of_an_update_is_that_of_what_was_written() -> None:
@@ -145,13 +149,13 @@ def test_the_error_of_an_update_is_that_of_what_was_written() -> None:
     assert row["orthogonality_error"] > 0.5
 
 
-def test_the_floor_counts_the_products_where_the_package_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hf_muonclip import newton_schulz
+def test_the_floor_counts_the_products_of_every_matrix() -> None:
+    # Square and small, so nothing is halved and no step in the Gram form: X·Xᵀ and P·X for five steps, G² for four.
+    def flops(n: int) -> int:
+        return (5 * 2 + 4) * 2 * n**3
 
-    monkeypatch.setattr(newton_schulz, "flops", lambda rows, columns: rows * columns, raising=False)
-    assert optimizer_step.gemm_floor({(2, 3): 4, (5, 1): 2}, 17) == pytest.approx((24 + 10) / 17)
-    monkeypatch.delattr(newton_schulz, "flops")
-    assert optimizer_step.gemm_floor({(2, 3): 4}, 17) is None
+    floor = optimizer_step.gemm_floor({(8, 8): 4, (16, 16): 2}, 17, "cpu")
+    assert floor == pytest.approx((4 * flops(8) + 2 * flops(16)) / 17)
 
 
 def test_a_peer_that_cannot_run_is_named_with_the_reason() -> None:
@@ -215,3 +219,120 @@ def test_tables_show_the_newest_run_and_who_was_left_out(tmp_path: Path, monkeyp
     assert "| 2x2 | A | 0.250 | 0.500 to 1.100 |" in shown
     assert "Left out: C (it is gone)." in shown
     assert "| tiny | B | 0.500 | 0.500 | 1.0 MiB | 0.5 MiB |  |" in tables.memory_table()
+
+
+CPU = torch.device("cpu")
+
+
+def orthogonalizations() -> dict[str, orthogonalize.Method]:
+    methods = [orthogonalize.ours(name, torch.float32, CPU, singly) for name in orthogonalize.SETS for singly in (0, 1)]
+    methods.append(orthogonalize.Method(orthogonalize.BASELINE, orthogonalize.torch_function, torch.bfloat16))
+    return {method.name.replace(", float32", ""): method for method in methods}
+
+
+def test_orthogonalizations_are_what_they_are_called() -> None:
+    matrices = torch.randn(2, 24, 96, generator=torch.Generator().manual_seed(0))
+    methods = orthogonalizations()
+    for name, steps in orthogonalize.SETS.items():
+        label = name if steps == 5 else f"{name}, {steps} steps"
+        expected = newton_schulz.newton_schulz(matrices, name, steps, dtype=torch.float32)
+        assert torch.equal(methods[label].run(matrices), expected)
+        singly = methods[label + orthogonalize_figures.SINGLY]
+        assert not singly.same_as(24, 96)
+        # Rounding alone tells the two forms apart.
+        assert not torch.equal(singly.run(matrices), expected)
+        torch.testing.assert_close(singly.run(matrices), expected, atol=2e-3, rtol=2e-3)
+        assert singly.same_as(24, 24) == methods[label].name
+    jordan, theirs = methods["jordan"].run(matrices), methods[orthogonalize.BASELINE].run(matrices).float()
+    assert 0 < (jordan - theirs).norm() / jordan.norm() < 0.03
+
+
+def test_the_package_plans_again_after_an_error_in_one_by_one() -> None:
+    planned = newton_schulz._plan
+
+    def interrupted() -> None:
+        with orthogonalize.one_by_one():
+            assert newton_schulz._plan is not planned
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert newton_schulz._plan is planned
+
+
+def test_a_floor_is_its_flops_at_the_rate_of_plain_products() -> None:
+    batch, n, m = 3, 8, 32
+    seconds = {"long float32": [2.0, 4.0], "square float32": [1.0, 1.0]}
+    flops = (5 * 2 * batch * n * n * m, 7 * 2 * batch * n**3)  # five products with the long side, seven without
+    for shape in ((batch, n, m), (batch, m, n)):
+        assert orthogonalize.floors(flops, shape, seconds, "float32") == pytest.approx([17.0, 27.0])
+    assert orthogonalize.torch_flops((batch, m, n)) == (10 * 2 * batch * n * n * m, 5 * 2 * batch * n**3)
+    # Jordan's steps one by one, with nothing halved at this size, take what torch's take.
+    singly = orthogonalize.ours("jordan", torch.float32, CPU, singly=True)
+    assert singly.flops is not None
+    assert singly.flops((batch, n, m)) == orthogonalize.torch_flops((batch, n, m))
+
+
+def test_accuracy_is_the_distance_to_the_polar_factor() -> None:
+    inputs = {name: orthogonalize.synthetic(name, 24, 40) for name in ("random", "low rank", "decaying", "dominated")}
+    ranks = {name: int(orthogonalize.polar_factor(matrix.double())[1]) for name, matrix in inputs.items()}
+    assert ranks == {"random": 24, "low rank": 3, "decaying": 24, "dominated": 24}
+    values = torch.linalg.svdvals(inputs["dominated"])
+    assert values[0] / values[1] == pytest.approx(orthogonalize.DOMINANCE, rel=1e-3)
+    exact = orthogonalize.Method("exact", lambda x: orthogonalize.polar_factor(x)[0], torch.float32)
+    twice = orthogonalize.Method("twice", lambda x: 2 * exact.run(x), torch.float32)
+    rows = orthogonalize.accuracy_rows([exact, twice], {name: [matrix] for name, matrix in inputs.items()}, CPU)
+    for row in rows:
+        assert row["error"] == pytest.approx(0.0 if row["variant"] == "exact" else 1.0, abs=1e-3)
+        size = 1.0 if row["variant"] == "exact" else 2.0
+        assert [row[key] for key in ("smallest", "p1", "p50", "largest")] == pytest.approx([size] * 4, abs=1e-3)
+
+
+def test_orthogonalizations_are_timed_a_matrix_beside_their_floors() -> None:
+    methods = list(orthogonalizations().values())
+    measured, floor = orthogonalize.time_shape((2, 16, 48), methods, 2, CPU)
+    assert set(measured) == {method.name for method in methods}
+    assert all(seconds > 0 for rounds in measured.values() for seconds in rounds)
+    assert set(floor) == {method.name for method in methods if method.flops}
+    square, _ = orthogonalize.time_shape((2, 16, 16), methods, 2, CPU)
+    assert square["jordan, float32, one by one"] is square["jordan, float32"]
+
+
+def test_recorded_momentum_is_every_matrix_of_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = torch.randint(64, (8, 16), generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(orthogonalize, "corpus", lambda vocab_size, length: (blocks, blocks))
+    kept = orthogonalize.recorded_momentum(steps=2, layers=1, hidden_size=36)
+    shapes = sorted(tuple(matrix.shape) for matrix in kept)
+    assert shapes == sorted([(36, 36), (12, 36), (12, 36), (36, 36), (96, 36), (96, 36), (36, 96)])
+    assert all(matrix.dtype == torch.float32 and matrix.isfinite().all() for matrix in kept)
+
+
+def test_the_orthogonalize_table_says_what_beats_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stamp = {"device": "a chip", "threads": 1, "torch": "2", "commit": "abc", "date": "2026-01-01", "run": "1"}
+    figures = {"torch.optim.Muon": (1.0, 0.3), "minimax": (0.5, 0.2), "jordan": (0.6, 0.1)}
+    rows = []
+    for variant, (ratio, error) in figures.items():
+        floor = {"floor_ms": 1.0, "floor_ratio_p50": 0.4, "share_of_floor": 0.4 / ratio}
+        quantiles = {"p20_ms": 1.0, "p50_ms": 2.0, "p80_ms": 3.0}
+        for model in (orthogonalize_figures.MODEL, orthogonalize_figures.LARGE):
+            rows.append({"question": "time", "model": model, "shape": "x", "ratio_p50": ratio, **quantiles, **floor})
+            rows[-1] |= {"variant": variant}
+        for name in orthogonalize_figures.INPUTS:
+            rows.append({"question": "accuracy", "model": name, "shape": "y", "variant": variant, "error": error})
+            rows[-1] |= {"smallest": 0.1, "p1": 0.2, "p50": 0.9, "largest": 1.1}
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    assert tables.orthogonalize_table("") == "Nothing measured yet: run `python benchmarks/orthogonalize.py`.\n"
+    (tmp_path / "results").mkdir()
+    lines = "".join(json.dumps(row | stamp) + "\n" for row in rows)
+    (tmp_path / "results" / "orthogonalize.jsonl").write_text(lines, encoding="utf-8")
+    shown = tables.orthogonalize_table("")
+    assert (
+        "| **minimax** | 0.50 | 0.50 | 0.200 | 0.200 | 0.200 | 0.200 | 0.200 | 0.10, 0.20, 0.90, 1.10 | 80% |" in shown
+    )
+    assert shown.count("nothing measured is both as fast and as close") == 2
+    assert "Closer on momentum, and slower: jordan (0.60, 0.100)." in shown
+    faster = [row | ({"ratio_p50": 0.4} if row["variant"] == "jordan" else {}) for row in rows]
+    assert orthogonalize_figures.better(faster) == ["jordan"]
+    assert "not the best for its time" in orthogonalize_figures.sentence(faster)
+    picture = orthogonalize_figures.draw([row | stamp for row in rows], tmp_path / "picture.png")
+    assert 0 < picture.stat().st_size < 120_000

@@ -306,7 +306,10 @@ class Muon(torch.optim.Optimizer):
 
         shape = batch[0].matrix_shape
         stacks = [direction.reshape(-1, *shape) for direction in directions]
-        update = self.orthogonalize(stacks[0] if len(stacks) == 1 else torch.cat(stacks), group).to(momenta[0].dtype)
+        matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
+        del gradients, momenta, directions, stacks  # up to three batches, just where the step needs most
+        update = self.orthogonalize(matrices, group).to(one.dtype)
+        del matrices
 
         parameters = [block.of(block.parameter) for block in batch]
         weights = _wide(parameters)
@@ -334,25 +337,23 @@ class Muon(torch.optim.Optimizer):
             # the order of their memory, whatever their strides.
             weights = [weight.contiguous() for weight in _wide(parameters)]
             gradients = [g.contiguous() for g in _wide([_gradient(parameter) for parameter in parameters])]
-            moments = [state["exp_avg"] for state in states], [state["exp_avg_sq"] for state in states]
-            steps = [state["step"] for state in states]
-            settings = {
-                "lr": group["lr"],
-                "beta1": group["adamw_betas"][0],
-                "beta2": group["adamw_betas"][1],
-                "weight_decay": group["weight_decay"],
-                "eps": group["adamw_eps"],
-                "amsgrad": False,
-                "maximize": False,
-            }
-            found_inf = None if finite is None else (~finite).to(device, torch.float32)
-            if device.type in ("cpu", "cuda"):  # what adamw(fused=True) does, which torch.compile will not enter
-                torch._foreach_add_(steps, 1)
-                torch._fused_adamw_(weights, gradients, *moments, [], steps, **settings, found_inf=found_inf)
-                if found_inf is not None:
-                    torch._foreach_sub_(steps, [found_inf] * len(steps))
-            else:
-                adamw(weights, gradients, *moments, [], steps, **settings, found_inf=found_inf)
+            adamw(
+                weights,
+                gradients,
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=device.type in ("cpu", "cuda"),
+                found_inf=None if finite is None else (~finite).to(device, torch.float32),
+                amsgrad=False,
+                beta1=group["adamw_betas"][0],
+                beta2=group["adamw_betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["adamw_eps"],
+                maximize=False,
+            )
             _round_into_(parameters, weights)
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
@@ -430,9 +431,10 @@ def _host_must_not_wait() -> bool:
 
 def _finite_norms(gradients: Sequence[Tensor], order: float = 2.0) -> Tensor:
     """Return (len(gradients),) bool on the first gradient's device: whether the norm of each is finite."""
-    norms = torch._foreach_norm([gradient for gradient in gradients if gradient.numel() > 0], order)
-    if not norms:
+    filled = [gradient for gradient in gradients if gradient.numel() > 0]
+    if not filled:
         return torch.ones(0, dtype=torch.bool, device=gradients[0].device if gradients else None)
+    norms = torch._foreach_norm(filled, order)
     return torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite()
 
 

@@ -59,7 +59,8 @@ def groups_of(parameters: dict[str, nn.Parameter]) -> list[dict[str, Any]]:
 
 
 def muon(parameters: dict[str, nn.Parameter], optimizer_class: type[Muon] = Muon, **settings: Any) -> Muon:
-    return optimizer_class(groups_of(parameters), views=VIEWS, **{**EXACT, **settings})
+    views = {name: view for name, view in VIEWS.items() if name in parameters}
+    return optimizer_class(groups_of(parameters), views=views, **{**EXACT, **settings})
 
 
 def trained(steps: int = 2, **settings: Any) -> tuple[dict[str, nn.Parameter], Muon]:

@@ -159,7 +159,7 @@ NARROW = {"momentum_dtype": "bfloat16", "cautious_weight_decay": True}
     [
         ("eager", False, {}),
         ("eager", False, NARROW),
-        ("eager", True, {}),
+        pytest.param("eager", True, {}, marks=pytest.mark.slow),
         pytest.param("inductor", False, NARROW, marks=pytest.mark.slow),
         pytest.param("inductor", True, {}, marks=pytest.mark.slow),
     ],

@@ -22,17 +22,23 @@ _KERNEL_ALIGNMENT = 16  # other sizes are loaded two bytes at a time, and cuBLAS
 
 
 def symmetric_baddbmm(
-    a: Tensor, b: Tensor, input: Tensor | None = None, beta: float = 1.0, alpha: float = 1.0
+    a: Tensor,
+    b: Tensor,
+    input: Tensor | None = None,
+    beta: float = 1.0,
+    alpha: float = 1.0,
+    *,
+    b_is_symmetric: bool = False,
 ) -> Tensor:
     """Return beta·input + alpha·(a @ b), which must be symmetric.
 
     Args:
         a: (batch, n, k).
-        b: (batch, k, n), of the same dtype and device. Where it is symmetric itself, hand over its transpose: then its
-            columns lie together in memory.
+        b: (batch, k, n), of the same dtype and device.
         input: (batch, n, n), symmetric; None adds nothing.
         beta: factor of `input`.
         alpha: factor of the product.
+        b_is_symmetric: whether `b` is, to the last bit or nearly; then its rows may be read for its columns.
 
     Returns:
         (batch, n, n), a new tensor of the dtype of `a`.
@@ -40,7 +46,7 @@ def symmetric_baddbmm(
     n = a.shape[-2]
     if _halves(n, a.shape[-1], a.device, a.dtype):
         if a.device.type == "cpu":
-            return _by_strips(a, b, input, beta, alpha)
+            return _by_strips(a, b.mT if b_is_symmetric else b, input, beta, alpha)
         from .triton_symmetric import symmetric_baddbmm as kernel
 
         return kernel(a, b, input=input, beta=beta if input is not None else 0.0, alpha=alpha)
@@ -80,18 +86,27 @@ def _strips(n: int) -> tuple[tuple[int, int], ...]:
 
 
 def _by_strips(a: Tensor, b: Tensor, input: Tensor | None, beta: float, alpha: float) -> Tensor:
-    """Multiply matrix by matrix: two-dimensional strips reach the product as they are, batched ones are copied."""
+    """Multiply matrix by matrix, strips of columns from the diagonal down, and mirror what lies below it.
+
+    Two-dimensional operands reach the product as they are, batched ones would be copied. And a product packs its second
+    operand anew each time, so that one is cut, and the rows of the first are shared.
+    """
     n = a.shape[-2]
+    strips = _strips(n)
+    widths = [stop - start for start, stop in strips]
     result = a.new_empty(a.shape[0], n, n)
     for index, (left, right, square) in enumerate(zip(a, b, result, strict=True)):
-        for start, stop in _strips(n):
-            strip = square[start:stop, start:]
+        columns = square.split(widths, 1)
+        for (start, stop), column, rows, operand in zip(
+            strips, columns, square.split(widths), right.split(widths, 1), strict=True
+        ):
+            strip = column[start:]
             if input is None:
-                torch.mm(left[start:stop], right[:, start:], out=strip)
+                torch.mm(left[start:], operand, out=strip)
                 if alpha != 1:
                     strip.mul_(alpha)
             else:
-                added = input[index, start:stop, start:]
-                torch.addmm(added, left[start:stop], right[:, start:], beta=beta, alpha=alpha, out=strip)
-            square[stop:, start:stop] = square[start:stop, stop:].T
+                torch.addmm(input[index, start:, start:stop], left[start:], operand, beta=beta, alpha=alpha, out=strip)
+            if stop < n:
+                rows[:, stop:] = column[stop:].T
     return result

@@ -6,6 +6,7 @@ no code with it, take any floating dtype, and return new float64 tensors; argume
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 
 def newton_schulz(
     matrix: Tensor,
-    coefficients: Sequence[float] = (3.4445, -4.7750, 2.0315),
+    coefficients: Sequence[float] | Sequence[Sequence[float]] = (3.4445, -4.7750, 2.0315),
     steps: int = 5,
     eps: float = 1e-7,
 ) -> Tensor:
@@ -21,20 +22,21 @@ def newton_schulz(
 
     Args:
         matrix: (n, m).
-        coefficients: (a, b, c).
+        coefficients: (a, b, c) of every step, or one (a, b, c) for each.
         steps: iterations.
         eps: added to the Frobenius norm.
 
     Returns:
         (n, m), float64.
     """
-    a, b, c = coefficients
+    of_each_step: list[Any] = [coefficients] * steps if isinstance(coefficients[0], int | float) else list(coefficients)
+    assert len(of_each_step) == steps
     x = matrix.double()
     n, m = x.shape
     if n > m:
         return newton_schulz(x.T, coefficients, steps, eps).T
     x = x / (math.sqrt(float((x * x).sum())) + eps)
-    for _ in range(steps):
+    for a, b, c in of_each_step:
         x = a * x + b * (x @ x.T) @ x + c * (x @ x.T) @ (x @ x.T) @ x
     return x
 

@@ -1,11 +1,11 @@
 """How many tokens does MuonClip need to reach AdamW's loss, and what does the clip do when logits explode?
 
 One small Llama on Shakespeare's plays, trained from the same initial weights on the same batches by AdamW,
-torch.optim.Muon, Muon without the clip, MuonClip, and MuonClip with neuron normalization, an experiment that lives in
-this file alone. The rates of AdamW and MuonClip are tuned on one seed over a grid that grows until the best rate is
-not at its edge; the other three, whose updates have MuonClip's scale, take MuonClip's. All seeds then run at the tuned rates, and MuonClip
-also at smaller budgets, each with its own warm-up and decay: the budget whose final loss is AdamW's is the answer. One
-more setting is built to explode.
+torch.optim.Muon, Muon without the clip, MuonClip, and MuonClip with neuron normalization. The rates of AdamW and
+MuonClip are tuned on one seed over a grid that grows until the best rate is not at its edge; the other three, whose
+updates have MuonClip's scale, take MuonClip's. All seeds then run at the tuned rates, and MuonClip also at smaller
+budgets, each with its own warm-up and decay: the budget whose final loss is AdamW's is the answer. One more setting is
+built to explode.
 
     OMP_NUM_THREADS=2 python benchmarks/convergence.py          # appends a row a run; go on after an interruption
     python benchmarks/convergence.py --plot                     # draws the pictures from the rows
@@ -23,7 +23,7 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,39 +79,6 @@ class Settings:
     warmup: float = 0.1  # of the run's own steps; then linear to zero
     max_grad_norm: float = 1.0
     evaluate_every: int = 25
-
-
-class NeuronNormalized(MuonClip):
-    """MuonClip whose orthogonalized updates are normalized per output neuron (NorMuon, arXiv 2510.05491).
-
-    v = beta2·v + (1 - beta2)·mean_j(O_ij²) per row i; O_ij / (sqrt(v_i) + eps), rescaled to the Frobenius norm that O
-    had, so that the rate means what it means without.
-    """
-
-    beta2 = 0.95
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # By call within a step: while every parameter has a gradient, batches come in the same order at every step.
-        self._second_moments: list[Tensor] = []  # (batch, out) each
-        self._call = 0
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        self._call = 0
-        return super().step(closure)
-
-    def orthogonalize(self, matrices: Tensor, group: Mapping[str, Any]) -> Tensor:
-        update = super().orthogonalize(matrices, group).float()  # (batch, out, in)
-        mean_squares = update.square().mean(dim=-1)
-        if self._call == len(self._second_moments):
-            self._second_moments.append(torch.zeros_like(mean_squares))
-        second_moment = self._second_moments[self._call]
-        assert second_moment.shape == mean_squares.shape, "batches changed between steps"
-        self._call += 1
-        second_moment.lerp_(mean_squares, 1 - self.beta2)
-        normalized = update / (second_moment.sqrt() + 1e-8).unsqueeze(-1)
-        norms = [torch.linalg.matrix_norm(m, keepdim=True) for m in (update, normalized)]
-        return normalized * (norms[0] / norms[1].clamp_min(1e-12))
 
 
 def plays() -> tuple[list[str], list[str]]:
@@ -180,13 +147,14 @@ def lr_share(step: int, steps: int, warmup: float) -> float:
 def build(settings: Settings, model: PreTrainedModel) -> tuple[list[torch.optim.Optimizer], MaxLogitCapture]:
     """Return a variant's optimizers and the exact capture that every variant has."""
     if settings.variant in ("muon", "muonclip", "normuon"):
-        optimizer = (NeuronNormalized if settings.variant == "normuon" else MuonClip)(
+        optimizer = MuonClip(
             model,
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             adamw_betas=settings.betas,
             qk_clip_threshold=math.inf if settings.tau is None else settings.tau,
             exact_max_logits=True,
+            normalize_neurons=settings.variant == "normuon",
         )
         assert optimizer.capture is not None
         return [optimizer], optimizer.capture

@@ -216,9 +216,9 @@ def normalization_sentence(rows: Sequence[Row]) -> str:
     gains = [loss_of(plain[seed]) - loss_of(normalized[seed]) for seed in seeds]
     losses = [loss_of(plain[seed]) for seed in seeds]
     spread, gain = max(losses) - min(losses), statistics.mean(gains)
-    verdict = "earns its place" if gain > spread else "does not earn a place in the package"
+    verdict = "earns its place" if gain > spread else "does not earn its place"
     return (
-        "Neuron normalization (NorMuon, arXiv 2510.05491, implemented in the benchmark alone) changes the final loss "
+        "Neuron normalization (NorMuon, arXiv 2510.05491; `normalize_neurons=True`) changes the final loss "
         f"by {-gain:+.3f} ({-max(gains):+.3f} to {-min(gains):+.3f}, seed by seed); MuonClip's own seeds lie "
         f"{spread:.3f} apart. By that measure it {verdict}."
     )

@@ -74,6 +74,10 @@ class MuonClipConfig:
         default=False,
         metadata={"help": "Decay only the entries of matrices that the update moves towards zero anyway."},
     )
+    normalize_neurons: bool = field(
+        default=False,
+        metadata={"help": "Even out the rows of every update by their running mean square, as NorMuon does."},
+    )
     group_overrides: dict[str, dict[str, Any]] | str | None = field(
         default=None,
         metadata={

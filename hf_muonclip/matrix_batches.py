@@ -20,7 +20,10 @@ _ACCELERATOR_BATCH_BYTES = 2**28
 
 
 class MatrixBlock(NamedTuple):
-    """Some of the matrices of one section of a parameter, all of one shape."""
+    """Some of the matrices of one section of a parameter, all of one shape.
+
+    `first_neuron` counts the output rows of the parameter's matrices before these, section after section.
+    """
 
     name: str
     parameter: Tensor
@@ -28,11 +31,17 @@ class MatrixBlock(NamedTuple):
     section: int
     slices: slice
     num_matrices: int
+    first_neuron: int
     matrix_shape: tuple[int, int]
 
     def of(self, tensor: Tensor) -> Tensor:
         """Return the block's part of a tensor of the parameter's shape; shares its memory."""
         return matrix_blocks(tensor, self.view)[self.section][self.slices]
+
+    def neurons(self, tensor: Tensor) -> Tensor:
+        """Return the block's part of a tensor with one entry per output row as (num_matrices, out); shares memory."""
+        rows = self.num_matrices * self.matrix_shape[0]
+        return tensor[self.first_neuron : self.first_neuron + rows].view(self.num_matrices, -1)
 
     def matrices(self, tensor: Tensor) -> Tensor:
         """Return the block's part of a tensor of the parameter's shape as (num_matrices, out, in)."""
@@ -59,14 +68,17 @@ def batches(
             continue
         view = views.get(name, PLAIN)
         shapes = view.matrix_shapes(parameter.shape)
+        first_neuron = 0
         for section, (stored, (count, n, m)) in enumerate(zip(matrix_blocks(parameter, view), shapes, strict=True)):
             per_slice = count // len(stored)
             most = max(1, _batch_bytes(parameter.device, max_batch_bytes) // (4 * per_slice * n * m))
             for start in range(0, len(stored), most):
                 slices = slice(start, min(start + most, len(stored)))
+                count = (slices.stop - start) * per_slice
                 by_shape[(n, m), parameter.device, parameter.dtype].append(
-                    MatrixBlock(name, parameter, view, section, slices, (slices.stop - start) * per_slice, (n, m))
+                    MatrixBlock(name, parameter, view, section, slices, count, first_neuron, (n, m))
                 )
+                first_neuron += count * n
     made: list[list[MatrixBlock]] = []
     for ((n, m), device, _), blocks in by_shape.items():
         most = _batch_bytes(device, max_batch_bytes) // (4 * n * m)

@@ -23,6 +23,9 @@ from .setting_rules import GROUP_SETTINGS, NOT_SETTINGS, check_settings
 
 logger = logging.getLogger(__name__)
 
+_NEURON_BETA2 = 0.95  # NorMuon's
+_NEURON_EPS = 1e-8
+
 
 def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
     """Return the factor between the learning rate and an orthogonalized update of shape (out, in).
@@ -66,6 +69,7 @@ class Muon(torch.optim.Optimizer):
             stack of them if it has more than two dimensions.
         cautious_weight_decay: decay only the entries that the update moves towards zero anyway (arXiv 2510.12402); of
             the Muon groups.
+        normalize_neurons: even out the rows of every update by their running mean square (NorMuon, arXiv 2510.05491).
         adamw_betas: betas of the AdamW groups.
         adamw_eps: epsilon of the AdamW groups.
         ns_dtype: "auto", "bfloat16" or "float32".
@@ -95,6 +99,7 @@ class Muon(torch.optim.Optimizer):
         *,
         views: Mapping[str, MatrixView] | None = None,
         cautious_weight_decay: bool = False,
+        normalize_neurons: bool = False,
         adamw_betas: tuple[float, float] = (0.9, 0.95),
         adamw_eps: float = 1e-8,
         ns_dtype: str = "auto",
@@ -133,6 +138,7 @@ class Muon(torch.optim.Optimizer):
             "ns_steps": ns_steps,
             "adjust_lr_fn": adjust_lr_fn,
             "cautious_weight_decay": cautious_weight_decay,
+            "normalize_neurons": normalize_neurons,
             "adamw_betas": adamw_betas,
             "adamw_eps": adamw_eps,
         }
@@ -248,7 +254,7 @@ class Muon(torch.optim.Optimizer):
             (parameter, key, saved)
             for index, (_, parameter) in zip(saved_ids, self._named_parameters(), strict=False)
             for key, saved in checked["state"].get(index, {}).items()
-            if key in (*MOMENTS, "step")
+            if key in (*MOMENTS, "neuron_second_moment", "step")
         ]
         missing = [
             {key: value for key, value in self.defaults.items() if key not in group}
@@ -310,6 +316,8 @@ class Muon(torch.optim.Optimizer):
         del gradients, momenta, directions, stacks  # up to three batches, just where the step needs most
         update = self.orthogonalize(matrices, group).to(one.dtype)
         del matrices
+        if group["normalize_neurons"]:
+            update = self._normalize_neurons(update, batch, finite)
 
         parameters = [block.of(block.parameter) for block in batch]
         weights = _wide(parameters)
@@ -325,6 +333,30 @@ class Muon(torch.optim.Optimizer):
         updates = [piece.reshape(weight.shape) for piece, weight in zip(pieces, weights, strict=True)]
         torch._foreach_add_(weights, updates, alpha=1.0 if isinstance(lr, Tensor) else -lr * scale)
         _round_into_(parameters, weights)
+
+    def _normalize_neurons(self, update: Tensor, batch: list[MatrixBlock], finite: Tensor | None) -> Tensor:
+        """Even out the rows of orthogonalized updates, whose lengths differ, and keep each matrix's Frobenius norm.
+
+        NorMuon (arXiv 2510.05491): v = beta2·v + (1 - beta2)·mean_j(O_ij²) per row i, O_ij / (sqrt(v_i) + eps).
+        """
+        moments = [block.neurons(self._neuron_moment(block)) for block in batch]
+        mean_squares = update.square().mean(dim=-1)  # (batch, out)
+        moment = torch.lerp(torch.cat(moments), mean_squares, 1 - _NEURON_BETA2)
+        if finite is not None:
+            moment = torch.where(finite, moment, torch.cat(moments))
+        torch._foreach_copy_(moments, moment.split([block.num_matrices for block in batch]))
+        norms = torch.linalg.vector_norm(update, dim=(-2, -1), keepdim=True)
+        update = update / (moment.sqrt() + _NEURON_EPS).unsqueeze(-1)
+        evened = torch.linalg.vector_norm(update, dim=(-2, -1), keepdim=True)
+        return update.mul_(norms / evened.clamp_min(torch.finfo(update.dtype).tiny))
+
+    def _neuron_moment(self, block: MatrixBlock) -> Tensor:
+        state: dict[str, Tensor] = self.state[block.parameter]
+        if "neuron_second_moment" not in state:
+            neurons = sum(count * n for count, n, _ in block.view.matrix_shapes(block.parameter.shape))
+            dtype, device = _wide_dtype(block.parameter), block.parameter.device
+            state["neuron_second_moment"] = torch.zeros(neurons, dtype=dtype, device=device)
+        return state["neuron_second_moment"]
 
     def _adamw_update(self, group: Mapping[str, Any], finite: Tensor | None) -> None:
         by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)

@@ -77,6 +77,7 @@ class MuonClip(Muon):
         nonfinite: "raise" or "skip" a step with NaN or Inf in gradients or max logits; nothing is written either way.
         split_heads: orthogonalize every query, key and value head on its own; see `projection_views`.
         cautious_weight_decay: decay only the entries of matrices that the update moves towards zero anyway.
+        normalize_neurons: even out the rows of every update by their running mean square (NorMuon, arXiv 2510.05491).
         group_overrides: {pattern: settings} of param groups for the parameters whose name the pattern matches, * and ?
             as in file names, e.g. {"*.embed_tokens.weight": {"lr": 1e-4}, "*conv*": {"algorithm": "muon"}}; or that as
             JSON. Where several match, the later wins.
@@ -121,6 +122,7 @@ class MuonClip(Muon):
         nonfinite: str = "raise",
         split_heads: bool = False,
         cautious_weight_decay: bool = False,
+        normalize_neurons: bool = False,
         group_overrides: Mapping[str, Mapping[str, Any]] | str | None = None,
         momentum_dtype: str = "float32",
         max_batch_bytes: int | None = None,
@@ -140,6 +142,7 @@ class MuonClip(Muon):
             nonfinite=nonfinite,  # type: ignore[arg-type]
             split_heads=split_heads,
             cautious_weight_decay=cautious_weight_decay,
+            normalize_neurons=normalize_neurons,
             group_overrides=group_overrides,  # type: ignore[arg-type]
             momentum_dtype=momentum_dtype,  # type: ignore[arg-type]
             max_batch_bytes=max_batch_bytes,
@@ -160,6 +163,7 @@ class MuonClip(Muon):
             adjust_lr_fn=adjust_lr_fn,
             views={planned.name: planned.view for planned in self.plan},
             cautious_weight_decay=cautious_weight_decay,
+            normalize_neurons=normalize_neurons,
             adamw_betas=adamw_betas,
             adamw_eps=adamw_eps,
             ns_dtype=ns_dtype,

@@ -87,8 +87,8 @@ COEFFICIENT_SETS: dict[str, Coefficients] = {
 
 # How many steps the groups of the Gram form have in bfloat16; what is not named is taken step by step. Rounding in one
 # group must not carry a singular value out of the interval of the next. Held against 30,000 matrices of 3 to 48 rows
-# with nearly all in a few of them, or in one direction: the largest singular values were 1.49, 1.26 and 1.34, near those
-# of single steps. Polar Express has single matrices that diverge even in groups of two.
+# with nearly all in a few of them, or in one direction: the largest singular values were 1.49, 1.26 and 1.34, near
+# those of single steps. Polar Express has single matrices that diverge even in groups of two.
 _BFLOAT16_GROUPS: dict[Coefficients, tuple[int, ...]] = {
     MINIMAX_COEFFICIENTS: (2, 3),
     (JORDAN_COEFFICIENTS,) * 5: (2, 2, 1),

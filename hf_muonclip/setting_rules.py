@@ -48,6 +48,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
         "None takes 4 MiB on a CPU and 256 MiB elsewhere",
     ),
     "cautious_weight_decay": (lambda v: isinstance(v, bool), "True or False", "False decays every entry"),
+    "normalize_neurons": (lambda v: isinstance(v, bool), "True or False", "False leaves updates orthogonal"),
     "split_heads": (lambda v: isinstance(v, bool), "True or False", "False keeps a projection's heads together"),
     "nesterov": (lambda v: isinstance(v, bool), "True or False", "True is usual"),
     "maximize": (lambda v: v is False, "False", "negate the loss instead"),
@@ -63,7 +64,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
 # What a param group may override.
 GROUP_SETTINGS = frozenset(
     {"algorithm", "lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"}
-    | {"cautious_weight_decay", "adamw_betas", "adamw_eps"}
+    | {"cautious_weight_decay", "normalize_neurons", "adamw_betas", "adamw_eps"}
 )
 # What else may stand in one: torch's own (which puts `differentiable` among the defaults of whatever was unpickled or
 # loaded), and what its schedulers keep there.

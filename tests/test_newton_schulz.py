@@ -276,7 +276,7 @@ def orthogonality(matrix: Tensor, result: Tensor) -> tuple[float, float, Tensor,
 
 # Rounding to bfloat16 adds 0.01 to what single steps leave, and groups in the Gram form up to 0.17 (Jordan's); measured
 # 1.143, 1.37, 1.23 and 1.36 over many seeds.
-LARGEST_IN_BFLOAT16 = {"minimax": 1.50, "jordan": 1.40, "polar_express": 1.25, "cans": 1.38}
+LARGEST_IN_BFLOAT16 = {"minimax": 1.36, "jordan": 1.40, "polar_express": 1.25, "cans": 1.38}
 
 
 def assert_orthogonalized(matrix: Tensor, dtype: torch.dtype, one_by_one: bool = False) -> None:
@@ -393,7 +393,7 @@ def test_groups_cost_little_on_momentum_of_training(
 ) -> None:
     momenta = {key: m for key, m in momenta.items() if min(m.shape) >= module._SMALLEST_IN_GRAM_FORM}
     assert len(momenta) == 4
-    for name in ("minimax", "jordan"):
+    for name in ("minimax",):
         errors = {}
         for plan in ("one_by_one", "gram"):
             set_plan(monkeypatch, plan)
@@ -420,7 +420,7 @@ def test_a_plan_is_the_one_with_less_work(dtype: torch.dtype, name: str) -> None
             assert long == one_by_one
             continue
         assert long == module._groups(steps, dtype)
-        if (dtype, name) == (torch.bfloat16, "polar_express"):  # diverges in groups
+        if dtype == torch.bfloat16 and name != "minimax":  # may diverge in groups
             assert long == one_by_one
             continue
         assert long != one_by_one
@@ -442,10 +442,10 @@ def test_groups_end_where_rounding_would_show() -> None:
     }
     assert lengths == {
         torch.bfloat16: {
-            "minimax": [2, 3],
-            "jordan": [2, 2, 1],
+            "minimax": [1, 1, 3],
+            "jordan": [1, 1, 1, 1, 1],
             "polar_express": [1, 1, 1, 1, 1],
-            "cans": [2, 3, 2],
+            "cans": [1, 1, 1, 1, 1, 1, 1],
         },
         torch.float32: {"minimax": [3, 2], "jordan": [4, 1], "polar_express": [3, 2], "cans": [4, 3]},
     }

@@ -175,6 +175,7 @@ OUT_OF_RANGE: list[tuple[str, Any, str]] = [
     ("ns_steps", 2.5, "ns_steps must be a whole number"),
     ("adjust_lr_fn", "rms", "adjust_lr_fn must be one of"),
     ("cautious_weight_decay", 1, "cautious_weight_decay must be True or False"),
+    ("normalize_neurons", "all", "normalize_neurons must be True or False"),
     ("adamw_betas", (0.9, 1.0), r"adamw_betas must be two numbers in \[0, 1\)"),
     ("adamw_betas", (0.9,), r"adamw_betas must be two numbers in \[0, 1\)"),
     ("adamw_betas", 0.9, r"adamw_betas must be two numbers in \[0, 1\)"),

@@ -126,11 +126,12 @@ def optimizer_step_table() -> str:
     return by_device("optimizer_step", tables)
 
 
-def orthogonalize_table(pictures: str) -> str:
+def orthogonalize_table(pictures: str, whole: bool = True) -> str:
     """Return what there is to say of orthogonalizations: a table, the sentence and the picture.
 
     Args:
         pictures: the folder of the pictures, as seen from the page.
+        whole: whether the table belongs to it, or the sentence and the picture alone.
     """
 
     def tables(rows: list[dict]) -> list[str]:
@@ -162,7 +163,7 @@ def orthogonalize_table(pictures: str) -> str:
         shown = f"![Time against distance to U·Vᵀ]({pictures}orthogonalize.png)"
         momentum = next(iter(errors["momentum"].values()))
         return [
-            table(head, body),
+            table(head, body) if whole else "",
             orthogonalize.sentence(rows),
             shown if (HERE / "results" / "orthogonalize.png").exists() else "",
             f"Time: all matrices of {orthogonalize.MODEL} ({next(iter(times.values()))['shape']}), in MuonClip's "
@@ -299,7 +300,7 @@ def main() -> None:
     convergence = read_rows()
     readme = with_block(README.read_text(encoding="utf-8"), "overhead table", overhead)
     readme = with_block(readme, "optimizer step table", steps)
-    readme = with_block(readme, "orthogonalize table", orthogonalize_table("benchmarks/results/"))
+    readme = with_block(readme, "orthogonalize table", orthogonalize_table("benchmarks/results/", whole=False))
     readme = with_block(readme, "memory table", memory)
     readme = with_block(readme, "convergence table", report(convergence, pictures="benchmarks/results/"))
     pages = {

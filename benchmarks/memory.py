@@ -2,8 +2,9 @@
 
 Each variant runs in a process of its own, on the parameters of `workloads.py`, in float32. State is the size of all
 tensors that the optimizer keeps. Temporaries are the most that a step (once its state exists) has allocated at once
-and frees again: on a GPU from torch's counters, on a CPU summed up from the allocator's own events; libraries that
-allocate past torch's allocator show only in the growth of the process, which is measured in a step of its own.
+and frees again: on a GPU from torch's counters, on a CPU summed up from the allocator's own events. Those show what the
+calling thread takes; other threads, and libraries that allocate past torch's allocator, show in the growth of the
+process, which is measured in a step of its own, and counts where it is more.
 
     python benchmarks/memory.py          # minutes; appends rows to results/memory.jsonl
     python benchmarks/tables.py          # renders the newest run into the READMEs
@@ -113,7 +114,7 @@ def measured(load: Workload, variant: str) -> dict[str, object]:
         "dtype": "float32",
         "parameter_bytes": sum(parameter.nbytes for parameter in load.model.parameters()),
         "state_bytes": state_bytes(optimizers),
-        "peak_temporary_bytes": temporary,
+        "peak_temporary_bytes": max(temporary, growth or 0),
         "process_growth_bytes": growth,
     }
 

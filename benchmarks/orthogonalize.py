@@ -32,13 +32,14 @@ from torch.optim._muon import _zeropower_via_newtonschulz
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_muonclip import MuonClip, newton_schulz
+from hf_muonclip.matrix_batches import MOST_ON_ONE_THREAD
 from hf_muonclip.symmetric_products import symmetric_flops
+from hf_muonclip.thread_per_batch import for_each_batch
 
-SETS = {"minimax": 5, "jordan": 5, "polar_express": 5, "cans": 7}  # name: steps
 LAYERS = 30
 SMOLLM2 = {(576, 1536): LAYERS, (1536, 576): 2 * LAYERS, (576, 576): 2 * LAYERS, (192, 576): 2 * LAYERS}
 LARGE_SHAPE = (1024, 3072)
-BATCH_BYTES = 2**24  # of the float32 matrices that MuonClip takes at once on a CPU
+BATCH_BYTES = 2**24  # of the float32 matrices that every method gets at once
 QUALITY_SHAPES = ((576, 1536), (576, 576))
 DECADES = 4
 DOMINANCE = 100.0
@@ -102,14 +103,27 @@ def our_flops(shape: Shape, coefficients: str, steps: int, dtype: torch.dtype, d
     return with_long_side, total - with_long_side
 
 
-def ours(coefficients: str, dtype: torch.dtype, device: torch.device, singly: bool = False) -> Method:
-    steps = SETS[coefficients]
-    name = coefficients if steps == 5 else f"{coefficients}, {steps} steps"
+def ours(
+    coefficients: str, dtype: torch.dtype, device: torch.device, singly: bool = False, steps: int | None = None
+) -> Method:
+    name = coefficients if steps is None else f"{coefficients}, {steps} steps"
+    steps = steps or newton_schulz.DEFAULT_STEPS[coefficients]
     if dtype != newton_schulz.preferred_dtype(device):
         name += f", {str(dtype).removeprefix('torch.')}"
 
     def run(matrices: Tensor) -> Tensor:
-        return newton_schulz.newton_schulz(matrices, coefficients, steps, dtype=dtype)
+        """Orthogonalize as a step does: on a CPU small batches side by side."""
+        at_once = MOST_ON_ONE_THREAD // (4 * matrices.shape[-2] * matrices.shape[-1])
+        if device.type != "cpu" or at_once == 0:
+            return newton_schulz.newton_schulz(matrices, coefficients, steps, dtype=dtype)
+        result = torch.empty(matrices.shape, dtype=dtype)
+
+        def run_batch(batch: tuple[Tensor, Tensor]) -> None:
+            given, made = batch
+            made.copy_(newton_schulz.newton_schulz(given, coefficients, steps, dtype=dtype))
+
+        for_each_batch(run_batch, list(zip(matrices.split(at_once), result.split(at_once), strict=True)))
+        return result
 
     def flops(shape: Shape) -> tuple[int, int]:
         return our_flops(shape, coefficients, steps, dtype, device)
@@ -172,8 +186,9 @@ def build_methods(device: torch.device) -> tuple[list[Method], dict[str, str]]:
     """Return what can be measured here, and why the other peers cannot."""
     preferred = newton_schulz.preferred_dtype(device)
     methods = [Method(BASELINE, torch_function, torch.bfloat16, torch_flops)]
-    for coefficients in SETS:
+    for coefficients in newton_schulz.COEFFICIENT_SETS:
         methods += [ours(coefficients, preferred, device), ours(coefficients, preferred, device, singly=True)]
+    methods.append(ours(DEFAULT, preferred, device, steps=newton_schulz.DEFAULT_STEPS[DEFAULT] + 1))
     if preferred != torch.float32:
         methods += [ours(DEFAULT, torch.float32, device), ours(DEFAULT, torch.float32, device, singly=True)]
     methods.append(Method(EXACT, lambda matrices: polar_factor(matrices)[0], torch.float32, most=1))

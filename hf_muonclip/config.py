@@ -22,11 +22,13 @@ class MuonClipConfig:
     ns_coefficients: str = field(
         default="minimax",
         metadata={
-            "help": "Polynomials of Newton–Schulz: minimax, jordan, polar_express, cans (with 7 steps), or numbers "
-            '"a, b, c" for every step; in code also a sequence of (a, b, c), one a step.'
+            "help": 'Polynomials of Newton–Schulz: minimax, jordan, polar_express, cans, or numbers "a, b, c" for '
+            "every step; in code also a sequence of (a, b, c), one a step."
         },
     )
-    ns_steps: int = field(default=5, metadata={"help": "Newton–Schulz iterations."})
+    ns_steps: int | None = field(
+        default=None, metadata={"help": "Newton–Schulz iterations; by default as many as the polynomials want."}
+    )
     eps: float = field(default=1e-7, metadata={"help": "Added to the norm that Newton–Schulz divides by."})
     ns_dtype: Literal["auto", "bfloat16", "float32"] = field(
         default="auto",
@@ -91,8 +93,8 @@ class MuonClipConfig:
     max_batch_bytes: int | None = field(
         default=None,
         metadata={
-            "help": "Bytes of the float32 matrices orthogonalized as one batch, which bound a step's temporary memory; "
-            "by default 4 MiB on a CPU and 256 MiB elsewhere."
+            "help": "Bytes of the float32 matrices orthogonalized at once, which bound a step's temporary memory; "
+            "by default 2 MiB for each thread of a CPU and 256 MiB elsewhere."
         },
     )
 

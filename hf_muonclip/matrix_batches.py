@@ -13,10 +13,11 @@ from torch import Tensor
 
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
 
-# Bytes of the float32 matrices in one batch. On a CPU everything is faster while a batch stays in the cache, and its
-# products need no company: one matrix of 1536 x 576, or a few small ones. A GPU wants to be filled.
-_CPU_BATCH_BYTES = 2**22
+# Bytes of the float32 matrices in one batch. On a CPU, where every thread takes batches of its own, all is faster while
+# a batch stays in the cache, and its products need no company. A GPU wants to be filled.
+_CPU_BATCH_BYTES = 2**21
 _ACCELERATOR_BATCH_BYTES = 2**28
+MOST_ON_ONE_THREAD = 2**22  # one matrix of 1536 x 576; all threads share the products of a larger
 
 
 class MatrixBlock(NamedTuple):
@@ -56,8 +57,8 @@ def batches(
     Args:
         named: names and parameters; empty ones, such as a rank's empty shard, are left out.
         views: how they hold their matrices; plain where not named.
-        max_batch_bytes: of the float32 matrices in one batch, which holds one at least; None takes what suits the
-            device.
+        max_batch_bytes: of the float32 matrices in one batch, which holds one at least, or of those that the threads of
+            a CPU take at once; None takes what suits the device.
 
     Returns:
         Batches of blocks.
@@ -92,7 +93,15 @@ def batches(
     return made
 
 
+def fits_one_thread(batch: list[MatrixBlock], max_batch_bytes: int | None) -> bool:
+    """Tell whether a batch is on a CPU and small enough for one of its threads."""
+    n, m = batch[0].matrix_shape
+    size = 4 * n * m * sum(block.num_matrices for block in batch)
+    most = MOST_ON_ONE_THREAD if max_batch_bytes is None else _batch_bytes(torch.device("cpu"), max_batch_bytes)
+    return batch[0].parameter.device.type == "cpu" and size <= most
+
+
 def _batch_bytes(device: torch.device, max_batch_bytes: int | None) -> int:
-    if max_batch_bytes is not None:
-        return max_batch_bytes
-    return _CPU_BATCH_BYTES if device.type == "cpu" else _ACCELERATOR_BATCH_BYTES
+    if device.type == "cpu":
+        return _CPU_BATCH_BYTES if max_batch_bytes is None else max_batch_bytes // torch.get_num_threads()
+    return _ACCELERATOR_BATCH_BYTES if max_batch_bytes is None else max_batch_bytes

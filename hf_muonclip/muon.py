@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from .matrix_batches import MatrixBlock, batches
+from .matrix_batches import MatrixBlock, batches, fits_one_thread
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
 from .muon_state import MOMENTS, checked_state
 from .newton_schulz import newton_schulz
 from .setting_rules import GROUP_SETTINGS, NOT_SETTINGS, check_settings
+from .thread_per_batch import for_each_batch
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Muon(torch.optim.Optimizer):
         ns_coefficients: "minimax", "jordan", "polar_express", "cans", or (a, b, c) for all steps or for each; see
             `newton_schulz.resolve_coefficients`.
         eps: added to the norm that Newton–Schulz divides by.
-        ns_steps: Newton–Schulz iterations.
+        ns_steps: Newton–Schulz iterations; None takes as many as the coefficients want (minimax 3, jordan 5).
         adjust_lr_fn: "match_rms_adamw", "original" or "none"; see `update_scale`.
         views: how parameters hold their matrices, by parameter name; a parameter not named is one plain matrix, or a
             stack of them if it has more than two dimensions.
@@ -74,8 +75,8 @@ class Muon(torch.optim.Optimizer):
         adamw_eps: epsilon of the AdamW groups.
         ns_dtype: "auto", "bfloat16" or "float32".
         momentum_dtype: "float32", or "bfloat16" for half the state; of Muon's momentum. float64 parameters keep theirs.
-        max_batch_bytes: of the float32 matrices orthogonalized as one batch, which bounds the step's temporary memory
-            to a few times as much; None takes 4 MiB on a CPU and 256 MiB elsewhere.
+        max_batch_bytes: of the float32 matrices orthogonalized at once, which bounds the step's temporary memory to a
+            few times as much; None takes 2 MiB for each thread of a CPU and 256 MiB elsewhere.
         nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
         maximize: refused; negate the loss.
         differentiable: refused; the update is written in place.
@@ -94,7 +95,7 @@ class Muon(torch.optim.Optimizer):
         nesterov: bool = True,
         ns_coefficients: str | Sequence[float] | Sequence[Sequence[float]] = "minimax",
         eps: float = 1e-7,
-        ns_steps: int = 5,
+        ns_steps: int | None = None,
         adjust_lr_fn: str = "match_rms_adamw",
         *,
         views: Mapping[str, MatrixView] | None = None,
@@ -287,11 +288,25 @@ class Muon(torch.optim.Optimizer):
                 return False
         for index, group in enumerate(self.param_groups):
             if group["algorithm"] == "muon":
-                for batch in self._batches_of(index, group):
-                    self._muon_update(group, batch, finite)
+                self._muon_updates(group, self._batches_of(index, group), finite)
             else:
                 self._adamw_update(group, finite)
         return True
+
+    def _muon_updates(
+        self, group: Mapping[str, Any], of_group: Sequence[list[MatrixBlock]], finite: Tensor | None
+    ) -> None:
+        side_by_side: list[list[MatrixBlock]] = []
+        for batch in of_group:
+            if fits_one_thread(batch, self._max_batch_bytes) and not torch.compiler.is_compiling():
+                side_by_side.append(batch)
+                for block in batch:  # a parameter's blocks may be in several batches, and its state is made once
+                    self._momentum_buffer(block.parameter)
+                    if group["normalize_neurons"]:
+                        self._neuron_moment(block)
+            else:
+                self._muon_update(group, batch, finite)
+        for_each_batch(lambda batch: self._muon_update(group, batch, finite), side_by_side)
 
     def _muon_update(self, group: Mapping[str, Any], batch: list[MatrixBlock], finite: Tensor | None) -> None:
         gradients = _wide([block.of(_gradient(block.parameter).contiguous()) for block in batch])

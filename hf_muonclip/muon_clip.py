@@ -63,7 +63,7 @@ class MuonClip(Muon):
         ns_coefficients: "minimax", "jordan", "polar_express", "cans", or (a, b, c) for all Newton–Schulz steps or for
             each; see `newton_schulz.resolve_coefficients`.
         eps: added to the norm that Newton–Schulz divides by.
-        ns_steps: Newton–Schulz iterations.
+        ns_steps: Newton–Schulz iterations; None takes as many as the coefficients want (minimax 3, jordan 5).
         adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original" or "none".
         qk_clip_threshold: tau, in logits. inf measures without clipping; None turns capture and clip off.
         qk_clip_alpha: the query's share of gamma where a head owns its key.
@@ -82,7 +82,7 @@ class MuonClip(Muon):
             as in file names, e.g. {"*.embed_tokens.weight": {"lr": 1e-4}, "*conv*": {"algorithm": "muon"}}; or that as
             JSON. Where several match, the later wins.
         momentum_dtype: "float32", or "bfloat16" for half of Muon's state.
-        max_batch_bytes: of the float32 matrices orthogonalized as one batch; bounds the step's temporary memory.
+        max_batch_bytes: of the float32 matrices orthogonalized at once; bounds the step's temporary memory.
 
     Attributes:
         plan: what updates which parameter and why, one `PlannedParameter` each.
@@ -109,7 +109,7 @@ class MuonClip(Muon):
         nesterov: bool = True,
         ns_coefficients: str | Sequence[float] | Sequence[Sequence[float]] = "minimax",
         eps: float = 1e-7,
-        ns_steps: int = 5,
+        ns_steps: int | None = None,
         adjust_lr_fn: str = "match_rms_adamw",
         *,
         qk_clip_threshold: float | None = 100.0,

@@ -3,10 +3,13 @@
 Muon replaces every update matrix by (nearly) the closest semi-orthogonal one, U·Vᵀ of its SVD: all its singular values
 become about 1. Newton–Schulz gets there by applying odd polynomials to the singular values, so no SVD is ever taken.
 
-A step is X <- (a·I + b·G + c·G²)·X with the Gram matrix G = X·Xᵀ of the shorter side. Taken one by one, every step
-multiplies the long side twice. The Gram form (Gram Newton–Schulz) keeps to the short side for several steps, with
-Q <- P·Q and G <- P·G·P for P = a·I + b·G + c·G², and multiplies X by Q once. It saves much on long matrices and loses
-precision from step to step, so it starts again from X where rounding would show; `_groups` says when.
+A step is X <- P·X, where P = a·I + b·G + c·G² is a polynomial of the Gram matrix G = X·Xᵀ of the shorter side. A step
+multiplies the long side twice and each doubling of P's degree takes one product of the short side, so few steps of a
+high degree are less work than many of a low one: of degree 9, 9 and 13 they do better than five quintics.
+
+The Gram form (Gram Newton–Schulz) keeps to the short side for several steps, with Q <- P·Q and G <- P·G·P, and
+multiplies X by Q once. It saves much on long matrices and loses precision from step to step, so it starts again from X
+where rounding would show; `_groups` says when.
 """
 
 import functools
@@ -19,7 +22,9 @@ from torch import Tensor
 
 from .symmetric_products import symmetric_baddbmm, symmetric_flops
 
-Coefficients = tuple[tuple[float, float, float], ...]
+Step = tuple[float, ...]
+"""Coefficients of s, s³, s⁵, ... in the odd polynomial of one step: three, five or seven of them."""
+Coefficients = tuple[Step, ...]
 
 JORDAN_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """(a, b, c) of the quintic a·s + b·s³ + c·s⁵; Keller Jordan, https://kellerjordan.github.io/posts/muon/.
@@ -27,17 +32,16 @@ JORDAN_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 Chosen for the steepest slope at 0: five steps bring singular values from about 0.002 on into [0.68, 1.20]."""
 
 MINIMAX_COEFFICIENTS: Coefficients = (
-    (8.20243, -22.89857, 16.01063),
-    (3.91213, -2.58912, 0.43173),
-    (3.48444, -2.15080, 0.34310),
-    (2.93860, -2.11519, 0.43703),
-    (1.65692, -0.52223, 0.0),
+    (14.6714, -138.155, 441.956, -546.058, 228.362),
+    (6.50938, -14.3079, 10.9709, -3.26797, 0.330224),
+    (5.10278, -18.5307, 32.8251, -28.3035, 12.4837, -2.71131, 0.22982),
+    (1.875, -1.25, 0.375),
 )
-"""Four quintics and a cubic, each the best uniform approximation of 1 on the interval that its predecessors leave
-(the construction of Polar Express, arXiv 2505.16932), from singular values of 1.5e-3 on; then, as there, divided by
-safety factors per power: 1.03, 1.06, 1.10, 1.02 and 1. The largest stands where the Gram form starts again in bfloat16.
+"""Polynomials of degree 9, 9 and 13, each the best uniform approximation of 1 on the interval that its predecessors
+leave (the construction of Polar Express, arXiv 2505.16932), from singular values of 1.8e-3 on; then, as there, divided
+by safety factors per power: 1.02, 1.05 and 1.03. Whoever takes more steps gets the quintic of Newton–Schulz itself.
 
-From 0.002 on they land in [0.758, 1.136], closer to 1 than Jordan's quintics, and the last step saves a product."""
+From 0.002 on they land in [0.799, 1.152], all nearer to 1 than with Jordan's five quintics, in 3/4 of their work."""
 
 POLAR_EXPRESS_COEFFICIENTS: Coefficients = (
     *(
@@ -85,12 +89,10 @@ COEFFICIENT_SETS: dict[str, Coefficients] = {
     "cans": CANS_COEFFICIENTS,
 }
 
-# How many steps the groups of the Gram form have in bfloat16; what is not named is taken step by step. Rounding in one
-# group must not carry a singular value out of the interval of the next. Held against 520,000 matrices of 2 to 8 rows,
-# random or with a dominating direction, no result had a singular value over 1.57; with the first two steps in one group
-# 20 had, up to 3178, and matrices of 256 rows of which three hold nearly everything too. Other sets fare worse.
-_BFLOAT16_GROUPS: dict[Coefficients, tuple[int, ...]] = {MINIMAX_COEFFICIENTS: (1, 1, 3)}
-# How much a group may have amplified the rounding of its Gram matrix before its last step in a wider dtype. Small
+DEFAULT_STEPS = {"minimax": 3, "jordan": 5, "polar_express": 5, "cans": 7}
+"""Steps after which a set is about as close to U·Vᵀ as Jordan's, or closer."""
+
+# How much a group of the Gram form may have amplified the rounding of its Gram matrix before its last step. Small
 # singular values grow by a step's `a`, so their squares, and what rounding put in their place, by a².
 _MAX_AMPLIFICATION = 2**12
 # Smaller Gram matrices cost nothing, and their rounding averages out the least.
@@ -110,16 +112,20 @@ def preferred_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def resolve_coefficients(coefficients: "str | Sequence[float] | Sequence[Sequence[float]]", steps: int) -> Coefficients:
-    """Return (a, b, c) of every step.
+def resolve_coefficients(
+    coefficients: "str | Sequence[float] | Sequence[Sequence[float]]", steps: int | None = None
+) -> Coefficients:
+    """Return the coefficients of every step.
 
     Args:
         coefficients: a name in `COEFFICIENT_SETS`; (a, b, c), also as text "a, b, c", for every step; or one (a, b, c)
-            for each step. c = 0 makes a step a cubic, which saves a product.
-        steps: how many; a set with fewer repeats its last.
+            for each step. c = 0 makes a step a cubic, which saves a product; five numbers make it of degree 9, seven of
+            degree 13.
+        steps: how many; coefficients for fewer repeat their last. None takes as many as were given, of a set its
+            `DEFAULT_STEPS`, and five of one polynomial alone.
 
     Raises:
-        ValueError: an unknown name, or anything else than three finite numbers a step.
+        ValueError: an unknown name, or anything else than three, five or seven finite numbers a step.
     """
     if isinstance(coefficients, str):
         if coefficients in COEFFICIENT_SETS:
@@ -132,19 +138,22 @@ def resolve_coefficients(coefficients: "str | Sequence[float] | Sequence[Sequenc
     else:
         given = coefficients
     rows: Sequence[Sequence[Any]] = [given] if all(isinstance(entry, int | float) for entry in given) else given
-    triples = tuple(tuple(float(number) for number in row) for row in rows)
-    if not triples or any(len(triple) != 3 or not all(map(math.isfinite, triple)) for triple in triples):
+    each = tuple(tuple(float(number) for number in row) for row in rows)
+    if not each or any(len(step) not in (3, 5, 7) or not all(map(math.isfinite, step)) for step in each):
         raise ValueError(
-            f"ns_coefficients must be one of {sorted(COEFFICIENT_SETS)}, three finite numbers (a, b, c), or three for "
-            f"each step; got {coefficients!r}. Jordan's are {JORDAN_COEFFICIENTS}."
+            f"ns_coefficients must be one of {sorted(COEFFICIENT_SETS)}, three, five or seven finite numbers, or so "
+            f"many for each step; got {coefficients!r}. Jordan's are {JORDAN_COEFFICIENTS}."
         )
-    return (triples + triples[-1:] * (steps - len(triples)))[:steps]  # type: ignore[return-value]
+    if steps is None:
+        named = DEFAULT_STEPS.get(coefficients) if isinstance(coefficients, str) else None
+        steps = named or (len(each) if len(each) > 1 else 5)
+    return (each + each[-1:] * (steps - len(each)))[:steps]
 
 
 def newton_schulz(
     matrices: Tensor,
     coefficients: "str | Sequence[float] | Sequence[Sequence[float]]" = "minimax",
-    steps: int = 5,
+    steps: int | None = None,
     eps: float = 1e-7,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
@@ -157,7 +166,7 @@ def newton_schulz(
     Args:
         matrices: (batch, n, m), floating point, finite; of any scale that their dtype holds.
         coefficients: as `resolve_coefficients` takes them.
-        steps: iterations.
+        steps: iterations; None takes as many as the coefficients want, see `DEFAULT_STEPS`.
         eps: added to the Frobenius norm; a zero matrix stays zero.
         dtype: of the products; by default what `preferred_dtype` says of the device.
 
@@ -169,8 +178,9 @@ def newton_schulz(
     """
     dtype = dtype or preferred_dtype(matrices.device)
     n, m = sorted(matrices.shape[-2:])
+    each = resolve_coefficients(coefficients, steps)
     x = _normalized(matrices, eps, dtype)
-    for group in _plan(n, m, resolve_coefficients(coefficients, steps), dtype, x.device):
+    for group in _plan(n, m, each, dtype, x.device):
         x = _apply(group, x)
     return x
 
@@ -178,7 +188,7 @@ def newton_schulz(
 def newton_schulz_flops(
     shape: Sequence[int],
     coefficients: "str | Sequence[float] | Sequence[Sequence[float]]" = "minimax",
-    steps: int = 5,
+    steps: int | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | None = None,
 ) -> int:
@@ -201,8 +211,7 @@ def _normalized(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     else:
         ordinary = False  # looking would make the device wait
     if ordinary:
-        x = x * (norm + eps).reciprocal_()
-        return x.to(dtype)
+        return torch.mul(x, (norm + eps).reciprocal_(), out=torch.empty(x.shape, dtype=dtype))
     # Squares of entries beyond 1e19 overflow float32, and under 1e-19 they vanish, so the norm is taken relative to the
     # largest entry. (Its inf-norm would say the same in one call, and is ten times slower on a CPU.)
     largest = torch.maximum(x.amax(dim=(-2, -1), keepdim=True), -x.amin(dim=(-2, -1), keepdim=True))
@@ -226,17 +235,15 @@ def _plan(
 
 
 def _groups(coefficients: Coefficients, dtype: torch.dtype) -> tuple[Coefficients, ...]:
-    """Cut the steps where a longer group in the Gram form would amplify the rounding of its Gram matrix too much."""
+    """Cut the steps where a longer group in the Gram form would amplify the rounding of its Gram matrix too much.
+
+    That is after every one in bfloat16. Two steps in one group gave singular values up to 3178 in 20 of 520,000
+    matrices with few rows or a dominating direction: rounding in a group carries them out of the next one's interval.
+    """
     groups: list[Coefficients] = []
-    if dtype.itemsize < 4:
-        start = 0
-        for length in _BFLOAT16_GROUPS.get(coefficients, (1,) * len(coefficients)):
-            groups.append(coefficients[start : start + length])
-            start += length
-        return tuple(groups)
     amplification = math.inf
     for step in coefficients:
-        if amplification > _MAX_AMPLIFICATION:
+        if amplification > _MAX_AMPLIFICATION or dtype.itemsize < 4:
             groups.append(())
             amplification = 1.0
         groups[-1] += (step,)
@@ -246,7 +253,7 @@ def _groups(coefficients: Coefficients, dtype: torch.dtype) -> tuple[Coefficient
 
 def _group_flops(group: Coefficients, n: int, m: int, device: torch.device, dtype: torch.dtype) -> int:
     later = len(group) - 1  # each step after the first multiplies G twice, and Q
-    squares = sum(1 for _, _, c in group if c) + 2 * later
+    squares = sum(_squares(step) for step in group) + 2 * later
     halved = symmetric_flops(n, m, device, dtype) + squares * symmetric_flops(n, n, device, dtype)
     return halved + later * 2 * n**3 + 2 * n * n * m
 
@@ -265,12 +272,45 @@ def _apply(group: Coefficients, x: Tensor) -> Tensor:
         g = symmetric_baddbmm(p, pg, b_is_symmetric=True)
         p = _polynomial(g, step)
         q = torch.bmm(p, q)
-    return torch.bmm(x, q.mT) if tall else torch.bmm(q, x)
+    del g  # no room for it beside two batches
+    return torch.bmm(x, q) if tall else torch.bmm(q, x)
 
 
-def _polynomial(g: Tensor, step: tuple[float, float, float]) -> Tensor:
-    """Return a·I + b·G + c·G²."""
+def _squares(step: Step) -> int:
+    """Return how many products `_polynomial` takes."""
+    return len(step) // 2 if len(step) > 3 else int(step[2] != 0)
+
+
+def _polynomial(g: Tensor, step: Step) -> Tensor:
+    """Return a·I + b·G + c·G² + ..., as many powers of G as the step has coefficients.
+
+    Beyond G² it is the square of a polynomial R of half the degree and a remainder, which takes fewest products and is
+    well conditioned: what stays near 1 on an interval is nearly a square.
+    """
+    if len(step) == 7:  # r²·G⁶ + ...: R = G³ + x·G² + y·G + z·I
+        a, b, c, d, e, f, lead = step
+        x = f / (2 * lead)
+        y = (e / lead - x * x) / 2
+        z = (d / lead - 2 * x * y) / 2
+        quadratic = _plus_diagonal(symmetric_baddbmm(g, g, g, x, b_is_symmetric=True), y)
+        root = _plus_diagonal(symmetric_baddbmm(quadratic, g, b_is_symmetric=True), z)
+        of_g2 = c - lead * (y * y + 2 * x * z)
+        of_g = b - lead * 2 * y * z - of_g2 * x
+        remainder = quadratic.mul_(of_g2).add_(g, alpha=of_g)
+        p = symmetric_baddbmm(root, root, remainder, 1.0, lead, b_is_symmetric=True)
+        return _plus_diagonal(p, a - lead * z * z - of_g2 * y)
+    if len(step) == 5:  # R = G² + x·G + y·I
+        a, b, c, d, lead = step
+        x = d / (2 * lead)
+        y = (c / lead - x * x) / 2
+        root = _plus_diagonal(symmetric_baddbmm(g, g, g, x, b_is_symmetric=True), y)
+        p = symmetric_baddbmm(root, root, g, b - 2 * lead * x * y, lead, b_is_symmetric=True)
+        return _plus_diagonal(p, a - lead * y * y)
     a, b, c = step
-    p = symmetric_baddbmm(g, g, g, b, c, b_is_symmetric=True) if c else g * b
-    p.diagonal(dim1=-2, dim2=-1).add_(a)
-    return p
+    return _plus_diagonal(symmetric_baddbmm(g, g, g, b, c, b_is_symmetric=True) if c else g * b, a)
+
+
+def _plus_diagonal(g: Tensor, addend: float) -> Tensor:
+    """Add to the diagonals of a batch. In place."""
+    g.diagonal(dim1=-2, dim2=-1).add_(addend)
+    return g

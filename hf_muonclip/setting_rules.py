@@ -22,11 +22,15 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "momentum": (lambda v: 0 <= v < 1, "in [0, 1)", "0.95 is usual"),
     "ns_coefficients": (
         lambda v: bool(resolve_coefficients(v, 1)),
-        f"one of {sorted(COEFFICIENT_SETS)}, three finite numbers (a, b, c), or three for each step",
+        f"one of {sorted(COEFFICIENT_SETS)}, three, five or seven finite numbers, or so many for each step",
         f"Jordan's are {JORDAN_COEFFICIENTS}",
     ),
     "eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-7 is usual"),
-    "ns_steps": (lambda v: isinstance(v, int) and 1 <= v < 100, "a whole number in [1, 100)", "5 is usual"),
+    "ns_steps": (
+        lambda v: v is None or (isinstance(v, int) and 1 <= v < 100),
+        "a whole number in [1, 100), or None",
+        "None takes as many as the coefficients want",
+    ),
     "adjust_lr_fn": (lambda v: v in _ADJUST_LR_FNS, f"one of {_ADJUST_LR_FNS}", "match_rms_adamw is Kimi K2's"),
     "adamw_betas": (
         lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v),
@@ -45,7 +49,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "max_batch_bytes": (
         lambda v: v is None or (isinstance(v, int) and v > 0),
         "a positive number of bytes, or None",
-        "None takes 4 MiB on a CPU and 256 MiB elsewhere",
+        "None takes 2 MiB for each thread of a CPU and 256 MiB elsewhere",
     ),
     "cautious_weight_decay": (lambda v: isinstance(v, bool), "True or False", "False decays every entry"),
     "normalize_neurons": (lambda v: isinstance(v, bool), "True or False", "False leaves updates orthogonal"),

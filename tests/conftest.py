@@ -13,3 +13,12 @@ def fresh_memory_is_nan() -> Iterator[None]:
     assert torch.empty(3).isnan().all()
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Take whatever threads could share, and hide from this one, in this one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -18,11 +18,11 @@ def newton_schulz(
     steps: int = 5,
     eps: float = 1e-7,
 ) -> Tensor:
-    """Iterate X <- a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X from X = M / (‖M‖_F + eps), with the shorter side as rows.
+    """Iterate X <- a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X + ... from X = M / (‖M‖_F + eps), with the shorter side as rows.
 
     Args:
         matrix: (n, m).
-        coefficients: (a, b, c) of every step, or one (a, b, c) for each.
+        coefficients: (a, b, c, ...) of every step, or so many for each.
         steps: iterations.
         eps: added to the Frobenius norm.
 
@@ -36,8 +36,12 @@ def newton_schulz(
     if n > m:
         return newton_schulz(x.T, coefficients, steps, eps).T
     x = x / (math.sqrt(float((x * x).sum())) + eps)
-    for a, b, c in of_each_step:
-        x = a * x + b * (x @ x.T) @ x + c * (x @ x.T) @ (x @ x.T) @ x
+    for row in of_each_step:
+        power, total = x, torch.zeros_like(x)
+        for coefficient in row:
+            total = total + coefficient * power
+            power = (x @ x.T) @ power
+        x = total
     return x
 
 

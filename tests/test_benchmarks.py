@@ -89,6 +89,7 @@ def test_every_variant_steps_every_parameter(variant: str, load: workloads.Workl
 
 def test_muon_steps_the_same_matrices_in_every_variant(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(newton_schulz.COEFFICIENT_SETS, "minimax", (newton_schulz.JORDAN_COEFFICIENTS,))  # as torch's
+    monkeypatch.setitem(newton_schulz.DEFAULT_STEPS, "minimax", 5)
     written = []
     for variant in (*PEERS_IN_TORCH, optimizer_step.OURS.name):
         torch.manual_seed(0)
@@ -150,9 +151,10 @@ def test_the_error_of_an_update_is_that_of_what_was_written() -> None:
 
 
 def test_the_floor_counts_the_products_of_every_matrix() -> None:
-    # Square and small, so nothing is halved and no step in the Gram form: X·Xᵀ and P·X for five steps, G² for four.
+    # Square and small, so nothing is halved and no step in the Gram form: X·Xᵀ and P·X for three steps, and for P two,
+    # two and three products.
     def flops(n: int) -> int:
-        return (5 * 2 + 4) * 2 * n**3
+        return (3 * 2 + 2 + 2 + 3) * 2 * n**3
 
     floor = optimizer_step.gemm_floor({(8, 8): 4, (16, 16): 2}, 17, "cpu")
     assert floor == pytest.approx((4 * flops(8) + 2 * flops(16)) / 17)
@@ -225,7 +227,11 @@ CPU = torch.device("cpu")
 
 
 def orthogonalizations() -> dict[str, orthogonalize.Method]:
-    methods = [orthogonalize.ours(name, torch.float32, CPU, singly) for name in orthogonalize.SETS for singly in (0, 1)]
+    methods = [
+        orthogonalize.ours(name, torch.float32, CPU, singly)
+        for name in newton_schulz.COEFFICIENT_SETS
+        for singly in (0, 1)
+    ]
     methods.append(orthogonalize.Method(orthogonalize.BASELINE, orthogonalize.torch_function, torch.bfloat16))
     return {method.name.replace(", float32", ""): method for method in methods}
 
@@ -233,16 +239,18 @@ def orthogonalizations() -> dict[str, orthogonalize.Method]:
 def test_orthogonalizations_are_what_they_are_called() -> None:
     matrices = torch.randn(2, 128, 512, generator=torch.Generator().manual_seed(0))
     methods = orthogonalizations()
-    for name, steps in orthogonalize.SETS.items():
-        label = name if steps == 5 else f"{name}, {steps} steps"
-        expected = newton_schulz.newton_schulz(matrices, name, steps, dtype=torch.float32)
-        assert torch.equal(methods[label].run(matrices), expected)
-        singly = methods[label + orthogonalize_figures.SINGLY]
+    more = orthogonalize.ours("minimax", torch.float32, CPU, steps=4)
+    assert more.name.startswith("minimax, 4 steps")
+    assert torch.equal(more.run(matrices), newton_schulz.newton_schulz(matrices, "minimax", 4, dtype=torch.float32))
+    for name in newton_schulz.COEFFICIENT_SETS:
+        expected = newton_schulz.newton_schulz(matrices, name, dtype=torch.float32)
+        assert torch.equal(methods[name].run(matrices), expected)
+        singly = methods[name + orthogonalize_figures.SINGLY]
         assert not singly.same_as(128, 512)
         # Rounding alone tells the two forms apart.
         assert not torch.equal(singly.run(matrices), expected)
         torch.testing.assert_close(singly.run(matrices), expected, atol=2e-3, rtol=2e-3)
-        assert singly.same_as(128, 128) == methods[label].name
+        assert singly.same_as(128, 128) == methods[name].name
     jordan, theirs = methods["jordan"].run(matrices), methods[orthogonalize.BASELINE].run(matrices).float()
     assert 0 < (jordan - theirs).norm() / jordan.norm() < 0.03
 

@@ -31,6 +31,7 @@ OPTIMIZER_COLUMN = {
         "muon",
         "param_groups",
         "setting_rules",
+        "thread_per_batch",
     )
 }
 ATTENTION_COLUMN = f"{PACKAGE}.attention"

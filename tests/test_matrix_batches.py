@@ -11,12 +11,15 @@ from tiny_parameters import VIEWS, every_kind, parameter
 from torch import Tensor
 
 from hf_muonclip import matrix_batches
-from hf_muonclip.matrix_batches import MatrixBlock, batches
+from hf_muonclip.matrix_batches import MOST_ON_ONE_THREAD, MatrixBlock, batches, fits_one_thread
 from hf_muonclip.matrix_view import PLAIN, MatrixView, to_matrices
 from hf_muonclip.muon import Muon
 
 # Bytes: less than one matrix, of one, of some, of all.
 BOUNDS = [1, 240, 500, 1000, 10**6, None]
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # threads share a bound
 
 
 def matrices_only() -> dict[str, Tensor]:
@@ -124,7 +127,7 @@ def test_the_bound_by_default_suits_the_device_and_is_told() -> None:
     for device in ("cpu", "meta"):
         experts = torch.zeros((), device=device).expand(2000, 256, 256)  # 256 KiB a matrix, and no memory
         bounds[device] = bytes_of(batches([("experts", experts)], {}, None)[0])
-    told = f"{bounds['cpu'] >> 20} MiB on a CPU and {bounds['meta'] >> 20} MiB elsewhere"
+    told = f"{bounds['cpu'] >> 20} MiB for each thread of a CPU and {bounds['meta'] >> 20} MiB elsewhere"
     assert bounds == {"cpu": matrix_batches._CPU_BATCH_BYTES, "meta": matrix_batches._ACCELERATOR_BATCH_BYTES}
     assert told in " ".join((Muon.__doc__ or "").split())
     with pytest.raises(ValueError, match=f"max_batch_bytes must be .*{told}"):
@@ -149,3 +152,20 @@ def test_a_block_keeps_its_parameter_so_that_nothing_takes_its_id() -> None:
     del made
     gc.collect()
     assert held() is None
+
+
+def test_the_threads_of_a_cpu_share_a_bound() -> None:
+    stack = torch.zeros(8, 6, 10)
+    for threads, sizes in ((1, [4, 4]), (2, [2, 2, 2, 2]), (3, [1] * 8)):
+        torch.set_num_threads(threads)
+        made = batches([("stack", stack)], {}, 4 * 240)
+        assert [batch[0].num_matrices for batch in made] == sizes
+        assert all(fits_one_thread(batch, 4 * 240) for batch in made)
+        assert not any(fits_one_thread(batch, threads * 239) for batch in made)
+
+
+def test_a_matrix_fits_one_thread_up_to_a_size_and_on_a_cpu_alone() -> None:
+    rows = MOST_ON_ONE_THREAD // (4 * 64)
+    for shape, device, fits in (((rows, 64), "cpu", True), ((rows + 1, 64), "cpu", False), ((4, 4), "meta", False)):
+        ((block,),) = batches([("weight", torch.zeros(shape, device=device))], {}, None)
+        assert fits_one_thread([block], None) == fits

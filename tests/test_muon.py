@@ -163,10 +163,10 @@ def test_every_set_of_coefficients_reaches_newton_schulz(name: str) -> None:
     u, s, v = torch.linalg.svd(gradient(weight, 1).double(), full_matrices=False)
     weight.grad = gradient(weight, 1)
     Muon([weight], lr=0.1, weight_decay=0.0, adjust_lr_fn="none", ns_coefficients=name, ns_steps=6, **EXACT).step()
-    triples = [COEFFICIENT_SETS[name][min(i, len(COEFFICIENT_SETS[name]) - 1)] for i in range(6)]
     values = s / s.norm()
-    for a, b, c in triples:
-        values = a * values + b * values**3 + c * values**5
+    for i in range(6):
+        row = COEFFICIENT_SETS[name][min(i, len(COEFFICIENT_SETS[name]) - 1)]
+        values = sum(coefficient * values ** (2 * power + 1) for power, coefficient in enumerate(row))  # type: ignore[assignment]
     wanted = parameter(6, 10, seed=0).double() - 0.1 * u @ values.diag() @ v
     torch.testing.assert_close(weight.double(), wanted, atol=2e-6, rtol=1e-5)
 
@@ -375,9 +375,9 @@ def test_the_bound_holds_and_changes_no_result(bound: int) -> None:
 def test_a_stack_of_experts_is_cut_between_its_slices() -> None:
     experts = parameter(5, 6, 10, seed=0)
     experts.grad = gradient(experts, 1)
-    optimizer = Watched([experts], max_batch_bytes=2 * 240 + 239, **EXACT)
+    optimizer = Watched([experts], max_batch_bytes=torch.get_num_threads() * (2 * 240 + 239), **EXACT)
     optimizer.step()
-    assert optimizer.seen == [(2, 6, 10), (2, 6, 10), (1, 6, 10)]
+    assert sorted(optimizer.seen) == [(1, 6, 10), (2, 6, 10), (2, 6, 10)]
 
 
 def peak_temporary_bytes(optimizer: Muon) -> int:
@@ -390,8 +390,8 @@ def peak_temporary_bytes(optimizer: Muon) -> int:
     return max(accumulate((event.nbytes() for event in events), initial=0))
 
 
-# Measured: Newton–Schulz holds up to five batches at once, and the step around it none but the one that it passes.
-BATCHES_AT_ONCE = 5
+# Measured: Newton–Schulz holds up to six batches at once, and the step around it none but the one that it passes.
+BATCHES_AT_ONCE = 6
 
 
 @pytest.mark.parametrize(
@@ -417,6 +417,7 @@ BATCHES_AT_ONCE = 5
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("one_thread")
 def test_temporary_memory_is_a_few_batches(
     shape: tuple[int, ...], count: int, view: MatrixView, dtype: torch.dtype, settings: dict[str, Any]
 ) -> None:

@@ -30,10 +30,10 @@ from hf_muonclip.newton_schulz import (
 )
 
 CPU = torch.device("cpu")
-STEPS = {"minimax": 5, "jordan": 5, "polar_express": 5, "cans": 7}
-# From which singular value on, after the division by the norm, the steps land in which range.
+STEPS = {"minimax": 3, "jordan": 5, "polar_express": 5, "cans": 7}
+# From which singular value on, after the division by their norm, the steps land in which range.
 RANGES = {
-    "minimax": (2e-3, 0.758, 1.136),
+    "minimax": (2e-3, 0.799, 1.152),
     "jordan": (2e-3, 0.682, 1.202),
     "polar_express": (1e-3, 0.846, 1.124),
     "cans": (1e-3, 0.723, 1.316),
@@ -48,7 +48,7 @@ def matrices(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def of_each_step(name: str, steps: int) -> list[tuple[float, float, float]]:
+def of_each_step(name: str, steps: int) -> list[tuple[float, ...]]:
     rows = COEFFICIENT_SETS[name]
     return [rows[min(step, len(rows) - 1)] for step in range(steps)]
 
@@ -110,7 +110,7 @@ def test_equals_the_reference_where_products_are_cut(shape: tuple[int, int], nam
 
 # Relative, on random matrices: of fewer than 48 rows or columns, and of more. A single singular value near 1 is where
 # these polynomials are steepest.
-BFLOAT16_ERRORS = {"minimax": (0.15, 0.08), "jordan": (0.25, 0.09), "polar_express": (0.16, 0.08), "cans": (0.28, 0.09)}
+BFLOAT16_ERRORS = {"minimax": (0.15, 0.11), "jordan": (0.25, 0.09), "polar_express": (0.16, 0.08), "cans": (0.28, 0.09)}
 
 
 @SETS
@@ -123,16 +123,19 @@ def test_bfloat16_is_close_to_the_reference(shape: tuple[int, int], name: str, p
     assert ((result - exact).norm() / exact.norm()) < BFLOAT16_ERRORS[name][min(shape) >= 48]
 
 
-@pytest.mark.parametrize("coefficients", [(2.0, -1.5, 0.5), (1.5, -0.5, 0.0)])
-def test_coefficients_steps_and_eps_are_used(coefficients: tuple[float, float, float], plan: str) -> None:
+@pytest.mark.parametrize(
+    "coefficients",
+    [(2.0, -1.5, 0.5), (1.5, -0.5, 0.0), (3.0, -5.0, 4.0, -1.0, 0.2), (3.0, -5.0, 4.0, -1.0, 0.2, -0.1, 0.3)],
+)
+def test_coefficients_steps_and_eps_are_used(coefficients: tuple[float, ...], plan: str) -> None:
     batch = matrices(2, 6, 9)
     exact = expected(batch, coefficients=coefficients, steps=3, eps=0.5)
     result = newton_schulz(batch, coefficients, 3, 0.5, torch.float32)
-    torch.testing.assert_close(result.double(), exact, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result.double(), exact, atol=3e-5, rtol=3e-5)
 
 
 def test_steps_come_in_their_order_and_the_last_again() -> None:
-    batch, rows = matrices(2, 6, 9).double(), [(3.0, -3.0, 1.0), (1.5, -0.5, 0.0)]
+    batch, rows = matrices(2, 6, 9).double(), [(3.0, -3.0, 1.0), (2.0, -2.0, 1.5, -0.7, 0.2)]
     for steps, of_each in ((1, rows[:1]), (2, rows), (4, [*rows, rows[1], rows[1]])):
         exact = expected(batch, coefficients=of_each, steps=steps)
         result = newton_schulz(batch, rows, steps, dtype=torch.float64)
@@ -274,9 +277,9 @@ def orthogonality(matrix: Tensor, result: Tensor) -> tuple[float, float, Tensor,
     return error, float(torch.linalg.svdvals(result.double())[0]), before, block.diagonal()
 
 
-# Rounding to bfloat16 adds 0.01 to what single steps leave, and groups in the Gram form up to 0.17 (Jordan's); measured
-# 1.143, 1.37, 1.23 and 1.36 over many seeds.
-LARGEST_IN_BFLOAT16 = {"minimax": 1.36, "jordan": 1.40, "polar_express": 1.25, "cans": 1.38}
+# Rounding to bfloat16 adds 0.04 at most to the largest of an ordinary matrix, and up to 0.17 (Jordan's) to that of a
+# hard one; measured 1.252 (over two million), 1.37, 1.23 and 1.36 (over fewer).
+LARGEST_IN_BFLOAT16 = {"minimax": 1.26, "jordan": 1.40, "polar_express": 1.25, "cans": 1.38}
 
 
 def assert_orthogonalized(matrix: Tensor, dtype: torch.dtype, one_by_one: bool = False) -> None:
@@ -289,7 +292,7 @@ def assert_orthogonalized(matrix: Tensor, dtype: torch.dtype, one_by_one: bool =
             assert largest < high + 0.005, (name, largest)
             assert after[before >= smallest].min() > low - 0.02, name
         else:
-            assert largest < (high + 0.03 if one_by_one else LARGEST_IN_BFLOAT16[name]), (name, largest)
+            assert largest < (high + 0.045 if one_by_one else LARGEST_IN_BFLOAT16[name]), (name, largest)
             clear = before >= min(0.1, float(before[0]))
             assert after[clear].min() > 0.7 * low, name  # neither lost nor reversed
     if len(before) > 1 and before[-1] > 0.99 * before[0]:
@@ -388,23 +391,6 @@ def test_momentum_of_training_is_orthogonalized(momenta: dict[str, Tensor], dtyp
             assert_orthogonalized(momentum, dtype, plan == "one_by_one")
 
 
-def test_groups_cost_little_on_momentum_of_training(
-    momenta: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    momenta = {key: m for key, m in momenta.items() if min(m.shape) >= module._SMALLEST_IN_GRAM_FORM}
-    assert len(momenta) == 4
-    for name in ("minimax",):
-        errors = {}
-        for plan in ("one_by_one", "gram"):
-            set_plan(monkeypatch, plan)
-            results = {
-                key: newton_schulz(momentum[None], name, dtype=torch.bfloat16)[0] for key, momentum in momenta.items()
-            }
-            errors[plan] = [orthogonality(momentum, results[key])[0] for key, momentum in momenta.items()]
-        for grouped, single in zip(errors["gram"], errors["one_by_one"], strict=True):
-            assert grouped < 1.07 * single, name
-
-
 # --- Plans.
 
 
@@ -420,7 +406,7 @@ def test_a_plan_is_the_one_with_less_work(dtype: torch.dtype, name: str) -> None
             assert long == one_by_one
             continue
         assert long == module._groups(steps, dtype)
-        if dtype == torch.bfloat16 and name != "minimax":  # may diverge in groups
+        if dtype == torch.bfloat16:  # which may diverge in groups
             assert long == one_by_one
             continue
         assert long != one_by_one
@@ -442,12 +428,12 @@ def test_groups_end_where_rounding_would_show() -> None:
     }
     assert lengths == {
         torch.bfloat16: {
-            "minimax": [1, 1, 3],
+            "minimax": [1, 1, 1],
             "jordan": [1, 1, 1, 1, 1],
             "polar_express": [1, 1, 1, 1, 1],
             "cans": [1, 1, 1, 1, 1, 1, 1],
         },
-        torch.float32: {"minimax": [3, 2], "jordan": [4, 1], "polar_express": [3, 2], "cans": [4, 3]},
+        torch.float32: {"minimax": [2, 1], "jordan": [4, 1], "polar_express": [3, 2], "cans": [4, 3]},
     }
     assert module._groups((), torch.bfloat16) == ()
 
@@ -477,7 +463,7 @@ def test_flops_are_those_of_the_call(shape: tuple[int, int, int], name: str, dty
 def test_flops_take_the_preferred_dtype_and_the_cpu_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         monkeypatch.setattr(module, "preferred_dtype", lambda device, dtype=dtype: dtype)
-        assert newton_schulz_flops((2, 64, 256)) == newton_schulz_flops((2, 64, 256), "minimax", 5, dtype, CPU)
+        assert newton_schulz_flops((2, 64, 256)) == newton_schulz_flops((2, 64, 256), "minimax", 3, dtype, CPU)
     bfloat16, float32 = (
         newton_schulz_flops((1, 256, 1024), "jordan", dtype=d) for d in (torch.bfloat16, torch.float32)
     )
@@ -515,12 +501,11 @@ def successive(lower: float, terms: list[int]) -> Iterator[NDArray[Any]]:
 
 
 def test_minimax_coefficients_are_best_approximations_with_a_margin() -> None:
-    safety_factors = (1.03, 1.06, 1.10, 1.02, 1.0)
     for given, best, safety in zip(
-        MINIMAX_COEFFICIENTS, successive(1.5e-3, [3, 3, 3, 3, 2]), safety_factors, strict=True
+        MINIMAX_COEFFICIENTS, successive(1.8e-3, [5, 5, 7]), (1.02, 1.05, 1.03), strict=False
     ):
-        made = best / safety ** (2 * np.arange(len(best)) + 1)
-        np.testing.assert_allclose(given, [*made, 0.0][:3], rtol=0, atol=5.1e-6)
+        np.testing.assert_allclose(given, best / safety ** (2 * np.arange(len(best)) + 1), rtol=5e-6, atol=0)
+    assert MINIMAX_COEFFICIENTS[3:] == ((1.875, -1.25, 0.375),)
 
 
 def test_cans_coefficients_are_best_cubics() -> None:
@@ -562,32 +547,41 @@ def test_singular_values_land_in_the_documented_range(name: str) -> None:
 # --- Arguments.
 
 
-def test_coefficients_by_name_triple_list_and_text() -> None:
+def test_coefficients_by_name_numbers_list_and_text() -> None:
     assert COEFFICIENT_SETS.keys() == STEPS.keys()
     for name, rows in COEFFICIENT_SETS.items():
         assert resolve_coefficients(name, len(rows)) == rows
         assert resolve_coefficients(name, len(rows) + 2) == (*rows, rows[-1], rows[-1])
         assert resolve_coefficients(name, 1) == rows[:1]
         assert resolve_coefficients(name, 0) == ()
+        assert resolve_coefficients(name) == tuple(of_each_step(name, STEPS[name]))
     one, other = (3.0, -3.0, 1.0), (1.5, -0.5, 0.0)
-    for triple in (one, list(one), (3, -3, 1), "3, -3,1", "3.0,-3e0, 1"):
-        assert resolve_coefficients(triple, 2) == (one, one)
+    nonic = (2.0, -2.0, 1.5, -0.7, 0.2)
+    for given in (one, list(one), (3, -3, 1), "3, -3,1", "3.0,-3e0, 1"):
+        assert resolve_coefficients(given, 2) == (one, one)
+        assert resolve_coefficients(given) == (one,) * 5
+    for given in (nonic, list(nonic), "2, -2,1.5, -0.7,0.2"):
+        assert resolve_coefficients(given, 1) == (nonic,)
     for rows in ([one, other], (list(one), other), [(3, -3, 1), (1.5, -0.5, 0)]):
         assert resolve_coefficients(rows, 4) == (one, other, other, other)
         assert resolve_coefficients(rows, 1) == (one,)
+        assert resolve_coefficients(rows) == (one, other)
+    assert resolve_coefficients([one, nonic], 2) == (one, nonic)
     assert all(type(number) is float for number in resolve_coefficients((3, -3, 1), 1)[0])
 
 
 @pytest.mark.parametrize(
     "coefficients",
     [
-        *("newton", "", "1, 2", "1, 2, 3, 4", "1, 2, x", "nan, 1, 1"),
+        *("newton", "", "1, 2", "1, 2, 3, 4", "1, 2, x", "nan, 1, 1", "1, 2, 3, 4, 5, 6", "1, 2, 3, 4, 5, 6, 7, 8"),
         *((), [], (1.0, 2.0), (1.0, 2.0, float("inf"))),
         *([(1.0, 2.0, 3.0), (1.0, 2.0)], [[]], [(1.0, float("nan"), 1.0)], [(1.0, 2.0, 3.0, 4.0)]),
     ],
 )
 def test_other_coefficients_are_refused(coefficients: Any) -> None:
-    with pytest.raises(ValueError, match=r"ns_coefficients must be one of .*'minimax'.* three finite") as refusal:
+    with pytest.raises(
+        ValueError, match=r"ns_coefficients must be one of .*'minimax'.* three, five or seven"
+    ) as refusal:
         resolve_coefficients(coefficients, 5)
     assert repr(coefficients) in str(refusal.value)
     with pytest.raises(ValueError, match="ns_coefficients"):
@@ -609,9 +603,9 @@ def test_preferred_dtype_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None
         assert newton_schulz(matrices(1, 4, 4)).dtype == dtype
 
 
-def test_minimax_and_five_steps_are_the_default() -> None:
+def test_minimax_and_three_steps_are_the_default() -> None:
     batch = matrices(2, 6, 9)
-    given = newton_schulz(batch, "minimax", 5, 1e-7, torch.float32)
+    given = newton_schulz(batch, "minimax", 3, 1e-7, torch.float32)
     assert torch.equal(newton_schulz(batch, dtype=torch.float32), given)
 
 

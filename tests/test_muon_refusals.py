@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from hf_muonclip.matrix_view import MatrixView
 from hf_muonclip.muon import Muon
+from hf_muonclip.muon_refusals import all_finite, nonfinite_gradients
 from hf_muonclip.setting_rules import GROUP_SETTINGS
 
 NAN, INF = float("nan"), float("inf")
@@ -140,6 +141,19 @@ def test_skip_passes_over_the_step_warns_counts_and_goes_on(caplog: pytest.LogCa
         take_steps(twins, undisturbed, [step])
     assert_equal_weights(parameters, twins)
     assert skipping.skipped_steps == 1
+
+
+def test_every_gradient_with_nan_or_inf_is_named_and_no_huge_one() -> None:
+    huge = torch.full((4, 4), 1e30)  # the square of its norm overflows
+    named = [("huge", huge), ("empty", torch.zeros(0, 4)), ("small", torch.ones(3))]
+    assert nonfinite_gradients(named) == ""
+    assert all_finite([gradient for _, gradient in named])
+    for poison in (NAN, INF, -INF):
+        bad = [("first", torch.tensor([1.0, poison])), *named, ("last", torch.full((2, 2), poison))]
+        assert nonfinite_gradients(bad) == "the gradient of first, last holds NaN or Inf"
+        assert not all_finite([gradient for _, gradient in bad])
+    assert nonfinite_gradients([]) == ""
+    assert all_finite([])
 
 
 def test_huge_gradients_move_a_weight_as_far_as_usual() -> None:

@@ -15,6 +15,7 @@ import reference
 import torch
 import torch.multiprocessing as multiprocessing
 from tiny_models import random_batch, tiny_model
+from tiny_parameters import state_tensors
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
@@ -259,7 +260,7 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
     backward(model, batch)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)  # the logits alone must be enough
-    before, moments = weights_of(model), state_of(optimizer)
+    before, moments = weights_of(model), state_tensors(optimizer)
     message = r"the max attention logit of head 2 of model\.layers\.1\.self_attn is NaN or Inf\. The step was not taken"
     if mode == "raise":
         with pytest.raises(FloatingPointError, match=message):
@@ -269,7 +270,7 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
             optimizer.step()
         assert "head 2 of model.layers.1.self_attn is NaN or Inf" in caplog.text
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
-    assert all(torch.equal(tensor, moments[index]) for index, tensor in state_of(optimizer).items())
+    assert all(torch.equal(tensor, moments[index]) for index, tensor in state_tensors(optimizer).items())
     assert (optimizer.updates, optimizer.skipped_steps) == (1, 1)
     assert optimizer.gammas == {}
 
@@ -279,11 +280,6 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
     backward(model, batch)
     optimizer.step()  # the bad maximum does not stay behind
     assert optimizer.updates == 2
-
-
-def state_of(optimizer: torch.optim.Optimizer) -> dict[tuple[int, str], Tensor]:
-    states = optimizer.state_dict()["state"]
-    return {(index, key): value.clone() for index, state in states.items() for key, value in state.items()}
 
 
 def test_a_nonfinite_gradient_writes_nothing_and_clips_nothing() -> None:

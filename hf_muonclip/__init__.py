@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attention import capture_max_logits, detect_head_layout, qk_clip_, verify_head_layout
     from .config import MuonClipConfig
-    from .muon_clip import MuonClip, attach, muonclip, muonclip_factory
+    from .muon_clip import MuonClip
     from .trainer import MuonClipCallback
+    from .trainer_optimizer import attach, muonclip, muonclip_factory
 
 __version__ = "0.1.0"
 
@@ -33,11 +34,11 @@ _HOMES = {
     "MuonClip": ".muon_clip",
     "MuonClipCallback": ".trainer",
     "MuonClipConfig": ".config",
-    "attach": ".muon_clip",
+    "attach": ".trainer_optimizer",
     "capture_max_logits": ".attention",
     "detect_head_layout": ".attention",
-    "muonclip": ".muon_clip",
-    "muonclip_factory": ".muon_clip",
+    "muonclip": ".trainer_optimizer",
+    "muonclip_factory": ".trainer_optimizer",
     "qk_clip_": ".attention",
     "verify_head_layout": ".attention",
 }

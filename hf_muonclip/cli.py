@@ -87,7 +87,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr), _quiet(arguments.verbose):
         from rich.console import Console
 
-        from .inspection import as_json, as_plain, inspect_model, show
+        from .inspection import as_json, inspect_model
+        from .inspection_display import as_plain, show
 
         model = load_model(arguments.model, arguments.weights, arguments.trust_remote_code)
         inspection = inspect_model(arguments.model, model)

@@ -44,10 +44,6 @@ class MatrixBlock(NamedTuple):
         rows = self.num_matrices * self.matrix_shape[0]
         return tensor[self.first_neuron : self.first_neuron + rows].view(self.num_matrices, -1)
 
-    def matrices(self, tensor: Tensor) -> Tensor:
-        """Return the block's part of a tensor of the parameter's shape as (num_matrices, out, in)."""
-        return self.of(tensor).reshape(self.num_matrices, *self.matrix_shape)
-
 
 def batches(
     named: Iterable[tuple[str, Tensor]], views: Mapping[str, MatrixView], max_batch_bytes: int | None
@@ -75,11 +71,11 @@ def batches(
             most = max(1, _batch_bytes(parameter.device, max_batch_bytes) // (4 * per_slice * n * m))
             for start in range(0, len(stored), most):
                 slices = slice(start, min(start + most, len(stored)))
-                count = (slices.stop - start) * per_slice
+                num_matrices = (slices.stop - start) * per_slice
                 by_shape[(n, m), parameter.device, parameter.dtype].append(
-                    MatrixBlock(name, parameter, view, section, slices, count, first_neuron, (n, m))
+                    MatrixBlock(name, parameter, view, section, slices, num_matrices, first_neuron, (n, m))
                 )
-                first_neuron += count * n
+                first_neuron += num_matrices * n
     made: list[list[MatrixBlock]] = []
     for ((n, m), device, _), blocks in by_shape.items():
         most = _batch_bytes(device, max_batch_bytes) // (4 * n * m)

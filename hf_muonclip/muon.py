@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from .matrix_batches import MatrixBlock, batches, fits_one_thread
-from .matrix_view import PLAIN, MatrixView, matrix_blocks
+from .matrix_view import MatrixView
+from .muon_refusals import all_finite, check_group, check_step, check_views, nonfinite_gradients
 from .muon_state import MOMENTS, checked_state
 from .newton_schulz import newton_schulz
-from .setting_rules import GROUP_SETTINGS, NOT_SETTINGS, check_settings
+from .setting_rules import check_settings
 from .thread_per_batch import for_each_batch
 
 logger = logging.getLogger(__name__)
@@ -145,12 +146,7 @@ class Muon(torch.optim.Optimizer):
         }
         check_settings(defaults)
         super().__init__(params, defaults)
-        unknown = self.views.keys() - {name for name, _ in self._named_parameters()}
-        if unknown:
-            raise ValueError(
-                f"views must name parameters of the groups; got {_enumerate(sorted(unknown))}. Pass (name, parameter) "
-                "pairs and use the same names."
-            )
+        check_views(self.views, [name for name, _ in self._named_parameters()])
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickling keeps: all but the batches, which are made anew."""
@@ -165,49 +161,12 @@ class Muon(torch.optim.Optimizer):
                 sparse, or a Muon parameter is no matrix. The group is not added.
         """
         super().add_param_group(param_group)
+        group = self.param_groups[-1]
         try:
-            self._check_group(self.param_groups[-1])
+            check_group(group, list(_named(group)), self.views)
         except ValueError:
             self.param_groups.pop()
             raise
-
-    def _check_group(self, group: Mapping[str, Any]) -> None:
-        if not group["params"]:
-            raise ValueError("a param group must hold parameters; got one without any. Leave the group out.")
-        unknown = sorted(group.keys() - GROUP_SETTINGS - NOT_SETTINGS)
-        check_settings(group)
-        if unknown:
-            raise ValueError(
-                f"a param group may set {', '.join(sorted(GROUP_SETTINGS))}; got {', '.join(unknown)}. Remove it: it "
-                "would be ignored."
-            )
-        for name, parameter in _named(group):
-            if parameter.is_complex() or parameter.layout != torch.strided:
-                raise ValueError(
-                    f"parameters must be real and dense; {name} has dtype {parameter.dtype} and layout "
-                    f"{parameter.layout}. Keep its real and imaginary part, or a dense copy, as the parameter."
-                )
-            if isinstance(group["lr"], Tensor) and group["lr"].device not in (torch.device("cpu"), parameter.device):
-                raise ValueError(
-                    f"lr as a tensor must be on the CPU or beside the parameters; it is on {group['lr'].device} and "
-                    f"{name} on {parameter.device}. Move it to the CPU."
-                )
-            if group["algorithm"] != "muon":
-                continue
-            if parameter.ndim < 2:
-                raise ValueError(
-                    f"Muon orthogonalizes matrices, so a parameter needs two dimensions or more; {name} has shape "
-                    f"{tuple(parameter.shape)}. Put it in a group with algorithm='adamw'."
-                )
-            view = self.views.get(name, PLAIN)
-            view.matrix_shapes(parameter.shape)  # refuses what does not divide
-            try:
-                matrix_blocks(parameter, view)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"a parameter that holds several matrices must be contiguous; {name} has shape "
-                    f"{tuple(parameter.shape)} and strides {parameter.stride()}. Make it so with contiguous()."
-                ) from error
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -276,16 +235,13 @@ class Muon(torch.optim.Optimizer):
     def _update(self) -> bool:
         """Write all updates, unless a gradient is not finite; return whether they were written."""
         named = [(name, parameter) for name, parameter in self._named_parameters() if parameter.grad is not None]
-        self._refuse_unusable(named)
+        check_step(named, self.state)
         finite: Tensor | None = None
         if _host_must_not_wait():
-            # Largest entries, because the norm of huge ones overflows and nobody could look again.
-            finite = _finite_norms([_gradient(parameter) for _, parameter in named], math.inf).all()
-        else:
-            bad = _nonfinite(named)
-            if bad:
-                self._reject(f"the gradient of {_enumerate(bad)} holds NaN or Inf")
-                return False
+            finite = all_finite([_gradient(parameter) for _, parameter in named])
+        elif nonfinite := nonfinite_gradients([(name, _gradient(parameter)) for name, parameter in named]):
+            self._reject(nonfinite)
+            return False
         for index, group in enumerate(self.param_groups):
             if group["algorithm"] == "muon":
                 self._muon_updates(group, self._batches_of(index, group), finite)
@@ -429,30 +385,6 @@ class Muon(torch.optim.Optimizer):
                 state[moment] = torch.zeros(parameter.shape, dtype=_wide_dtype(parameter), device=parameter.device)
         return state
 
-    def _refuse_unusable(self, named: Sequence[tuple[str, Tensor]]) -> None:
-        """Refuse by name what no algorithm here can update, before any weight is written."""
-        sparse = [name for name, parameter in named if _gradient(parameter).layout != torch.strided]
-        if sparse:
-            raise ValueError(
-                f"gradients must be dense; the gradient of {_enumerate(sparse)} is sparse. Build the embedding with "
-                "sparse=False."
-            )
-        for name, parameter in named:
-            if hasattr(parameter, "placements"):
-                raise ValueError(
-                    f"Muon needs whole matrices; {name} is sharded as {parameter.placements}. Train with DDP or on one "
-                    "device, where every process holds the whole parameter."
-                )
-            moved = [
-                m for m in MOMENTS if m in (s := self.state.get(parameter, {})) and s[m].device != parameter.device
-            ]
-            if moved:
-                raise ValueError(
-                    f"moments must be on their parameter's device; {moved[0]} of {name} is on "
-                    f"{self.state[parameter][moved[0]].device} and the parameter on {parameter.device}. Move the model "
-                    "before the first step, or load the optimizer's state dict after moving it."
-                )
-
     def _reject(self, what: str) -> None:
         """Raise or skip, as configured, before any weight is written."""
         self.skipped_steps += 1
@@ -476,24 +408,6 @@ def _host_must_not_wait() -> bool:
     return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
 
 
-def _finite_norms(gradients: Sequence[Tensor], order: float = 2.0) -> Tensor:
-    """Return (len(gradients),) bool on the first gradient's device: whether the norm of each is finite."""
-    filled = [gradient for gradient in gradients if gradient.numel() > 0]
-    if not filled:
-        return torch.ones(0, dtype=torch.bool, device=gradients[0].device if gradients else None)
-    norms = torch._foreach_norm(filled, order)
-    return torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite()
-
-
-def _nonfinite(named: Sequence[tuple[str, Tensor]]) -> list[str]:
-    """Return the names of the parameters whose gradient holds NaN or Inf; one host sync for all."""
-    filled = [(name, _gradient(parameter)) for name, parameter in named if parameter.numel() > 0]
-    finite = _finite_norms([gradient for _, gradient in filled]).tolist()
-    suspects = [entry for entry, is_finite in zip(filled, finite, strict=True) if not is_finite]
-    # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
-    return [name for name, gradient in suspects if not gradient.isfinite().all()]
-
-
 def _gradient(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None
     return parameter.grad
@@ -512,8 +426,3 @@ def _round_into_(narrow: Sequence[Tensor], wide: Sequence[Tensor]) -> None:
     for tensor, exact in zip(narrow, wide, strict=True):
         if exact is not tensor:
             tensor.copy_(exact)
-
-
-def _enumerate(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -10,9 +10,8 @@ from tiny_models import tiny_model
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
-from hf_muonclip import MuonClipCallback, attach, muonclip
+from hf_muonclip import MuonClipCallback, attach, muonclip, muonclip_factory
 from hf_muonclip.checkpoint import load_saved_form, loads_saved_form
-from hf_muonclip.muon_clip import muonclip_factory
 
 MIXTURES = ["mixtral", "deepseek_v3", "gpt_oss"]
 

@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 import torch
 from census_models import census_model
-from rich.console import Console
 from tiny_models import tiny_model
 from transformers import MambaConfig, PreTrainedModel
 
 from hf_muonclip import detect_head_layout
 from hf_muonclip.cli import load_model, main
-from hf_muonclip.inspection import as_rich, fold, inspect_model
 from hf_muonclip.kimi_k2 import kimi_k2_config
 from hf_muonclip.muon_clip import projection_views
 from hf_muonclip.param_groups import plan_parameters
@@ -84,19 +82,6 @@ def test_the_tree_shows_attention_and_algorithms(tmp_path: Path, capsys: pytest.
     out = capsys.readouterr().out
     assert "4 heads, 2 kv heads" in out
     assert re.search(r"down_proj 4x64x96 muon", out)
-
-
-@pytest.mark.parametrize("width", [80, 120, 200])
-@pytest.mark.parametrize("name", ["llama_gqa", "deepseek_v3"])
-def test_the_terminal_form_fits_its_width(name: str, width: int, tmp_path: Path) -> None:
-    model, folder = saved(tmp_path, name)
-    inspection = inspect_model(folder, model)
-    for tree in (False, True):
-        console = Console(record=True, width=width, force_terminal=True, file=open("/dev/null", "w"))  # noqa: SIM115
-        console.print(as_rich(inspection, width, tree))
-        lines = console.export_text(styles=False).splitlines()
-        assert max(map(len, lines)) <= width
-        assert any("passed" in line for line in lines) or tree
 
 
 def test_a_failed_proof_is_exit_code_1_with_the_reason(
@@ -266,25 +251,6 @@ def test_a_vision_tower_that_tokens_do_not_reach_is_named(tmp_path: Path, capsys
     assert re.search(rf"^PROOF +partial: 2 modules passed; random tokens do not reach {re.escape(tower)}$", out, re.M)
     assert re.search(rf"^{re.escape(tower)} .* not reached$", out, re.M)
     assert re.search(r"^model\.language_model\.layers\.0-1\.self_attn .* passed$", out, re.M)
-
-
-@pytest.mark.parametrize(
-    ("names", "folded"),
-    [
-        (["h.0.a", "h.1.a", "h.2.a"], ["h.*.a"]),
-        (["h.0.a", "h.1.b", "h.2.a", "h.3.a"], ["h.0,2-3.a", "h.1.b"]),
-        (["s.0.b.0", "s.0.b.1", "s.1.b.0", "s.1.b.1", "s.1.b.2"], ["s.*.b.*"]),
-        (["a", "b"], ["a", "b"]),
-    ],
-)
-def test_equal_layers_fold_and_no_name_is_lost(names: list[str], folded: list[str]) -> None:
-    groups = fold(dict.fromkeys(names), star=True)
-    assert [name for name, _ in groups] == folded
-    assert sorted(member for _, members in groups for member in members) == sorted(names)
-
-
-def test_what_differs_does_not_fold() -> None:
-    assert fold({"h.0.a": 1, "h.1.a": 2, "h.2.a": 1}) == [("h.0,2.a", ["h.0.a", "h.2.a"]), ("h.1.a", ["h.1.a"])]
 
 
 @pytest.mark.parametrize("argv", [[], ["inspect"], ["inspect", "x", "--tree", "--json"], ["no-such-command"]])

@@ -29,6 +29,7 @@ OPTIMIZER_COLUMN = {
         "module_views",
         "sharding",
         "muon",
+        "muon_refusals",
         "param_groups",
         "setting_rules",
         "thread_per_batch",

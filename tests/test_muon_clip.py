@@ -1,4 +1,4 @@
-"""MuonClip as a whole: one step against the reference, the ways to build it, what it refuses, and several processes."""
+"""MuonClip as a whole: one step against the reference, what it refuses, its life with the model, several processes."""
 
 import copy
 import gc
@@ -15,12 +15,13 @@ import reference
 import torch
 import torch.multiprocessing as multiprocessing
 from tiny_models import random_batch, tiny_model
+from tiny_parameters import state_tensors
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import PreTrainedModel
 
-from hf_muonclip import MuonClip, MuonClipCallback, MuonClipConfig, attach, capture_max_logits, muonclip
-from hf_muonclip.muon_clip import muonclip_factory, projection_views
+from hf_muonclip import MuonClip, capture_max_logits
+from hf_muonclip.muon_clip import projection_views
 from hf_muonclip.param_groups import plan_parameters
 
 NAN, INF = float("nan"), float("inf")
@@ -242,160 +243,6 @@ def _counts(line: str) -> list[str]:
     return [by_muon.split("(")[1], by_adamw.split("(")[1].replace(")", " weights")]
 
 
-# ---------------------------------------------------------------------------------------------------- ways to build one
-
-
-def training_arguments(folder: Path, **settings: Any) -> TrainingArguments:
-    return TrainingArguments(str(folder), report_to="none", use_cpu=True, disable_tqdm=True, **settings)
-
-
-def test_muonclip_takes_what_training_arguments_hold_and_keywords_override(tmp_path: Path) -> None:
-    args = training_arguments(
-        tmp_path, learning_rate=0.003, weight_decay=0.25, adam_beta1=0.8, adam_beta2=0.9, adam_epsilon=1e-5
-    )
-    config = MuonClipConfig(momentum=0.5, ns_steps=3, qk_clip_threshold=30.0, nonfinite="skip")
-    optimizer, scheduler = muonclip(tiny_model("llama_gqa"), args, config, ns_steps=4, adamw_eps=1e-4)
-    assert scheduler is None
-    for group in optimizer.param_groups:
-        assert group["lr"] == 0.003
-        assert group["adamw_betas"] == (0.8, 0.9)
-        assert group["adamw_eps"] == 1e-4
-        assert group["momentum"] == 0.5
-        assert group["ns_steps"] == 4
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.25, 0.25, 0.0]
-    assert optimizer.config.qk_clip_threshold == 30.0
-    assert optimizer.config.nonfinite == "skip"
-
-
-def test_muonclip_without_args_has_kimi_k2s_defaults() -> None:
-    optimizer, _ = muonclip(tiny_model("llama_gqa"))
-    group = optimizer.param_groups[0]
-    assert (group["lr"], group["weight_decay"], group["momentum"]) == (2e-4, 0.1, 0.95)
-    assert group["adjust_lr_fn"] == "match_rms_adamw"
-    assert optimizer.config.qk_clip_threshold == 100.0
-
-
-def test_an_unknown_keyword_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    message = "MuonClip takes no 'tau', 'learning_rate'; it takes lr, weight_decay, .*qk_clip_threshold"
-    with pytest.raises(TypeError, match=message):
-        muonclip(tiny_model("llama_gqa"), tau=100.0, learning_rate=0.1)
-    with pytest.raises(TypeError, match=message):
-        muonclip_factory(tau=100.0, learning_rate=0.1)
-
-
-def test_deepspeed_is_refused() -> None:
-    class Arguments:
-        deepspeed = "zero3.json"
-
-    with pytest.raises(ValueError, match=r"DeepSpeed flattens parameters.*deepspeed='zero3.json'\. Train with DDP"):
-        muonclip(tiny_model("llama_gqa"), Arguments())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "rule"),
-    [
-        ("lr", -1.0, "lr must be finite and >= 0"),
-        ("weight_decay", -0.1, "weight_decay must be finite and >= 0"),
-        ("momentum", 1.0, r"momentum must be in \[0, 1\)"),
-        ("adamw_betas", (1.0, 0.9), "adamw_betas must be two numbers"),
-        ("adamw_eps", -1e-8, r"adamw_eps must be in \(0, 1\)"),
-        ("eps", 0.0, r"eps must be in \(0, 1\)"),
-        ("ns_steps", 0, "ns_steps must be a whole number"),
-        ("ns_coefficients", (1.0, 2.0), "ns_coefficients must be one of .*three"),
-        ("ns_dtype", "float16", "ns_dtype must be one of"),
-        ("adjust_lr_fn", "rms", "adjust_lr_fn must be one of"),
-        ("qk_clip_threshold", 0.0, r"qk_clip_threshold must be positive"),
-        ("qk_clip_threshold", NAN, r"qk_clip_threshold must be positive"),
-        ("qk_clip_alpha", 1.5, r"qk_clip_alpha must be in \[0, 1\]"),
-        ("nonfinite", "ignore", "nonfinite must be one of"),
-    ],
-)
-def test_a_setting_out_of_range_is_refused_early_and_the_model_stays_free(setting: str, value: Any, rule: str) -> None:
-    model = tiny_model("llama_gqa")
-    for build in (lambda: MuonClip(model, **{setting: value}), lambda: muonclip_factory(**{setting: value})):
-        with pytest.raises(ValueError, match=rf"^{rule}.*; got ") as refusal:
-            build()
-        assert repr(value)[1:-1] in str(refusal.value)
-    assert not any(hasattr(module, "_attention_observer") for module in model.modules())
-
-
-def token_rows(count: int = 8, length: int = 12) -> list[dict[str, Tensor]]:
-    tokens = torch.randint(3, 128, (count, length), generator=torch.Generator().manual_seed(0))
-    return [{"input_ids": row, "labels": row} for row in tokens]
-
-
-def trained_weights(trainer: Trainer) -> dict[str, Tensor]:
-    trainer.train()
-    return weights_of(trainer.model)
-
-
-def test_the_three_ways_into_a_trainer_train_alike(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"max_steps": 3, "learning_rate": 0.01, "weight_decay": 0.1, "save_strategy": "no"}
-    overrides: dict[str, Any] = {"qk_clip_threshold": 0.5, "ns_dtype": "float32"}
-    results = []
-    for way in ("optimizers", "factory", "attach"):
-        args = training_arguments(tmp_path / way, **settings)
-        model = sharpen(tiny_model("llama_mha"))
-        rows = token_rows()
-        if way == "optimizers":
-            trainer = Trainer(model, args, train_dataset=rows, optimizers=muonclip(model, args, **overrides))
-        elif way == "factory":
-            factory: Any = muonclip_factory(args, **overrides)
-            trainer = Trainer(model, args, train_dataset=rows, optimizer_cls_and_kwargs=factory)
-        else:
-            trainer = Trainer(model, args, train_dataset=rows)
-            callback = attach(trainer, **overrides)
-            assert callback in trainer.callback_handler.callbacks
-        results.append(trained_weights(trainer))
-        if way == "attach":
-            assert callback.statistics is not None
-            assert callback.statistics.clipped_heads > 0
-    start = weights_of(sharpen(tiny_model("llama_mha")))
-    for name, weight in results[0].items():
-        assert not torch.equal(weight, start[name])
-        assert torch.equal(weight, results[1][name])
-        assert torch.equal(weight, results[2][name])
-
-
-def test_the_factory_builds_for_model_init(tmp_path: Path) -> None:
-    args = training_arguments(tmp_path, max_steps=1, save_strategy="no")
-    factory: Any = muonclip_factory(args, exact_max_logits=True)
-    trainer = Trainer(
-        args=args,
-        model_init=lambda: tiny_model("llama_gqa"),
-        train_dataset=token_rows(),
-        optimizer_cls_and_kwargs=factory,
-        callbacks=[MuonClipCallback()],
-    )
-    trainer.train()
-    built = trainer.optimizer.optimizer  # type: ignore[union-attr]
-    assert isinstance(built, MuonClip)
-    assert built.updates == 1
-    assert all(values.isfinite().all() for values in built.max_logits.values())
-
-
-def test_attach_keeps_a_callback_that_is_there(tmp_path: Path) -> None:
-    callback = MuonClipCallback()
-    trainer = Trainer(tiny_model("llama_gqa"), training_arguments(tmp_path), callbacks=[callback])
-    assert attach(trainer) is callback
-    assert sum(isinstance(c, MuonClipCallback) for c in trainer.callback_handler.callbacks) == 1
-
-
-def test_attach_refuses_a_trainer_with_an_optimizer_and_bad_settings(tmp_path: Path) -> None:
-    model = tiny_model("llama_gqa")
-    args = training_arguments(tmp_path)
-    trainer = Trainer(model, args, optimizers=(torch.optim.SGD(model.parameters(), lr=0.1), None))
-    with pytest.raises(ValueError, match=r"needs a trainer without an optimizer; this one has SGD\. Call it before"):
-        attach(trainer)
-    free = Trainer(model, args)
-    with pytest.raises(TypeError, match="MuonClip takes no 'tau'"):
-        attach(free, tau=3)
-    with pytest.raises(ValueError, match="momentum must be in"):
-        attach(free, momentum=2.0)
-    assert free.optimizer_cls_and_kwargs is None
-    assert not any(isinstance(callback, MuonClipCallback) for callback in free.callback_handler.callbacks)
-
-
 # --------------------------------------------------------------------------------------------------- NaN, Inf, frozen
 
 
@@ -413,7 +260,7 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
     backward(model, batch)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)  # the logits alone must be enough
-    before, moments = weights_of(model), state_of(optimizer)
+    before, moments = weights_of(model), state_tensors(optimizer)
     message = r"the max attention logit of head 2 of model\.layers\.1\.self_attn is NaN or Inf\. The step was not taken"
     if mode == "raise":
         with pytest.raises(FloatingPointError, match=message):
@@ -423,7 +270,7 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
             optimizer.step()
         assert "head 2 of model.layers.1.self_attn is NaN or Inf" in caplog.text
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
-    assert all(torch.equal(tensor, moments[index]) for index, tensor in state_of(optimizer).items())
+    assert all(torch.equal(tensor, moments[index]) for index, tensor in state_tensors(optimizer).items())
     assert (optimizer.updates, optimizer.skipped_steps) == (1, 1)
     assert optimizer.gammas == {}
 
@@ -433,11 +280,6 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
     backward(model, batch)
     optimizer.step()  # the bad maximum does not stay behind
     assert optimizer.updates == 2
-
-
-def state_of(optimizer: torch.optim.Optimizer) -> dict[tuple[int, str], Tensor]:
-    states = optimizer.state_dict()["state"]
-    return {(index, key): value.clone() for index, state in states.items() for key, value in state.items()}
 
 
 def test_a_nonfinite_gradient_writes_nothing_and_clips_nothing() -> None:

@@ -17,6 +17,7 @@ from tiny_parameters import (
     every_kind,
     gradient,
     muon,
+    nothing_written,
     parameter,
     set_gradients,
     state_tensors,
@@ -324,11 +325,10 @@ def test_scaled_steps_equal_unscaled_ones(clip: bool) -> None:
 
 def test_a_step_that_overflows_is_skipped_by_the_scaler() -> None:
     parameters, optimizer = trained()
-    weights, state = copy_of(parameters), state_tensors(optimizer)
+    weights = copy_of(parameters)
     scaler = torch.amp.GradScaler("cpu", enabled=True, init_scale=2.0**10)
-    scaled_step(parameters, optimizer, scaler, 2, poison=True)
-    assert_equal_weights(parameters, weights)
-    assert_equal_states(state_tensors(optimizer), state)
+    with nothing_written(parameters, optimizer):
+        scaled_step(parameters, optimizer, scaler, 2, poison=True)
     assert optimizer.skipped_steps == 0  # the step was never called
     assert scaler.get_scale() == 2.0**9
     scaled_step(parameters, optimizer, scaler, 2)

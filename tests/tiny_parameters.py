@@ -1,6 +1,7 @@
 """Parameters of every kind that Muon and AdamW groups hold, small and reproducible, and what compares two runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -100,3 +101,12 @@ def assert_equal_states(found: dict[tuple[int, str], Tensor], wanted: dict[tuple
     for index, tensor in found.items():
         assert tensor.dtype == wanted[index].dtype, index
         assert torch.equal(tensor, wanted[index]), index
+
+
+@contextmanager
+def nothing_written(parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Fail if a weight, a moment or a count of steps changes in between."""
+    weights, state = copy_of(parameters), state_tensors(optimizer)
+    yield
+    assert_equal_weights(parameters, weights)
+    assert_equal_states(state_tensors(optimizer), state)

@@ -390,15 +390,7 @@ class _Reader(PartReader):
         note: str = "",
     ) -> AttentionLayout:
         note = "; ".join([note, *self.notes] if note else self.notes)
+        of_class, stated = type(self.module).__name__, tuple(self.projections)
         return AttentionLayout(
-            self.name,
-            type(self.module).__name__,
-            kind,
-            heads,
-            key_heads,
-            head_dim,
-            head_rows,
-            groups,
-            note,
-            projections=tuple(self.projections),
+            self.name, of_class, kind, heads, key_heads, head_dim, head_rows, groups, note, projections=stated
         )

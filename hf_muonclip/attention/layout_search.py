@@ -97,20 +97,13 @@ def _find(name: str, module: nn.Module, probe: Probe) -> AttentionLayout:
             f"{', '.join(sorted(parameters)) or 'none'})."
         )
     head_rows = tuple(rows for candidate, role in chosen for rows in _head_rows(candidate, role))
-    if not head_dim and chosen[0][0].per_head:
+    per_head = chosen[0][0].per_head
+    if not head_dim and per_head:
         head_dim = sum(len(rows.rows[0]) for rows in head_rows if rows.parameter == head_rows[0].parameter)
-    groups = () if chosen[0][0].per_head else (0,) * heads
-    kind = "as it behaves"
+    groups = () if per_head else (0,) * heads
+    of_class, found = type(module).__name__, _projections(head_rows, module) if per_head else ()
     return AttentionLayout(
-        name,
-        type(module).__name__,
-        kind,
-        heads,
-        key_heads,
-        head_dim,
-        head_rows,
-        groups,
-        projections=_projections(head_rows, module) if chosen[0][0].per_head else (),
+        name, of_class, "as it behaves", heads, key_heads, head_dim, head_rows, groups, projections=found
     )
 
 

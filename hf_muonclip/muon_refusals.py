@@ -1,0 +1,148 @@
+"""What Muon refuses: groups that it cannot train, and steps that would leave wrong weights behind.
+
+Every refusal names the rule, what was found and the way out, and comes before anything is written.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .matrix_view import PLAIN, MatrixView, matrix_blocks
+from .muon_state import MOMENTS
+from .setting_rules import GROUP_SETTINGS, NOT_SETTINGS, check_settings
+
+
+def check_group(group: Mapping[str, Any], named: Sequence[tuple[str, Tensor]], views: Mapping[str, MatrixView]) -> None:
+    """Refuse a param group with unknown settings, or with parameters that its algorithm cannot update.
+
+    Args:
+        group: with all of its settings.
+        named: names and parameters of the group.
+        views: how parameters hold their matrices; plain where not named.
+
+    Raises:
+        ValueError: as `Muon.add_param_group`.
+    """
+    if not named:
+        raise ValueError("a param group must hold parameters; got one without any. Leave the group out.")
+    check_settings(group)
+    unknown = sorted(group.keys() - GROUP_SETTINGS - NOT_SETTINGS)
+    if unknown:
+        raise ValueError(
+            f"a param group may set {', '.join(sorted(GROUP_SETTINGS))}; got {', '.join(unknown)}. Remove it: it "
+            "would be ignored."
+        )
+    for name, parameter in named:
+        if parameter.is_complex() or parameter.layout != torch.strided:
+            raise ValueError(
+                f"parameters must be real and dense; {name} has dtype {parameter.dtype} and layout "
+                f"{parameter.layout}. Keep its real and imaginary part, or a dense copy, as the parameter."
+            )
+        if isinstance(group["lr"], Tensor) and group["lr"].device not in (torch.device("cpu"), parameter.device):
+            raise ValueError(
+                f"lr as a tensor must be on the CPU or beside the parameters; it is on {group['lr'].device} and "
+                f"{name} on {parameter.device}. Move it to the CPU."
+            )
+        if group["algorithm"] == "muon":
+            _check_matrices(name, parameter, views.get(name, PLAIN))
+
+
+def _check_matrices(name: str, parameter: Tensor, view: MatrixView) -> None:
+    if parameter.ndim < 2:
+        raise ValueError(
+            f"Muon orthogonalizes matrices, so a parameter needs two dimensions or more; {name} has shape "
+            f"{tuple(parameter.shape)}. Put it in a group with algorithm='adamw'."
+        )
+    view.matrix_shapes(parameter.shape)  # refuses what does not divide
+    try:
+        matrix_blocks(parameter, view)
+    except RuntimeError as error:
+        raise ValueError(
+            f"a parameter that holds several matrices must be contiguous; {name} has shape "
+            f"{tuple(parameter.shape)} and strides {parameter.stride()}. Make it so with contiguous()."
+        ) from error
+
+
+def check_views(views: Mapping[str, MatrixView], names: Collection[str]) -> None:
+    """Refuse views of parameters that are in no group.
+
+    Raises:
+        ValueError: a view names none of `names`.
+    """
+    unknown = sorted(views.keys() - set(names))
+    if unknown:
+        raise ValueError(
+            f"views must name parameters of the groups; got {_enumerate(unknown)}. Pass (name, parameter) pairs and "
+            "use the same names."
+        )
+
+
+def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
+    """Refuse gradients, parameters and moments that no algorithm here can update.
+
+    Args:
+        named: names and parameters, those with a gradient.
+        state: the moments of each parameter that has any.
+
+    Raises:
+        ValueError: a gradient is sparse, a parameter sharded, or moved away from its moments.
+    """
+    sparse = [
+        name for name, parameter in named if parameter.grad is not None and parameter.grad.layout != torch.strided
+    ]
+    if sparse:
+        raise ValueError(
+            f"gradients must be dense; the gradient of {_enumerate(sparse)} is sparse. Build the embedding with "
+            "sparse=False."
+        )
+    for name, parameter in named:
+        if hasattr(parameter, "placements"):
+            raise ValueError(
+                f"Muon needs whole matrices; {name} is sharded as {parameter.placements}. Train with DDP or on one "
+                "device, where every process holds the whole parameter."
+            )
+        moments = state.get(parameter, {})
+        moved = [moment for moment in MOMENTS if moment in moments and moments[moment].device != parameter.device]
+        if moved:
+            raise ValueError(
+                f"moments must be on their parameter's device; {moved[0]} of {name} is on {moments[moved[0]].device} "
+                f"and the parameter on {parameter.device}. Move the model before the first step, or load the "
+                "optimizer's state dict after moving it."
+            )
+
+
+def nonfinite_gradients(named: Sequence[tuple[str, Tensor]]) -> str:
+    """Say which gradients hold NaN or Inf, or nothing at all; one host sync for all.
+
+    Args:
+        named: names of parameters and their gradients.
+    """
+    filled = [(name, gradient) for name, gradient in named if gradient.numel() > 0]
+    finite = _finite_norms([gradient for _, gradient in filled]).tolist()
+    suspects = [entry for entry, is_finite in zip(filled, finite, strict=True) if not is_finite]
+    # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
+    bad = [name for name, gradient in suspects if not gradient.isfinite().all()]
+    return f"the gradient of {_enumerate(bad)} holds NaN or Inf" if bad else ""
+
+
+def all_finite(gradients: Sequence[Tensor]) -> Tensor:
+    """Return a 0-dim bool on the first gradient's device: whether no gradient holds NaN or Inf; no host sync."""
+    # Largest entries, because the norm of huge ones overflows and nobody could look again.
+    return _finite_norms(gradients, math.inf).all()
+
+
+def _finite_norms(gradients: Sequence[Tensor], order: float = 2.0) -> Tensor:
+    """Return (len(gradients),) bool on the first gradient's device: whether the norm of each is finite."""
+    filled = [gradient for gradient in gradients if gradient.numel() > 0]
+    if not filled:
+        return torch.ones(0, dtype=torch.bool, device=gradients[0].device if gradients else None)
+    norms = torch._foreach_norm(filled, order)
+    return torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite()
+
+
+def _enumerate(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

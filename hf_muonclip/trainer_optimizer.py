@@ -1,0 +1,124 @@
+"""The ways of MuonClip into a `transformers.Trainer`: as its optimizer, as a factory of it, or attached afterwards.
+
+All three take the learning rate, decay, betas and epsilon from `TrainingArguments`, and every other setting from a
+`MuonClipConfig` or from keywords.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from .checkpoint import load_saved_form
+from .config import MuonClipConfig
+from .muon_clip import MuonClip
+from .setting_rules import check_settings
+
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainingArguments
+
+    from .trainer import MuonClipCallback
+
+
+def muonclip(
+    model: nn.Module, args: "TrainingArguments | None" = None, config: MuonClipConfig | None = None, **overrides: Any
+) -> tuple[MuonClip, None]:
+    """Return what `Trainer(optimizers=...)` wants: the optimizer, and no scheduler, so that the Trainer makes its own.
+
+    Args:
+        model: the model to train.
+        args: gives learning_rate, weight_decay, adam_beta1, adam_beta2 and adam_epsilon; without it, `MuonClip`'s own
+            defaults apply.
+        config: the settings that `TrainingArguments` does not hold.
+        overrides: any keyword of `MuonClip`; wins over `args` and `config`.
+
+    Returns:
+        (optimizer, None).
+
+    Raises:
+        TypeError: an override that `MuonClip` does not take.
+        ValueError: as `MuonClip`.
+    """
+    return MuonClip(model, **_settings(args, config, overrides)), None
+
+
+def muonclip_factory(
+    args: "TrainingArguments | None" = None, config: MuonClipConfig | None = None, **overrides: Any
+) -> tuple[Callable[[], type[MuonClip]], dict[str, Any]]:
+    """Return what `Trainer(optimizer_cls_and_kwargs=...)` wants, so that the Trainer builds the optimizer itself.
+
+    For `model_init`, hyper-parameter search and every other case in which the final model exists only later. Arguments
+    and errors as `muonclip`.
+    """
+    return _muonclip_class, _settings(args, config, overrides)
+
+
+def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides: Any) -> "MuonClipCallback":
+    """Make any constructed Trainer train with MuonClip, also those that take no optimizer keyword (GRPO, DPO).
+
+    Args:
+        trainer: not yet training; its `args` give learning rate, weight decay, betas and epsilon.
+        config: the settings that `TrainingArguments` does not hold.
+        overrides: any keyword of `MuonClip`.
+
+    Returns:
+        The trainer's `MuonClipCallback`, added if there was none.
+
+    Raises:
+        ValueError: the trainer has an optimizer already, or a setting is out of range.
+        TypeError: an override that `MuonClip` does not take.
+    """
+    from .trainer import MuonClipCallback
+
+    if trainer.optimizer is not None:
+        raise ValueError(
+            f"attach() needs a trainer without an optimizer; this one has {type(trainer.optimizer).__name__}. Call it "
+            "before train(), and construct the trainer without optimizers=."
+        )
+    # The Trainer's own type names optimizer classes only, and its code takes factories too.
+    factory: Any = muonclip_factory(trainer.args, config, **overrides)
+    trainer.optimizer_cls_and_kwargs = factory
+    if trainer.model is not None:
+        load_saved_form(trainer.model)
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, MuonClipCallback):
+            return callback
+    callback = MuonClipCallback()
+    trainer.add_callback(callback)
+    return callback
+
+
+def _muonclip_class() -> type[MuonClip]:
+    # The Trainer calls a factory without arguments and the result with the model and the settings.
+    return MuonClip
+
+
+def _settings(
+    args: "TrainingArguments | None", config: MuonClipConfig | None, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    known = list(inspect.signature(MuonClip).parameters)[1:]
+    unknown = [name for name in overrides if name not in known]
+    if unknown:
+        raise TypeError(f"MuonClip takes no {', '.join(map(repr, unknown))}; it takes {', '.join(known)}.")
+    settings: dict[str, Any] = {}
+    if args is not None:
+        if getattr(args, "deepspeed", None):
+            raise ValueError(
+                "DeepSpeed flattens parameters, and Muon needs whole matrices; got TrainingArguments with "
+                f"deepspeed={args.deepspeed!r}. Train with DDP instead."
+            )
+        settings |= {
+            "lr": args.learning_rate,
+            "weight_decay": args.weight_decay,
+            "adamw_betas": (args.adam_beta1, args.adam_beta2),
+            "adamw_eps": args.adam_epsilon,
+        }
+    if config is not None:
+        settings |= asdict(config)
+    settings |= overrides
+    # A factory's settings would otherwise be refused only when training starts.
+    check_settings(settings)
+    MuonClipConfig(**{field.name: settings[field.name] for field in fields(MuonClipConfig) if field.name in settings})
+    return settings

@@ -186,11 +186,12 @@ def build_methods(device: torch.device) -> tuple[list[Method], dict[str, str]]:
     """Return what can be measured here, and why the other peers cannot."""
     preferred = newton_schulz.preferred_dtype(device)
     methods = [Method(BASELINE, torch_function, torch.bfloat16, torch_flops)]
-    for coefficients in newton_schulz.COEFFICIENT_SETS:
-        methods += [ours(coefficients, preferred, device), ours(coefficients, preferred, device, singly=True)]
+    methods += [ours(coefficients, preferred, device) for coefficients in newton_schulz.COEFFICIENT_SETS]
     methods.append(ours(DEFAULT, preferred, device, steps=newton_schulz.DEFAULT_STEPS[DEFAULT] + 1))
     if preferred != torch.float32:
-        methods += [ours(DEFAULT, torch.float32, device), ours(DEFAULT, torch.float32, device, singly=True)]
+        methods.append(ours(DEFAULT, torch.float32, device))
+    # bfloat16 takes every step by itself anyway.
+    methods.append(ours(DEFAULT, torch.float32, device, singly=True))
     methods.append(Method(EXACT, lambda matrices: polar_factor(matrices)[0], torch.float32, most=1))
     left_out = {}
     for peer in PEERS:

@@ -192,6 +192,8 @@ class Muon(torch.optim.Optimizer):
     def orthogonalize(self, matrices: Tensor, group: Mapping[str, Any]) -> Tensor:
         """Orthogonalize a batch of momentum matrices. Override to use another method.
 
+        On a CPU several threads call it at once, each with a batch of its own.
+
         Args:
             matrices: (batch, out, in), float32; may be momentum itself, so leave it alone.
             group: the param group that they belong to.

@@ -287,8 +287,9 @@ class Muon(torch.optim.Optimizer):
         stacks = [direction.reshape(-1, *shape) for direction in directions]
         matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
         del gradients, momenta, directions, stacks  # up to three batches, just where the step needs most
-        update = self.orthogonalize(matrices, group).to(one.dtype)
+        update = self.orthogonalize(matrices, group)
         del matrices
+        update = update.to(one.dtype)
         if group["normalize_neurons"]:
             update = self._normalize_neurons(update, batch, finite)
 

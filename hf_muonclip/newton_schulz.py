@@ -211,7 +211,11 @@ def _normalized(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
     else:
         ordinary = False  # looking would make the device wait
     if ordinary:
-        return torch.mul(x, (norm + eps).reciprocal_(), out=torch.empty(x.shape, dtype=dtype))
+        factor, normalized = (norm + eps).reciprocal_(), torch.empty(x.shape, dtype=dtype)
+        # In parts, because torch multiplies in float32 and rounds afterwards: what it holds meanwhile is a part's.
+        for part, rounded in zip(x.chunk(4, dim=-2), normalized.chunk(4, dim=-2), strict=True):
+            torch.mul(part, factor, out=rounded)
+        return normalized
     # Squares of entries beyond 1e19 overflow float32, and under 1e-19 they vanish, so the norm is taken relative to the
     # largest entry. (Its inf-norm would say the same in one call, and is ten times slower on a CPU.)
     largest = torch.maximum(x.amax(dim=(-2, -1), keepdim=True), -x.amin(dim=(-2, -1), keepdim=True))
@@ -259,21 +263,29 @@ def _group_flops(group: Coefficients, n: int, m: int, device: torch.device, dtyp
 
 
 def _apply(group: Coefficients, x: Tensor) -> Tensor:
-    """Apply the polynomials of a group to the singular values of a batch (batch, n, m).
+    """Apply the polynomials of a group to the singular values of a batch (batch, n, m)."""
+    tall = x.shape[-2] > x.shape[-1]
+    left, right = (x.mT, x) if tall else (x, x.mT)
+    if len(group) > 1:
+        q = _gram_form(symmetric_baddbmm(left, right), group)
+    else:
+        q = _polynomial(symmetric_baddbmm(left, right), group[0])
+    return torch.bmm(x, q) if tall else torch.bmm(q, x)
+
+
+def _gram_form(g: Tensor, group: Coefficients) -> Tensor:
+    """Return the polynomial of the Gram matrices G that takes all steps of a group at once.
 
     Q is multiplied whole though it is symmetric: mirrored, its rounding reaches directions that X hardly has, and the
     next group takes them for small singular values. (On a low-rank matrix in bfloat16 that doubles the error.)
     """
-    tall = x.shape[-2] > x.shape[-1]
-    g = symmetric_baddbmm(x.mT, x) if tall else symmetric_baddbmm(x, x.mT)
     q = p = _polynomial(g, group[0])
     for step in group[1:]:
         pg = symmetric_baddbmm(p, g, b_is_symmetric=True)
         g = symmetric_baddbmm(p, pg, b_is_symmetric=True)
         p = _polynomial(g, step)
         q = torch.bmm(p, q)
-    del g  # no room for it beside two batches
-    return torch.bmm(x, q) if tall else torch.bmm(q, x)
+    return q
 
 
 def _squares(step: Step) -> int:
@@ -297,6 +309,7 @@ def _polynomial(g: Tensor, step: Step) -> Tensor:
         of_g2 = c - lead * (y * y + 2 * x * z)
         of_g = b - lead * 2 * y * z - of_g2 * x
         remainder = quadratic.mul_(of_g2).add_(g, alpha=of_g)
+        del g  # the most that a step holds is here
         p = symmetric_baddbmm(root, root, remainder, 1.0, lead, b_is_symmetric=True)
         return _plus_diagonal(p, a - lead * z * z - of_g2 * y)
     if len(step) == 5:  # R = G² + x·G + y·I

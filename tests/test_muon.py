@@ -390,8 +390,8 @@ def peak_temporary_bytes(optimizer: Muon) -> int:
     return max(accumulate((event.nbytes() for event in events), initial=0))
 
 
-# Measured: Newton–Schulz holds up to six batches at once, and the step around it none but the one that it passes.
-BATCHES_AT_ONCE = 6
+# Measured: Newton–Schulz holds up to five batches at once, and the step around it none but the one that it passes.
+BATCHES_AT_ONCE = 5
 
 
 @pytest.mark.parametrize(

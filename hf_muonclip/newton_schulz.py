@@ -299,7 +299,7 @@ def _polynomial(g: Tensor, step: Step) -> Tensor:
     Beyond G² it is the square of a polynomial R of half the degree and a remainder, which takes fewest products and is
     well conditioned: what stays near 1 on an interval is nearly a square.
     """
-    if len(step) == 7:  # r²·G⁶ + ...: R = G³ + x·G² + y·G + z·I
+    if len(step) == 7:  # lead·R² + ... with R = G³ + x·G² + y·G + z·I
         a, b, c, d, e, f, lead = step
         x = f / (2 * lead)
         y = (e / lead - x * x) / 2
@@ -312,7 +312,7 @@ def _polynomial(g: Tensor, step: Step) -> Tensor:
         del g  # the most that a step holds is here
         p = symmetric_baddbmm(root, root, remainder, 1.0, lead, b_is_symmetric=True)
         return _plus_diagonal(p, a - lead * z * z - of_g2 * y)
-    if len(step) == 5:  # R = G² + x·G + y·I
+    if len(step) == 5:  # lead·R² + ... with R = G² + x·G + y·I
         a, b, c, d, lead = step
         x = d / (2 * lead)
         y = (c / lead - x * x) / 2

@@ -131,7 +131,8 @@ def test_coefficients_steps_and_eps_are_used(coefficients: tuple[float, ...], pl
     batch = matrices(2, 6, 9)
     exact = expected(batch, coefficients=coefficients, steps=3, eps=0.5)
     result = newton_schulz(batch, coefficients, 3, 0.5, torch.float32)
-    torch.testing.assert_close(result.double(), exact, atol=3e-5, rtol=3e-5)
+    tolerance = 1e-5 if len(coefficients) < 7 else 3e-5
+    torch.testing.assert_close(result.double(), exact, atol=tolerance, rtol=tolerance)
 
 
 def test_steps_come_in_their_order_and_the_last_again() -> None:
@@ -277,7 +278,8 @@ def orthogonality(matrix: Tensor, result: Tensor) -> tuple[float, float, Tensor,
     return error, float(torch.linalg.svdvals(result.double())[0]), before, block.diagonal()
 
 
-# Rounding to bfloat16 adds 0.04 at most to the largest of an ordinary matrix, and up to 0.17 (Jordan's) to that of a
+# Rounding to bfloat16 adds to the largest of an ordinary matrix 0.01, to minimax, whose steps are steep, 0.04; and up
+# to 0.17 (Jordan's) to that of a
 # hard one; measured 1.252 (over two million), 1.37, 1.23 and 1.36 (over fewer).
 LARGEST_IN_BFLOAT16 = {"minimax": 1.26, "jordan": 1.40, "polar_express": 1.25, "cans": 1.38}
 
@@ -292,7 +294,9 @@ def assert_orthogonalized(matrix: Tensor, dtype: torch.dtype, one_by_one: bool =
             assert largest < high + 0.005, (name, largest)
             assert after[before >= smallest].min() > low - 0.02, name
         else:
-            assert largest < (high + 0.045 if one_by_one else LARGEST_IN_BFLOAT16[name]), (name, largest)
+            assert largest < (
+                high + (0.045 if name == "minimax" else 0.03) if one_by_one else LARGEST_IN_BFLOAT16[name]
+            ), (name, largest)
             clear = before >= min(0.1, float(before[0]))
             assert after[clear].min() > 0.7 * low, name  # neither lost nor reversed
     if len(before) > 1 and before[-1] > 0.99 * before[0]:

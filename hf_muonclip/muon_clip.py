@@ -202,6 +202,7 @@ class MuonClip(Muon):
             screen_threshold=self.screen_threshold,
             training_only=True,
             model=self._model,
+            layout=self.layout,
         )
         weakref.finalize(self, self.capture.close)
 

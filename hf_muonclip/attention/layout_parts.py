@@ -4,13 +4,13 @@ What a norm does is not taken from its name: a copy of it is run. Every reading 
 """
 
 import contextlib
-import copy
 import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 
 from .head_layout import HeadRows, ProjectionPart, ProjectionRows, Role
 
@@ -91,6 +91,11 @@ def stated_heads(module: nn.Module) -> int | None:
     return None
 
 
+def own_class(module: nn.Module) -> type[nn.Module]:
+    """Return the class of a module, without what FSDP2's fully_shard puts in front of it."""
+    return next(base for base in type(module).__mro__ if not issubclass(base, FSDPModule))
+
+
 class PartReader:
     """One attention module, whose parts are read one by one.
 
@@ -115,7 +120,7 @@ class PartReader:
             if match is None or (match.group(1) or match.group(5)) not in names:
                 continue
             self.used.add(child)
-            if isinstance(submodule, nn.Identity) or type(self.module).__name__ in _NORMED_INPUTS:
+            if isinstance(submodule, nn.Identity) or own_class(self.module).__name__ in _NORMED_INPUTS:
                 return None
             return self._read_norm(child, submodule, heads, head_dim)
         return None
@@ -188,7 +193,7 @@ class PartReader:
             note = f"{path} is a {type(linear).__name__} around a frozen base, an adapter that QK-Clip cannot scale"
             return replace(base, parameters=(), note=note)
         weight: Any = getattr(linear, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim == 2 and type(linear).__name__ == "Conv1D":
+        if isinstance(weight, Tensor) and weight.ndim == 2 and own_class(linear).__name__ == "Conv1D":
             names = ("weight", "bias") if getattr(linear, "bias", None) is not None else ("weight",)
             return Projection(path, weight.shape[1], 1, tuple(f"{path}.{name}" for name in names))
         if isinstance(linear, nn.Linear) or (isinstance(weight, Tensor) and hasattr(linear, "out_features")):
@@ -341,11 +346,19 @@ class PartReader:
 
 
 def _on_cpu(norm: nn.Module) -> nn.Module:
-    """Return a copy of a norm on the CPU in float32, with gain 1 and bias 0; works from the meta device."""
-    twin = copy.deepcopy(norm).to_empty(device="cpu").float()
-    with torch.no_grad():
-        for name, parameter in twin.named_parameters():
-            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+    """Return a norm of the same class and settings on the CPU in float32, with gain 1 and bias 0.
+
+    Reads no weight, so that they may be on the meta device or sharded, and takes over no hook and no replaced forward,
+    which tensor parallel and FSDP2 leave on a module.
+    """
+    of_class = own_class(norm)
+    twin: nn.Module = of_class.__new__(of_class)
+    nn.Module.__init__(twin)
+    replaced = {*twin.__dict__, "forward"}
+    twin.__dict__.update({name: value for name, value in norm.__dict__.items() if name not in replaced})
+    for name, parameter in norm._parameters.items():
+        filled = None if parameter is None else torch.full(parameter.shape, 0.0 if name == "bias" else 1.0)
+        twin.register_parameter(name, None if filled is None else nn.Parameter(filled))
     return twin
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from .head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
-from .layout_parts import Knob, PartReader
+from .layout_parts import Knob, PartReader, own_class
 
 _SEPARATE = (
     ("q_proj", "k_proj", "v_proj"),
@@ -136,7 +136,7 @@ class _Reader(PartReader):
     def _fused(self, child: str, arrangement: str) -> AttentionLayout:
         self.used.add(child)
         qkv = self.projection(child)
-        name = type(self.module).__name__
+        name = own_class(self.module).__name__
         heads, key_heads, head_dim = self.fused_heads(qkv.out_features)
         if heads % key_heads:
             raise self.contradiction(f"{child} holds {heads} query and {key_heads} key heads: these do not divide")
@@ -390,7 +390,7 @@ class _Reader(PartReader):
         note: str = "",
     ) -> AttentionLayout:
         note = "; ".join([note, *self.notes] if note else self.notes)
-        of_class, stated = type(self.module).__name__, tuple(self.projections)
+        of_class, stated = own_class(self.module).__name__, tuple(self.projections)
         return AttentionLayout(
             self.name, of_class, kind, heads, key_heads, head_dim, head_rows, groups, note, projections=stated
         )

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from .detect_layout import attention_modules, is_cross_attention, unwrap
+from .head_layout import AttentionLayout, HeadLayout
 from .interface import start_observing, stop_observing
 from .layout_parts import stated_heads
+from .local_shards import heads_computed
 from .pair_mask import PairMask, blocks, padded_queries
 
 _TILE = 256  # queries and keys whose scores are held at once; a tile stays in the cache from product to maximum
@@ -86,11 +88,15 @@ def _has_kernel() -> bool:
 class _Recorder:
     """What an attention module carries while it is measured: its running maximum and the capture it reports to."""
 
-    def __init__(self, name: str, capture: "MaxLogitCapture", cross: bool) -> None:
+    def __init__(
+        self, name: str, capture: "MaxLogitCapture", cross: bool, layout: AttentionLayout | None = None
+    ) -> None:
         self.name = name
         self.capture = capture
         self.cross = cross
-        self.max_logits: Tensor | None = None
+        self.layout = layout
+        self.max_logits: Tensor | None = None  # of the heads that this rank computes
+        self.heads: list[int] | None = None  # which those are, where they are not all
         self.recomputations_due = 0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -107,6 +113,7 @@ class _Recorder:
         started = 0.0 if compiling else time.perf_counter()
         self._fold(self._measure(module, query.detach(), key.detach(), attention_mask, kwargs, compiling))
         if not compiling:
+            self._find_heads(module)
             self.capture.seconds += time.perf_counter() - started
 
     def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
@@ -153,6 +160,35 @@ class _Recorder:
             self.max_logits = measured
         else:
             self.max_logits = torch.maximum(self.max_logits.to(measured.device), measured)
+
+    def of_all_heads(self, module: nn.Module | None) -> Tensor | None:
+        """Return the running maximum in the order of the layout's heads; -inf for those that other ranks compute."""
+        if self.max_logits is None or self.layout is None:
+            return self.max_logits
+        if module is not None:  # what was compiled could not ask in its forward
+            self._find_heads(module)
+        if self.heads is None:
+            return self.max_logits
+        maximum = self.max_logits.new_full((self.layout.num_attention_heads,), -torch.inf)
+        maximum[self.heads] = self.max_logits
+        return maximum
+
+    def _find_heads(self, module: nn.Module) -> None:
+        """Find out which heads were measured, where the module computes only some of them on this rank."""
+        if self.heads is not None or self.layout is None or self.max_logits is None:
+            return
+        measured = len(self.max_logits)
+        if measured == self.layout.num_attention_heads:
+            return
+        heads = heads_computed(module, self.layout)
+        if len(heads) != measured:
+            raise ValueError(
+                "attention must compute the heads whose query rows its rank holds, all of each; "
+                f"{self.name} computed {measured} of {self.layout.num_attention_heads} heads, and this rank holds those "
+                f"of {len(heads)}. Choose a tp_size that divides query and key heads, and compile under FSDP2 with "
+                "tensor parallel no attention; or pass qk_clip_threshold=None to train with Muon alone."
+            )
+        self.heads = heads
 
     @torch.no_grad()
     def _measure(
@@ -217,6 +253,8 @@ class MaxLogitCapture(Mapping[str, Tensor]):
     """The running max logits of a model's attention modules: {module name: (num_attention_heads,) float32}.
 
     Modules that nothing was measured of are absent. Values live on the device of the attention that they come from.
+    Under tensor parallel a rank measures the heads that it computes. With a layout they stand in their places among all
+    heads of the module, the others are -inf, and the maximum over ranks is complete; without one they stand alone.
 
     Attributes:
         screen_threshold: measure only heads whose bound exceeds it; None measures every head.
@@ -232,6 +270,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         screen_threshold: float | None = None,
         training_only: bool = False,
         model: nn.Module | None = None,
+        layout: HeadLayout | None = None,
     ) -> None:
         self.screen_threshold = screen_threshold
         self.seconds = 0.0
@@ -242,7 +281,8 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         self.crosses = any(crosses.values())
         self.last_mask: PairMask | None = None
         self.padding: Tensor | None = None
-        self._recorders = {name: _Recorder(name, self, cross) for name, cross in crosses.items()}
+        layouts: Mapping[str, AttentionLayout] = {} if layout is None else layout
+        self._recorders = {name: _Recorder(name, self, cross, layouts.get(name)) for name, cross in crosses.items()}
         start_observing(self._modules, self._recorders)
         self._padding_hook = None
         if model is not None:
@@ -288,7 +328,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         return not self._training_only or (module.training and torch.is_grad_enabled())
 
     def __getitem__(self, name: str) -> Tensor:
-        measured = self._recorders[name].max_logits
+        measured = self._recorders[name].of_all_heads(self._modules.get(name))
         if measured is None:
             raise KeyError(name)
         return measured

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from .detect_layout import unwrap
 from .head_layout import AttentionLayout, HeadLayout
+from .local_shards import entries_held
 
 
 def qk_clip_gamma(max_logits: Tensor, threshold: float) -> Tensor:
@@ -103,6 +105,8 @@ def _of_groups(gamma: Tensor, groups: tuple[int, ...]) -> Tensor:
 def scale_heads_(module: nn.Module, layout: AttentionLayout, gamma: Tensor, alpha: float) -> None:
     """Scale every head's logits by its gamma, through the rows that feed it. In place.
 
+    Of a DTensor each rank scales what it holds, without communication.
+
     Args:
         module: the attention module.
         layout: its heads.
@@ -112,15 +116,20 @@ def scale_heads_(module: nn.Module, layout: AttentionLayout, gamma: Tensor, alph
     for head_rows in layout.head_rows:
         parameter = module.get_parameter(head_rows.parameter)
         factors = gamma.double().pow(head_rows.exponent(alpha))
-        per_row = torch.ones(parameter.shape[head_rows.dim], dtype=torch.float64)
+        last_row = max(rows.stop for rows in head_rows.rows) - 1
+        per_row = torch.ones(max(parameter.shape[head_rows.dim], last_row + 1), dtype=torch.float64)
         for rows, factor in zip(head_rows.rows, factors.tolist(), strict=True):
             per_row[rows.start : rows.stop : rows.step] = factor
-        per_row = per_row.to(device=parameter.device, dtype=torch.float32)
-        shape = [1] * parameter.ndim
+        per_row = entries_held(per_row, parameter, head_rows.dim)
+        local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+        if not local.numel():  # the shard of a rank beyond the last row
+            continue
+        per_row = per_row.to(device=local.device, dtype=torch.float32)
+        shape = [1] * local.ndim
         shape[head_rows.dim] = -1
         per_row = per_row.view(shape)
         if head_rows.offset:
             # (offset + w)·f - offset, written so that a factor of one leaves every bit as it is.
-            parameter.mul_(per_row).add_(head_rows.offset * (per_row - 1))
+            local.mul_(per_row).add_(head_rows.offset * (per_row - 1))
         else:
-            parameter.mul_(per_row)
+            local.mul_(per_row)

@@ -178,6 +178,12 @@ class MuonClip(Muon):
             self._start_capture(qk_clip_threshold, detected)
 
     def _start_capture(self, threshold: float, detected: HeadLayout) -> None:
+        if hasattr(self._model, "_pp_stage"):
+            raise ValueError(
+                "QK-Clip needs every layer's attention on every rank, whole or in shards; got a model that transformers "
+                "cut into pipeline stages (pp_size > 1). Use tp_size or fsdp_size instead, or pass "
+                "qk_clip_threshold=None for Muon alone."
+            )
         self.layout = detected.with_modules(
             {name: around_frozen(layout, self._frozen_parameters(name, layout)) for name, layout in detected.items()}
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol
 
+import torch
 import torch._dynamo
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -20,6 +21,7 @@ from transformers.modeling_utils import AttentionInterface
 
 from .detect_layout import calls_attention_interface
 from .score_trace import ScoreTrace
+from .sequence_shards import require_known_sequence
 
 _OBSERVER = "_attention_observer"
 _TRACING = "_attention_tracing"
@@ -173,6 +175,8 @@ def _observed(attention: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         observer = getattr(module, _OBSERVER, None)
         if observer is not None and observer.wants(module):
+            if not torch.compiler.is_compiling():
+                require_known_sequence(type(module).__name__, attention)
             observer.observe(module, query, key, value, attention_mask, kwargs)
         return attention(module, query, key, value, attention_mask, *args, **kwargs)
 

@@ -93,7 +93,8 @@ def stated_heads(module: nn.Module) -> int | None:
 
 def own_class(module: nn.Module) -> type[nn.Module]:
     """Return the class of a module, without what FSDP2's fully_shard puts in front of it."""
-    return next(base for base in type(module).__mro__ if not issubclass(base, FSDPModule))
+    classes = (base for base in type(module).__mro__ if issubclass(base, nn.Module))
+    return next(base for base in classes if not issubclass(base, FSDPModule))
 
 
 class PartReader:

@@ -1,8 +1,8 @@
 """What of a parameter, and which heads, one rank holds.
 
-FSDP2, tensor and expert parallel keep a parameter as a `DTensor`, of which every rank holds some rows. A clip writes the
-rows it holds and asks no other rank: what belongs to a row is cut by torch as it cut the parameter. Under tensor
-parallel attention computes on each rank the heads whose query rows that rank holds.
+FSDP2, tensor and expert parallel keep a parameter as a `DTensor`, of which every rank holds some rows. A clip writes
+the rows that its rank holds and asks no other: what belongs to a row is cut by torch as it cut the parameter. Under
+tensor parallel attention computes on each rank the heads whose query rows that rank holds.
 """
 
 from typing import Any
@@ -33,8 +33,8 @@ def entries_held(vector: Tensor, parameter: Tensor, dim: int = 0) -> Tensor:
     if len(vector) != parameter.shape[dim]:
         raise ValueError(
             f"a head layout and the parameter that it names must agree; the layout has {len(vector)} rows and the "
-            f"parameter has shape {tuple(parameter.shape)}. A plain tensor that holds one rank's part must be a DTensor, "
-            f"which says so. {_WAY_OUT}"
+            f"parameter has shape {tuple(parameter.shape)}. A plain tensor that holds one rank's part must be a "
+            f"DTensor, which says so. {_WAY_OUT}"
         )
     if not isinstance(parameter, DTensor):
         return vector
@@ -43,8 +43,9 @@ def entries_held(vector: Tensor, parameter: Tensor, dim: int = 0) -> Tensor:
     local = parameter.to_local()
     if local.numel() and len(held) != local.shape[dim]:
         raise ValueError(
-            f"a DTensor must hold what its placements say; one of shape {tuple(parameter.shape)} and placements "
-            f"{parameter.placements} should hold {len(held)} rows on this rank, and holds {local.shape[dim]}. {_WAY_OUT}"
+            f"a DTensor must hold what its placements say; one of shape {tuple(parameter.shape)} with placements "
+            f"{parameter.placements} should hold {len(held)} rows on this rank, and holds {local.shape[dim]}. "
+            f"{_WAY_OUT}"
         )
     return held
 
@@ -81,8 +82,9 @@ def heads_computed(module: nn.Module, layout: AttentionLayout) -> list[int]:
     found = [(rows, part) for rows in layout.projections for part in rows.parts if part.name.startswith("query")]
     if not found or found[0][0].flat:
         raise ValueError(
-            f"which heads a rank computes is read off its rows of the query projection; none is known of {layout.name} "
-            f"({layout.attention_class}, {layout.kind}). Leave its attention out of the tensor-parallel plan. {_WAY_OUT}"
+            "which heads a rank computes is read off its rows of the query projection; none is known of "
+            f"{layout.name} ({layout.attention_class}, {layout.kind}). Leave its attention out of the tensor-parallel "
+            f"plan. {_WAY_OUT}"
         )
     projection, part = found[0]
     total = projection.periods * sum(other.rows for other in projection.parts)

@@ -20,6 +20,7 @@ from .interface import start_observing, stop_observing
 from .layout_parts import stated_heads
 from .local_shards import heads_computed
 from .pair_mask import PairMask, blocks, padded_queries
+from .sequence_shards import SpreadCall, context_parallel_mesh, without_dtensors
 
 _TILE = 256  # queries and keys whose scores are held at once; a tile stays in the cache from product to maximum
 _BOUND_SLACK = 1e-5  # relative; float32 rounding of the bound must never hide a head that sits right at the threshold
@@ -97,6 +98,7 @@ class _Recorder:
         self.layout = layout
         self.max_logits: Tensor | None = None  # of the heads that this rank computes
         self.heads: list[int] | None = None  # which those are, where they are not all
+        self.in_order: Tensor | None = None  # whether positions said who sees whom, inside context_parallel
         self.recomputations_due = 0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -111,7 +113,8 @@ class _Recorder:
         if not compiling and self._counted_already():
             return
         started = 0.0 if compiling else time.perf_counter()
-        self._fold(self._measure(module, query.detach(), key.detach(), attention_mask, kwargs, compiling))
+        query, key = (without_dtensors(self.name, states.detach()) for states in (query, key))
+        self._fold(self._measure(module, query, key, attention_mask, kwargs, compiling))
         if not compiling:
             self._find_heads(module)
             self.capture.seconds += time.perf_counter() - started
@@ -163,6 +166,11 @@ class _Recorder:
 
     def of_all_heads(self, module: nn.Module | None) -> Tensor | None:
         """Return the running maximum in the order of the layout's heads; -inf for those that other ranks compute."""
+        if self.in_order is not None and not self.in_order:
+            raise ValueError(
+                "inside context_parallel, position_ids must count the tokens of a whole sequence, each once; those of "
+                f"{self.name} do not, as in packed documents. Do not pack, or pass qk_clip_threshold=None."
+            )
         if self.max_logits is None or self.layout is None:
             return self.max_logits
         if module is not None:  # what was compiled could not ask in its forward
@@ -184,9 +192,9 @@ class _Recorder:
         if len(heads) != measured:
             raise ValueError(
                 "attention must compute the heads whose query rows its rank holds, all of each; "
-                f"{self.name} computed {measured} of {self.layout.num_attention_heads} heads, and this rank holds those "
-                f"of {len(heads)}. Choose a tp_size that divides query and key heads, and compile under FSDP2 with "
-                "tensor parallel no attention; or pass qk_clip_threshold=None to train with Muon alone."
+                f"{self.name} computed {measured} of {self.layout.num_attention_heads} heads, and this rank holds "
+                f"{len(heads)}. Choose a tp_size that divides query and key heads, and leave attention uncompiled where "
+                "FSDP2 and tensor parallel meet; or pass qk_clip_threshold=None to train with Muon alone."
             )
         self.heads = heads
 
@@ -200,8 +208,16 @@ class _Recorder:
         scaling = kwargs.get("scaling")
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
         threshold = self.capture.screen_threshold
+        mesh = context_parallel_mesh()
+        spread = None
+        if mesh is not None:
+            spread = SpreadCall(self.name, module, query, key, mask, kwargs, self.capture.padding, mesh)
+            key = spread.key
+            self.in_order = spread.in_order if self.in_order is None else self.in_order & spread.in_order
 
         def pair_mask() -> PairMask:
+            if spread is not None:
+                return spread.mask
             padding = self.capture.query_padding(query) if self.cross else None
             found = PairMask.from_attention_call(
                 module, query, key, mask, kwargs, self.capture.padding, padding, self.cross
@@ -300,7 +316,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
     def reset(self) -> None:
         """Forget all maxima; the next forward starts anew."""
         for recorder in self._recorders.values():
-            recorder.max_logits = None
+            recorder.max_logits = recorder.in_order = None
             recorder.recomputations_due = 0
         self.last_mask = self.padding = None
 

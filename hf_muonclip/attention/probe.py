@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import Cache
 
 from .interface import start_observing, stop_observing
@@ -34,6 +35,11 @@ class Probe:
             raise ValueError(
                 "a proof runs the model, so it needs weights; got a model on the meta device. Load it first; "
                 "detect_head_layout works without weights."
+            )
+        if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+            raise ValueError(
+                "a proof scales weights and compares all heads, so it needs them whole; got a model whose parameters are "
+                "DTensors. Prove the layout before the model is sharded; detect_head_layout works afterwards too."
             )
         self._modules = dict(modules)
         self._calls = _first_calls(model, self._modules, _random_tokens(model) if inputs is None else dict(inputs))

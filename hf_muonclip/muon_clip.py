@@ -180,8 +180,8 @@ class MuonClip(Muon):
     def _start_capture(self, threshold: float, detected: HeadLayout) -> None:
         if hasattr(self._model, "_pp_stage"):
             raise ValueError(
-                "QK-Clip needs every layer's attention on every rank, whole or in shards; got a model that transformers "
-                "cut into pipeline stages (pp_size > 1). Use tp_size or fsdp_size instead, or pass "
+                "QK-Clip needs every layer's attention on every rank, whole or in shards; got a model that "
+                "transformers cut into pipeline stages (pp_size > 1). Use tp_size or fsdp_size instead, or pass "
                 "qk_clip_threshold=None for Muon alone."
             )
         self.layout = detected.with_modules(

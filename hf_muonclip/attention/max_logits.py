@@ -193,8 +193,8 @@ class _Recorder:
             raise ValueError(
                 "attention must compute the heads whose query rows its rank holds, all of each; "
                 f"{self.name} computed {measured} of {self.layout.num_attention_heads} heads, and this rank holds "
-                f"{len(heads)}. Choose a tp_size that divides query and key heads, and leave attention uncompiled where "
-                "FSDP2 and tensor parallel meet; or pass qk_clip_threshold=None to train with Muon alone."
+                f"{len(heads)}. Choose a tp_size that divides query and key heads, and leave attention uncompiled "
+                "where FSDP2 and tensor parallel meet; or pass qk_clip_threshold=None to train with Muon alone."
             )
         self.heads = heads
 

@@ -38,8 +38,8 @@ class Probe:
             )
         if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
             raise ValueError(
-                "a proof scales weights and compares all heads, so it needs them whole; got a model whose parameters are "
-                "DTensors. Prove the layout before the model is sharded; detect_head_layout works afterwards too."
+                "a proof scales weights and compares all heads, so it needs them whole; got a model whose parameters "
+                "are DTensors. Prove the layout before the model is sharded; detect_head_layout works afterwards too."
             )
         self._modules = dict(modules)
         self._calls = _first_calls(model, self._modules, _random_tokens(model) if inputs is None else dict(inputs))

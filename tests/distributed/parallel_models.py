@@ -3,10 +3,12 @@
 import copy
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import transformers
 from tiny_models import tiny_model
 from torch import Tensor, nn
@@ -72,6 +74,23 @@ def whole(parameter: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (parameter.full_tensor() if isinstance(parameter, DTensor) else parameter).detach()
+
+
+def between(logits: Mapping[str, Tensor]) -> float:
+    """Return a threshold that half of the heads exceed, none by a hair."""
+    ordered = torch.cat(list(logits.values())).sort().values
+    below = len(ordered) // 2 - 1
+    threshold = float((ordered[below] + ordered[below + 1]) / 2)
+    assert ((ordered / threshold - 1).abs() > 1e-4).all()
+    return threshold
+
+
+def assert_same_on_all_ranks(gammas: Mapping[str, Tensor]) -> None:
+    """Compare bit for bit. Collective: call on every rank."""
+    mine = torch.cat(list(gammas.values()))
+    others = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(others, mine)
+    assert all(torch.equal(mine, other) for other in others)
 
 
 def shard(model: nn.Module, how: str) -> nn.Module:

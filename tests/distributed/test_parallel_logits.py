@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 import torch
 import torch.distributed as dist
-from parallel_models import load, parallel_model, whole
+from parallel_models import assert_same_on_all_ranks, between, load, parallel_model, whole
 from processes import run_on_ranks
 from tiny_models import random_batch, tiny_model
 from torch import Tensor
@@ -30,11 +30,6 @@ def max_logits(model: PreTrainedModel, *batches: dict[str, Tensor]) -> dict[str,
         for batch in batches:
             model(**batch)
     return dict(logits)
-
-
-def between(logits: dict[str, Tensor]) -> float:
-    """Return a threshold that half of the heads exceed."""
-    return float(torch.cat(list(logits.values())).median())
 
 
 def compare_with_whole_model(folders: dict[str, str], sizes: dict[str, int], local_heads: dict[str, int]) -> None:
@@ -68,13 +63,6 @@ def compare_with_whole_model(folders: dict[str, str], sizes: dict[str, int], loc
         for key, parameter in model.named_parameters():
             assert torch.equal(whole(parameter), untouched.get_parameter(key)), (name, key)
         optimizer.detach()
-
-
-def assert_same_on_all_ranks(gammas: dict[str, Tensor]) -> None:
-    mine = torch.cat(list(gammas.values()))
-    others = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(others, mine)
-    assert all(torch.equal(mine, other) for other in others)
 
 
 def saved(folder: Path, names: tuple[str, ...]) -> dict[str, str]:

@@ -91,3 +91,45 @@ def heads_computed(module: nn.Module, layout: AttentionLayout) -> list[int]:
     weight = module.get_parameter(projection.parameter)
     held = set(entries_held(torch.arange(total), weight, projection.dim).tolist())
     return [head for head, rows in enumerate(projection.heads(part.name)) if held.issuperset(rows)]
+
+
+class LocalHeads:
+    """Which of a module's heads this rank computes: all, unless tensor parallel cuts them.
+
+    Args:
+        layout: of all heads of the module.
+    """
+
+    def __init__(self, layout: AttentionLayout) -> None:
+        self._layout = layout
+        self._heads: list[int] | None = None  # where they are not all
+
+    def find(self, module: nn.Module, count: int) -> None:
+        """Find out which heads an attention call computed. Inside the module's forward; see `heads_computed`.
+
+        Args:
+            module: the attention module.
+            count: how many heads its queries had.
+
+        Raises:
+            ValueError: they are not the heads whose query rows this rank holds.
+        """
+        if self._heads is not None or count == self._layout.num_attention_heads:
+            return
+        heads = heads_computed(module, self._layout)
+        if len(heads) != count:
+            raise ValueError(
+                "attention must compute the heads whose query rows its rank holds, all of each; "
+                f"{self._layout.name} computed {count} of {self._layout.num_attention_heads} heads, and this rank "
+                f"holds {len(heads)}. Choose a tp_size that divides query and key heads, and leave attention "
+                f"uncompiled where FSDP2 and tensor parallel meet. {_WAY_OUT}"
+            )
+        self._heads = heads
+
+    def among_all(self, values: Tensor) -> Tensor:
+        """Return one value for each head of the module: those of this rank in their places, -inf for the others."""
+        if self._heads is None:
+            return values
+        among = values.new_full((self._layout.num_attention_heads,), -torch.inf)
+        among[self._heads] = values
+        return among

@@ -18,7 +18,7 @@ from .detect_layout import attention_modules, is_cross_attention, unwrap
 from .head_layout import AttentionLayout, HeadLayout
 from .interface import start_observing, stop_observing
 from .layout_parts import stated_heads
-from .local_shards import heads_computed
+from .local_shards import LocalHeads
 from .pair_mask import PairMask, blocks, padded_queries
 from .sequence_shards import SpreadCall, context_parallel_mesh, without_dtensors
 
@@ -95,9 +95,8 @@ class _Recorder:
         self.name = name
         self.capture = capture
         self.cross = cross
-        self.layout = layout
+        self.local_heads = None if layout is None else LocalHeads(layout)
         self.max_logits: Tensor | None = None  # of the heads that this rank computes
-        self.heads: list[int] | None = None  # which those are, where they are not all
         self.in_order: Tensor | None = None  # whether positions said who sees whom, inside context_parallel
         self.recomputations_due = 0
 
@@ -116,7 +115,8 @@ class _Recorder:
         query, key = (without_dtensors(self.name, states.detach()) for states in (query, key))
         self._fold(self._measure(module, query, key, attention_mask, kwargs, compiling))
         if not compiling:
-            self._find_heads(module)
+            if self.local_heads is not None:
+                self.local_heads.find(module, query.shape[1])
             self.capture.seconds += time.perf_counter() - started
 
     def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
@@ -171,32 +171,11 @@ class _Recorder:
                 "inside context_parallel, position_ids must count the tokens of a whole sequence, each once; those of "
                 f"{self.name} do not, as in packed documents. Do not pack, or pass qk_clip_threshold=None."
             )
-        if self.max_logits is None or self.layout is None:
+        if self.max_logits is None or self.local_heads is None:
             return self.max_logits
         if module is not None:  # what was compiled could not ask in its forward
-            self._find_heads(module)
-        if self.heads is None:
-            return self.max_logits
-        maximum = self.max_logits.new_full((self.layout.num_attention_heads,), -torch.inf)
-        maximum[self.heads] = self.max_logits
-        return maximum
-
-    def _find_heads(self, module: nn.Module) -> None:
-        """Find out which heads were measured, where the module computes only some of them on this rank."""
-        if self.heads is not None or self.layout is None or self.max_logits is None:
-            return
-        measured = len(self.max_logits)
-        if measured == self.layout.num_attention_heads:
-            return
-        heads = heads_computed(module, self.layout)
-        if len(heads) != measured:
-            raise ValueError(
-                "attention must compute the heads whose query rows its rank holds, all of each; "
-                f"{self.name} computed {measured} of {self.layout.num_attention_heads} heads, and this rank holds "
-                f"{len(heads)}. Choose a tp_size that divides query and key heads, and leave attention uncompiled "
-                "where FSDP2 and tensor parallel meet; or pass qk_clip_threshold=None to train with Muon alone."
-            )
-        self.heads = heads
+            self.local_heads.find(module, len(self.max_logits))
+        return self.local_heads.among_all(self.max_logits)
 
     @torch.no_grad()
     def _measure(
@@ -357,11 +336,12 @@ class MaxLogitCapture(Mapping[str, Tensor]):
 
 
 @contextmanager
-def capture_max_logits(model: nn.Module) -> Iterator[MaxLogitCapture]:
+def capture_max_logits(model: nn.Module, layout: HeadLayout | None = None) -> Iterator[MaxLogitCapture]:
     """Measure every head's exact max logit in the forwards inside the block, whatever the mode of the model.
 
     Args:
         model: any transformers model whose attention goes through transformers' attention interface.
+        layout: of the model; under tensor parallel it says where the heads that a rank computes stand among all.
 
     Yields:
         {module name: (num_attention_heads,) float32}: the maximum over all forwards so far; see `exact_max_logits`.
@@ -370,7 +350,7 @@ def capture_max_logits(model: nn.Module) -> Iterator[MaxLogitCapture]:
         ValueError: the model has no attention module, or another capture is measuring it.
     """
     model = unwrap(model)
-    capture = MaxLogitCapture(attention_modules(model), model=model)
+    capture = MaxLogitCapture(attention_modules(model), model=model, layout=layout)
     try:
         yield capture
     finally:

@@ -120,14 +120,13 @@ def scale_heads_(module: nn.Module, layout: AttentionLayout, gamma: Tensor, alph
         per_row = torch.ones(max(parameter.shape[head_rows.dim], last_row + 1), dtype=torch.float64)
         for rows, factor in zip(head_rows.rows, factors.tolist(), strict=True):
             per_row[rows.start : rows.stop : rows.step] = factor
-        per_row = entries_held(per_row, parameter, head_rows.dim)
+        per_row = entries_held(per_row.float(), parameter, head_rows.dim)
         local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
         if not local.numel():  # the shard of a rank beyond the last row
             continue
-        per_row = per_row.to(device=local.device, dtype=torch.float32)
         shape = [1] * local.ndim
         shape[head_rows.dim] = -1
-        per_row = per_row.view(shape)
+        per_row = per_row.to(local.device).view(shape)
         if head_rows.offset:
             # (offset + w)·f - offset, written so that a factor of one leaves every bit as it is.
             local.mul_(per_row).add_(head_rows.offset * (per_row - 1))

@@ -10,6 +10,7 @@ from parallel_models import parallel_model, shard, whole
 from processes import run_on_ranks
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.debug import CommDebugMode
 from torch.distributed.tensor.placement_types import _StridedShard
@@ -58,6 +59,21 @@ def clip_sharded_models(how: str, names: tuple[str, ...]) -> None:
 )
 def test_the_clip_of_shards_is_the_clip_of_the_whole(world_size: int, how: str) -> None:
     run_on_ranks(world_size, clip_sharded_models, how, NAMES)
+
+
+def read_layout_of_sharded_modules() -> None:
+    mesh = init_device_mesh("cpu", (2,))
+    for name in NAMES:
+        model = parallel_model(name)
+        expected = str(detect_head_layout(model))
+        for module in list(model.modules())[::-1]:
+            if any(True for _ in module.parameters(recurse=False)) or type(module).__name__.endswith("Attention"):
+                fully_shard(module, mesh=mesh)  # attention, projections and norms each on their own
+        assert str(detect_head_layout(model)) == expected
+
+
+def test_the_layout_is_read_whatever_modules_fsdp_wraps() -> None:
+    run_on_ranks(2, read_layout_of_sharded_modules)
 
 
 def one_attention(rows: int, **weights: Any) -> tuple[nn.Module, HeadLayout]:

@@ -172,5 +172,28 @@ def refuse_unknown_heads(folders: dict[str, str]) -> None:
         MuonClip(model)
 
 
+def measure_compiled(folders: dict[str, str]) -> None:
+    whole_model = parallel_model("llama_gqa")
+    batch = random_batch(whole_model)
+    expected = max_logits(whole_model, batch)
+    model = load(folders["llama_gqa"], "LlamaForCausalLM", tp_size=2)
+    layout = detect_head_layout(model)
+    forwards: list[Any] = [model, torch.compile(model, backend="eager", fullgraph=True)]
+    for forward in forwards:
+        with capture_max_logits(model, layout) as logits:
+            forward(**batch)
+            for name, value in expected.items():
+                mine = logits[name] > -torch.inf
+                assert mine.tolist() == [dist.get_rank() == head // 2 for head in range(4)]
+                torch.testing.assert_close(logits[name][mine], value[mine], rtol=1e-5, atol=1e-9)
+        with capture_max_logits(model) as logits:
+            forward(**batch)
+        assert all(value.shape == (2,) for value in logits.values())
+
+
+def test_without_a_layout_the_heads_of_a_rank_stand_alone_also_in_a_compiled_model(tmp_path: Path) -> None:
+    run_on_ranks(2, measure_compiled, saved(tmp_path, ("llama_gqa",)))
+
+
 def test_what_does_not_tell_its_heads_is_refused(tmp_path: Path) -> None:
     run_on_ranks(2, refuse_unknown_heads, saved(tmp_path, ("llama_gqa",)))

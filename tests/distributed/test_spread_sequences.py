@@ -98,7 +98,7 @@ def test_max_logits_inside_context_parallel_are_those_of_the_whole_sequence(worl
 def refuse_what_hides_keys() -> None:
     mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("cp",))
     AttentionInterface.register("sdpa", RingAttention(mesh))
-    model = tiny_model("llama_gqa", attn_implementation="sdpa")
+    model = tiny_model("llama_gqa", attn_implementation="sdpa", num_hidden_layers=1)
     batch = random_batch(model)
 
     def step(buffers: list[Tensor]) -> None:

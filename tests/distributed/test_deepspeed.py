@@ -1,0 +1,183 @@
+"""QK-Clip beside DeepSpeed's optimizers: real engines on real processes, each ZeRO stage."""
+
+import importlib.util
+import tempfile
+from typing import Any
+
+import pytest
+import torch
+from processes import run_on_ranks
+from tiny_trainer import HEADS, THRESHOLD, sharp_model, token_rows
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from hf_muonclip import DeepSpeedClipCallback
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs deepspeed"),
+    pytest.mark.slow,
+]
+
+# DeepSpeed's Muon compiles its Newton–Schulz with inductor, which takes longer than these models train.
+ENVIRONMENT = {"DS_ACCELERATOR": "cpu", "TORCHDYNAMO_DISABLE": "1", "MASTER_ADDR": "localhost"}
+STEPS = 3
+MUON = {"type": "Muon", "params": {"lr": "auto", "weight_decay": "auto", "momentum": 0.95}}
+ADAMW = {"type": "AdamW", "params": {"lr": "auto", "weight_decay": "auto", "torch_adam": True}}
+
+
+def deepspeed_config(stage: int, optimizer: dict[str, Any] = MUON, **settings: Any) -> dict[str, Any]:
+    zero = {"stage": stage, **({"reduce_scatter": False} if optimizer is MUON and stage == 3 else {})}
+    return {
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "train_batch_size": "auto",
+        "zero_optimization": zero,
+        "zero_force_ds_cpu_optimizer": False,
+        "optimizer": optimizer,
+        **settings,
+    }
+
+
+def query_and_key_weights(model: torch.nn.Module) -> dict[str, Any]:
+    return {name: p for name, p in model.named_parameters() if "q_proj" in name or "k_proj" in name}
+
+
+class Snapshot(TrainerCallback):
+    """Keeps the query and key weights of every step: in float32, and in the model's dtype."""
+
+    def __init__(self) -> None:
+        self.masters: list[dict[str, Tensor]] = []
+        self.copies: list[dict[str, Tensor]] = []
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        import deepspeed
+        from deepspeed.utils import safe_get_full_fp32_param
+
+        named = query_and_key_weights(kwargs["model"])
+        with deepspeed.zero.GatheredParameters(list(named.values())):
+            self.copies.append({name: p.detach().clone() for name, p in named.items()})
+        self.masters.append(
+            {
+                name: self.copies[-1][name] if weight is None else weight.clone()
+                for name, weight in ((name, safe_get_full_fp32_param(p)) for name, p in named.items())
+            }
+        )
+
+
+class SnapshotAfterwards(Snapshot):
+    """The Trainer warns of two callbacks of one class."""
+
+
+class MaximaOfSteps(TrainerCallback):
+    def __init__(self, clipper: DeepSpeedClipCallback) -> None:
+        self.clipper = clipper
+        self.max_logits: list[dict[str, Tensor]] = []
+        self.gammas: list[dict[str, Tensor]] = []
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        assert self.clipper._clip is not None
+        self.max_logits.append(self.clipper._clip.max_logits)
+        self.gammas.append(self.clipper._clip.gammas)
+
+
+def train(
+    config: dict[str, Any], clip: dict[str, Any], model_name: str = "llama_mha", **settings: Any
+) -> dict[str, Any]:
+    """Train on the same 8 rows at every step; return what every step saw and left."""
+    callback = DeepSpeedClipCallback(exact_max_logits=True, **clip)
+    before, after, maxima = Snapshot(), SnapshotAfterwards(), MaximaOfSteps(callback)
+    batch = {"per_device_train_batch_size": 8 // torch.distributed.get_world_size(), **settings}
+    with tempfile.TemporaryDirectory() as folder:
+        args = TrainingArguments(
+            folder,
+            max_steps=STEPS,
+            lr_scheduler_type="constant",
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+            deepspeed=config,
+            **batch,
+        )
+        model = sharp_model(model_name)
+        trainer = Trainer(model, args, train_dataset=token_rows(count=8), callbacks=[before, callback, maxima, after])
+        trainer.train()
+        assert not any(hasattr(module, "_attention_observer") for module in model.modules())
+        assert callback.statistics is not None
+        return {
+            "before": before.masters,
+            "after": after.masters,
+            "copies": after.copies,
+            "max_logits": maxima.max_logits,
+            "gammas": maxima.gammas,
+            "logs": [row for row in trainer.state.log_history if "loss" in row],
+            "statistics": callback.statistics.to_dict(),
+        }
+
+
+def with_and_without(config: dict[str, Any], learning_rate: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    settings: dict[str, Any] = {"learning_rate": learning_rate}
+    clipped = train(config, {"qk_clip_threshold": THRESHOLD}, **settings)
+    return clipped, train(config, {"qk_clip_threshold": float("inf")}, **settings)
+
+
+def expected_weights(before: dict[str, Tensor], gammas: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Scale each head's rows by the root of its gamma, in float64."""
+    expected = {}
+    for name, weight in before.items():
+        factors = gammas[name.removesuffix(".weight").rpartition(".")[0]].double().sqrt()
+        expected[name] = (weight.double().view(HEADS, -1, weight.shape[1]) * factors.view(HEADS, 1, 1)).view_as(weight)
+    return expected
+
+
+def assert_scaled_as_gammas_say(run: dict[str, Any], dtype: torch.dtype = torch.float32) -> None:
+    clipped = 0
+    for before, after, copies, gammas in zip(run["before"], run["after"], run["copies"], run["gammas"], strict=True):
+        for name, expected in expected_weights(before, gammas).items():
+            assert after[name].dtype == torch.float32
+            torch.testing.assert_close(after[name].double(), expected, rtol=1e-6, atol=1e-8)
+            assert copies[name].dtype == dtype
+            assert torch.equal(copies[name], after[name].to(dtype))
+            untouched = gammas[name.removesuffix(".weight").rpartition(".")[0]] == 1
+            by_head = [tensor.view(HEADS, -1)[untouched] for tensor in (after[name], before[name])]
+            assert torch.equal(*by_head)
+        clipped += sum(int((gamma < 1).sum()) for gamma in gammas.values())
+    assert clipped > 0
+
+
+@pytest.mark.parametrize(
+    ("world_size", "stage", "optimizer"),
+    [(2, 0, ADAMW), (2, 1, MUON), (2, 2, MUON), (2, 3, MUON), (1, 2, ADAMW), (2, 3, ADAMW)],
+    ids=[
+        "2 ranks zero0 adamw",
+        "2 ranks zero1 muon",
+        "2 ranks zero2 muon",
+        "2 ranks zero3 muon",
+        "1 rank zero2 adamw",
+        "2 ranks zero3 adamw",
+    ],
+)
+def test_clipped_heads_land_on_tau_and_stay_there(world_size: int, stage: int, optimizer: dict[str, Any]) -> None:
+    # At a rate of zero the optimizer leaves every weight as it is, so the next step measures what the clip left.
+    results = run_on_ranks(
+        world_size, with_and_without, deepspeed_config(stage, optimizer), 0.0, environment=ENVIRONMENT
+    )
+    for clipped, free in results:
+        assert_scaled_as_gammas_say(clipped)
+        first, second, third = clipped["max_logits"]
+        for layer, (name, maxima) in enumerate(first.items()):
+            above = maxima > THRESHOLD
+            assert above.any()
+            assert not above.all()
+            # The clip of a layer moves what the next layers see, so only the first lands exactly.
+            slack = 1e-4 if layer == 0 else 0.05
+            for later in (second, third):
+                at_tau = torch.full_like(maxima[above], THRESHOLD)
+                torch.testing.assert_close(later[name][above], at_tau, rtol=slack, atol=0)
+                torch.testing.assert_close(later[name][~above], maxima[~above], rtol=slack, atol=0)
+            for step in free["max_logits"]:
+                torch.testing.assert_close(step[name], maxima, rtol=1e-6, atol=0)
+    for clipped, _ in results[1:]:
+        for step, same in zip(clipped["copies"], results[0][0]["copies"], strict=True):
+            assert all(torch.equal(step[name], same[name]) for name in step)

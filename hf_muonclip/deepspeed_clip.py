@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
-from accelerate.utils import DeepSpeedOptimizerWrapper  # type: ignore[import-untyped]
+from accelerate.utils.deepspeed import DeepSpeedOptimizerWrapper  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from transformers.trainer_callback import TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments

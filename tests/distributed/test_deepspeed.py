@@ -80,9 +80,21 @@ class MaximaOfSteps(TrainerCallback):
         self.gammas.append(self.clipper._clip.gammas)
 
 
-def train(
-    config: dict[str, Any], clip: dict[str, Any], model_name: str = "llama_mha", **settings: Any
-) -> dict[str, Any]:
+class Overflow(TrainerCallback):
+    """Makes the gradients of one step infinite."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        def poison(module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+            if state.global_step + 1 == self.step:
+                output.register_hook(lambda gradient: gradient * float("inf"))
+
+        kwargs["model"].get_submodule("model.layers.0.mlp.down_proj").register_forward_hook(poison)
+
+
+def train(config: dict[str, Any], clip: dict[str, Any], overflow_at: int = 0, **settings: Any) -> dict[str, Any]:
     """Train on the same 8 rows at every step; return what every step saw and left."""
     callback = DeepSpeedClipCallback(exact_max_logits=True, **clip)
     before, after, maxima = Snapshot(), SnapshotAfterwards(), MaximaOfSteps(callback)
@@ -100,11 +112,17 @@ def train(
             deepspeed=config,
             **batch,
         )
-        model = sharp_model(model_name)
-        trainer = Trainer(model, args, train_dataset=token_rows(count=8), callbacks=[before, callback, maxima, after])
+        model = sharp_model()
+        trainer = Trainer(
+            model,
+            args,
+            train_dataset=token_rows(count=8),
+            callbacks=[Overflow(overflow_at), before, callback, maxima, after],
+        )
         trainer.train()
         assert not any(hasattr(module, "_attention_observer") for module in model.modules())
         assert callback.statistics is not None
+        assert callback._clip is not None
         return {
             "before": before.masters,
             "after": after.masters,
@@ -112,6 +130,7 @@ def train(
             "max_logits": maxima.max_logits,
             "gammas": maxima.gammas,
             "logs": [row for row in trainer.state.log_history if "loss" in row],
+            "updates": callback._clip.updates,
             "statistics": callback.statistics.to_dict(),
         }
 
@@ -181,3 +200,42 @@ def test_clipped_heads_land_on_tau_and_stay_there(world_size: int, stage: int, o
     for clipped, _ in results[1:]:
         for step, same in zip(clipped["copies"], results[0][0]["copies"], strict=True):
             assert all(torch.equal(step[name], same[name]) for name in step)
+
+
+def accumulated_and_whole(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    clip: dict[str, Any] = {"qk_clip_threshold": THRESHOLD}
+    settings: dict[str, Any] = {"learning_rate": 0.01, "bf16": True}
+    accumulated = train(config, clip, per_device_train_batch_size=1, gradient_accumulation_steps=4, **settings)
+    return accumulated, train(config, clip, **settings)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_bfloat16_and_float32_weights_are_both_clipped_in_training(stage: int) -> None:
+    config = deepspeed_config(stage, bf16={"enabled": True})
+    for accumulated, whole in run_on_ranks(2, accumulated_and_whole, config, environment=ENVIRONMENT):
+        for run in (accumulated, whole):
+            assert_scaled_as_gammas_say(run, torch.bfloat16)
+            losses = [row["loss"] for row in run["logs"]]
+            assert losses == sorted(losses, reverse=True)
+            highest = [max(float(maxima.max()) for maxima in step.values()) for step in run["max_logits"]]
+            assert [row["qk_clip/max_logit"] for row in run["logs"]] == pytest.approx(highest, abs=1e-4)
+            clipped = [sum(int((gamma < 1).sum()) for gamma in step.values()) for step in run["gammas"]]
+            assert [row["qk_clip/clipped_heads"] for row in run["logs"]] == clipped
+        for name, maxima in whole["max_logits"][0].items():  # of the micro-batches together
+            torch.testing.assert_close(accumulated["max_logits"][0][name], maxima, rtol=1e-2, atol=0)
+
+
+def overflowing(config: dict[str, Any]) -> dict[str, Any]:
+    """Make the gradient of the second step overflow."""
+    return train(config, {"qk_clip_threshold": THRESHOLD}, overflow_at=2, learning_rate=0.01, bf16=True)
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_step_that_overflowed_is_not_clipped(stage: int) -> None:
+    config = deepspeed_config(stage, bf16={"enabled": True, "check_grad_overflow": True})
+    for run in run_on_ranks(2, overflowing, config, environment=ENVIRONMENT):
+        first, second, third = run["after"]
+        assert all(torch.equal(second[name], first[name]) for name in first)
+        assert any(not torch.equal(third[name], second[name]) for name in first)
+        assert run["updates"] == 2
+        assert max(clips for heads in run["statistics"].values() for clips in heads["clips"]) <= 2

@@ -2,16 +2,19 @@
 
 import importlib.util
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DeepSpeedPlugin
 from processes import run_on_ranks
 from tiny_trainer import HEADS, THRESHOLD, sharp_model, token_rows
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
-from hf_muonclip import DeepSpeedClipCallback
+from hf_muonclip import DeepSpeedClipCallback, MuonClip
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs deepspeed"),
@@ -94,7 +97,13 @@ class Overflow(TrainerCallback):
         kwargs["model"].get_submodule("model.layers.0.mlp.down_proj").register_forward_hook(poison)
 
 
-def train(config: dict[str, Any], clip: dict[str, Any], overflow_at: int = 0, **settings: Any) -> dict[str, Any]:
+def train(
+    config: dict[str, Any],
+    clip: dict[str, Any],
+    overflow_at: int = 0,
+    loaded_from: str = "",
+    **settings: Any,
+) -> dict[str, Any]:
     """Train on the same 8 rows at every step; return what every step saw and left."""
     callback = DeepSpeedClipCallback(exact_max_logits=True, **clip)
     before, after, maxima = Snapshot(), SnapshotAfterwards(), MaximaOfSteps(callback)
@@ -112,7 +121,11 @@ def train(config: dict[str, Any], clip: dict[str, Any], overflow_at: int = 0, **
             deepspeed=config,
             **batch,
         )
-        model = sharp_model()
+        if loaded_from:
+            model = LlamaForCausalLM.from_pretrained(loaded_from)
+            assert all(parameter.numel() == 0 for parameter in model.parameters())
+        else:
+            model = sharp_model()
         trainer = Trainer(
             model,
             args,
@@ -239,3 +252,100 @@ def test_a_step_that_overflowed_is_not_clipped(stage: int) -> None:
         assert any(not torch.equal(third[name], second[name]) for name in first)
         assert run["updates"] == 2
         assert max(clips for heads in run["statistics"].values() for clips in heads["clips"]) <= 2
+
+
+def whole_and_in_parts(folder: str, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    clip: dict[str, Any] = {"qk_clip_threshold": THRESHOLD}
+    whole = train(config, clip, learning_rate=0.01)
+    return whole, train(config, clip, loaded_from=folder, learning_rate=0.01)
+
+
+def test_a_model_that_was_loaded_in_parts_is_clipped_as_a_whole_one(tmp_path: Path) -> None:
+    sharp_model().save_pretrained(tmp_path)
+    for whole, in_parts in run_on_ranks(
+        2, whole_and_in_parts, str(tmp_path), deepspeed_config(3), environment=ENVIRONMENT
+    ):
+        assert_scaled_as_gammas_say(in_parts)
+        for step, same in zip(in_parts["after"], whole["after"], strict=True):
+            for name, weight in step.items():
+                torch.testing.assert_close(weight, same[name], rtol=1e-5, atol=1e-6)
+
+
+def trainer_in(folder: str, config: dict[str, Any], **settings: Any) -> tuple[Trainer, DeepSpeedClipCallback]:
+    args = TrainingArguments(
+        folder,
+        lr_scheduler_type="constant",
+        learning_rate=0.01,
+        per_device_train_batch_size=4,
+        logging_steps=1,
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+        deepspeed=config,
+        **settings,
+    )
+    callback = DeepSpeedClipCallback(THRESHOLD)
+    return Trainer(sharp_model(), args, train_dataset=token_rows(count=8), callbacks=[callback]), callback
+
+
+def through_and_resumed(folder: str, config: dict[str, Any]) -> list[dict[str, Any]]:
+    results = []
+    for resumed in (False, True):
+        trainer, callback = trainer_in(folder, config, max_steps=4, save_steps=2)
+        trainer.train(resume_from_checkpoint=f"{folder}/checkpoint-2" if resumed else None)
+        assert callback.statistics is not None
+        results.append(callback.statistics.to_dict())
+    return results
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_statistics_and_clip_resume(stage: int, tmp_path: Path) -> None:
+    for through, resumed in run_on_ranks(
+        2, through_and_resumed, str(tmp_path), deepspeed_config(stage, ADAMW), environment=ENVIRONMENT
+    ):
+        assert max(clips for heads in through.values() for clips in heads["clips"]) > 2
+        assert resumed == through
+
+
+def refusal_in_training(config: dict[str, Any], settings: dict[str, Any]) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, _ = trainer_in(folder, config, max_steps=1, save_strategy="no", **settings)
+        with pytest.raises(ValueError) as refusal:  # noqa: PT011
+            trainer.train()
+        assert trainer.model is not None
+        assert not any(hasattr(module, "_attention_observer") for module in trainer.model.modules())
+    return str(refusal.value)
+
+
+def test_an_optimizer_that_hides_its_float32_weights_is_refused() -> None:
+    config = deepspeed_config(0, bf16={"enabled": True})
+    for said in run_on_ranks(2, refusal_in_training, config, {"bf16": True}, environment=ENVIRONMENT):
+        assert "writes the float32 weights that the optimizer updates; FP16_" in said
+        assert "does not give out that of model.layers.0.self_attn.q_proj.weight. Use ZeRO stage 1, 2 or 3" in said
+
+
+def muonclip_in_an_accelerate_loop(stage: int) -> tuple[str, int]:
+    config = {
+        "train_micro_batch_size_per_gpu": 4,
+        "gradient_accumulation_steps": 1,
+        "zero_optimization": {"stage": stage},
+        "zero_force_ds_cpu_optimizer": False,
+    }
+    accelerator = Accelerator(deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=config))
+    model = sharp_model()
+    optimizer = MuonClip(model)
+    engine, _ = accelerator.prepare(model, optimizer)
+    tokens = torch.stack([row["input_ids"] for row in token_rows(count=4)])
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011
+        accelerator.backward(engine(input_ids=tokens, labels=tokens).loss)
+    return str(refusal.value), optimizer.updates
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_muonclip_as_the_optimizer_is_refused_before_it_writes(stage: int) -> None:
+    for said, updates in run_on_ranks(2, muonclip_in_an_accelerate_loop, stage, environment=ENVIRONMENT):
+        assert said.startswith("Muon needs whole matrices; a group of 14 parameters now holds 1, of shape (")
+        assert (
+            "Train with FSDP2 instead, or with DeepSpeed's own Muon, beside which DeepSpeedClipCallback clips." in said
+        )
+        assert updates == 0

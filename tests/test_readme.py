@@ -4,6 +4,8 @@ Each ```python block runs in a fresh process and a fresh folder; one that follow
 behind the blocks that it continues, in one namespace.
 """
 
+import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -62,7 +64,14 @@ def test_the_readme_shows_python() -> None:
 def test_snippet_runs(program: str, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
     script.write_text(program, encoding="utf-8")
-    process = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command, environment = [sys.executable, str(script)], dict(os.environ)
+    if "deepspeed" in program:  # which the text in front of it starts with torchrun
+        if importlib.util.find_spec("deepspeed") is None:
+            pytest.skip("needs deepspeed")
+        assert "`torchrun --nproc-per-node 2 train.py`" in README
+        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        environment["TORCHDYNAMO_DISABLE"] = "1"  # DeepSpeed's Muon compiles for longer than this trains
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{program}\n{process.stdout}\n{process.stderr}"
 
 

@@ -63,14 +63,15 @@ def test_the_readme_shows_python() -> None:
 @pytest.mark.parametrize("program", chains(README), ids=lambda program: program.strip().splitlines()[0])
 def test_snippet_runs(program: str, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
-    script.write_text(program, encoding="utf-8")
     command, environment = [sys.executable, str(script)], dict(os.environ)
     if "deepspeed" in program:  # which the text in front of it starts with torchrun
         if importlib.util.find_spec("deepspeed") is None:
             pytest.skip("needs deepspeed")
         assert "`torchrun --nproc-per-node 2 train.py`" in README
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        environment["TORCHDYNAMO_DISABLE"] = "1"  # DeepSpeed's Muon compiles for longer than this trains
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/distributed"), *sys.path])
+        program = f"from deepspeed_uncompiled import compile_nothing\ncompile_nothing()\n{program}"
+    script.write_text(program, encoding="utf-8")
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{program}\n{process.stdout}\n{process.stderr}"
 

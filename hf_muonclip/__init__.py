@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attention import capture_max_logits, detect_head_layout, qk_clip_, verify_head_layout
     from .config import MuonClipConfig
+    from .deepspeed_clip import DeepSpeedClipCallback
     from .muon_clip import MuonClip
     from .trainer import MuonClipCallback
     from .trainer_optimizer import attach, muonclip, muonclip_factory
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DeepSpeedClipCallback",
     "MuonClip",
     "MuonClipCallback",
     "MuonClipConfig",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DeepSpeedClipCallback": ".deepspeed_clip",
     "MuonClip": ".muon_clip",
     "MuonClipCallback": ".trainer",
     "MuonClipConfig": ".config",

@@ -17,7 +17,7 @@ from torch.optim.adamw import adamw
 
 from .matrix_batches import MatrixBlock, batches, fits_one_thread
 from .matrix_view import MatrixView
-from .muon_refusals import all_finite, check_group, check_step, check_views, nonfinite_gradients
+from .muon_refusals import all_finite, check_group, check_not_flattened, check_step, check_views, nonfinite_gradients
 from .muon_state import MOMENTS, checked_state
 from .newton_schulz import newton_schulz
 from .setting_rules import check_settings
@@ -236,6 +236,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self) -> bool:
         """Write all updates, unless a gradient is not finite; return whether they were written."""
+        check_not_flattened(self.param_groups)
         named = [(name, parameter) for name, parameter in self._named_parameters() if parameter.grad is not None]
         check_step(named, self.state)
         finite: Tensor | None = None

@@ -6,26 +6,19 @@ The attention's layout tells the optimizer two things: which matrices a projecti
 
 import logging
 import math
-import time
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from accelerate.utils import extract_model_from_parallel  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from .attention import (
-    AttentionLayout,
     HeadLayout,
-    MaxLogitCapture,
     ProjectionRows,
-    around_frozen,
     detect_head_layout,
-    qk_clip_,
     read_projections,
 )
+from .clip_state import ClipState, nonfinite_heads
 from .config import MuonClipConfig
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_conv1d, is_linear
@@ -38,7 +31,7 @@ logger = logging.getLogger(__name__)
 _SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
 
 
-class MuonClip(Muon):
+class MuonClip(Muon, ClipState):
     """Kimi K2's optimizer: Muon for the hidden matrices, AdamW for the rest, and QK-Clip after every update.
 
     During training forwards each head's max attention logit is captured; `step()` updates the weights and then scales
@@ -167,63 +160,9 @@ class MuonClip(Muon):
             max_batch_bytes=max_batch_bytes,
             nonfinite=nonfinite,
         )
-        self.layout: HeadLayout | None = None
-        self.capture: MaxLogitCapture | None = None
-        self.max_logits: dict[str, Tensor] = {}
-        self.gammas: dict[str, Tensor] = {}
-        self.updates = 0
-        self.clip_seconds = 0.0
-        self._warned_unmeasured = False
+        self._reset_clip()
         if qk_clip_threshold is not None and detected is not None:
-            self._start_capture(qk_clip_threshold, detected)
-
-    def _start_capture(self, threshold: float, detected: HeadLayout) -> None:
-        if hasattr(self._model, "_pp_stage"):
-            raise ValueError(
-                "QK-Clip needs every layer's attention on every rank, whole or in shards; got a model that "
-                "transformers cut into pipeline stages (pp_size > 1). Use tp_size or fsdp_size instead, or pass "
-                "qk_clip_threshold=None for Muon alone."
-            )
-        self.layout = detected.with_modules(
-            {name: around_frozen(layout, self._frozen_parameters(name, layout)) for name, layout in detected.items()}
-        )
-        told: dict[tuple[str, str], list[str]] = {}
-        for name, layout in self.layout.items():
-            if not layout.head_rows:
-                told.setdefault(("only monitors", layout.note), []).append(name)
-            elif layout != detected[name]:
-                told.setdefault(("leaves frozen weights alone in", layout.note), []).append(name)
-        for (what, note), names in told.items():
-            logger.warning(
-                "QK-Clip %s %d of %d attention modules (%s): %s.",
-                what,
-                len(names),
-                len(self.layout),
-                ", ".join(names if len(names) <= 3 else [*names[:2], "...", names[-1]]),
-                note.rstrip("."),
-            )
-        self.screen_threshold = None if self.config.exact_max_logits or math.isinf(threshold) else threshold
-        self.capture = MaxLogitCapture(
-            {name: self._model.get_submodule(name) for name in self.layout},
-            screen_threshold=self.screen_threshold,
-            training_only=True,
-            model=self._model,
-            layout=self.layout,
-        )
-        weakref.finalize(self, self.capture.close)
-
-    def _frozen_parameters(self, name: str, layout: AttentionLayout) -> set[str]:
-        module = self._model.get_submodule(name)
-        named = {rows.parameter for rows in layout.head_rows}
-        if self.config.scale_lora_base:  # the frozen base of an adapter may be scaled
-            named = {parameter for parameter in named if ".base_layer." not in parameter}
-        return {parameter for parameter in named if not module.get_parameter(parameter).requires_grad}
-
-    def detach(self) -> None:
-        """Stop capturing and leave no trace on the model; from then on this is Muon without QK-Clip. Idempotent."""
-        if self.capture is not None:
-            self.capture.close()
-            self.capture = None
+            self._start_capture(self._model, qk_clip_threshold, detected)
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
@@ -231,59 +170,16 @@ class MuonClip(Muon):
             written = super()._update()
             self.updates += written
             return written
-        self.max_logits = self._collect_max_logits(self.capture)
+        device = self.param_groups[0]["params"][0].device
+        self.max_logits = self._collect_max_logits(self.capture, device)
         self.gammas = {}
-        bad = [
-            f"head {head} of {name}"
-            for name, max_logits in self.max_logits.items()
-            for head in torch.isposinf(max_logits).nonzero().flatten().tolist()
-        ]
-        if bad:
-            self._reject(f"the max attention logit of {', '.join(bad[:4])} is NaN or Inf")
+        if nonfinite := nonfinite_heads(self.max_logits):
+            self._reject(nonfinite)
             return False
         if not super()._update():
             return False
-        self.updates += 1
-        started = time.perf_counter()
-        assert self.layout is not None
-        assert self.config.qk_clip_threshold is not None
-        self.gammas = qk_clip_(
-            self._model, self.layout, self.max_logits, self.config.qk_clip_threshold, self.config.qk_clip_alpha
-        )
-        self.clip_seconds += time.perf_counter() - started
+        self._clip(self._model)
         return True
-
-    @torch.no_grad()
-    def _collect_max_logits(self, capture: MaxLogitCapture) -> dict[str, Tensor]:
-        """Return every module's max logits over all micro-batches and ranks, and start anew.
-
-        Collective: one all-reduce of the maxima of all layers, packed; NaN travels as Inf.
-        """
-        started = time.perf_counter()
-        assert self.layout is not None
-        device = self.param_groups[0]["params"][0].device
-        packed = torch.cat(
-            [
-                capture[name].to(device)
-                if name in capture
-                else torch.full((layout.num_attention_heads,), -math.inf, device=device)
-                for name, layout in self.layout.items()
-            ]
-        )
-        if len(capture) == 0 and not self._warned_unmeasured:
-            self._warned_unmeasured = True
-            logger.warning(
-                "No attention logit was measured before this step, so QK-Clip did nothing. Only forwards with "
-                "gradients in training mode count: call model.train(), and use the model given to this optimizer."
-            )
-        capture.reset()
-        packed = packed.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            dist.all_reduce(packed, op=dist.ReduceOp.MAX)
-        counts = [layout.num_attention_heads for layout in self.layout.values()]
-        collected = dict(zip(self.layout, packed.cpu().split(counts), strict=True))
-        self.clip_seconds += time.perf_counter() - started
-        return collected
 
     def __str__(self) -> str:
         """Return every parameter with its algorithm and reason, then the attention layout and how it is clipped."""

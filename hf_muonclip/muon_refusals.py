@@ -80,6 +80,23 @@ def check_views(views: Mapping[str, MatrixView], names: Collection[str]) -> None
         )
 
 
+def check_not_flattened(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse groups whose parameters were replaced since construction by flat pieces of several, as ZeRO does.
+
+    Raises:
+        ValueError: a group holds another number of parameters than names, or Muon is to update a vector.
+    """
+    for group in groups:
+        shapes = [tuple(parameter.shape) for parameter in group["params"]]
+        names = group.get("param_names") or shapes
+        if len(names) != len(shapes) or (group["algorithm"] == "muon" and min(map(len, shapes), default=2) < 2):
+            raise ValueError(
+                f"Muon needs whole matrices; a group of {len(names)} parameters now holds {len(shapes)}, of shape "
+                f"{', '.join(map(str, shapes[:4])) or 'none'}. DeepSpeed's ZeRO flattens parameters so. Train with "
+                "FSDP2 instead, or with DeepSpeed's own Muon, beside which DeepSpeedClipCallback clips."
+            )
+
+
 def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
     """Refuse gradients, parameters and moments that no algorithm here can update.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.trainer_callback import (
     CallbackHandler,
     ExportableState,
@@ -23,6 +23,7 @@ from transformers.training_args import TrainingArguments
 
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
+from .clip_state import ClipState
 from .muon_clip import MuonClip
 
 LOG_NAME = "qk_clip.jsonl"
@@ -125,7 +126,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def __init__(self) -> None:
         self.statistics: ClipStatistics | None = None
         self.step_seconds = 0.0
-        self._optimizer: MuonClip | None = None
+        self._clip: ClipState | None = None
         self._step_started = 0.0
         self._updates_seen = 0
         self._log_path: Path | None = None
@@ -135,13 +136,13 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     @property
     def capture_seconds(self) -> float:
         """Host time spent measuring max logits."""
-        capture = None if self._optimizer is None else self._optimizer.capture
+        capture = None if self._clip is None else self._clip.capture
         return 0.0 if capture is None else capture.seconds
 
     @property
     def clip_seconds(self) -> float:
         """Host time spent collecting maxima and clipping."""
-        return 0.0 if self._optimizer is None else self._optimizer.clip_seconds
+        return 0.0 if self._clip is None else self._clip.clip_seconds
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: no arguments, the statistics per head, and the figures not yet logged."""
@@ -162,28 +163,12 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Find the optimizer, take up the statistics of a resumed run, and open the log."""
-        optimizer = kwargs["optimizer"]
-        optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
-        if not isinstance(optimizer, MuonClip):
-            raise ValueError(
-                f"MuonClipCallback watches a MuonClip optimizer; this Trainer uses {type(optimizer).__name__}. Pass "
-                "optimizers=muonclip(model, args), or call attach(trainer)."
-            )
-        model = kwargs.get("model")
-        if state.global_step > 0 and model is not None and not loads_saved_form(model):
-            experts = [p.name for p in optimizer.plan if len(p.shape) == 3 and p.algorithm == "muon"]
-            if experts:
-                raise ValueError(
-                    f"the Trainer does not resume tensors of several experts by itself; {experts[0]} is one, and this "
-                    "model and MuonClipCallback did not enter the Trainer together (model_init, or add_callback). "
-                    "Construct it as Trainer(model, args, callbacks=[MuonClipCallback()], ...)."
-                )
-        self._optimizer = optimizer
-        self._updates_seen = optimizer.updates
-        if optimizer.layout is None:
+        """Find the clip, take up the statistics of a resumed run, and open the log."""
+        self._clip = clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
+        self._updates_seen = clip.updates
+        if clip.layout is None:
             return
-        counts = {name: layout.num_attention_heads for name, layout in optimizer.layout.items()}
+        counts = {name: layout.num_attention_heads for name, layout in clip.layout.items()}
         self.statistics = ClipStatistics(counts)
         stored: Any = state.stateful_callbacks
         saved = (stored or {}).get(type(self).__name__)
@@ -198,6 +183,26 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             _truncate_log(self._log_path, state.global_step)
         _start_listening(self)
 
+    def _find_clip(
+        self, args: TrainingArguments, state: TrainerState, model: nn.Module | None, optimizer: Any
+    ) -> ClipState:
+        optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
+        if not isinstance(optimizer, MuonClip):
+            raise ValueError(
+                f"MuonClipCallback watches a MuonClip optimizer; this Trainer uses {type(optimizer).__name__}. Pass "
+                "optimizers=muonclip(model, args), or call attach(trainer); beside DeepSpeed's own optimizer, pass "
+                "callbacks=[DeepSpeedClipCallback()]."
+            )
+        if state.global_step > 0 and model is not None and not loads_saved_form(model):
+            experts = [p.name for p in optimizer.plan if len(p.shape) == 3 and p.algorithm == "muon"]
+            if experts:
+                raise ValueError(
+                    f"the Trainer does not resume tensors of several experts by itself; {experts[0]} is one, and this "
+                    "model and MuonClipCallback did not enter the Trainer together (model_init, or add_callback). "
+                    "Construct it as Trainer(model, args, callbacks=[MuonClipCallback()], ...)."
+                )
+        return optimizer
+
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -208,13 +213,13 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measure every head exactly in a step that will be logged."""
-        if self._optimizer is None or self._optimizer.capture is None:
+        if self._clip is None or self._clip.capture is None:
             return
         step = state.global_step + 1
         logs = args.logging_strategy == "epoch"  # any step may be the last of one
         if args.logging_strategy == "steps":
             logs = step % max(1, state.logging_steps) == 0 or (step == 1 and args.logging_first_step)
-        self._optimizer.capture.screen_threshold = None if logs else self._optimizer.screen_threshold
+        self._clip.capture.screen_threshold = None if logs else self._clip.screen_threshold
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -227,30 +232,30 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Count what the step saw and clipped."""
         self.step_seconds += time.perf_counter() - self._step_started
-        optimizer = self._optimizer
-        if optimizer is None or optimizer.capture is None or self.statistics is None:
+        clip = self._clip
+        if clip is None or clip.capture is None or self.statistics is None:
             return
-        if optimizer.updates == self._updates_seen:
+        if clip.updates == self._updates_seen:
             # The step was not taken: a GradScaler found an overflow, or a gradient was not finite. Its logits do not
             # belong to the next one.
-            optimizer.capture.reset()
+            clip.capture.reset()
             return
-        self._updates_seen = optimizer.updates
-        max_logits = torch.cat(list(optimizer.max_logits.values()))
-        untouched = {name: torch.ones_like(logits) for name, logits in optimizer.max_logits.items()}
-        clipped = torch.cat(list((untouched | optimizer.gammas).values())) < 1
+        self._updates_seen = clip.updates
+        max_logits = torch.cat(list(clip.max_logits.values()))
+        untouched = {name: torch.ones_like(logits) for name, logits in clip.max_logits.items()}
+        clipped = torch.cat(list((untouched | clip.gammas).values())) < 1
         self.statistics.record(state.global_step + 1, max_logits, clipped)
         self._since_log_max = torch.maximum(self._since_log_max, max_logits)
         self._since_log_clips += clipped
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""
-        if self.statistics is None or self._optimizer is None or "loss" not in logs:
+        if self.statistics is None or self._clip is None or "loss" not in logs:
             return
-        assert self._optimizer.layout is not None
+        assert self._clip.layout is not None
         per_module = self._since_log_max.split(list(self.statistics.num_attention_heads.values()))
         figures: dict[str, float] = {}
-        for label, maxima in zip(_layer_labels(self._optimizer.layout), per_module, strict=True):
+        for label, maxima in zip(_layer_labels(self._clip.layout), per_module, strict=True):
             if maxima.max() > -math.inf:
                 figures[f"qk_clip/max_logit/{label}"] = round(float(maxima.max()), 4)
         if figures:
@@ -263,13 +268,13 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._forget_since_log()
 
     def _append_to_log(self, step: int, per_module: tuple[Tensor, ...]) -> None:
-        if self._log_path is None or self.statistics is None or self._optimizer is None:
+        if self._log_path is None or self.statistics is None or self._clip is None:
             return
         counts = list(self.statistics.num_attention_heads.values())
         names = list(self.statistics.num_attention_heads)
         row = {
             "step": step,
-            "threshold": _finite_or_none(self._optimizer.config.qk_clip_threshold),
+            "threshold": _finite_or_none(self._clip.config.qk_clip_threshold),
             "max_logits": {n: [_finite_or_none(v) for v in t.tolist()] for n, t in zip(names, per_module, strict=True)},
             "clips": {n: t.tolist() for n, t in zip(names, self._since_log_clips.split(counts), strict=True)},
         }

@@ -104,10 +104,11 @@ def _settings(
         raise TypeError(f"MuonClip takes no {', '.join(map(repr, unknown))}; it takes {', '.join(known)}.")
     settings: dict[str, Any] = {}
     if args is not None:
-        if getattr(args, "deepspeed", None):
+        if deepspeed := getattr(args, "deepspeed", None) or getattr(args, "deepspeed_plugin", None):
             raise ValueError(
-                "DeepSpeed flattens parameters, and Muon needs whole matrices; got TrainingArguments with "
-                f"deepspeed={args.deepspeed!r}. Train with DDP instead."
+                "DeepSpeed flattens parameters, and MuonClip needs whole matrices; got TrainingArguments with "
+                f"deepspeed={deepspeed!r}. Train with FSDP2 instead, or with DeepSpeed's own Muon and "
+                "callbacks=[DeepSpeedClipCallback()] for the clip."
             )
         settings |= {
             "lr": args.learning_rate,

@@ -72,6 +72,21 @@ def test_a_parameter_without_gradient_is_left_alone() -> None:
         assert bool(optimizer.state[weight]) == (name not in idle)
 
 
+@pytest.mark.parametrize("pieces", [1, 3, 0])
+def test_parameters_that_were_flattened_since_are_refused(pieces: int) -> None:
+    weights = [parameter(4, 4, seed=seed) for seed in range(3)]
+    optimizer = Muon([(f"weight{index}", weight) for index, weight in enumerate(weights)])
+    flat = torch.cat([weight.detach().flatten() for weight in weights])
+    optimizer.param_groups[0]["params"] = [nn.Parameter(piece) for piece in flat.chunk(pieces)] if pieces else []
+    for piece in optimizer.param_groups[0]["params"]:
+        piece.grad = torch.ones_like(piece)
+    shape = {1: r"1, of shape \(48,\)", 3: r"3, of shape \(16,\), \(16,\)", 0: "0, of shape none"}[pieces]
+    message = rf"^Muon needs whole matrices; a group of 3 parameters now holds {shape}.*DeepSpeed.*Train with FSDP2"
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+    assert not optimizer.state
+
+
 def test_a_step_without_any_gradient_does_nothing() -> None:
     parameters, optimizer = trained()
     optimizer.zero_grad()

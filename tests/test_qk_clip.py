@@ -1,6 +1,8 @@
 """The clip against the slow truth, and against the next forward on the same batch."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -147,6 +149,29 @@ def test_rows_need_not_be_contiguous(alpha: float) -> None:
     qk_clip_(model, layout, {"attention": torch.tensor([1.0, 8.0])}, 2.0, alpha)
     factors = torch.tensor([1.0, 0.25**alpha, 1.0, 0.25**alpha, 1.0, 0.25 ** (1 - alpha), 1.0, 0.25 ** (1 - alpha)])
     torch.testing.assert_close(module.qk.weight.detach(), before * factors[:, None], rtol=1e-6, atol=1e-9)
+
+
+def test_weights_in_parts_are_opened_only_where_a_head_is_clipped_and_scaled_alike() -> None:
+    whole, in_parts = tiny_model("llama_mha"), tiny_model("llama_mha")
+    layout = detect_head_layout(whole)
+    first, second = layout
+    logits = {first: torch.tensor([1.0, 2.0, 4.0, 8.0]), second: torch.full((4,), 1.0)}
+    opened = []
+
+    @contextmanager
+    def writable(parameter: nn.Parameter) -> Iterator[Tensor]:
+        opened.append(next(name for name, other in in_parts.named_parameters() if other is parameter))
+        weight = parameter.detach().clone()
+        yield weight
+        parameter.data.copy_(weight)
+
+    gammas = qk_clip_(whole, layout, logits, threshold=2.0)
+    again = qk_clip_(in_parts, layout, logits, threshold=2.0, writable=writable)
+    assert opened == [f"{first}.q_proj.weight", f"{first}.k_proj.weight"]
+    assert all(torch.equal(gammas[name], again[name]) for name in layout)
+    for name, weight in in_parts.named_parameters():
+        assert torch.equal(weight, whole.get_parameter(name))
+        assert torch.equal(weight, tiny_model("llama_mha").get_parameter(name)) == (name not in opened)
 
 
 def test_gamma_equals_the_reference() -> None:

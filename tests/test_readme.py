@@ -4,6 +4,8 @@ Each ```python block runs in a fresh process and a fresh folder; one that follow
 behind the blocks that it continues, in one namespace.
 """
 
+import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -61,8 +63,16 @@ def test_the_readme_shows_python() -> None:
 @pytest.mark.parametrize("program", chains(README), ids=lambda program: program.strip().splitlines()[0])
 def test_snippet_runs(program: str, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
+    command, environment = [sys.executable, str(script)], dict(os.environ)
+    if "deepspeed" in program:  # which the text in front of it starts with torchrun
+        if importlib.util.find_spec("deepspeed") is None:
+            pytest.skip("needs deepspeed")
+        assert "`torchrun --nproc-per-node 2 train.py`" in README
+        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/distributed"), *sys.path])
+        program = f"from deepspeed_uncompiled import compile_nothing\ncompile_nothing()\n{program}"
     script.write_text(program, encoding="utf-8")
-    process = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{program}\n{process.stdout}\n{process.stderr}"
 
 

@@ -50,12 +50,22 @@ def test_an_unknown_keyword_is_refused_with_the_known_ones(tmp_path: Path) -> No
         muonclip_factory(tau=100.0, learning_rate=0.1)
 
 
-def test_deepspeed_is_refused() -> None:
-    class Arguments:
-        deepspeed = "zero3.json"
-
-    with pytest.raises(ValueError, match=r"DeepSpeed flattens parameters.*deepspeed='zero3.json'\. Train with DDP"):
-        muonclip(tiny_model("llama_gqa"), Arguments())  # type: ignore[arg-type]
+@pytest.mark.parametrize("setting", ["deepspeed", "deepspeed_plugin"])  # the second alone under `accelerate launch`
+def test_deepspeed_is_refused_with_the_ways_out(setting: str, tmp_path: Path) -> None:
+    args = training_arguments(tmp_path)
+    setattr(args, setting, "zero3.json")
+    message = (
+        r"^DeepSpeed flattens parameters.*deepspeed='zero3.json'\. Train with FSDP2 instead, or with DeepSpeed's own "
+        r"Muon and callbacks=\[DeepSpeedClipCallback\(\)\]"
+    )
+    for build in (lambda: muonclip(tiny_model("llama_gqa"), args), lambda: muonclip_factory(args)):
+        with pytest.raises(ValueError, match=message):
+            build()
+    trainer = Trainer(tiny_model("llama_gqa"), training_arguments(tmp_path))
+    trainer.args = args
+    with pytest.raises(ValueError, match=message):
+        attach(trainer)
+    assert trainer.optimizer_cls_and_kwargs is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from .head_layout import AttentionLayout, HeadLayout, HeadRows, ProjectionPart, 
 from .max_logits import MaxLogitCapture, capture_max_logits
 from .projections import ModelProjections, read_projections
 from .proof import verify_head_layout
-from .qk_clip import qk_clip_, qk_clip_gamma
+from .qk_clip import Writable, qk_clip_, qk_clip_gamma
 
 __all__ = [
     "AttentionLayout",
@@ -15,6 +15,7 @@ __all__ = [
     "ModelProjections",
     "ProjectionPart",
     "ProjectionRows",
+    "Writable",
     "around_frozen",
     "capture_max_logits",
     "detect_head_layout",

@@ -1,14 +1,18 @@
 """Scale back the query and key rows of every head whose max logit exceeds the threshold, and of no other head."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from .detect_layout import unwrap
-from .head_layout import AttentionLayout, HeadLayout
+from .head_layout import AttentionLayout, HeadLayout, HeadRows
 from .local_shards import entries_held
+
+Writable = Callable[[nn.Parameter], AbstractContextManager[Tensor]]
+"""Opens a parameter that is stored in parts: yields its whole value, and stores what was written to it on exit."""
 
 
 def qk_clip_gamma(max_logits: Tensor, threshold: float) -> Tensor:
@@ -45,6 +49,7 @@ def qk_clip_(
     logits: Mapping[str, Tensor],
     threshold: float = 100.0,
     alpha: float = 0.5,
+    writable: Writable = nullcontext,
 ) -> dict[str, Tensor]:
     """Scale the heads that exceed the threshold back to it. In place.
 
@@ -60,6 +65,8 @@ def qk_clip_(
             absent are left alone.
         threshold: tau, in logits; > 0.
         alpha: the query's share where a head owns its key, in [0, 1].
+        writable: opens a parameter that is stored in parts; by default parameters are scaled where they are. Called for
+            the parameters of clipped modules only, in the same order on every rank that has the same logits.
 
     Returns:
         {module name: (num_attention_heads,) float32, on the CPU} gammas; 1 means untouched, as in modules that are only
@@ -87,7 +94,7 @@ def qk_clip_(
             smallest[owner[name]] = torch.minimum(gamma, smallest.get(owner[name], gamma))
     for name, gamma in smallest.items():
         if (gamma < 1).any():
-            scale_heads_(model.get_submodule(name), layout[name], gamma, alpha)
+            scale_heads_(model.get_submodule(name), layout[name], gamma, alpha, writable)
     unclipped = {name: torch.ones(layout[name].num_attention_heads) for name in logits}
     return {name: smallest.get(owner[name], unclipped[name]) for name in logits}
 
@@ -102,7 +109,9 @@ def _of_groups(gamma: Tensor, groups: tuple[int, ...]) -> Tensor:
 
 
 @torch.no_grad()
-def scale_heads_(module: nn.Module, layout: AttentionLayout, gamma: Tensor, alpha: float) -> None:
+def scale_heads_(
+    module: nn.Module, layout: AttentionLayout, gamma: Tensor, alpha: float, writable: Writable = nullcontext
+) -> None:
     """Scale every head's logits by its gamma, through the rows that feed it. In place.
 
     Of a DTensor each rank scales what it holds, without communication.
@@ -112,23 +121,27 @@ def scale_heads_(module: nn.Module, layout: AttentionLayout, gamma: Tensor, alph
         layout: its heads.
         gamma: (num_attention_heads,), positive; 1 leaves a head bit for bit as it is. Equal within a gamma group.
         alpha: the query's share where a head owns its key.
+        writable: opens a parameter that is stored in parts.
     """
     for head_rows in layout.head_rows:
-        parameter = module.get_parameter(head_rows.parameter)
-        factors = gamma.double().pow(head_rows.exponent(alpha))
-        last_row = max(rows.stop for rows in head_rows.rows) - 1
-        per_row = torch.ones(max(parameter.shape[head_rows.dim], last_row + 1), dtype=torch.float64)
-        for rows, factor in zip(head_rows.rows, factors.tolist(), strict=True):
-            per_row[rows.start : rows.stop : rows.step] = factor
-        per_row = entries_held(per_row.float(), parameter, head_rows.dim)
-        local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
-        if not local.numel():  # the shard of a rank beyond the last row
-            continue
-        shape = [1] * local.ndim
-        shape[head_rows.dim] = -1
-        per_row = per_row.to(local.device).view(shape)
-        if head_rows.offset:
-            # (offset + w)·f - offset, written so that a factor of one leaves every bit as it is.
-            local.mul_(per_row).add_(head_rows.offset * (per_row - 1))
-        else:
-            local.mul_(per_row)
+        with writable(module.get_parameter(head_rows.parameter)) as weight:
+            _scale_rows_(weight, head_rows, gamma.double().pow(head_rows.exponent(alpha)))
+
+
+def _scale_rows_(weight: Tensor, head_rows: HeadRows, factors: Tensor) -> None:
+    last_row = max(rows.stop for rows in head_rows.rows) - 1
+    per_row = torch.ones(max(weight.shape[head_rows.dim], last_row + 1), dtype=torch.float64)
+    for rows, factor in zip(head_rows.rows, factors.tolist(), strict=True):
+        per_row[rows.start : rows.stop : rows.step] = factor
+    per_row = entries_held(per_row.float(), weight, head_rows.dim)
+    local = weight.to_local() if isinstance(weight, DTensor) else weight
+    if not local.numel():  # the shard of a rank beyond the last row
+        return
+    shape = [1] * local.ndim
+    shape[head_rows.dim] = -1
+    per_row = per_row.to(local.device).view(shape)
+    if head_rows.offset:
+        # (offset + w)·f - offset, written so that a factor of one leaves every bit as it is.
+        local.mul_(per_row).add_(head_rows.offset * (per_row - 1))
+    else:
+        local.mul_(per_row)

@@ -1,0 +1,158 @@
+"""What QK-Clip keeps between two steps, whichever optimizer writes the weights: capture, maxima and factors."""
+
+import logging
+import math
+import time
+import weakref
+from contextlib import nullcontext
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .attention import AttentionLayout, HeadLayout, MaxLogitCapture, Writable, around_frozen, qk_clip_
+from .config import MuonClipConfig
+
+logger = logging.getLogger(__name__)
+
+
+class ClipState:
+    """The running capture of a model's max logits, and what the last step saw and did. Starts without a capture.
+
+    Attributes:
+        config: settings; those of the clip count here.
+        layout: the model's `HeadLayout`; None without QK-Clip.
+        capture: the running `MaxLogitCapture`; None without QK-Clip.
+        screen_threshold: what the capture screens heads with; None measures every head.
+        max_logits: {module name: (num_attention_heads,) float32 on the CPU} of the last step; -inf for a head that
+            the bound alone showed to be under tau.
+        gammas: {module name: (num_attention_heads,) float32 on the CPU} of the last step; 1 means untouched. Empty
+            after a step that was skipped.
+        updates: steps that wrote weights, since construction.
+        clip_seconds: host time spent on collecting maxima and clipping, since construction.
+    """
+
+    config: MuonClipConfig
+    layout: HeadLayout | None
+    capture: MaxLogitCapture | None
+    screen_threshold: float | None
+    max_logits: dict[str, Tensor]
+    gammas: dict[str, Tensor]
+    updates: int
+    clip_seconds: float
+
+    def _reset_clip(self) -> None:
+        self.layout = None
+        self.capture = None
+        self.screen_threshold = None
+        self.max_logits = {}
+        self.gammas = {}
+        self.updates = 0
+        self.clip_seconds = 0.0
+        self._warned_unmeasured = False
+
+    def _start_capture(self, model: nn.Module, threshold: float, detected: HeadLayout) -> None:
+        if hasattr(model, "_pp_stage"):
+            raise ValueError(
+                "QK-Clip needs every layer's attention on every rank, whole or in shards; got a model that "
+                "transformers cut into pipeline stages (pp_size > 1). Use tp_size or fsdp_size instead, or pass "
+                "qk_clip_threshold=None for Muon alone."
+            )
+        self.layout = detected.with_modules(
+            {
+                name: around_frozen(layout, self._frozen_parameters(model.get_submodule(name), layout))
+                for name, layout in detected.items()
+            }
+        )
+        told: dict[tuple[str, str], list[str]] = {}
+        for name, layout in self.layout.items():
+            if not layout.head_rows:
+                told.setdefault(("only monitors", layout.note), []).append(name)
+            elif layout != detected[name]:
+                told.setdefault(("leaves frozen weights alone in", layout.note), []).append(name)
+        for (what, note), names in told.items():
+            logger.warning(
+                "QK-Clip %s %d of %d attention modules (%s): %s.",
+                what,
+                len(names),
+                len(self.layout),
+                ", ".join(names if len(names) <= 3 else [*names[:2], "...", names[-1]]),
+                note.rstrip("."),
+            )
+        self.screen_threshold = None if self.config.exact_max_logits or math.isinf(threshold) else threshold
+        self.capture = MaxLogitCapture(
+            {name: model.get_submodule(name) for name in self.layout},
+            screen_threshold=self.screen_threshold,
+            training_only=True,
+            model=model,
+            layout=self.layout,
+        )
+        weakref.finalize(self, self.capture.close)
+
+    def _frozen_parameters(self, module: nn.Module, layout: AttentionLayout) -> set[str]:
+        named = {rows.parameter for rows in layout.head_rows}
+        if self.config.scale_lora_base:  # the frozen base of an adapter may be scaled
+            named = {parameter for parameter in named if ".base_layer." not in parameter}
+        return {parameter for parameter in named if not module.get_parameter(parameter).requires_grad}
+
+    def detach(self) -> None:
+        """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""
+        if self.capture is not None:
+            self.capture.close()
+            self.capture = None
+
+    @torch.no_grad()
+    def _collect_max_logits(self, capture: MaxLogitCapture, device: torch.device) -> dict[str, Tensor]:
+        """Return every module's max logits over all micro-batches and ranks, and start anew.
+
+        Collective: one all-reduce of the maxima of all layers, packed; NaN travels as Inf.
+        """
+        started = time.perf_counter()
+        assert self.layout is not None
+        packed = torch.cat(
+            [
+                capture[name].to(device)
+                if name in capture
+                else torch.full((layout.num_attention_heads,), -math.inf, device=device)
+                for name, layout in self.layout.items()
+            ]
+        )
+        if len(capture) == 0 and not self._warned_unmeasured:
+            self._warned_unmeasured = True
+            logger.warning(
+                "No attention logit was measured before this step, so QK-Clip did nothing. Only forwards with "
+                "gradients in training mode count: call model.train(), and use the model given to this optimizer."
+            )
+        capture.reset()
+        packed = packed.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            dist.all_reduce(packed, op=dist.ReduceOp.MAX)
+        counts = [layout.num_attention_heads for layout in self.layout.values()]
+        collected = dict(zip(self.layout, packed.cpu().split(counts), strict=True))
+        self.clip_seconds += time.perf_counter() - started
+        return collected
+
+    def _clip(self, model: nn.Module, writable: Writable = nullcontext) -> None:
+        """Count an update that was written, and clip what its maxima ask for."""
+        started = time.perf_counter()
+        assert self.layout is not None
+        assert self.config.qk_clip_threshold is not None
+        self.updates += 1
+        self.gammas = qk_clip_(
+            model, self.layout, self.max_logits, self.config.qk_clip_threshold, self.config.qk_clip_alpha, writable
+        )
+        self.clip_seconds += time.perf_counter() - started
+
+
+def nonfinite_heads(max_logits: dict[str, Tensor]) -> str:
+    """Say which collected maxima are NaN or Inf, or nothing at all.
+
+    Args:
+        max_logits: {module name: (num_attention_heads,) float32}, as collected.
+    """
+    bad = [
+        f"head {head} of {name}"
+        for name, values in max_logits.items()
+        for head in torch.isposinf(values).nonzero().flatten().tolist()
+    ]
+    return f"the max attention logit of {', '.join(bad[:4])} is NaN or Inf" if bad else ""

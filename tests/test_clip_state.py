@@ -1,0 +1,79 @@
+"""What QK-Clip keeps between steps, apart from any optimizer."""
+
+import math
+
+import pytest
+import torch
+from tiny_models import tiny_model
+from tiny_trainer import HEADS, THRESHOLD, sharp_model, token_rows
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hf_muonclip import MuonClipConfig, capture_max_logits, detect_head_layout, qk_clip_
+from hf_muonclip.clip_state import ClipState, nonfinite_heads
+
+CPU = torch.device("cpu")
+
+
+class Clip(ClipState):
+    """The smallest user of the state: it clips, and nobody updates."""
+
+    def __init__(self, model: PreTrainedModel, threshold: float = THRESHOLD) -> None:
+        self.config = MuonClipConfig(qk_clip_threshold=threshold, exact_max_logits=True)
+        self.model = model
+        self._reset_clip()
+        self._start_capture(model, threshold, detect_head_layout(model))
+
+    def step(self) -> None:
+        assert self.capture is not None
+        self.max_logits = self._collect_max_logits(self.capture, CPU)
+        self._clip(self.model)
+
+
+def tokens() -> Tensor:
+    return torch.stack([row["input_ids"] for row in token_rows(count=4)])
+
+
+def test_a_step_clips_what_all_forwards_since_the_last_one_measured() -> None:
+    model, expected = sharp_model().train(), sharp_model()
+    with torch.no_grad(), capture_max_logits(expected) as logits:
+        expected(input_ids=tokens())
+    gammas = qk_clip_(expected, detect_head_layout(expected), dict(logits), THRESHOLD)
+    clip = Clip(model)
+    for part in tokens().split(1):
+        model(input_ids=part)
+    clip.step()
+    assert clip.updates == 1
+    for name, gamma in gammas.items():
+        torch.testing.assert_close(clip.gammas[name], gamma, rtol=1e-5, atol=0)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight, expected.get_parameter(name), rtol=1e-5, atol=1e-7)
+    assert clip.clip_seconds > 0
+
+
+def test_the_next_step_starts_anew_and_detach_frees_the_model() -> None:
+    model = sharp_model().train()
+    clip = Clip(model)
+    model(input_ids=tokens())
+    clip.step()
+    clip.step()
+    assert all(torch.equal(values, torch.full((HEADS,), -math.inf)) for values in clip.max_logits.values())
+    clip.detach()
+    clip.detach()
+    assert clip.capture is None
+    assert not any(hasattr(module, "_attention_observer") for module in model.modules())
+
+
+def test_an_infinite_threshold_and_exact_maxima_screen_nothing() -> None:
+    assert Clip(tiny_model("llama_mha"), math.inf).screen_threshold is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, -math.inf], ""),
+        ([math.inf, 1.0], "the max attention logit of head 0 of attention is NaN or Inf"),
+    ],
+)
+def test_maxima_that_are_not_finite_are_named(values: list[float], said: str) -> None:
+    assert nonfinite_heads({"attention": torch.tensor(values)}) == said

@@ -115,7 +115,7 @@ def test_module_respects_the_walls(module: str) -> None:
 
 
 def test_the_walls_stand_around_existing_modules() -> None:
-    assert OPTIMIZER_COLUMN <= MODULES.keys()
+    assert MODULES.keys() >= OPTIMIZER_COLUMN
     assert ATTENTION_COLUMN in MODULES
     assert MEETING_PLACE in MODULES
 

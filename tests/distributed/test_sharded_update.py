@@ -1,13 +1,12 @@
 """What N ranks do to weights and moments of every kind, against what one process does."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 from processes import run_on_ranks
-from tiny_parameters import VIEWS, copy_of, every_kind, groups_of, set_gradients
+from tiny_parameters import VIEWS, every_kind, groups_of, set_gradients
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
@@ -36,10 +35,6 @@ def one_process(**settings: Any) -> tuple[dict[str, Tensor], dict[int, dict[str,
         set_gradients(parameters, step)
         optimizer.step()
     return {name: p.detach() for name, p in parameters.items()}, optimizer.state_dict()["state"]
-
-
-def replicated(**settings: Any) -> dict[str, nn.Parameter]:
-    return every_kind()
 
 
 def on_mesh(kind: str) -> dict[str, nn.Parameter]:
@@ -124,12 +119,10 @@ def test_n_ranks_do_what_one_does(kind: str, world: int, settings: dict[str, Any
     for rank, (theirs, moments, _, sharded) in enumerate(found):
         assert all(sharded) == (kind != "replicated")
         for name, weight in weights.items():
-            torch.testing.assert_close(theirs[name], weight, atol=1e-5, rtol=1e-5, msg=lambda m: f"{name}, {rank}: {m}")
+            torch.testing.assert_close(theirs[name], weight, atol=1e-5, rtol=1e-5, msg=f"{name} on rank {rank}")
             assert torch.equal(theirs[name], found[0][0][name])
         assert moments.keys() == state.keys()
         for index, wanted in state.items():
             assert moments[index].keys() == wanted.keys()
             for key, value in wanted.items():
-                torch.testing.assert_close(
-                    moments[index][key], value, atol=1e-5, rtol=1e-3, msg=lambda m: f"{key}: {m}"
-                )
+                torch.testing.assert_close(moments[index][key], value, atol=1e-5, rtol=1e-3, msg=f"{key} of {index}")

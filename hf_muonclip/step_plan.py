@@ -68,8 +68,7 @@ class Mesh:
         if world < 1:
             raise ValueError(f"world must be at least 1 rank, got {world}.")
         if text in ("ddp", "fsdp"):
-            whole = {"replicate" if text == "ddp" else "fsdp": world}
-            return cls(**whole, ddp=text == "ddp", experts_dim=experts_dim)
+            return cls(world, ddp=True) if text == "ddp" else cls(fsdp=world, experts_dim=experts_dim)
         sizes: dict[str, int] = {}
         described = text
         if text.startswith("hsdp:"):
@@ -80,7 +79,7 @@ class Mesh:
             if name not in ("replicate", "fsdp", "ep") or name in sizes or not size.isdecimal() or int(size) < 1:
                 raise ValueError(f"mesh must be one of {_WORDS}; got {text!r}, of which {part.strip()!r} is not known.")
             sizes[name] = int(size)
-        mesh = cls(**sizes, experts_dim=experts_dim)
+        mesh = cls(sizes.get("replicate", 1), sizes.get("fsdp", 1), sizes.get("ep", 1), experts_dim=experts_dim)
         if mesh.world != world:
             product = " x ".join(f"{name} {size}" for name, size in sizes.items())
             raise ValueError(
@@ -276,7 +275,7 @@ class _Count:
                 sum(_MOMENT_BYTES * unit.shape.numel() for unit in units)
                 + sum(2 * _MOMENT_BYTES * (share.stop - share.start) for share in shares),
                 sum(unit.flops for unit in units),
-                sum(aligned(part.nbytes) for part in [*shares, *units]),
+                sum(aligned(share.nbytes) for share in shares) + sum(aligned(unit.nbytes) for unit in units),
             )
             for units, shares in zip(work.units, work.shares, strict=True)
         ]

@@ -36,7 +36,7 @@ def as_json(plan: StepPlan, tflops: float, gbps: float) -> dict[str, Any]:
 
 def cost_rows(plan: StepPlan, tflops: float, gbps: float) -> list[tuple[str, ...]]:
     """Return one row per optimizer, of the busiest rank; columns `_HEADER`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for cost in plan.optimizers:
         products, sending = cost.seconds(tflops, gbps)
         rows.append(

@@ -133,11 +133,13 @@ def save(kind: str) -> tuple[bytes, bytes]:
 def resume(kind: str, saved: tuple[bytes, bytes], by_name: bool) -> dict[str, Any]:
     checkpoint = torch.load(io.BytesIO(saved[1]), weights_only=True)
     unwrapped = tiny_model("llama_gqa").train()
+    state = torch.load(io.BytesIO(saved[0]), weights_only=True)
     unwrapped.load_state_dict(checkpoint["weights"], strict=False)
     model = wrapped(unwrapped, kind)
     optimizer = MuonClip(model, **SETTINGS)
-    if by_name:
-        state = torch.load(io.BytesIO(saved[0]), weights_only=True)
+    if by_name and kind == "ddp":
+        optimizer.load_state_dict(state)  # the file that FSDP's full state dict makes
+    elif by_name:
         options = StateDictOptions(full_state_dict=True)
         set_optimizer_state_dict(model, optimizer, optim_state_dict=state, options=options)
     else:

@@ -156,8 +156,6 @@ def resume(kind: str, saved: tuple[bytes, bytes], by_name: bool) -> dict[str, An
 def test_a_run_goes_on_with_other_ranks(
     before: str, ranks_before: int, after: str, ranks_after: int, by_name: bool
 ) -> None:
-    if by_name and before == "ddp":
-        pytest.skip("torch names parameters of the unwrapped model; the plain form is tested")
     weights, _ = one_process("llama_gqa")
     saved = run_on_ranks(ranks_before, save, before)
     found = run_on_ranks(ranks_after, resume, after, saved[0], by_name)

@@ -25,8 +25,8 @@ from .matrix_view import PLAIN, MatrixView
 from .module_views import is_conv1d, is_linear
 from .muon import Muon
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
+from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
-from .sharded_update import collective_device, num_ranks
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import Replicate, Shard
 
 from .param_groups import PlannedParameter
-from .sharded_update import Replicated, aligned
+from .rank_collectives import aligned
+from .replicated_update import Replicated
 from .sharding import Box, Unit, assign_owners, cut_units, holds_whole_slices, num_slices, placed_boxes
 
 ADAMW, REPLICATED, OURS = "AdamW", "Muon, replicated", "MuonClip"
@@ -180,7 +181,7 @@ class _Count:
         self.planned = {planned.name: planned for planned in plan}
         self.heads, self.mesh, self.ns_dtype = heads, mesh, ns_dtype
         self._boxes: dict[Any, dict[int, Box]] = {}
-        self._bounds: dict[Any, tuple[Tensor, Tensor]] = {}
+        self._bounds: dict[Any, tuple[Tensor, ...]] = {}
         self._pieces: dict[Any, Tensor] = {}
 
     def result(self) -> StepPlan:
@@ -216,18 +217,21 @@ class _Count:
         """Return {rank: box}, made once for each shape."""
         place = self._place(name)
         if place not in self._boxes:
-            found = self.mesh.boxes(*place)
-            self._boxes[place] = {rank: found[rank] for rank in range(self.mesh.world)}
-            boxes = self._boxes[place].values()
-            starts, stops = [box.start for box in boxes], [box.stop for box in boxes]
-            self._bounds[place] = torch.tensor(starts), torch.tensor(stops)
+            found = self._boxes[place] = self.mesh.boxes(*place)
+            found_in_order = [found[rank] for rank in range(self.mesh.world)]
+            # One range in each dimension at most: placements of a mesh cut one after the other.
+            ranges = [[of_dim[0] if of_dim else (0, 0) for of_dim in box.ranges] for box in found_in_order]
+            self._bounds[place] = tuple(
+                torch.tensor([[bounds[end] for bounds in of_rank] for of_rank in ranges], dtype=torch.int64)
+                for end in (0, 1)
+            )
         return self._boxes[place]
 
     def _held(self, name: str) -> Tensor:
         """Return (ranks,) entries that each holds of a parameter."""
         self._boxes_of(name)
         start, stop = self._bounds[self._place(name)]
-        return (stop - start).long().prod(dim=-1)
+        return (stop - start).prod(dim=-1)
 
     def _is_local(self, name: str) -> bool:
         planned = self.planned[name]

@@ -73,7 +73,7 @@ class Traffic(TorchDispatchMode):
             sent, splits = (args[1], args[4]) if name == "alltoall_base_" else (args[0], args[2])
             own = splits[rank] * sent[:1].numel() if splits else sent.numel() // world
             self.sent["all-to-all"] += size_of(sent) - own * sent.element_size()
-        elif name not in ("wait_tensor", "barrier", "monitored_barrier_"):
+        elif name not in ("wait_tensor", "_wrap_tensor_autograd", "barrier"):
             raise NotImplementedError(f"Traffic must know what a collective sends; it does not know {name}.")
 
 

@@ -288,6 +288,42 @@ def coverage_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def distributed_step_table() -> str:
+    """Return a Markdown table of what each of N ranks computes, keeps and sends in a step."""
+
+    def tables(rows: list[dict]) -> list[str]:
+        measured = [row for row in rows if row["question"] == "distributed"]
+        body = [
+            (
+                row["model"],
+                row["variant"],
+                f"{row['flops_busiest'] / 1e9:.2f} of {row['flops_all_ranks'] / 1e9:.2f}",
+                f"{row['state_busiest'] / 1e6:.1f} of {row['state_all_ranks'] / 1e6:.1f}",
+                ", ".join(f"{kind} {sent / 1e6:.3f}" for kind, sent in row["sent_busiest"].items()) or "nothing",
+                f"{row['ratio_p50']:.2f}",
+                f"{row['p50_ms']:,.0f} ms ({row['p20_ms']:,.0f} to {row['p80_ms']:,.0f})",
+            )
+            for row in measured
+        ]
+        head = (
+            "Ranks",
+            "Optimizer",
+            "Products, GFLOP: busiest rank of all",
+            "State, MB: fullest rank of all",
+            "Sent by a rank, MB",
+            "Time to MuonClip's",
+            "One step, median (p20 to p80)",
+        )
+        shapes = ", ".join(dict.fromkeys(row["shape"] for row in measured))
+        explained = (
+            f"A Llama ({shapes}), float32, gloo. All ranks share one core, so times are of the work of all ranks "
+            "together. Ratios are medians over rounds."
+        )
+        return [table(head, body), explained] if body else []
+
+    return by_device("distributed_step", tables)
+
+
 def with_block(text: str, name: str, content: str) -> str:
     """Return a page with the text between two markers replaced."""
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
@@ -297,11 +333,13 @@ def with_block(text: str, name: str, content: str) -> str:
 
 def main() -> None:
     overhead, steps, memory = overhead_table(), optimizer_step_table(), memory_table()
+    distributed = distributed_step_table()
     convergence = read_rows()
     readme = with_block(README.read_text(encoding="utf-8"), "overhead table", overhead)
     readme = with_block(readme, "optimizer step table", steps)
     readme = with_block(readme, "orthogonalize table", orthogonalize_table("benchmarks/results/", whole=False))
     readme = with_block(readme, "memory table", memory)
+    readme = with_block(readme, "distributed step table", distributed)
     readme = with_block(readme, "convergence table", report(convergence, pictures="benchmarks/results/"))
     pages = {
         HERE
@@ -311,6 +349,7 @@ def main() -> None:
         "## Which orthogonalization is the most accurate for its time?\n\n`python benchmarks/orthogonalize.py`\n\n"
         f"{orthogonalize_table('results/')}\n"
         f"## How much memory an optimizer takes\n\n`python benchmarks/memory.py`\n\n{memory}\n"
+        f"## How ranks share a step\n\n`python benchmarks/distributed_step.py`\n\n{distributed}\n"
         f"## Does it train better?\n\n`python benchmarks/convergence.py`\n\n"
         f"{report(convergence, pictures='results/')}\n"
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"

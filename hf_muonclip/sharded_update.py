@@ -107,6 +107,10 @@ class ShardedUpdate:
         """Tell whether each rank updates what it holds of a parameter by itself."""
         return id(parameter) not in self._shared
 
+    def keeps_own_slices(self, parameter: Tensor) -> bool:
+        """Tell whether each rank holds, and updates by itself, other slices of a parameter."""
+        return isinstance(parameter, DTensor) and self.is_local(parameter) and not is_replicated(parameter)
+
     def box(self, parameter: Tensor) -> Box | None:
         """Return what this rank holds of a DTensor; None of any other tensor."""
         boxes = self._boxes.get(id(parameter))
@@ -176,6 +180,19 @@ class ShardedUpdate:
                 "the process group's backend must have all_gather and all_to_all of tensors; "
                 f"{dist.get_backend_config()} answers: {error}. Use nccl or gloo, or shard_optimizer=False under DDP."
             ) from error
+
+
+def describe_groups(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return settings and parameters of groups, one line each, for ranks to compare; rates may be scheduled."""
+    lines = []
+    for index, group in enumerate(groups):
+        settings = [f"{k}={v}" for k, v in sorted(group.items()) if k not in ("params", "param_names", "lr")]
+        lines.append(f"param group {index}: {', '.join(settings)}")
+        names = group.get("param_names") or [f"parameter {place}" for place in range(len(group["params"]))]
+        for name, parameter in zip(names, group["params"], strict=True):
+            placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
+            lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
+    return lines
 
 
 def _hash_of(lines: Sequence[str]) -> int:

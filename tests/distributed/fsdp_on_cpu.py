@@ -4,7 +4,6 @@
 launches. A test that uses it must assert that parameters are DTensors: nothing else shows that anything was sharded.
 """
 
-import os
 import runpy
 import sys
 from collections.abc import Iterator
@@ -17,13 +16,12 @@ from accelerate.utils import DistributedType
 
 @contextmanager
 def fsdp_on_cpu() -> Iterator[None]:
-    """Let `Accelerator` shard over CPU processes where ACCELERATE_USE_FSDP is true, as it does over GPUs."""
+    """Let an `Accelerator` with an FSDP plugin, or ACCELERATE_USE_FSDP=true, shard over CPU processes as over GPUs."""
     original = AcceleratorState.__init__
 
     def __init__(self: AcceleratorState, *args: Any, fsdp_plugin: Any = None, **kwargs: Any) -> None:  # noqa: N807
         original(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
-        wanted = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-        if wanted and self.distributed_type == DistributedType.MULTI_CPU:
+        if fsdp_plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
             # What the original does for every type of device on its list.
             self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
             if self._mixed_precision != "no":

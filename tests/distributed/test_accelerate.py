@@ -1,0 +1,245 @@
+"""A plain Accelerate loop on several ranks trains as one process does, and goes on after a save, on other ranks too."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.parallelism_config import ParallelismConfig
+from accelerate.utils import FullyShardedDataParallelPlugin, set_seed
+from fsdp_on_cpu import fsdp_on_cpu
+from parallel_models import whole
+from processes import run_on_ranks
+from tiny_trainer import THRESHOLD, sharp_model, token_rows
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader
+
+from hf_muonclip import MuonClip
+
+GLOBAL_BATCH = 8
+STEPS = 4
+# float32 throughout, so that only the order of sums differs between one process and several.
+SETTINGS: dict[str, Any] = {
+    "lr": 0.01,
+    "weight_decay": 0.1,
+    "qk_clip_threshold": THRESHOLD,
+    "exact_max_logits": True,
+    "ns_dtype": "float32",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training on every rank of a group.
+
+    Attributes:
+        how: "ddp", "fsdp2", or "hsdp", which cuts weights in two and lets pairs of ranks hold them.
+        steps: optimizer steps of the whole run.
+        accumulation: micro-batches that each rank takes for one step.
+        load: folder that the state of an earlier run is in, after `first_step` steps.
+        save: folder to save the state in, after the last step.
+    """
+
+    how: str
+    model_name: str = "llama_gqa"
+    first_step: int = 0
+    steps: int = STEPS
+    accumulation: int = 1
+    activation_checkpointing: bool = False
+    state_dict_type: str = "SHARDED_STATE_DICT"
+    load: str | None = None
+    save: str | None = None
+
+
+@dataclass
+class Outcome:
+    """What a run left: whole weights by name, and what `optimizer.gammas` held after every step."""
+
+    weights: dict[str, Tensor]
+    gammas: list[dict[str, Tensor]]
+    optimizer_bytes: int
+
+
+def rows() -> list[dict[str, Tensor]]:
+    return token_rows(count=GLOBAL_BATCH * STEPS)
+
+
+@lru_cache
+def one_process(model_name: str) -> Outcome:
+    """Train in this process, without Accelerate, on whole global batches."""
+    model = sharp_model(model_name)
+    optimizer = MuonClip(model, **SETTINGS)
+    gammas = []
+    for batch in DataLoader(rows(), batch_size=GLOBAL_BATCH):
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        gammas.append(dict(optimizer.gammas))
+    return Outcome(whole_weights(model), gammas, state_bytes(optimizer))
+
+
+def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Collective: call on every rank."""
+    return {
+        name.replace("_checkpoint_wrapped_module.", ""): whole(parameter).detach().clone()
+        for name, parameter in model.named_parameters()
+    }
+
+
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    tensors = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    return sum(tensor.to_local().nbytes if isinstance(tensor, DTensor) else tensor.nbytes for tensor in tensors)
+
+
+def accelerator_of(run: Run) -> Accelerator:
+    plugin = None
+    if run.how != "ddp":
+        plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2,
+            auto_wrap_policy="transformer_based_wrap",
+            state_dict_type=run.state_dict_type,
+            activation_checkpointing=run.activation_checkpointing,
+        )
+    return Accelerator(
+        cpu=True,
+        fsdp_plugin=plugin,
+        gradient_accumulation_steps=run.accumulation,
+        parallelism_config=ParallelismConfig(dp_replicate_size=2, dp_shard_size=2) if run.how == "hsdp" else None,
+    )
+
+
+def train(run: Run) -> Outcome:
+    """Train as `run` says. Collective: call on every rank."""
+    with fsdp_on_cpu():
+        accelerator = accelerator_of(run)
+    model = sharp_model(run.model_name)
+    optimizer = MuonClip(model, **SETTINGS)
+    set_seed(dist.get_rank())  # what ranks draw by themselves must not matter
+    loader = DataLoader(rows(), batch_size=GLOBAL_BATCH // dist.get_world_size() // run.accumulation)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    sharded = {isinstance(parameter, DTensor) for parameter in model.parameters()}
+    assert sharded == {run.how != "ddp"}
+    if run.load is not None:
+        accelerator.load_state(run.load)
+    gammas = []
+    model.train()
+    for index, batch in enumerate(accelerator.skip_first_batches(loader, run.first_step * run.accumulation)):
+        with accelerator.accumulate(model):
+            accelerator.backward(model(**batch).loss)
+            optimizer.step()
+            optimizer.zero_grad()
+        if accelerator.sync_gradients:
+            gammas.append(dict(optimizer.optimizer.gammas))
+        if index + 1 == (run.steps - run.first_step) * run.accumulation:
+            break
+    if run.save is not None:
+        accelerator.save_state(run.save)
+    return Outcome(whole_weights(accelerator.unwrap_model(model)), gammas, state_bytes(optimizer.optimizer))
+
+
+def on_ranks(world_size: int, run: Run) -> list[Outcome]:
+    """Train on `world_size` ranks, which must all end with the same weights and clips."""
+    environment = {"LOCAL_WORLD_SIZE": str(world_size), "ACCELERATE_USE_CPU": "true"}
+    outcomes = run_on_ranks(world_size, train, run, environment=environment)
+    for other in outcomes[1:]:
+        assert_close(other, outcomes[0], atol=0.0)
+    return outcomes
+
+
+def assert_close(outcome: Outcome, expected: Outcome, atol: float) -> None:
+    assert len(outcome.gammas) == len(expected.gammas)
+    for step, (gammas, theirs) in enumerate(zip(outcome.gammas, expected.gammas, strict=True)):
+        assert gammas.keys() == theirs.keys()
+        for name, gamma in gammas.items():
+            assert torch.equal(gamma < 1, theirs[name] < 1), (step, name)
+            torch.testing.assert_close(gamma, theirs[name], atol=atol, rtol=0.0)
+    assert outcome.weights.keys() == expected.weights.keys()
+    for name, weight in outcome.weights.items():
+        torch.testing.assert_close(weight, expected.weights[name], atol=atol, rtol=0.0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+# ----------------------------------------------------------------------------------------- as one process
+
+
+@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
+def test_one_process_clips_some_heads_and_not_others(model_name: str) -> None:
+    for gammas in one_process(model_name).gammas:
+        clipped = torch.cat(list(gammas.values())) < 1
+        assert clipped.any()
+        assert not clipped.all()
+
+
+@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
+@pytest.mark.parametrize(
+    ("how", "world_size"), [("ddp", 2), ("ddp", 4), ("fsdp2", 2), ("fsdp2", 4), ("hsdp", 4)]
+)
+def test_ranks_train_as_one_process_does(how: str, world_size: int, model_name: str) -> None:
+    outcomes = on_ranks(world_size, Run(how, model_name))
+    assert_close(outcomes[0], one_process(model_name), atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["fsdp2", "hsdp"])
+def test_sharded_ranks_share_the_optimizer_state(how: str) -> None:
+    outcomes = on_ranks(4, Run(how, steps=1))
+    together = sum(outcome.optimizer_bytes for outcome in outcomes)
+    copies = 2 if how == "hsdp" else 1
+    # A little more than a copy: step counters are not sharded.
+    assert together == pytest.approx(copies * one_process("llama_gqa").optimizer_bytes, rel=0.01)
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp2"])
+def test_gradient_accumulation_on_ranks(how: str) -> None:
+    outcomes = on_ranks(2, Run(how, accumulation=2))
+    assert_close(outcomes[0], one_process("llama_gqa"), atol=1e-5)
+
+
+@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
+def test_activation_checkpointing_under_fsdp2(model_name: str) -> None:
+    outcomes = on_ranks(2, Run("fsdp2", model_name, activation_checkpointing=True))
+    assert_close(outcomes[0], one_process(model_name), atol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------- save and resume
+
+WAYS = [("ddp", "SHARDED_STATE_DICT"), ("fsdp2", "FULL_STATE_DICT"), ("fsdp2", "SHARDED_STATE_DICT")]
+
+
+@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
+@pytest.mark.parametrize(("how", "state_dict_type"), WAYS)
+def test_a_resumed_run_equals_the_uninterrupted_one(
+    how: str, state_dict_type: str, model_name: str, tmp_path: Path
+) -> None:
+    whole_run = Run(how, model_name, state_dict_type=state_dict_type)
+    folder = str(tmp_path / "state")
+    on_ranks(2, replace(whole_run, steps=2, save=folder))
+    resumed = on_ranks(2, replace(whole_run, first_step=2, load=folder))
+    uninterrupted = on_ranks(2, whole_run)[0]
+    uninterrupted.gammas = uninterrupted.gammas[2:]
+    assert_close(resumed[0], uninterrupted, atol=0.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 2)])
+@pytest.mark.parametrize(("how", "state_dict_type"), WAYS)
+def test_a_run_resumes_on_another_number_of_ranks(
+    how: str, state_dict_type: str, before: int, after: int, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "state")
+    on_ranks(before, Run(how, state_dict_type=state_dict_type, steps=2, save=folder))
+    resumed = on_ranks(after, Run(how, state_dict_type=state_dict_type, first_step=2, load=folder))
+    expected = one_process("llama_gqa")
+    assert_close(resumed[0], Outcome(expected.weights, expected.gammas[2:], 0), atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp2"])
+def test_the_saved_optimizer_is_whole_and_holds_only_tensors_and_plain_values(how: str, tmp_path: Path) -> None:
+    on_ranks(2, Run(how, state_dict_type="FULL_STATE_DICT", steps=1, save=str(tmp_path)))
+    saved = torch.load(tmp_path / "optimizer.bin", weights_only=True)
+    assert saved["state"]
+    shapes = {tuple(weight.shape) for weight in one_process("llama_gqa").weights.values()}
+    moments = [value for state in saved["state"].values() for value in state.values() if value.ndim > 0]
+    assert {tuple(moment.shape) for moment in moments} == shapes

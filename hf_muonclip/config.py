@@ -97,6 +97,13 @@ class MuonClipConfig:
             "by default 2 MiB for each thread of a CPU and 256 MiB elsewhere."
         },
     )
+    shard_optimizer: bool = field(
+        default=True,
+        metadata={
+            "help": "Share work and state of the parameters that every rank holds (DDP); without it each rank repeats "
+            "all of it."
+        },
+    )
 
     def __post_init__(self) -> None:
         settings = asdict(self)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
+from .sharding import local_shard
 
 # Bytes of the float32 matrices in one batch. On a CPU, where every thread takes batches of its own, all is faster while
 # a batch stays in the cache, and its products need no company. A GPU wants to be filled.
@@ -23,7 +24,7 @@ MOST_ON_ONE_THREAD = 2**22  # one matrix of 1536 x 576; all threads share the pr
 class MatrixBlock(NamedTuple):
     """Some of the matrices of one section of a parameter, all of one shape.
 
-    `first_neuron` counts the output rows of the parameter's matrices before these, section after section.
+    `first_neuron` counts the output rows that a slice of the parameter has in the sections before this.
     """
 
     name: str
@@ -36,13 +37,15 @@ class MatrixBlock(NamedTuple):
     matrix_shape: tuple[int, int]
 
     def of(self, tensor: Tensor) -> Tensor:
-        """Return the block's part of a tensor of the parameter's shape; shares its memory."""
+        """Return the block's part of a tensor of the (local) parameter's shape; shares its memory."""
         return matrix_blocks(tensor, self.view)[self.section][self.slices]
 
     def neurons(self, tensor: Tensor) -> Tensor:
-        """Return the block's part of a tensor with one entry per output row as (num_matrices, out); shares memory."""
-        rows = self.num_matrices * self.matrix_shape[0]
-        return tensor[self.first_neuron : self.first_neuron + rows].view(self.num_matrices, -1)
+        """Return the block's part of a (slices, output rows of a slice) tensor as (slices, ..., out); shares memory."""
+        per_slice = self.num_matrices // (self.slices.stop - self.slices.start)
+        width = per_slice * self.matrix_shape[0]
+        part = tensor[self.slices, self.first_neuron : self.first_neuron + width]
+        return part.view(len(part), per_slice, self.matrix_shape[0])
 
 
 def batches(
@@ -51,7 +54,7 @@ def batches(
     """Cut parameters into batches of one matrix shape, device and dtype.
 
     Args:
-        named: names and parameters; empty ones, such as a rank's empty shard, are left out.
+        named: names and parameters, of DTensors the local shard; empty ones are left out.
         views: how they hold their matrices; plain where not named.
         max_batch_bytes: of the float32 matrices in one batch, which holds one at least, or of those that the threads of
             a CPU take at once; None takes what suits the device.
@@ -61,21 +64,22 @@ def batches(
     """
     by_shape: dict[tuple[tuple[int, int], torch.device, torch.dtype], list[MatrixBlock]] = defaultdict(list)
     for name, parameter in named:
-        if parameter.numel() == 0:
+        local = local_shard(parameter)
+        if local.numel() == 0:
             continue
         view = views.get(name, PLAIN)
-        shapes = view.matrix_shapes(parameter.shape)
+        shapes = view.matrix_shapes(local.shape)
         first_neuron = 0
-        for section, (stored, (count, n, m)) in enumerate(zip(matrix_blocks(parameter, view), shapes, strict=True)):
+        for section, (stored, (count, n, m)) in enumerate(zip(matrix_blocks(local, view), shapes, strict=True)):
             per_slice = count // len(stored)
-            most = max(1, _batch_bytes(parameter.device, max_batch_bytes) // (4 * per_slice * n * m))
+            most = max(1, _batch_bytes(local.device, max_batch_bytes) // (4 * per_slice * n * m))
             for start in range(0, len(stored), most):
                 slices = slice(start, min(start + most, len(stored)))
                 num_matrices = (slices.stop - start) * per_slice
-                by_shape[(n, m), parameter.device, parameter.dtype].append(
+                by_shape[(n, m), local.device, local.dtype].append(
                     MatrixBlock(name, parameter, view, section, slices, num_matrices, first_neuron, (n, m))
                 )
-                first_neuron += num_matrices * n
+            first_neuron += per_slice * n
     made: list[list[MatrixBlock]] = []
     for ((n, m), device, _), blocks in by_shape.items():
         most = _batch_bytes(device, max_batch_bytes) // (4 * n * m)

@@ -6,41 +6,34 @@ nothing unusual. This module knows matrices and nothing of attention.
 """
 
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
+from torch.distributed.tensor import DTensor
 
 from .matrix_batches import MatrixBlock, batches, fits_one_thread
-from .matrix_view import MatrixView
-from .muon_refusals import all_finite, check_group, check_not_flattened, check_step, check_views, nonfinite_gradients
+from .matrix_view import PLAIN, MatrixView
+from .muon_refusals import (
+    all_finite,
+    check_group,
+    check_not_flattened,
+    check_step,
+    check_views,
+    describe_nonfinite,
+    nonfinite_gradients,
+)
 from .muon_state import MOMENTS, checked_state
 from .newton_schulz import newton_schulz
 from .setting_rules import check_settings
+from .sharded_update import ShardedUpdate, num_ranks
+from .sharding import is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
 from .thread_per_batch import for_each_batch
+from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype
 
 logger = logging.getLogger(__name__)
-
-_NEURON_BETA2 = 0.95  # NorMuon's
-_NEURON_EPS = 1e-8
-
-
-def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
-    """Return the factor between the learning rate and an orthogonalized update of shape (out, in).
-
-    match_rms_adamw: 0.2·sqrt(max(n, m)) gives the update the RMS that AdamW's usually has (Moonlight, arXiv 2502.16982;
-    Kimi K2, Algorithm 1). original: sqrt(max(1, n/m)) (Keller Jordan). none: 1.
-    """
-    n, m = matrix_shape
-    if adjust_lr_fn == "match_rms_adamw":
-        return 0.2 * math.sqrt(max(n, m))
-    if adjust_lr_fn == "original":
-        return math.sqrt(max(1.0, n / m))
-    return 1.0
 
 
 class Muon(torch.optim.Optimizer):
@@ -51,6 +44,11 @@ class Muon(torch.optim.Optimizer):
     torch.optim.Muon keeps it; Newton–Schulz divides by its norm. Matrices of one shape are orthogonalized as one batch,
     wherever in the model they stand. Parameters and moments of a narrower dtype than float32 are updated in float32 and
     rounded once.
+
+    With torch.distributed initialized, construction, `step`, `state_dict` and `load_state_dict` are collective: call
+    them on every rank. Of matrices that all ranks hold (DDP) each rank then orthogonalizes its share and keeps their
+    momentum; of DTensors (FSDP2, tensor and expert parallel) momentum is sharded as they are, and whole matrices are
+    gathered to one rank each. N ranks take the step that one would.
 
     A step is safe to capture in a CUDA graph and to compile. There it cannot raise: a step with NaN or Inf in a
     gradient then writes nothing, and is neither named nor counted.
@@ -79,6 +77,7 @@ class Muon(torch.optim.Optimizer):
         max_batch_bytes: of the float32 matrices orthogonalized at once, which bounds the step's temporary memory to a
             few times as much; None takes 2 MiB for each thread of a CPU and 256 MiB elsewhere.
         nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
+        shard_optimizer: share work and state of parameters that every rank holds; False repeats both on each rank.
         maximize: refused; negate the loss.
         differentiable: refused; the update is written in place.
 
@@ -108,6 +107,7 @@ class Muon(torch.optim.Optimizer):
         momentum_dtype: str = "float32",
         max_batch_bytes: int | None = None,
         nonfinite: str = "raise",
+        shard_optimizer: bool = True,
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
@@ -117,6 +117,7 @@ class Muon(torch.optim.Optimizer):
                 "momentum_dtype": momentum_dtype,
                 "max_batch_bytes": max_batch_bytes,
                 "nonfinite": nonfinite,
+                "shard_optimizer": shard_optimizer,
                 "maximize": maximize,
                 "differentiable": differentiable,
             }
@@ -127,6 +128,8 @@ class Muon(torch.optim.Optimizer):
         self._momentum_dtype: torch.dtype = getattr(torch, momentum_dtype)
         self._max_batch_bytes = max_batch_bytes
         self._nonfinite = nonfinite
+        self._shard_optimizer = shard_optimizer
+        self._sharded: ShardedUpdate | None = None
         # The batches of each group, and the parameters that they were made of.
         self._batches: dict[int, tuple[list[Any], list[list[MatrixBlock]]]] = {}
         defaults = {
@@ -147,11 +150,13 @@ class Muon(torch.optim.Optimizer):
         check_settings(defaults)
         super().__init__(params, defaults)
         check_views(self.views, [name for name, _ in self._named_parameters()])
+        self._find_sharded()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickling keeps: all but the batches, which are made anew."""
         own = ("skipped_steps", "views", "_ns_dtype", "_momentum_dtype", "_max_batch_bytes", "_nonfinite")
-        return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_batches": {}}
+        state = super().__getstate__() | {name: getattr(self, name) for name in own}
+        return state | {"_shard_optimizer": self._shard_optimizer, "_batches": {}, "_sharded": None}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its `algorithm` is "muon" unless it says "adamw".
@@ -225,27 +230,130 @@ class Muon(torch.optim.Optimizer):
         super().load_state_dict(checked)
         for group, added in zip(self.param_groups, missing, strict=True):  # settings younger than the checkpoint
             group.update(added)
+        self._drop_consolidated()
         for parameter, key, saved in kept:
             # torch leaves `step` where it was saved, and the fused kernel wants it beside the moments.
             dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
-            self.state[parameter][key] = saved.to(device=parameter.device, dtype=dtype).contiguous()
+            self.state[parameter][key] = self._placed(key, parameter, saved, dtype)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of all parameters, whole, in the form of every torch optimizer.
+
+        Collective where ranks share the state of parameters that all hold: call it on every rank, or call
+        `consolidate_state_dict` on every rank before. Moments of DTensors stay DTensors.
+
+        Raises:
+            RuntimeError: the state was consolidated for other ranks alone.
+        """
+        found: dict[str, Any] = super().state_dict()
+        if self._sharded is not None and self._sharded.replicated is not None:
+            gathered = self._sharded.replicated.gathered_state(self.state)
+            ids = {
+                id(parameter): index
+                for group, saved in zip(self.param_groups, found["param_groups"], strict=True)
+                for parameter, index in zip(group["params"], saved["params"], strict=True)
+            }
+            found["state"] |= {ids[id(parameter)]: state for parameter, state in gathered}
+        return found
+
+    def consolidate_state_dict(self, keep: bool = True) -> None:
+        """Gather the state that ranks share, so that `state_dict` needs no other rank until the next step.
+
+        Collective: call on every rank. For trainers that ask one rank alone for the state.
+
+        Args:
+            keep: whether this rank will be asked; others spare the memory.
+        """
+        sharded = self._find_sharded()
+        if sharded is not None and sharded.replicated is not None:
+            sharded.replicated.consolidate(self.state, keep)
+
+    def _drop_consolidated(self) -> None:
+        sharded = self._find_sharded()
+        if sharded is not None and sharded.replicated is not None:
+            sharded.replicated.consolidated = None
+
+    def _placed(self, key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return a saved moment as this rank keeps it."""
+        sharded = self._find_sharded()
+        device = parameter.device
+        if key == "step":
+            return saved.to(device=device, dtype=dtype)
+        whole = saved.full_tensor() if isinstance(saved, DTensor) and not isinstance(parameter, DTensor) else saved
+        mine = None if sharded is None or isinstance(whole, DTensor) else sharded.box(parameter)
+        if mine is not None and isinstance(parameter, DTensor):
+            part = mine.slices
+            if key == "neuron_second_moment":
+                if not self._sharded_moment(parameter):
+                    return whole.to(device=device, dtype=dtype).contiguous()
+                per_slice = parameter.shape[0] // whole.shape[0]
+                part = (slice(mine.start[0] // per_slice, mine.stop[0] // per_slice),)
+            local = whole[part].to(device=device, dtype=dtype, copy=True).contiguous()
+            return shard_like(parameter, local, whole.shape)
+        if sharded is not None and sharded.replicated is not None and sharded.replicated.holds(parameter):
+            whole = sharded.replicated.own_part(key, parameter, whole)
+        return whole.to(device=device, dtype=dtype).contiguous()
 
     def _dtype_of(self, moment: str, parameter: Tensor) -> torch.dtype:
-        wide = _wide_dtype(parameter)
+        wide = wide_dtype(parameter)
         return self._momentum_dtype if moment == "momentum_buffer" and wide == torch.float32 else wide
+
+    def _agreed_settings(self) -> list[str]:
+        """Return what must be equal on every rank, one line each."""
+        lines = [
+            f"ns_dtype {self._ns_dtype}, momentum_dtype {self._momentum_dtype}, nonfinite {self._nonfinite}, "
+            f"max_batch_bytes {self._max_batch_bytes}, shard_optimizer {self._shard_optimizer}"
+        ]
+        for index, group in enumerate(self.param_groups):
+            lines.append(
+                f"param group {index}: "
+                + ", ".join(f"{k}={v}" for k, v in sorted(group.items()) if k not in ("params", "param_names", "lr"))
+            )
+            for name, parameter in _named(group):
+                placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
+                lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
+        return lines
+
+    def _find_sharded(self) -> ShardedUpdate | None:
+        """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made anew."""
+        if num_ranks() == 1:
+            return None
+        if self._sharded is None or not self._sharded.fits(self.param_groups):
+            members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group)]
+            self._sharded = ShardedUpdate(
+                members, self.param_groups, self.views, self._ns_dtype, self._shard_optimizer, self._agreed_settings()
+            )
+        return self._sharded
 
     def _update(self) -> bool:
         """Write all updates, unless a gradient is not finite; return whether they were written."""
         check_not_flattened(self.param_groups)
+        sharded = self._find_sharded()
         named = [(name, parameter) for name, parameter in self._named_parameters() if parameter.grad is not None]
         check_step(named, self.state)
+        for _, parameter in named:
+            placements = getattr(parameter, "placements", None)  # of a DTensor
+            if isinstance(parameter.grad, DTensor) and parameter.grad.placements != placements:
+                parameter.grad = parameter.grad.redistribute(placements=placements)
+        gradients = [(name, _gradient(parameter)) for name, parameter in named]
         finite: Tensor | None = None
         if _host_must_not_wait():
-            finite = all_finite([_gradient(parameter) for _, parameter in named])
-        elif nonfinite := nonfinite_gradients([(name, _gradient(parameter)) for name, parameter in named]):
-            self._reject(nonfinite)
-            return False
-        for index, group in enumerate(self.param_groups):
+            finite = all_finite([gradient for _, gradient in gradients])
+            if sharded is not None:
+                finite = sharded.finite_everywhere(finite)
+        else:
+            bad = nonfinite_gradients(gradients)
+            if sharded is not None:
+                bad = sharded.agree_on_gradients(named, bad)
+            if bad:
+                self._reject(describe_nonfinite(bad))
+                return False
+        here = self.param_groups
+        if sharded is not None:
+            self._make_sharded_moments(named)
+            sharded.update(self, finite)
+            here = [{**group, **_members(group, sharded.is_local)} for group in here]
+        for index, group in enumerate(here):
             if group["algorithm"] == "muon":
                 self._muon_updates(group, self._batches_of(index, group), finite)
             else:
@@ -262,106 +370,50 @@ class Muon(torch.optim.Optimizer):
                 for block in batch:  # a parameter's blocks may be in several batches, and its state is made once
                     self._momentum_buffer(block.parameter)
                     if group["normalize_neurons"]:
-                        self._neuron_moment(block)
+                        self._neuron_moment(block.parameter, block.name)
             else:
                 self._muon_update(group, batch, finite)
         for_each_batch(lambda batch: self._muon_update(group, batch, finite), side_by_side)
 
     def _muon_update(self, group: Mapping[str, Any], batch: list[MatrixBlock], finite: Tensor | None) -> None:
-        gradients = _wide([block.of(_gradient(block.parameter).contiguous()) for block in batch])
-        buffers = [block.of(self._momentum_buffer(block.parameter)) for block in batch]
-        momenta, lr = _wide(buffers), group["lr"]
-        one = momenta[0].new_ones(())
-        if finite is not None:  # a step that is not finite keeps the momentum and has no rate
-            finite = finite.to(one.device)
-            gradients = [torch.where(finite, g, m) for g, m in zip(gradients, momenta, strict=True)]
-            one = finite.to(one.dtype)
-        if isinstance(lr, Tensor) or finite is not None:
-            lr = (lr * one).to(one.dtype)  # beside the weights; a product reads a host's scalar without waiting
-        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        _round_into_(buffers, momenta)
-        directions: Sequence[Tensor] = momenta
-        if group["nesterov"]:
-            directions = torch._foreach_lerp(gradients, momenta, group["momentum"])
-
-        shape = batch[0].matrix_shape
+        directions = fold_gradients_(
+            [block.of(_gradient(block.parameter).contiguous()) for block in batch],
+            [block.of(local_shard(self._momentum_buffer(block.parameter))) for block in batch],
+            group,
+            finite,
+        )
+        shape, dtype = batch[0].matrix_shape, directions[0].dtype
         stacks = [direction.reshape(-1, *shape) for direction in directions]
         matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
-        del gradients, momenta, directions, stacks  # up to three batches, just where the step needs most
-        update = self.orthogonalize(matrices, group)
+        del directions, stacks  # up to a batch, just where the step needs most
+        update = self.orthogonalize(matrices, group).to(dtype)
         del matrices
-        update = update.to(one.dtype)
         if group["normalize_neurons"]:
-            update = self._normalize_neurons(update, batch, finite)
-
-        parameters = [block.of(block.parameter) for block in batch]
-        weights = _wide(parameters)
-        scale, decay = update_scale(shape, group["adjust_lr_fn"]), group["weight_decay"]
-        if decay and group["cautious_weight_decay"]:
-            stacked = torch.cat([weight.reshape(-1, *shape) for weight in weights])
-            update = update.add_(stacked.mul_(update * stacked > 0), alpha=decay / scale)
-        elif decay:
-            torch._foreach_mul_(weights, 1 - lr * decay)
-        if isinstance(lr, Tensor):
-            update = update * (-lr * scale)
+            moments = [block.neurons(local_shard(self._neuron_moment(block.parameter, block.name))) for block in batch]
+            update = normalize_neurons(update, moments, finite)
+        parameters = [block.of(local_shard(block.parameter)) for block in batch]
         pieces = update.split([block.num_matrices for block in batch])
-        updates = [piece.reshape(weight.shape) for piece, weight in zip(pieces, weights, strict=True)]
-        torch._foreach_add_(weights, updates, alpha=1.0 if isinstance(lr, Tensor) else -lr * scale)
-        _round_into_(parameters, weights)
-
-    def _normalize_neurons(self, update: Tensor, batch: list[MatrixBlock], finite: Tensor | None) -> Tensor:
-        """Even out the rows of orthogonalized updates, whose lengths differ, and keep each matrix's Frobenius norm.
-
-        NorMuon (arXiv 2510.05491): v = beta2·v + (1 - beta2)·mean_j(O_ij²) per row i, O_ij / (sqrt(v_i) + eps).
-        """
-        moments = [block.neurons(self._neuron_moment(block)) for block in batch]
-        mean_squares = update.square().mean(dim=-1)  # (batch, out)
-        moment = torch.lerp(torch.cat(moments), mean_squares, 1 - _NEURON_BETA2)
-        if finite is not None:
-            moment = torch.where(finite, moment, torch.cat(moments))
-        torch._foreach_copy_(moments, moment.split([block.num_matrices for block in batch]))
-        norms = torch.linalg.vector_norm(update, dim=(-2, -1), keepdim=True)
-        update = update / (moment.sqrt() + _NEURON_EPS).unsqueeze(-1)
-        evened = torch.linalg.vector_norm(update, dim=(-2, -1), keepdim=True)
-        return update.mul_(norms / evened.clamp_min(torch.finfo(update.dtype).tiny))
-
-    def _neuron_moment(self, block: MatrixBlock) -> Tensor:
-        state: dict[str, Tensor] = self.state[block.parameter]
-        if "neuron_second_moment" not in state:
-            neurons = sum(count * n for count, n, _ in block.view.matrix_shapes(block.parameter.shape))
-            dtype, device = _wide_dtype(block.parameter), block.parameter.device
-            state["neuron_second_moment"] = torch.zeros(neurons, dtype=dtype, device=device)
-        return state["neuron_second_moment"]
+        updates = [piece.reshape(weight.shape) for piece, weight in zip(pieces, parameters, strict=True)]
+        apply_updates_(parameters, updates, update_scale(shape, group["adjust_lr_fn"]), group, finite)
 
     def _adamw_update(self, group: Mapping[str, Any], finite: Tensor | None) -> None:
         by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
         for parameter in group["params"]:
-            if parameter.grad is not None and parameter.numel() > 0:
-                by_kind[parameter.device, parameter.dtype].append(parameter)
-        for (device, _), parameters in by_kind.items():
+            if parameter.grad is not None:
+                state = self._adamw_state(parameter)
+                if local_shard(parameter).numel() > 0:
+                    by_kind[parameter.device, parameter.dtype].append(parameter)
+                else:  # an empty shard counts steps as the others do
+                    state["step"] += 1 if finite is None else finite.to(state["step"].device)
+        for parameters in by_kind.values():
             states = [self._adamw_state(parameter) for parameter in parameters]
-            # torch's fused kernel wants one dtype for weights, gradients and moments, and on a CPU reads all of them in
-            # the order of their memory, whatever their strides.
-            weights = [weight.contiguous() for weight in _wide(parameters)]
-            gradients = [g.contiguous() for g in _wide([_gradient(parameter) for parameter in parameters])]
-            adamw(
-                weights,
-                gradients,
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                fused=device.type in ("cpu", "cuda"),
-                found_inf=None if finite is None else (~finite).to(device, torch.float32),
-                amsgrad=False,
-                beta1=group["adamw_betas"][0],
-                beta2=group["adamw_betas"][1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=group["adamw_eps"],
-                maximize=False,
+            adamw_(
+                [local_shard(parameter) for parameter in parameters],
+                [_gradient(parameter) for parameter in parameters],
+                [{key: local_shard(value) for key, value in state.items()} for state in states],
+                group,
+                finite,
             )
-            _round_into_(parameters, weights)
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
         """Return the group's batches of parameters with a gradient; made anew only when those are others."""
@@ -369,7 +421,8 @@ class Muon(torch.optim.Optimizer):
         key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
         known, made = self._batches.get(index, ([], []))
         if known != key:
-            made = batches(named, self.views, self._max_batch_bytes)
+            views = self.views if self._sharded is None else {**self.views, **self._sharded.local_views}
+            made = batches(named, views, self._max_batch_bytes)
             self._batches[index] = (key, made)
         return made
 
@@ -377,16 +430,43 @@ class Muon(torch.optim.Optimizer):
         state: dict[str, Tensor] = self.state[parameter]
         if "momentum_buffer" not in state:
             dtype = self._dtype_of("momentum_buffer", parameter)
-            # Contiguous whatever the parameter's strides are: its matrices are views.
-            state["momentum_buffer"] = torch.zeros(parameter.shape, dtype=dtype, device=parameter.device)
+            state["momentum_buffer"] = _zeros_like(parameter, dtype)
         return state["momentum_buffer"]
+
+    def _make_sharded_moments(self, named: Sequence[tuple[str, Tensor]]) -> None:
+        """Make the moments of DTensors in one order on all ranks, empty shards too: collectives walk through them."""
+        settings = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
+        for name, parameter in named:
+            kept_whole = not isinstance(parameter, DTensor) or is_replicated(parameter)
+            if not kept_whole and settings[id(parameter)]["algorithm"] == "muon":
+                self._momentum_buffer(parameter)
+                if settings[id(parameter)]["normalize_neurons"]:
+                    self._neuron_moment(parameter, name)
+
+    def _neuron_moment(self, parameter: Tensor, name: str) -> Tensor:
+        state: dict[str, Tensor] = self.state[parameter]
+        if "neuron_second_moment" not in state:
+            view = self.views.get(name, PLAIN)
+            shape = num_slices(parameter.shape, view), neurons_per_slice(parameter.shape, view)
+            dtype, device = wide_dtype(parameter), parameter.device
+            if isinstance(parameter, DTensor) and self._sharded_moment(parameter):
+                rows = local_shard(parameter).shape[0] * shape[0] // parameter.shape[0]
+                local = torch.zeros(rows, shape[1], dtype=dtype, device=device)
+                state["neuron_second_moment"] = shard_like(parameter, local, shape)
+            else:
+                state["neuron_second_moment"] = torch.zeros(shape, dtype=dtype, device=device)
+        return state["neuron_second_moment"]
+
+    def _sharded_moment(self, parameter: Tensor) -> bool:
+        """Tell whether each rank keeps the neurons' moments of its own slices alone."""
+        return self._sharded is not None and self._sharded.is_local(parameter) and not is_replicated(parameter)
 
     def _adamw_state(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if "exp_avg" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             for moment in ("exp_avg", "exp_avg_sq"):
-                state[moment] = torch.zeros(parameter.shape, dtype=_wide_dtype(parameter), device=parameter.device)
+                state[moment] = _zeros_like(parameter, wide_dtype(parameter))
         return state
 
     def _reject(self, what: str) -> None:
@@ -414,19 +494,16 @@ def _host_must_not_wait() -> bool:
 
 def _gradient(parameter: Tensor) -> Tensor:
     assert parameter.grad is not None
-    return parameter.grad
+    return local_shard(parameter.grad)
 
 
-def _wide_dtype(parameter: Tensor) -> torch.dtype:
-    return torch.promote_types(parameter.dtype, torch.float32)
+def _members(group: Mapping[str, Any], wanted: Callable[[Tensor], bool]) -> dict[str, Any]:
+    kept = [(name, parameter) for name, parameter in _named(group) if wanted(parameter)]
+    return {"params": [parameter for _, parameter in kept], "param_names": [name for name, _ in kept]}
 
 
-def _wide(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors in float32, or float64 where they are; themselves where nothing changes."""
-    return [tensor.to(_wide_dtype(tensor)) for tensor in tensors]
-
-
-def _round_into_(narrow: Sequence[Tensor], wide: Sequence[Tensor]) -> None:
-    for tensor, exact in zip(narrow, wide, strict=True):
-        if exact is not tensor:
-            tensor.copy_(exact)
+def _zeros_like(parameter: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return zeros placed as the parameter is, contiguous whatever its strides are: its matrices are views."""
+    local = local_shard(parameter)
+    zeros = torch.zeros(local.shape, dtype=dtype, device=local.device)
+    return shard_like(parameter, zeros) if isinstance(parameter, DTensor) else zeros

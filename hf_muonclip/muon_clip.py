@@ -25,6 +25,7 @@ from .module_views import is_conv1d, is_linear
 from .muon import Muon
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
 from .setting_rules import parse_overrides
+from .sharded_update import collective_device, num_ranks
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class MuonClip(Muon, ClipState):
     do not.
     `str(optimizer)` lists every parameter, what updates it and why.
 
-    With torch.distributed initialized, `step()` is collective: call it on every rank.
+    With torch.distributed initialized, construction, `step()` and `state_dict()` are collective: call them on every rank.
+    DDP, FSDP2, HSDP, tensor and expert parallel give what one process gives; see `Muon`.
 
     Args:
         model: a transformers model. QK-Clip needs an attention layout that `detect_head_layout` knows.
@@ -72,6 +74,8 @@ class MuonClip(Muon, ClipState):
             JSON. Where several match, the later wins.
         momentum_dtype: "float32", or "bfloat16" for half of Muon's state.
         max_batch_bytes: of the float32 matrices orthogonalized at once; bounds the step's temporary memory.
+        shard_optimizer: with several ranks, share work and state of the parameters that all hold (DDP); False repeats
+            both on every rank.
 
     Attributes:
         plan: what updates which parameter and why, one `PlannedParameter` each.
@@ -115,6 +119,7 @@ class MuonClip(Muon, ClipState):
         group_overrides: Mapping[str, Mapping[str, Any]] | str | None = None,
         momentum_dtype: str = "float32",
         max_batch_bytes: int | None = None,
+        shard_optimizer: bool = True,
     ) -> None:
         self.config = MuonClipConfig(
             momentum=momentum,
@@ -135,6 +140,7 @@ class MuonClip(Muon, ClipState):
             group_overrides=group_overrides,  # type: ignore[arg-type]
             momentum_dtype=momentum_dtype,  # type: ignore[arg-type]
             max_batch_bytes=max_batch_bytes,
+            shard_optimizer=shard_optimizer,
         )
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         detected = detect_head_layout(self._model, scale_lora_base) if qk_clip_threshold is not None else None
@@ -159,10 +165,15 @@ class MuonClip(Muon, ClipState):
             momentum_dtype=momentum_dtype,
             max_batch_bytes=max_batch_bytes,
             nonfinite=nonfinite,
+            shard_optimizer=shard_optimizer,
         )
         self._reset_clip()
         if qk_clip_threshold is not None and detected is not None:
             self._start_capture(self._model, qk_clip_threshold, detected)
+
+    def _agreed_settings(self) -> list[str]:
+        clip = f"qk_clip_threshold {self.config.qk_clip_threshold}, qk_clip_alpha {self.config.qk_clip_alpha}"
+        return [f"{clip}, scale_lora_base {self.config.scale_lora_base}", *super()._agreed_settings()]
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
@@ -171,6 +182,8 @@ class MuonClip(Muon, ClipState):
             self.updates += written
             return written
         device = self.param_groups[0]["params"][0].device
+        if num_ranks() > 1:
+            device = collective_device(device)
         self.max_logits = self._collect_max_logits(self.capture, device)
         self.gammas = {}
         if nonfinite := nonfinite_heads(self.max_logits):

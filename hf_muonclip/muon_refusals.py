@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
 from .muon_state import MOMENTS
@@ -57,6 +58,8 @@ def _check_matrices(name: str, parameter: Tensor, view: MatrixView) -> None:
             f"{tuple(parameter.shape)}. Put it in a group with algorithm='adamw'."
         )
     view.matrix_shapes(parameter.shape)  # refuses what does not divide
+    if isinstance(parameter, DTensor):  # its matrices are read off local shards
+        return
     try:
         matrix_blocks(parameter, view)
     except RuntimeError as error:
@@ -89,7 +92,7 @@ def check_not_flattened(groups: Sequence[Mapping[str, Any]]) -> None:
     for group in groups:
         shapes = [tuple(parameter.shape) for parameter in group["params"]]
         names = group.get("param_names") or shapes
-        if len(names) != len(shapes) or (group["algorithm"] == "muon" and min(map(len, shapes), default=2) < 2):
+        if len(names) != len(shapes) or (group["algorithm"] == "muon" and any(len(shape) < 2 for shape in shapes)):
             raise ValueError(
                 f"Muon needs whole matrices; a group of {len(names)} parameters now holds {len(shapes)}, of shape "
                 f"{', '.join(map(str, shapes[:4])) or 'none'}. DeepSpeed's ZeRO flattens parameters so. Train with "
@@ -105,7 +108,7 @@ def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mappi
         state: the moments of each parameter that has any.
 
     Raises:
-        ValueError: a gradient is sparse, a parameter sharded, or moved away from its moments.
+        ValueError: a gradient is sparse, or a parameter was moved away from its moments.
     """
     sparse = [
         name for name, parameter in named if parameter.grad is not None and parameter.grad.layout != torch.strided
@@ -116,11 +119,6 @@ def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mappi
             "sparse=False."
         )
     for name, parameter in named:
-        if hasattr(parameter, "placements"):
-            raise ValueError(
-                f"Muon needs whole matrices; {name} is sharded as {parameter.placements}. Train with DDP or on one "
-                "device, where every process holds the whole parameter."
-            )
         moments = state.get(parameter, {})
         moved = [moment for moment in MOMENTS if moment in moments and moments[moment].device != parameter.device]
         if moved:
@@ -131,8 +129,8 @@ def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mappi
             )
 
 
-def nonfinite_gradients(named: Sequence[tuple[str, Tensor]]) -> str:
-    """Say which gradients hold NaN or Inf, or nothing at all; one host sync for all.
+def nonfinite_gradients(named: Sequence[tuple[str, Tensor]]) -> list[str]:
+    """Return the names of gradients that hold NaN or Inf; one host sync for all.
 
     Args:
         named: names of parameters and their gradients.
@@ -141,8 +139,12 @@ def nonfinite_gradients(named: Sequence[tuple[str, Tensor]]) -> str:
     finite = _finite_norms([gradient for _, gradient in filled]).tolist()
     suspects = [entry for entry, is_finite in zip(filled, finite, strict=True) if not is_finite]
     # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
-    bad = [name for name, gradient in suspects if not gradient.isfinite().all()]
-    return f"the gradient of {_enumerate(bad)} holds NaN or Inf" if bad else ""
+    return [name for name, gradient in suspects if not gradient.isfinite().all()]
+
+
+def describe_nonfinite(names: Sequence[str]) -> str:
+    """Say which gradients hold NaN or Inf."""
+    return f"the gradient of {_enumerate(names)} holds NaN or Inf"
 
 
 def all_finite(gradients: Sequence[Tensor]) -> Tensor:

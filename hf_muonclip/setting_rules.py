@@ -55,6 +55,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
     "normalize_neurons": (lambda v: isinstance(v, bool), "True or False", "False leaves updates orthogonal"),
     "split_heads": (lambda v: isinstance(v, bool), "True or False", "False keeps a projection's heads together"),
     "nesterov": (lambda v: isinstance(v, bool), "True or False", "True is usual"),
+    "shard_optimizer": (lambda v: isinstance(v, bool), "True or False", "False repeats all work on every rank"),
     "maximize": (lambda v: v is False, "False", "negate the loss instead"),
     "differentiable": (
         lambda v: v is False,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Placement, Replicate
 
-from .matrix_view import MatrixView
+from .matrix_view import MatrixView, matrix_blocks
 from .newton_schulz import newton_schulz_flops, preferred_dtype
 from .update_rules import update_scale, wide_dtype
 
@@ -45,7 +45,7 @@ class Box(NamedTuple):
         return math.prod(self.shape)
 
     @property
-    def index(self) -> tuple[slice, ...]:
+    def slices(self) -> tuple[slice, ...]:
         """What takes the box out of the whole tensor."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
@@ -182,17 +182,21 @@ def cut_units(
     ]
 
 
-def assign_owners(units: Sequence[Unit], num_ranks: int) -> list[list[Unit]]:
+def assign_owners(units: Sequence[Unit], loads: list[int]) -> list[list[Unit]]:
     """Give every unit to the rank with the least work so far, the largest first; return the units of each rank.
+
+    `loads` are the floating-point operations that each rank has already, and are brought up to date.
 
     Each rank's are sorted so that matrices of one shape stand together. Longest-processing-time-first is within 4/3 of
     the best balance (Graham 1969), and close to it where units are many.
     """
-    loads = [(0, rank) for rank in range(num_ranks)]
-    owned: list[list[Unit]] = [[] for _ in range(num_ranks)]
+    heap = [(load, rank) for rank, load in enumerate(loads)]
+    heapq.heapify(heap)
+    owned: list[list[Unit]] = [[] for _ in loads]
     for unit in sorted(units, key=lambda unit: -unit.flops):
-        load, unit.owner = heapq.heappop(loads)
-        heapq.heappush(loads, (load + unit.flops, unit.owner))
+        _, unit.owner = heapq.heappop(heap)
+        loads[unit.owner] += unit.flops
+        heapq.heappush(heap, (loads[unit.owner], unit.owner))
         owned[unit.owner].append(unit)
     order = {id(unit): place for place, unit in enumerate(units)}
     for of_rank in owned:
@@ -232,11 +236,10 @@ def cut_shares(members: Sequence[tuple[str, Tensor, int]], sent: Sequence[int]) 
 
 def _fill(levels: Sequence[int], amount: int) -> list[int]:
     """Return how much of `amount` each level takes so that the lowest rise to one height, as water does."""
-    height = amount
-    for count, level in enumerate(sorted(levels), start=1):
-        below = sorted(levels)[:count]
-        height = -(-(amount + sum(below)) // count)
-        if count == len(levels) or height <= sorted(levels)[count]:
+    ordered = sorted(levels)
+    for count in range(1, len(ordered) + 1):
+        height = -(-(amount + sum(ordered[:count])) // count)
+        if count == len(ordered) or height <= ordered[count]:
             break
     taken = [max(0, height - level) for level in levels]
     surplus = sum(taken) - amount
@@ -249,8 +252,6 @@ def _fill(levels: Sequence[int], amount: int) -> list[int]:
 
 def unit_scale(unit: Unit, group: Mapping[str, Any]) -> float | Tensor:
     """Return the factor of a unit's update; a tensor of its shape where its matrices differ in theirs."""
-    from .matrix_view import matrix_blocks
-
     shapes = unit.part_view.matrix_shapes(unit.shape)
     scales = [update_scale((n, m), group["adjust_lr_fn"]) for _, n, m in shapes]
     if len(set(scales)) == 1:

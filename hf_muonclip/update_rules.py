@@ -78,14 +78,18 @@ def apply_updates_(
         one = weights[0].new_ones(()) if finite is None else finite.to(weights[0].device, weights[0].dtype)
         lr = (lr * one).to(one.dtype)  # beside the weights; a product reads a host's scalar without waiting
     if decay and group["cautious_weight_decay"]:
-        updates = [u.add_(w * (u * w > 0) * (decay / scale)) for u, w in zip(updates, weights, strict=True)]
+        decayed = torch._foreach_mul(list(updates), weights)  # positive where the update moves a weight towards zero
+        torch._foreach_sign_(decayed)
+        torch._foreach_clamp_min_(decayed, 0.0)
+        torch._foreach_mul_(decayed, weights)
+        updates = torch._foreach_add(list(updates), _multiplied(decayed, decay / scale))
     elif decay:
         torch._foreach_mul_(weights, 1 - lr * decay)
     factor = -lr * scale
     if isinstance(factor, Tensor):
-        torch._foreach_add_(weights, [update * factor for update in updates])
+        torch._foreach_add_(weights, _multiplied(updates, factor))
     else:
-        torch._foreach_add_(weights, updates, alpha=factor)
+        torch._foreach_add_(weights, list(updates), alpha=factor)
     round_into_(parameters, weights)
 
 
@@ -153,6 +157,13 @@ def adamw_(
         maximize=False,
     )
     round_into_(parameters, weights)
+
+
+def _multiplied(tensors: Sequence[Tensor], factor: float | Tensor) -> list[Tensor]:
+    """Return the tensors times a number, or times a tensor that broadcasts."""
+    if isinstance(factor, Tensor) and factor.ndim > 0:
+        return [tensor * factor for tensor in tensors]
+    return list(torch._foreach_mul(list(tensors), factor))
 
 
 def wide_dtype(tensor: Tensor) -> torch.dtype:

@@ -156,13 +156,13 @@ def test_skip_passes_over_the_step_warns_counts_and_goes_on(caplog: pytest.LogCa
 def test_every_gradient_with_nan_or_inf_is_named_and_no_huge_one() -> None:
     huge = torch.full((4, 4), 1e30)  # the square of its norm overflows
     named = [("huge", huge), ("empty", torch.zeros(0, 4)), ("small", torch.ones(3))]
-    assert nonfinite_gradients(named) == ""
+    assert nonfinite_gradients(named) == []
     assert all_finite([gradient for _, gradient in named])
     for poison in (NAN, INF, -INF):
         bad = [("first", torch.tensor([1.0, poison])), *named, ("last", torch.full((2, 2), poison))]
-        assert nonfinite_gradients(bad) == "the gradient of first, last holds NaN or Inf"
+        assert nonfinite_gradients(bad) == ["first", "last"]
         assert not all_finite([gradient for _, gradient in bad])
-    assert nonfinite_gradients([]) == ""
+    assert nonfinite_gradients([]) == []
     assert all_finite([])
 
 
@@ -376,17 +376,6 @@ def test_a_parameter_moved_away_from_its_moments_is_refused_before_anything_is_w
         optimizer.step()
     assert_equal_weights(parameters, weights)
     assert torch.equal(optimizer.state[parameters["a"]]["momentum_buffer"], momentum)
-
-
-def test_a_sharded_parameter_is_refused() -> None:
-    class Shard(nn.Parameter):
-        placements = ("Shard(dim=0)",)
-
-    weight = Shard(torch.zeros(4, 4))
-    optimizer = Muon([("layer", weight)])
-    weight.grad = torch.ones(4, 4)
-    with pytest.raises(ValueError, match=r"Muon needs whole matrices; layer is sharded as .*Train with DDP or on one"):
-        optimizer.step()
 
 
 def test_defaults_are_kimi_k2s() -> None:

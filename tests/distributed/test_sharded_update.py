@@ -1,0 +1,128 @@
+"""What N ranks do to weights and moments of every kind, against what one process does."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from processes import run_on_ranks
+from tiny_parameters import VIEWS, every_kind, groups_of, set_gradients
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+from hf_muonclip.muon import Muon
+
+STEPS = 3
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "small batches": {"max_batch_bytes": 400},
+    "neurons": {"normalize_neurons": True},
+    "cautious": {"cautious_weight_decay": True, "nesterov": False},
+    "original scale": {"adjust_lr_fn": "original"},
+    "bfloat16 momentum": {"momentum_dtype": "bfloat16"},
+}
+
+
+def optimizer_of(parameters: dict[str, nn.Parameter], **settings: Any) -> Muon:
+    return Muon(groups_of(parameters), lr=0.02, views=VIEWS, **{"ns_dtype": "float32", **settings})
+
+
+def one_process(**settings: Any) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+    parameters = every_kind()
+    optimizer = optimizer_of(parameters, **settings)
+    for step in range(STEPS):
+        set_gradients(parameters, step)
+        optimizer.step()
+    return {name: p.detach() for name, p in parameters.items()}, optimizer.state_dict()["state"]
+
+
+def on_mesh(kind: str) -> dict[str, nn.Parameter]:
+    world = dist.get_world_size()
+    if kind == "hsdp":
+        mesh = init_device_mesh("cpu", (2, world // 2))
+        placements: Any = [Replicate(), Shard(0)]
+    elif kind == "columns":
+        mesh, placements = init_device_mesh("cpu", (world,)), [Shard(-1)]
+    elif kind == "rows and columns":
+        mesh, placements = init_device_mesh("cpu", (2, world // 2)), [Shard(0), Shard(1)]
+    else:
+        mesh, placements = init_device_mesh("cpu", (world,)), [Shard(0)]
+    made = {}
+    for name, p in every_kind().items():
+        spread = [
+            Shard(s.dim % p.ndim) if isinstance(s, Shard) and s.dim < p.ndim else Replicate() if s.is_shard() else s
+            for s in placements
+        ]
+        made[name] = nn.Parameter(distribute_tensor(p.detach(), mesh, spread))
+    return made
+
+
+def gradients_like(parameters: dict[str, nn.Parameter], step: int) -> None:
+    whole = every_kind()
+    set_gradients(whole, step)
+    for name, p in parameters.items():
+        gradient = whole[name].grad
+        assert gradient is not None
+        if isinstance(p, DTensor):
+            gradient = distribute_tensor(gradient, p.device_mesh, p.placements)
+        p.grad = gradient
+
+
+def whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def train(
+    kind: str, settings: dict[str, Any]
+) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], int, list[bool]]:
+    parameters = every_kind() if kind == "replicated" else on_mesh(kind)
+    optimizer = optimizer_of(parameters, **settings)
+    for step in range(STEPS):
+        gradients_like(parameters, step)
+        optimizer.step()
+    state = {
+        index: {key: whole(value) for key, value in moments.items()}
+        for index, moments in optimizer.state_dict()["state"].items()
+    }
+    local = sum(
+        (value.to_local() if isinstance(value, DTensor) else value).numel()
+        for moments in optimizer.state.values()
+        for key, value in moments.items()
+        if key != "step"
+    )
+    return (
+        {n: whole(p).detach() for n, p in parameters.items()},
+        state,
+        local,
+        [isinstance(p, DTensor) for p in parameters.values()],
+    )
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize(
+    ("kind", "world"),
+    [
+        ("replicated", 2),
+        ("replicated", 3),
+        ("rows", 2),
+        ("rows", 3),
+        ("rows", 4),
+        ("columns", 2),
+        ("hsdp", 4),
+        ("rows and columns", 4),
+    ],
+)
+def test_n_ranks_do_what_one_does(kind: str, world: int, settings: dict[str, Any]) -> None:
+    weights, state = one_process(**settings)
+    found = run_on_ranks(world, train, kind, settings)
+    for rank, (theirs, moments, _, sharded) in enumerate(found):
+        assert all(sharded) == (kind != "replicated")
+        for name, weight in weights.items():
+            torch.testing.assert_close(theirs[name], weight, atol=1e-5, rtol=1e-5, msg=f"{name} on rank {rank}")
+            assert torch.equal(theirs[name], found[0][0][name])
+        assert moments.keys() == state.keys()
+        for index, wanted in state.items():
+            assert moments[index].keys() == wanted.keys()
+            for key, value in wanted.items():
+                torch.testing.assert_close(moments[index][key], value, atol=1e-5, rtol=1e-3, msg=f"{key} of {index}")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin, set_seed
 from fsdp_on_cpu import fsdp_on_cpu
 from parallel_models import whole
 from processes import run_on_ranks
-from tiny_trainer import THRESHOLD, sharp_model, token_rows
+from tiny_trainer import sharp_model, token_rows
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
@@ -23,14 +22,15 @@ from hf_muonclip import MuonClip
 
 GLOBAL_BATCH = 8
 STEPS = 4
-# float32 throughout, so that only the order of sums differs between one process and several.
-SETTINGS: dict[str, Any] = {
-    "lr": 0.01,
-    "weight_decay": 0.1,
-    "qk_clip_threshold": THRESHOLD,
-    "exact_max_logits": True,
-    "ns_dtype": "float32",
-}
+THRESHOLDS = {"llama_gqa": 0.5, "deepseek_v3": 0.15}
+
+
+def muonclip_of(model_name: str, model: nn.Module) -> MuonClip:
+    # float32 throughout, so that only the order of sums differs between one process and several.
+    threshold = THRESHOLDS[model_name]
+    return MuonClip(
+        model, lr=0.01, weight_decay=0.1, qk_clip_threshold=threshold, exact_max_logits=True, ns_dtype="float32"
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def rows() -> list[dict[str, Tensor]]:
 def one_process(model_name: str) -> Outcome:
     """Train in this process, without Accelerate, on whole global batches."""
     model = sharp_model(model_name)
-    optimizer = MuonClip(model, **SETTINGS)
+    optimizer = muonclip_of(model_name, model)
     gammas = []
     for batch in DataLoader(rows(), batch_size=GLOBAL_BATCH):
         model(**batch).loss.backward()
@@ -118,7 +118,7 @@ def train(run: Run) -> Outcome:
     with fsdp_on_cpu():
         accelerator = accelerator_of(run)
     model = sharp_model(run.model_name)
-    optimizer = MuonClip(model, **SETTINGS)
+    optimizer = muonclip_of(run.model_name, model)
     set_seed(dist.get_rank())  # what ranks draw by themselves must not matter
     loader = DataLoader(rows(), batch_size=GLOBAL_BATCH // dist.get_world_size() // run.accumulation)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
@@ -160,14 +160,15 @@ def assert_close(outcome: Outcome, expected: Outcome, atol: float) -> None:
             torch.testing.assert_close(gamma, theirs[name], atol=atol, rtol=0.0)
     assert outcome.weights.keys() == expected.weights.keys()
     for name, weight in outcome.weights.items():
-        torch.testing.assert_close(weight, expected.weights[name], atol=atol, rtol=0.0, msg=lambda m, n=name: f"{n}: {m}")
+        difference = float((weight - expected.weights[name]).abs().max())
+        assert difference <= atol, (name, difference)
 
 
 # ----------------------------------------------------------------------------------------- as one process
 
 
 @pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
-def test_one_process_clips_some_heads_and_not_others(model_name: str) -> None:
+def test_every_step_clips_some_heads_and_not_others(model_name: str) -> None:
     for gammas in one_process(model_name).gammas:
         clipped = torch.cat(list(gammas.values())) < 1
         assert clipped.any()
@@ -175,9 +176,7 @@ def test_one_process_clips_some_heads_and_not_others(model_name: str) -> None:
 
 
 @pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
-@pytest.mark.parametrize(
-    ("how", "world_size"), [("ddp", 2), ("ddp", 4), ("fsdp2", 2), ("fsdp2", 4), ("hsdp", 4)]
-)
+@pytest.mark.parametrize(("how", "world_size"), [("ddp", 2), ("ddp", 4), ("fsdp2", 2), ("fsdp2", 4), ("hsdp", 4)])
 def test_ranks_train_as_one_process_does(how: str, world_size: int, model_name: str) -> None:
     outcomes = on_ranks(world_size, Run(how, model_name))
     assert_close(outcomes[0], one_process(model_name), atol=1e-5)

@@ -27,8 +27,9 @@ from .muon_refusals import (
 )
 from .muon_state import MOMENTS, checked_state
 from .newton_schulz import newton_schulz
+from .rank_collectives import num_ranks
 from .setting_rules import check_settings
-from .sharded_update import ShardedUpdate, num_ranks
+from .sharded_update import ShardedUpdate
 from .sharding import is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
 from .thread_per_batch import for_each_batch
 from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype

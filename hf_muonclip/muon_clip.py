@@ -11,6 +11,7 @@ from typing import Any
 
 from accelerate.utils import extract_model_from_parallel  # type: ignore[import-untyped]
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from .attention import (
     HeadLayout,
@@ -24,8 +25,8 @@ from .matrix_view import PLAIN, MatrixView
 from .module_views import is_conv1d, is_linear
 from .muon import Muon
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
+from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
-from .sharded_update import collective_device, num_ranks
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class MuonClip(Muon, ClipState):
     do not.
     `str(optimizer)` lists every parameter, what updates it and why.
 
-    With torch.distributed initialized, construction, `step()` and `state_dict()` are collective: call them on every rank.
+    With torch.distributed initialized, construction, `step()` and `state_dict()` are collective.
     DDP, FSDP2, HSDP, tensor and expert parallel give what one process gives; see `Muon`.
 
     Args:
@@ -88,6 +89,7 @@ class MuonClip(Muon, ClipState):
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
         clip_seconds: host time spent on collecting maxima and clipping, since construction.
+        state_is_consolidated: False where one rank alone will be asked for the state and nobody gathers it before.
 
     Raises:
         ValueError: a setting out of range, a model without hidden matrices, or an attention that no rule covers.
@@ -143,6 +145,7 @@ class MuonClip(Muon, ClipState):
             shard_optimizer=shard_optimizer,
         )
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
+        _refuse_flat_parameters(model)
         detected = detect_head_layout(self._model, scale_lora_base) if qk_clip_threshold is not None else None
         plan = plan_parameters(self._model, projection_views(self._model, detected, split_heads))
         self.plan = override_plan(plan, parse_overrides(group_overrides))
@@ -168,8 +171,20 @@ class MuonClip(Muon, ClipState):
             shard_optimizer=shard_optimizer,
         )
         self._reset_clip()
+        self.state_is_consolidated = True
         if qk_clip_threshold is not None and detected is not None:
             self._start_capture(self._model, qk_clip_threshold, detected)
+
+    def _check_model(self) -> None:
+        """Refuse parameters that the model no longer has: it was wrapped after the optimizer was built."""
+        own = {id(parameter) for parameter in self._model.parameters()}
+        gone = [name for name, parameter in self._named_parameters() if id(parameter) not in own]
+        if gone:
+            raise ValueError(
+                f"the optimizer must hold the model's parameters; {gone[0]} and {len(gone) - 1} more were replaced "
+                "since it was built, as fully_shard() and moves to another device do. Build MuonClip afterwards, or "
+                "pass both through accelerator.prepare(model, optimizer)."
+            )
 
     def _agreed_settings(self) -> list[str]:
         clip = f"qk_clip_threshold {self.config.qk_clip_threshold}, qk_clip_alpha {self.config.qk_clip_alpha}"
@@ -177,6 +192,14 @@ class MuonClip(Muon, ClipState):
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
+        if self.updates == 0:
+            self._check_model()
+        if not self.state_is_consolidated and self._sharded is not None and self._sharded.replicated is not None:
+            raise ValueError(
+                "a Trainer saves the optimizer's state from one rank, and ranks share it; this Trainer has no "
+                "MuonClipCallback to gather it first. Pass callbacks=[MuonClipCallback()], or shard_optimizer=False, "
+                "or save_only_model=True."
+            )
         if self.capture is None:
             written = super()._update()
             self.updates += written
@@ -210,6 +233,14 @@ class MuonClip(Muon, ClipState):
             lines.append(f"QK-Clip: threshold {self.config.qk_clip_threshold:g}")
             lines.append(str(self.layout))
         return "\n".join(lines)
+
+
+def _refuse_flat_parameters(model: nn.Module) -> None:
+    if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
+        raise ValueError(
+            "Muon needs parameters with their own shapes; got a model wrapped by FSDP1 (FullyShardedDataParallel), "
+            "which flattens them. Use FSDP2: fsdp_version: 2 in Accelerate's config, or torch's fully_shard()."
+        )
 
 
 def projection_views(

@@ -17,7 +17,7 @@ def checked_state(
     groups start fresh.
 
     Args:
-        state_dict: as saved.
+        state_dict: as saved, its parameters numbered or, as torch.distributed.checkpoint saves them, named.
         own_groups: param groups of the optimizer that loads.
         names: of its parameters, in the order of the groups.
 
@@ -28,6 +28,7 @@ def checked_state(
         ValueError: the state is another optimizer's, its groups do not fit, or a moment has another shape than its
             parameter.
     """
+    state_dict = _numbered(state_dict, own_groups, names)
     groups = state_dict["param_groups"]
     if any("algorithm" not in group for group in groups):
         if not all("ns_steps" in group and "momentum" in group for group in groups):
@@ -48,6 +49,31 @@ def checked_state(
                     f"the parameter {tuple(parameter.shape)}. Load the checkpoint of this model."
                 )
     return dict(state_dict)
+
+
+def _numbered(
+    state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Mapping[str, Any]:
+    """Return a state dict whose parameters are numbered as the optimizer's own, from one in which they are named."""
+    saved_groups = state_dict["param_groups"]
+    by_name = {name: group for group in saved_groups for name in group["params"]}
+    if not by_name or not all(isinstance(name, str) for name in by_name):
+        return state_dict
+    missing = [name for name in names if name not in by_name]
+    if missing or len(by_name) > len(names):
+        raise ValueError(
+            f"saved state must be of the same parameters; {(missing or sorted(by_name.keys() - set(names)))[0]} is in "
+            "one and not in the other. Load the checkpoint of this model."
+        )
+    numbers = {name: number for number, name in enumerate(names)}
+    groups, first = [], 0
+    for own in own_groups:
+        members = names[first : first + len(own["params"])]
+        first += len(members)
+        settings = {key: value for key, value in by_name[members[0]].items() if key != "param_names"}
+        groups.append(settings | {"params": [numbers[name] for name in members], "param_names": list(members)})
+    state = {numbers[name]: moments for name, moments in state_dict["state"].items()}
+    return {"state": state, "param_groups": groups}
 
 
 def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

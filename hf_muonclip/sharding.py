@@ -22,6 +22,8 @@ from .matrix_view import MatrixView, matrix_blocks
 from .newton_schulz import newton_schulz_flops, preferred_dtype
 from .update_rules import update_scale, wide_dtype
 
+Member = tuple[int, str, Tensor]  # index of the param group, name, parameter
+
 
 class Box(NamedTuple):
     """The entries [start, stop) that a rank holds, in every dimension of a tensor."""

@@ -19,6 +19,7 @@ from transformers.trainer_callback import (
     TrainerControl,
     TrainerState,
 )
+from transformers.trainer_utils import SaveStrategy
 from transformers.training_args import TrainingArguments
 
 from .attention import HeadLayout
@@ -166,6 +167,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         """Find the clip, take up the statistics of a resumed run, and open the log."""
         self._clip = clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
         self._updates_seen = clip.updates
+        if isinstance(clip, MuonClip):
+            clip.state_is_consolidated = True  # by this callback, before every save
         if clip.layout is None:
             return
         counts = {name: layout.num_attention_heads for name, layout in clip.layout.items()}
@@ -247,6 +250,27 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self.statistics.record(state.global_step + 1, max_logits, clipped)
         self._since_log_max = torch.maximum(self._since_log_max, max_logits)
         self._since_log_clips += clipped
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Gather the optimizer's state where a save follows: the Trainer asks one rank alone for it."""
+        if control.should_save:
+            self._consolidate(args)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """As after a step."""
+        if control.should_save:
+            self._consolidate(args)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """As after a step, where the evaluation decides whether to save."""
+        if args.save_strategy == SaveStrategy.BEST:
+            self._consolidate(args)
+
+    def _consolidate(self, args: TrainingArguments) -> None:
+        if isinstance(self._clip, MuonClip) and not args.save_only_model:
+            self._clip.consolidate_state_dict(keep=args.should_save)
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""

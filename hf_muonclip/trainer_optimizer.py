@@ -4,6 +4,7 @@ All three take the learning rate, decay, betas and epsilon from `TrainingArgumen
 `MuonClipConfig` or from keywords.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -41,18 +42,20 @@ def muonclip(
         TypeError: an override that `MuonClip` does not take.
         ValueError: as `MuonClip`.
     """
-    return MuonClip(model, **_settings(args, config, overrides)), None
+    return _of_trainer(args, model, **_settings(args, config, overrides)), None
 
 
 def muonclip_factory(
     args: "TrainingArguments | None" = None, config: MuonClipConfig | None = None, **overrides: Any
-) -> tuple[Callable[[], type[MuonClip]], dict[str, Any]]:
+) -> tuple[Callable[[], Callable[..., MuonClip]], dict[str, Any]]:
     """Return what `Trainer(optimizer_cls_and_kwargs=...)` wants, so that the Trainer builds the optimizer itself.
 
     For `model_init`, hyper-parameter search and every other case in which the final model exists only later. Arguments
     and errors as `muonclip`.
     """
-    return _muonclip_class, _settings(args, config, overrides)
+    settings = _settings(args, config, overrides)
+    # The Trainer calls this without arguments, and the result with the model and the settings.
+    return functools.partial(functools.partial, _of_trainer, args), settings
 
 
 def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides: Any) -> "MuonClipCallback":
@@ -90,9 +93,12 @@ def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides
     return callback
 
 
-def _muonclip_class() -> type[MuonClip]:
-    # The Trainer calls a factory without arguments and the result with the model and the settings.
-    return MuonClip
+def _of_trainer(args: "TrainingArguments | None", model: nn.Module, **settings: Any) -> MuonClip:
+    optimizer = MuonClip(model, **settings)
+    # The Trainer asks one rank alone for the optimizer's state, which ranks share; the callback gathers it before.
+    saves = args is not None and args.save_strategy != "no" and not args.save_only_model
+    optimizer.state_is_consolidated = not saves
+    return optimizer
 
 
 def _settings(

@@ -1,16 +1,18 @@
 """What N ranks do to weights and moments of every kind, against what one process does."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 import torch.distributed as dist
 from processes import run_on_ranks
-from tiny_parameters import VIEWS, every_kind, groups_of, set_gradients
+from tiny_parameters import KINDS, VIEWS, every_kind, groups_of, set_gradients
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
+from hf_muonclip import rank_collectives
 from hf_muonclip.muon import Muon
 
 STEPS = 3
@@ -126,3 +128,65 @@ def test_n_ranks_do_what_one_does(kind: str, world: int, settings: dict[str, Any
             assert moments[index].keys() == wanted.keys()
             for key, value in wanted.items():
                 torch.testing.assert_close(moments[index][key], value, atol=1e-5, rtol=1e-3, msg=f"{key} of {index}")
+
+
+def counted(kind: str, settings: dict[str, Any]) -> dict[str, int]:
+    """Return the bytes that this rank sends to others in one step, by collective."""
+    parameters = every_kind() if kind == "replicated" else on_mesh(kind)
+    optimizer = optimizer_of(parameters, **settings)
+    gradients_like(parameters, 0)
+    sent = {"all_gather": 0, "all_to_all": 0, "all_reduce": 0}
+    rank, others = dist.get_rank(), dist.get_world_size() - 1
+    gather, exchange, reduce = rank_collectives.all_gather, dist.all_to_all_single, dist.all_reduce
+
+    def count_gather(gathered: Tensor, own: Tensor) -> Any:
+        sent["all_gather"] += own.nbytes * others
+        return gather(gathered, own)
+
+    def count_exchange(into: Tensor, out: Tensor, into_sizes: list[int], out_sizes: list[int], **kwargs: Any) -> Any:
+        sent["all_to_all"] += sum(size for place, size in enumerate(out_sizes) if place != rank)
+        return exchange(into, out, into_sizes, out_sizes, **kwargs)
+
+    def count_reduce(tensor: Tensor, **kwargs: Any) -> Any:
+        sent["all_reduce"] += tensor.nbytes
+        return reduce(tensor, **kwargs)
+
+    with (
+        mock.patch.object(rank_collectives, "all_gather", count_gather),
+        mock.patch.object(dist, "all_to_all_single", count_exchange),
+        mock.patch.object(dist, "all_reduce", count_reduce),
+    ):
+        optimizer.step()
+    return sent
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+def test_a_step_sends_one_all_gather_of_the_updates_or_two_passes_of_the_shards(dtype: torch.dtype) -> None:
+    settings = {"ns_dtype": str(dtype).removeprefix("torch.")}
+    matrices = {n: p for n, p in every_kind().items() if n not in ("embedding", "gain")}
+    updates = sum(p.numel() for p in matrices.values()) * dtype.itemsize
+    vectors = 4 * sum(p.numel() for n, p in every_kind().items() if n not in matrices)
+    world = 2
+    rounding = 8 * 30  # pieces begin at multiples of eight bytes
+    found = run_on_ranks(world, counted, "replicated", settings)
+    once = (updates + vectors) * (world - 1)
+    assert once <= sum(rank["all_gather"] for rank in found) <= once * 1.1 + rounding
+    assert all(rank["all_to_all"] == 0 for rank in found)
+    found = run_on_ranks(world, counted, "rows", settings)
+    assert all(rank["all_gather"] == 0 for rank in found)
+    assert 0 < sum(rank["all_to_all"] for rank in found) <= 2 * updates * (world - 1) / world + rounding
+    assert all(rank["all_reduce"] == 3 * len(KINDS) for rank in found)
+
+
+def only_experts() -> dict[str, int]:
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    experts = nn.Parameter(distribute_tensor(torch.randn(5, 6, 4), mesh, [Shard(0)]))
+    optimizer = Muon([("experts", experts)], ns_dtype="float32")
+    experts.grad = distribute_tensor(torch.randn(5, 6, 4), mesh, [Shard(0)])
+    with mock.patch.object(dist, "all_to_all_single", side_effect=AssertionError("experts must not travel")):
+        optimizer.step()
+    return {"local": experts.to_local().shape[0]}
+
+
+def test_experts_sharded_by_expert_do_not_travel() -> None:
+    assert [rank["local"] for rank in run_on_ranks(2, only_experts)] == [3, 2]

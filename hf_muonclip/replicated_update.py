@@ -1,0 +1,249 @@
+"""Parameters that every rank holds, as under DDP: each rank updates what it owns and sends the result to all."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .matrix_view import PLAIN, MatrixView
+from .rank_collectives import GatherStream, aligned
+from .sharding import Member, Share, Unit, assign_owners, cut_shares, cut_units, local_shard, num_slices
+from .unit_updates import apply_to_parts_, by_group, orthogonalized, waves_of
+from .update_rules import adamw_, fold_gradients_, wide_dtype
+
+if TYPE_CHECKING:
+    from .muon import Muon
+
+
+class Replicated:
+    """Parameters that every rank holds: each rank updates what it owns of them and sends the result to all.
+
+    Attributes:
+        units: of each rank.
+        shares: of each rank.
+        consolidated: [(parameter, state)], gathered ahead of `state_dict`; () where other ranks keep it.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        groups: Sequence[Mapping[str, Any]],
+        views: Mapping[str, MatrixView],
+        ns_dtype: torch.dtype | None,
+        rank: int,
+        world: int,
+        device: torch.device,
+    ) -> None:
+        self.rank, self.device = rank, device
+        self._parameters = {id(parameter): parameter for _, _, parameter in members}
+        self.units: list[list[Unit]] = [[] for _ in range(world)]
+        self.shares: list[list[Share]] = [[] for _ in range(world)]
+        self.consolidated: Sequence[tuple[Tensor, dict[str, Tensor]]] | None = None
+        loads, sent = [0] * world, [0] * world
+        for index, group in enumerate(groups):  # one by one, so that a group added later moves nothing
+            named = [(name, parameter) for of, name, parameter in members if of == index]
+            if group["algorithm"] == "muon":
+                cut = [
+                    unit
+                    for name, p in named
+                    for unit in cut_units(name, p, views.get(name, PLAIN), index, group, ns_dtype, world)
+                ]
+                for owner, owned in enumerate(assign_owners(cut, loads)):
+                    self.units[owner] += owned
+                    sent[owner] += sum(aligned(unit.nbytes) for unit in owned)
+            else:
+                for owner, share in enumerate(cut_shares([(name, p, index) for name, p in named], sent)):
+                    self.shares[owner] += share
+                    sent[owner] += sum(aligned(s.nbytes) for s in share)
+        # A rank keeps the moments of its units of one parameter in one tensor, one after the other.
+        self._slices_before: dict[int, int] = {}
+        self._own_slices: dict[int, int] = defaultdict(int)
+        for unit in self.units[rank]:
+            self._slices_before[id(unit)] = self._own_slices[id(unit.parameter)]
+            self._own_slices[id(unit.parameter)] += unit.stop - unit.start
+
+    def holds(self, parameter: Tensor) -> bool:
+        """Tell whether the parameter is one of these."""
+        return id(parameter) in self._parameters
+
+    def own_part(self, key: str, parameter: Tensor, whole: Tensor) -> Tensor:
+        """Return what this rank keeps of a parameter's whole moment; nothing at all is an empty tensor."""
+        if key in ("exp_avg", "exp_avg_sq"):
+            mine = [whole.reshape(-1)[s.start : s.stop] for s in self.shares[self.rank] if s.parameter is parameter]
+            return torch.cat(mine).clone() if mine else whole.new_empty(0)
+        mine = []
+        for unit in self.units[self.rank]:
+            if unit.parameter is parameter:
+                rows = slice(unit.start, unit.stop) if key == "neuron_second_moment" else unit.rows
+                mine.append(whole[rows])
+        return torch.cat(mine).clone() if mine else whole.new_empty(0, *whole.shape[1:])
+
+    def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
+        """Update every parameter with a gradient. In place. Collective."""
+        self.consolidated = None
+        shares = [[share for share in owned if share.parameter.grad is not None] for owned in self.shares]
+        units = [[unit for unit in owned if unit.parameter.grad is not None] for owned in self.units]
+        segments: list[list[Share | Unit]] = [[*s, *u] for s, u in zip(shares, units, strict=True)]
+        stream = GatherStream([[part.nbytes for part in of_rank] for of_rank in segments], self.rank, self.device)
+        self._update_shares(optimizer, shares[self.rank], finite)
+        for place, share in enumerate(shares[self.rank]):
+            stream.write(place, _flat(share.parameter)[share.start : share.stop])
+        done = len(shares[self.rank])
+        self._apply(optimizer, stream.advance(done), segments, finite)
+        for wave in waves_of(units[self.rank], optimizer._max_batch_bytes):
+            made = self._orthogonalized(optimizer, wave, finite)
+            for unit in wave:
+                stream.write(done, made.pop(unit.name))
+                done += 1
+            self._apply(optimizer, stream.advance(done), segments, finite)
+        for arrived in stream.rest():
+            self._apply(optimizer, arrived, segments, finite)
+
+    def _update_shares(self, optimizer: "Muon", shares: Sequence[Share], finite: Tensor | None) -> None:
+        by_kind: dict[Any, list[Share]] = defaultdict(list)
+        for share in shares:
+            by_kind[share.group, share.parameter.device, share.parameter.dtype].append(share)
+        for (index, device, _), of_kind in by_kind.items():
+            weights, gradients, states = [], [], []
+            for share in of_kind:
+                state: dict[str, Tensor] = optimizer.state[share.parameter]
+                if "exp_avg" not in state:
+                    state["step"] = torch.zeros((), dtype=torch.float32, device=device)
+                    for moment in ("exp_avg", "exp_avg_sq"):
+                        size, dtype = share.stop - share.start, wide_dtype(share.parameter)
+                        state[moment] = torch.zeros(size, dtype=dtype, device=device)
+                states.append(state)
+                weights.append(_flat(share.parameter)[share.start : share.stop])
+                gradients.append(_flat(share.parameter.grad)[share.start : share.stop])
+            adamw_(weights, gradients, states, optimizer.param_groups[index], finite)
+            for share, weight in zip(of_kind, weights, strict=True):
+                _put_back_(share, weight)
+
+    def _moment(self, optimizer: "Muon", unit: Unit, key: str) -> Tensor:
+        """Return a unit's part of a moment that this rank keeps, made of zeros at first."""
+        state: dict[str, Tensor] = optimizer.state[unit.parameter]
+        neurons = key == "neuron_second_moment"
+        slices = self._own_slices[id(unit.parameter)]
+        per_slice = 1 if neurons else (unit.rows.stop - unit.rows.start) // (unit.stop - unit.start)
+        if key not in state:
+            rest = (unit.neurons_per_slice,) if neurons else tuple(unit.parameter.shape[1:])
+            dtype = wide_dtype(unit.parameter) if neurons else optimizer._dtype_of(key, unit.parameter)
+            state[key] = torch.zeros(slices * per_slice, *rest, dtype=dtype, device=unit.parameter.device)
+        first = self._slices_before[id(unit)] * per_slice
+        return state[key][first : first + (unit.stop - unit.start) * per_slice]
+
+    def _orthogonalized(self, optimizer: "Muon", wave: Sequence[Unit], finite: Tensor | None) -> dict[str, Tensor]:
+        directions: dict[str, Tensor] = {}
+        for index, units in by_group(wave).items():
+            folded = fold_gradients_(
+                [local_shard(_gradient(unit))[unit.rows].contiguous() for unit in units],
+                [self._moment(optimizer, unit, "momentum_buffer") for unit in units],
+                optimizer.param_groups[index],
+                finite,
+            )
+            directions |= {unit.name: direction for unit, direction in zip(units, folded, strict=True)}
+        moments = {
+            unit.name: self._moment(optimizer, unit, "neuron_second_moment")
+            for unit in wave
+            if optimizer.param_groups[unit.group]["normalize_neurons"]
+        }
+        return orthogonalized(optimizer, wave, directions, moments, finite)
+
+    def _apply(
+        self,
+        optimizer: "Muon",
+        arrived: Sequence[tuple[int, int, Tensor]],
+        segments: Sequence[Sequence[Share | Unit]],
+        finite: Tensor | None,
+    ) -> None:
+        ready: list[tuple[Unit, Tensor, Tensor]] = []
+        for rank, place, data in arrived:
+            part = segments[rank][place]
+            if isinstance(part, Unit):
+                weight = local_shard(part.parameter)[part.rows]
+                ready.append((part, weight, data.view(part.dtype).view(part.shape)))
+            elif rank != self.rank:
+                _put_back_(part, data.view(part.parameter.dtype))
+        apply_to_parts_(optimizer, ready, finite)
+
+    def consolidate(self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool) -> None:
+        """Gather the state now, and keep it on this rank or not. Collective."""
+        self.consolidated = None
+        found = self.gathered_state(state, keep)
+        self.consolidated = found if keep else ()
+
+    def gathered_state(
+        self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool = True
+    ) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
+        """Return every parameter with its whole state, on the CPU. Collective, unless it was consolidated before."""
+        if self.consolidated is not None:
+            if not self.consolidated:
+                raise RuntimeError(
+                    "this rank did not keep the consolidated state; call consolidate_state_dict(keep=True) on it, or "
+                    "state_dict() on every rank without consolidating."
+                )
+            return self.consolidated
+        # What this rank has, as (key, shape, dtype) of each tensor, is told to all; then the tensors follow.
+        parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]
+        kept = [(place, key) for place, part in enumerate(parts) for key in state.get(part.parameter, {})]
+        tensors = [self._own_tensor(parts[place], key, state) for place, key in kept]
+        told: list[Any] = [None] * len(self.units)
+        dist.all_gather_object(told, [(p, k, tuple(t.shape), t.dtype) for (p, k), t in zip(kept, tensors, strict=True)])
+        sizes = [[math.prod(shape) * dtype.itemsize for _, _, shape, dtype in of_rank] for of_rank in told]
+        stream = GatherStream(sizes, self.rank, self.device)
+        for place, tensor in enumerate(tensors):
+            stream.write(place, tensor)
+        whole: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for arrived in [stream.advance(len(tensors)), *stream.rest()]:
+            for rank, place, data in arrived if keep else ():
+                of_part, key, shape, dtype = told[rank][place]
+                part = [*self.shares[rank], *self.units[rank]][of_part]
+                self._place_whole(whole[id(part.parameter)], part, key, data.view(dtype).view(shape).cpu())
+        return [(self._parameters[parameter], moments) for parameter, moments in whole.items()]
+
+    def _own_tensor(self, part: Share | Unit, key: str, state: Mapping[Tensor, dict[str, Tensor]]) -> Tensor:
+        tensor = state[part.parameter][key]
+        if isinstance(part, Share):
+            return tensor
+        first, count = self._slices_before[id(part)], part.stop - part.start
+        per_slice = tensor.shape[0] // self._own_slices[id(part.parameter)]
+        return tensor[first * per_slice : (first + count) * per_slice]
+
+    @staticmethod
+    def _place_whole(moments: dict[str, Tensor], part: Share | Unit, key: str, found: Tensor) -> None:
+        if key == "step":
+            moments[key] = found.clone()
+            return
+        neurons = key == "neuron_second_moment"
+        shape: Sequence[int] = part.parameter.shape
+        if neurons and isinstance(part, Unit):
+            shape = (num_slices(shape, part.view), part.neurons_per_slice)
+        if key not in moments:
+            moments[key] = torch.zeros(shape, dtype=found.dtype)
+        if isinstance(part, Share):
+            moments[key].view(-1)[part.start : part.stop] = found
+        else:
+            moments[key][slice(part.start, part.stop) if neurons else part.rows] = found
+
+
+def _gradient(unit: Unit) -> Tensor:
+    assert unit.parameter.grad is not None
+    return unit.parameter.grad
+
+
+def _flat(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return local_shard(tensor).detach().reshape(-1)
+
+
+def _put_back_(share: Share, values: Tensor) -> None:
+    """Write new weights into a share of a parameter, whatever its strides are."""
+    local = local_shard(share.parameter).detach()
+    flat = local.reshape(-1)
+    flat[share.start : share.stop] = values
+    if flat.data_ptr() != local.data_ptr():
+        local.copy_(flat.view(local.shape))

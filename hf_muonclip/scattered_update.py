@@ -1,0 +1,209 @@
+"""DTensors whose matrices are divided between ranks, as under FSDP2: gathered to owners, returned as shards."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from .matrix_view import PLAIN, MatrixView
+from .rank_collectives import Exchange, collective_device
+from .sharding import Box, Member, Unit, assign_owners, cut_units, local_shard
+from .unit_updates import apply_to_parts_, by_group, orthogonalized, waves_of
+from .update_rules import fold_gradients_, wide_dtype
+
+if TYPE_CHECKING:
+    from .muon import Muon
+
+
+class Scattered:
+    """DTensors of one mesh whose matrices are divided between its ranks: gathered to owners, returned as shards.
+
+    Attributes:
+        ranks: of the mesh, in the order of its process group.
+        process_group: of the mesh; None is the default group.
+        units: of each place in `ranks`.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        groups: Sequence[Mapping[str, Any]],
+        views: Mapping[str, MatrixView],
+        ns_dtype: torch.dtype | None,
+        boxes: Mapping[int, Mapping[int, Box]],
+        rank: int,
+    ) -> None:
+        first = members[0][2]
+        assert isinstance(first, DTensor)
+        mesh = first.device_mesh
+        self._boxes = boxes
+        self.process_group: Any = None
+        if mesh.size() < dist.get_world_size():
+            self.process_group = mesh.get_group() if mesh.ndim == 1 else mesh._flatten().get_group()
+        group = dist.group.WORLD if self.process_group is None else self.process_group
+        self.ranks: list[int] = dist.get_process_group_ranks(group)
+        self.place = self.ranks.index(rank)
+        local_device = local_shard(first).device
+        self.device = local_device if local_device.type == mesh.device_type else collective_device(local_device)
+        cut = [
+            unit
+            for index, name, p in members
+            for unit in cut_units(name, p, views.get(name, PLAIN), index, groups[index], ns_dtype, len(self.ranks))
+        ]
+        self.units = assign_owners(cut, [0] * len(self.ranks))
+        self._coordinates = dict(zip(mesh.mesh.flatten().tolist(), _coordinates(tuple(mesh.mesh.shape)), strict=True))
+
+    def pieces(self, unit: Unit) -> dict[int, Box]:
+        """Return {place: what its rank holds of a unit}, without those that hold nothing."""
+        found = {}
+        for place, rank in enumerate(self.ranks):
+            box = self._boxes[id(unit.parameter)][rank].rows(unit.rows.start, unit.rows.stop)
+            if box.numel:
+                found[place] = box
+        return found
+
+    def sources(self, unit: Unit) -> dict[int, Box]:
+        """Return {place: piece} of those that send to a unit's owner: of replicas, the ones in the owner's own."""
+        parameter = unit.parameter
+        assert isinstance(parameter, DTensor)
+        repeated = [dim for dim, placement in enumerate(parameter.placements) if placement.is_replicate()]
+
+        def replica(place: int) -> tuple[int, ...]:
+            return tuple(self._coordinates[self.ranks[place]][dim] for dim in repeated)
+
+        wanted = replica(unit.owner)
+        return {place: box for place, box in self.pieces(unit).items() if replica(place) == wanted}
+
+    def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
+        """Update every parameter with a gradient. In place. Collective."""
+        present = [[unit for unit in owned if unit.parameter.grad is not None] for owned in self.units]
+        by_rank = [list(waves_of(owned, optimizer._max_batch_bytes)) for owned in present]
+        count = max((len(waves) for waves in by_rank), default=0)
+        waves = [[waves[k] if k < len(waves) else [] for waves in by_rank] for k in range(count)]
+        coming = self._gather(optimizer, waves[0], finite) if waves else None
+        going = None
+        for k, wave in enumerate(waves):
+            following = self._gather(optimizer, waves[k + 1], finite) if k + 1 < count else None
+            assert coming is not None
+            made, moments = self._orthogonalized(optimizer, wave, coming, finite)
+            returning = self._return(optimizer, wave, made, moments)
+            if going is not None:
+                self._apply(optimizer, waves[k - 1], going, finite)
+            coming, going = following, returning
+        if going is not None:
+            self._apply(optimizer, waves[-1], going, finite)
+
+    def _local_part(self, unit: Unit, whole: Tensor) -> Tensor:
+        """Return this rank's piece of a unit out of what the rank holds of the parameter, or of its moment."""
+        box = self._boxes[id(unit.parameter)][self.ranks[self.place]]
+        piece = box.rows(unit.rows.start, unit.rows.stop)
+        first = unit.rows.start + piece.start[0] - box.start[0]
+        return local_shard(whole)[first : first + piece.shape[0]]
+
+    def _gather(self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], finite: Tensor | None) -> Exchange:
+        """Fold this rank's gradients of a wave into momentum, and send the directions to their owners."""
+        directions: dict[str, Tensor] = {}
+        mine = [unit for units in wave for unit in units if self.place in self.pieces(unit)]
+        for index, units in by_group(mine).items():
+            folded = fold_gradients_(
+                [self._local_part(unit, _gradient(unit)) for unit in units],
+                [self._local_part(unit, optimizer._momentum_buffer(unit.parameter)) for unit in units],
+                optimizer.param_groups[index],
+                finite,
+            )
+            directions |= {unit.name: direction for unit, direction in zip(units, folded, strict=True)}
+        sent = [
+            [(directions[unit.name], unit.dtype) for unit in units if self.place in self.sources(unit)]
+            for units in wave
+        ]
+        sources = [self.sources(unit) for unit in wave[self.place]]
+        received = [
+            [
+                of_unit[place].numel * unit.dtype.itemsize
+                for unit, of_unit in zip(wave[self.place], sources, strict=True)
+                if place in of_unit
+            ]
+            for place in range(len(self.ranks))
+        ]
+        return Exchange(sent, received, self.process_group, self.device)
+
+    def _orthogonalized(
+        self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], coming: Exchange, finite: Tensor | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        own = wave[self.place]
+        directions = {unit.name: torch.empty(unit.shape, dtype=unit.dtype, device=self.device) for unit in own}
+        arrived = coming.wait()
+        taken = [0] * len(self.ranks)
+        for unit in own:
+            for place, box in self.sources(unit).items():
+                piece = arrived[place][taken[place]]
+                directions[unit.name][box.slices] = piece.view(unit.dtype).view(box.shape)
+                taken[place] += 1
+        moments = {
+            unit.name: _neurons(optimizer, unit).to(self.device, copy=True)
+            for unit in own
+            if optimizer.param_groups[unit.group]["normalize_neurons"]
+        }
+        return orthogonalized(optimizer, own, directions, moments, finite), moments
+
+    def _return(
+        self,
+        optimizer: "Muon",
+        wave: Sequence[Sequence[Unit]],
+        made: dict[str, Tensor],
+        moments: dict[str, Tensor],
+    ) -> Exchange:
+        sent: list[list[tuple[Tensor, torch.dtype]]] = [[] for _ in self.ranks]
+        received: list[list[int]] = [[] for _ in self.ranks]
+        for unit in wave[self.place]:
+            pieces = self.pieces(unit)
+            for place in range(len(self.ranks)):
+                if place in pieces:
+                    sent[place].append((made[unit.name][pieces[place].slices], unit.dtype))
+                if unit.name in moments:
+                    sent[place].append((moments[unit.name], moments[unit.name].dtype))
+        for owner, units in enumerate(wave):
+            for unit in units:
+                if (box := self.pieces(unit).get(self.place)) is not None:
+                    received[owner].append(box.numel * unit.dtype.itemsize)
+                if optimizer.param_groups[unit.group]["normalize_neurons"]:
+                    neurons = (unit.stop - unit.start) * unit.neurons_per_slice
+                    received[owner].append(neurons * wide_dtype(unit.parameter).itemsize)
+        return Exchange(sent, received, self.process_group, self.device)
+
+    def _apply(self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], going: Exchange, finite: Tensor | None) -> None:
+        arrived = going.wait()
+        ready: list[tuple[Unit, Tensor, Tensor]] = []
+        for owner, units in enumerate(wave):
+            pieces = iter(arrived[owner])
+            for unit in units:
+                if (box := self.pieces(unit).get(self.place)) is not None:
+                    update = next(pieces).view(unit.dtype).view(box.shape)
+                    ready.append((unit, self._local_part(unit, unit.parameter), update))
+                if optimizer.param_groups[unit.group]["normalize_neurons"]:
+                    moment = _neurons(optimizer, unit)
+                    moment.copy_(next(pieces).view(moment.dtype).view(moment.shape))
+        apply_to_parts_(optimizer, ready, finite, lambda unit: self.pieces(unit)[self.place])
+
+
+def _coordinates(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    for place in range(math.prod(shape)):
+        coordinate = []
+        for size in reversed(shape):
+            coordinate.append(place % size)
+            place //= size
+        yield tuple(reversed(coordinate))
+
+
+def _gradient(unit: Unit) -> Tensor:
+    assert unit.parameter.grad is not None
+    return unit.parameter.grad
+
+
+def _neurons(optimizer: "Muon", unit: Unit) -> Tensor:
+    name = unit.name[: unit.name.rindex("[")]
+    return optimizer._neuron_moment(unit.parameter, name)[unit.start : unit.stop]

@@ -18,7 +18,7 @@ from hf_muonclip import MuonClip
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--max-steps", type=int, default=20, help="optimizer steps (default: %(default)s)")
 parser.add_argument("--learning-rate", type=float, default=1e-2, help="(default: %(default)s)")
-parser.add_argument("--qk-clip-threshold", type=float, default=4.0, help="tau; 100 on long runs (default: %(default)s)")
+parser.add_argument("--qk-clip-threshold", type=float, default=1.0, help="tau; 100 on long runs (default: %(default)s)")
 parser.add_argument("--output", default="fsdp2-state", help="folder of the saved state (default: %(default)s)")
 args = parser.parse_args()
 set_seed(0)

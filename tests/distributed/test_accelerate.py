@@ -1,7 +1,8 @@
 """A plain Accelerate loop on several ranks trains as one process does, and goes on after a save, on other ranks too."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,21 +46,18 @@ class Run:
 
     Attributes:
         how: "ddp", "fsdp2", or "hsdp", which cuts weights in two and lets pairs of ranks hold them.
-        steps: optimizer steps of the whole run.
         accumulation: micro-batches that each rank takes for one step.
-        load: folder that the state of an earlier run is in, after `first_step` steps.
-        save: folder to save the state in, after the last step.
+        save: folder to save the state in, after half of the steps.
+        load: folder of such a state, from which to go on.
     """
 
     how: str
     model_name: str = "llama_gqa"
-    first_step: int = 0
-    steps: int = STEPS
     accumulation: int = 1
     activation_checkpointing: bool = False
     state_dict_type: str = "SHARDED_STATE_DICT"
-    load: str | None = None
     save: str | None = None
+    load: str | None = None
 
 
 @dataclass
@@ -75,7 +73,7 @@ def rows() -> list[dict[str, Tensor]]:
     return token_rows(count=GLOBAL_BATCH * STEPS)
 
 
-@lru_cache
+@cache
 def one_process(model_name: str) -> Outcome:
     """Train in this process, without Accelerate, on whole global batches."""
     model = sharp_model(model_name)
@@ -134,17 +132,16 @@ def train(run: Run) -> Outcome:
         accelerator.load_state(run.load)
     gammas = []
     model.train()
-    for index, batch in enumerate(accelerator.skip_first_batches(loader, run.first_step * run.accumulation)):
+    skipped = 0 if run.load is None else STEPS // 2
+    for batch in accelerator.skip_first_batches(loader, skipped * run.accumulation):
         with accelerator.accumulate(model):
             accelerator.backward(model(**batch).loss)
             optimizer.step()
             optimizer.zero_grad()
         if accelerator.sync_gradients:
             gammas.append(dict(optimizer.optimizer.gammas))
-        if index + 1 == (run.steps - run.first_step) * run.accumulation:
-            break
-    if run.save is not None:
-        accelerator.save_state(run.save)
+            if run.save is not None and len(gammas) == STEPS // 2:
+                accelerator.save_state(run.save)
     return Outcome(whole_weights(accelerator.unwrap_model(model)), gammas, state_bytes(optimizer.optimizer))
 
 
@@ -170,10 +167,46 @@ def assert_close(outcome: Outcome, expected: Outcome, atol: float) -> None:
         assert difference <= atol, (name, difference)
 
 
-# ----------------------------------------------------------------------------------------- as one process
+@dataclass
+class SavedRun:
+    """A whole run that saved its state half-way."""
+
+    run: Run
+    outcomes: list[Outcome]
+
+    @property
+    def second_half(self) -> Outcome:
+        """What a run that goes on from the saved state must leave."""
+        whole_run = self.outcomes[0]
+        return Outcome(whole_run.weights, whole_run.gammas[STEPS // 2 :], 0)
+
+    def resumed(self, world_size: int) -> Outcome:
+        return on_ranks(world_size, replace(self.run, save=None, load=self.run.save))[0]
 
 
-@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
+@pytest.fixture(scope="module")
+def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SavedRun]:
+    @cache
+    def train_and_save(world_size: int, how: str, state_dict_type: str, model_name: str) -> SavedRun:
+        run = Run(how, model_name, state_dict_type=state_dict_type, save=str(tmp_path_factory.mktemp(how)))
+        return SavedRun(run, on_ranks(world_size, run))
+
+    return train_and_save
+
+
+# Ranks, how they share the weights, how they save them.
+WAYS = [
+    (2, "ddp", "FULL_STATE_DICT"),
+    (4, "ddp", "FULL_STATE_DICT"),
+    (2, "fsdp2", "FULL_STATE_DICT"),
+    (4, "fsdp2", "FULL_STATE_DICT"),
+    (2, "fsdp2", "SHARDED_STATE_DICT"),
+    (4, "fsdp2", "SHARDED_STATE_DICT"),
+    (4, "hsdp", "SHARDED_STATE_DICT"),
+]
+
+
+@pytest.mark.parametrize("model_name", THRESHOLDS)
 def test_every_step_clips_some_heads_and_not_others(model_name: str) -> None:
     for gammas in one_process(model_name).gammas:
         clipped = torch.cat(list(gammas.values())) < 1
@@ -181,70 +214,64 @@ def test_every_step_clips_some_heads_and_not_others(model_name: str) -> None:
         assert not clipped.all()
 
 
-@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
-@pytest.mark.parametrize(("how", "world_size"), [("ddp", 2), ("ddp", 4), ("fsdp2", 2), ("fsdp2", 4), ("hsdp", 4)])
-def test_ranks_train_as_one_process_does(how: str, world_size: int, model_name: str) -> None:
-    outcomes = on_ranks(world_size, Run(how, model_name))
-    assert_close(outcomes[0], one_process(model_name), atol=1e-5)
+@pytest.mark.parametrize("model_name", THRESHOLDS)
+@pytest.mark.parametrize(("world_size", "how", "state_dict_type"), WAYS)
+def test_ranks_train_as_one_process_does(
+    world_size: int, how: str, state_dict_type: str, model_name: str, saved_run: Callable[..., SavedRun]
+) -> None:
+    saved = saved_run(world_size, how, state_dict_type, model_name)
+    assert_close(saved.outcomes[0], one_process(model_name), atol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["fsdp2", "hsdp"])
-def test_sharded_ranks_share_the_optimizer_state(how: str) -> None:
-    outcomes = on_ranks(4, Run(how, steps=1))
-    together = sum(outcome.optimizer_bytes for outcome in outcomes)
-    copies = 2 if how == "hsdp" else 1
-    # A little more than a copy: step counters are not sharded.
+@pytest.mark.parametrize(("how", "copies"), [("fsdp2", 1), ("hsdp", 2)])
+def test_sharded_ranks_share_the_optimizer_state(how: str, copies: int, saved_run: Callable[..., SavedRun]) -> None:
+    saved = saved_run(4, how, "SHARDED_STATE_DICT", "llama_gqa")
+    together = sum(outcome.optimizer_bytes for outcome in saved.outcomes)
+    # AdamW's step counters, and nothing else, are on every rank.
     assert together == pytest.approx(copies * one_process("llama_gqa").optimizer_bytes, rel=0.01)
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp2"])
 def test_gradient_accumulation_on_ranks(how: str) -> None:
-    outcomes = on_ranks(2, Run(how, accumulation=2))
-    assert_close(outcomes[0], one_process("llama_gqa"), atol=1e-5)
+    assert_close(on_ranks(2, Run(how, accumulation=2))[0], one_process("llama_gqa"), atol=1e-5)
 
 
-@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
+@pytest.mark.parametrize("model_name", THRESHOLDS)
 def test_activation_checkpointing_under_fsdp2(model_name: str) -> None:
     outcomes = on_ranks(2, Run("fsdp2", model_name, activation_checkpointing=True))
     assert_close(outcomes[0], one_process(model_name), atol=1e-5)
 
 
-# ----------------------------------------------------------------------------------------- save and resume
-
-WAYS = [("ddp", "SHARDED_STATE_DICT"), ("fsdp2", "FULL_STATE_DICT"), ("fsdp2", "SHARDED_STATE_DICT")]
-
-
-@pytest.mark.parametrize("model_name", ["llama_gqa", "deepseek_v3"])
-@pytest.mark.parametrize(("how", "state_dict_type"), WAYS)
+@pytest.mark.parametrize("model_name", THRESHOLDS)
+@pytest.mark.parametrize(
+    ("world_size", "how", "state_dict_type"), [way for way in WAYS if way[0] == 2 or way[1] == "hsdp"]
+)
 def test_a_resumed_run_equals_the_uninterrupted_one(
-    how: str, state_dict_type: str, model_name: str, tmp_path: Path
+    world_size: int, how: str, state_dict_type: str, model_name: str, saved_run: Callable[..., SavedRun]
 ) -> None:
-    whole_run = Run(how, model_name, state_dict_type=state_dict_type)
-    folder = str(tmp_path / "state")
-    on_ranks(2, replace(whole_run, steps=2, save=folder))
-    resumed = on_ranks(2, replace(whole_run, first_step=2, load=folder))
-    uninterrupted = on_ranks(2, whole_run)[0]
-    uninterrupted.gammas = uninterrupted.gammas[2:]
-    assert_close(resumed[0], uninterrupted, atol=0.0)
+    saved = saved_run(world_size, how, state_dict_type, model_name)
+    assert_close(saved.resumed(world_size), saved.second_half, atol=0.0)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 2)])
-@pytest.mark.parametrize(("how", "state_dict_type"), WAYS)
+@pytest.mark.parametrize(("before", "after", "model_name"), [(2, 4, "deepseek_v3"), (4, 2, "llama_gqa")])
+@pytest.mark.parametrize(
+    ("how", "state_dict_type"),
+    [("ddp", "FULL_STATE_DICT"), ("fsdp2", "FULL_STATE_DICT"), ("fsdp2", "SHARDED_STATE_DICT")],
+)
 def test_a_run_resumes_on_another_number_of_ranks(
-    how: str, state_dict_type: str, before: int, after: int, tmp_path: Path
+    how: str, state_dict_type: str, before: int, after: int, model_name: str, saved_run: Callable[..., SavedRun]
 ) -> None:
-    folder = str(tmp_path / "state")
-    on_ranks(before, Run(how, state_dict_type=state_dict_type, steps=2, save=folder))
-    resumed = on_ranks(after, Run(how, state_dict_type=state_dict_type, first_step=2, load=folder))
-    expected = one_process("llama_gqa")
-    assert_close(resumed[0], Outcome(expected.weights, expected.gammas[2:], 0), atol=1e-5)
+    saved = saved_run(before, how, state_dict_type, model_name)
+    assert_close(saved.resumed(after), saved.second_half, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp2"])
-def test_the_saved_optimizer_is_whole_and_holds_only_tensors_and_plain_values(how: str, tmp_path: Path) -> None:
-    on_ranks(2, Run(how, state_dict_type="FULL_STATE_DICT", steps=1, save=str(tmp_path)))
-    saved = torch.load(tmp_path / "optimizer.bin", weights_only=True)
-    assert saved["state"]
-    shapes = {tuple(weight.shape) for weight in one_process("llama_gqa").weights.values()}
-    moments = [value for state in saved["state"].values() for value in state.values() if value.ndim > 0]
-    assert {tuple(moment.shape) for moment in moments} == shapes
+def test_the_saved_optimizer_is_whole_and_holds_only_tensors_and_plain_values(
+    how: str, saved_run: Callable[..., SavedRun]
+) -> None:
+    saved = saved_run(2, how, "FULL_STATE_DICT", "llama_gqa")
+    assert saved.run.save is not None
+    state = torch.load(Path(saved.run.save, "optimizer.bin"), weights_only=True)["state"]
+    moments = [value for moments in state.values() for value in moments.values() if value.ndim > 0]
+    weights = one_process("llama_gqa").weights
+    assert {tuple(moment.shape) for moment in moments} == {tuple(weight.shape) for weight in weights.values()}

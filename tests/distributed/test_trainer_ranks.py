@@ -1,7 +1,9 @@
 """The Trainer with MuonClip on several ranks trains, logs, saves and resumes as in one process."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from hf_muonclip.trainer import LOG_NAME, read_log
 
 GLOBAL_BATCH = 8
 STEPS = 4
-THRESHOLDS = {"llama_gqa": 0.4, "deepseek_v3": 0.08}
+THRESHOLDS = {"llama_gqa": 0.35, "deepseek_v3": 0.08}
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,6 @@ def one_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     }
 
 
-# ----------------------------------------------------------------------------------------- as one process
-
-
 @pytest.mark.parametrize("model_name", THRESHOLDS)
 def test_some_heads_are_clipped_and_others_not(model_name: str, one_process: dict[str, Outcome]) -> None:
     for row in one_process[model_name].log:
@@ -160,12 +159,48 @@ def test_some_heads_are_clipped_and_others_not(model_name: str, one_process: dic
         assert 0 < sum(clips) < len(clips)
 
 
+@dataclass
+class SavedRun:
+    """A whole run with a checkpoint half-way."""
+
+    run: Run
+    outcome: Outcome
+
+    def resumed(self, world_size: int, folder: Path) -> Outcome:
+        """Go on from the checkpoint, in a folder that looks as if the run had ended there."""
+        checkpoint = folder / f"checkpoint-{STEPS // 2}"
+        shutil.copytree(Path(self.run.folder, checkpoint.name), checkpoint)
+        shutil.copy(Path(self.run.folder, LOG_NAME), folder)
+        return on_ranks(world_size, replace(self.run, folder=str(folder), save_steps=0, resume=str(checkpoint)))
+
+
+@pytest.fixture(scope="module")
+def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SavedRun]:
+    @cache
+    def train_and_save(world_size: int, how: str, state_dict_type: str, model_name: str) -> SavedRun:
+        folder = str(tmp_path_factory.mktemp(how))
+        run = Run(folder, how, model_name, state_dict_type=state_dict_type, save_steps=STEPS // 2)
+        return SavedRun(run, on_ranks(world_size, run))
+
+    return train_and_save
+
+
+WAYS = [("ddp", "FULL_STATE_DICT"), ("fsdp2", "FULL_STATE_DICT"), ("attach", "SHARDED_STATE_DICT")]
+
+
 @pytest.mark.parametrize("model_name", THRESHOLDS)
-@pytest.mark.parametrize(("how", "world_size"), [("ddp", 2), ("ddp", 4), ("fsdp2", 2), ("attach", 4)])
+@pytest.mark.parametrize("world_size", [2, 4])
+@pytest.mark.parametrize(("how", "state_dict_type"), WAYS)
 def test_ranks_train_as_one_process_does(
-    how: str, world_size: int, model_name: str, tmp_path: Path, one_process: dict[str, Outcome]
+    how: str,
+    state_dict_type: str,
+    world_size: int,
+    model_name: str,
+    saved_run: Callable[..., SavedRun],
+    one_process: dict[str, Outcome],
 ) -> None:
-    assert_close(on_ranks(world_size, Run(str(tmp_path), how, model_name)), one_process[model_name], atol=1e-5)
+    saved = saved_run(world_size, how, state_dict_type, model_name)
+    assert_close(saved.outcome, one_process[model_name], atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp2"])
@@ -179,48 +214,36 @@ def test_activation_checkpointing_under_fsdp2(tmp_path: Path, one_process: dict[
     assert_close(outcome, one_process["llama_gqa"], atol=1e-5)
 
 
-# ----------------------------------------------------------------------------------------- save and resume
-
-WAYS = [("ddp", "FULL_STATE_DICT"), ("fsdp2", "FULL_STATE_DICT"), ("attach", "SHARDED_STATE_DICT")]
-
-
-def interrupted(folder: Path, whole_run: Path, step: int) -> str:
-    """Return a checkpoint in a folder that looks as if the run had ended there."""
-    checkpoint = folder / f"checkpoint-{step}"
-    shutil.copytree(whole_run / checkpoint.name, checkpoint)
-    shutil.copy(whole_run / LOG_NAME, folder / LOG_NAME)
-    return str(checkpoint)
-
-
 @pytest.mark.parametrize("model_name", THRESHOLDS)
 @pytest.mark.parametrize(("how", "state_dict_type"), WAYS)
 def test_a_resumed_run_equals_the_uninterrupted_one(
-    how: str, state_dict_type: str, model_name: str, tmp_path: Path
+    how: str, state_dict_type: str, model_name: str, tmp_path: Path, saved_run: Callable[..., SavedRun]
 ) -> None:
-    settings: dict[str, Any] = {"how": how, "model_name": model_name, "state_dict_type": state_dict_type}
-    uninterrupted = on_ranks(2, Run(str(tmp_path / "whole"), save_steps=2, **settings))
-    checkpoint = interrupted(tmp_path / "resumed", tmp_path / "whole", step=2)
-    resumed = on_ranks(2, Run(str(tmp_path / "resumed"), resume=checkpoint, **settings))
-    assert_close(resumed, uninterrupted, atol=0.0)
+    saved = saved_run(2, how, state_dict_type, model_name)
+    assert_close(saved.resumed(2, tmp_path), saved.outcome, atol=0.0)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 4), (4, 2)])
+@pytest.mark.parametrize(("before", "after", "model_name"), [(2, 4, "deepseek_v3"), (4, 2, "llama_gqa")])
 @pytest.mark.parametrize(("how", "state_dict_type"), WAYS)
 def test_a_run_resumes_on_another_number_of_ranks(
-    how: str, state_dict_type: str, before: int, after: int, tmp_path: Path, one_process: dict[str, Outcome]
+    how: str,
+    state_dict_type: str,
+    before: int,
+    after: int,
+    model_name: str,
+    tmp_path: Path,
+    saved_run: Callable[..., SavedRun],
 ) -> None:
-    settings: dict[str, Any] = {"how": how, "state_dict_type": state_dict_type}
-    on_ranks(before, Run(str(tmp_path / "whole"), save_steps=2, **settings))
-    checkpoint = interrupted(tmp_path / "resumed", tmp_path / "whole", step=2)
-    resumed = on_ranks(after, Run(str(tmp_path / "resumed"), resume=checkpoint, **settings))
-    assert_close(resumed, one_process["llama_gqa"], atol=1e-5)
+    saved = saved_run(before, how, state_dict_type, model_name)
+    assert_close(saved.resumed(after, tmp_path), saved.outcome, atol=1e-5)
 
 
 @pytest.mark.parametrize(("how", "name"), [("ddp", "optimizer.pt"), ("fsdp2", "optimizer.bin")])
 def test_the_saved_optimizer_is_whole_and_holds_only_tensors_and_plain_values(
-    how: str, name: str, tmp_path: Path
+    how: str, name: str, saved_run: Callable[..., SavedRun]
 ) -> None:
-    outcome = on_ranks(2, Run(str(tmp_path), how, save_steps=2))
-    saved = torch.load(tmp_path / "checkpoint-2" / name, weights_only=True)
-    moments = [value for state in saved["state"].values() for value in state.values() if value.ndim > 0]
-    assert {tuple(moment.shape) for moment in moments} == {tuple(weight.shape) for weight in outcome.weights.values()}
+    saved = saved_run(2, how, "FULL_STATE_DICT", "llama_gqa")
+    state = torch.load(Path(saved.run.folder, f"checkpoint-{STEPS // 2}", name), weights_only=True)["state"]
+    moments = [value for moments in state.values() for value in moments.values() if value.ndim > 0]
+    weights = saved.outcome.weights
+    assert {tuple(moment.shape) for moment in moments} == {tuple(weight.shape) for weight in weights.values()}

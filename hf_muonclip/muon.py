@@ -30,7 +30,7 @@ from .newton_schulz import newton_schulz
 from .rank_collectives import num_ranks
 from .setting_rules import check_settings
 from .sharded_update import ShardedUpdate
-from .sharding import is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
+from .sharding import Box, is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
 from .thread_per_batch import for_each_batch
 from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype
 
@@ -283,13 +283,14 @@ class Muon(torch.optim.Optimizer):
         whole = saved.full_tensor() if isinstance(saved, DTensor) and not isinstance(parameter, DTensor) else saved
         mine = None if sharded is None or isinstance(whole, DTensor) else sharded.box(parameter)
         if mine is not None and isinstance(parameter, DTensor):
-            part = mine.slices
+            part = mine
             if key == "neuron_second_moment":
                 if not self._sharded_moment(parameter):
                     return whole.to(device=device, dtype=dtype).contiguous()
                 per_slice = parameter.shape[0] // whole.shape[0]
-                part = (slice(mine.start[0] // per_slice, mine.stop[0] // per_slice),)
-            local = whole[part].to(device=device, dtype=dtype, copy=True).contiguous()
+                slices = tuple((a // per_slice, b // per_slice) for a, b in mine.ranges[0])
+                part = Box((slices, ((0, whole.shape[1]),)))
+            local = part.take(whole).to(device=device, dtype=dtype, copy=True).contiguous()
             return shard_like(parameter, local, whole.shape)
         if sharded is not None and sharded.replicated is not None and sharded.replicated.holds(parameter):
             whole = sharded.replicated.own_part(key, parameter, whole)

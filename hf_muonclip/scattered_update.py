@@ -101,7 +101,7 @@ class Scattered:
         """Return this rank's piece of a unit out of what the rank holds of the parameter, or of its moment."""
         box = self._boxes[id(unit.parameter)][self.ranks[self.place]]
         piece = box.rows(unit.rows.start, unit.rows.stop)
-        first = unit.rows.start + piece.start[0] - box.start[0]
+        first = box.rows_before(unit.rows.start)
         return local_shard(whole)[first : first + piece.shape[0]]
 
     def _gather(self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], finite: Tensor | None) -> Exchange:
@@ -141,7 +141,7 @@ class Scattered:
         for unit in own:
             for place, box in self.sources(unit).items():
                 piece = arrived[place][taken[place]]
-                directions[unit.name][box.slices] = piece.view(unit.dtype).view(box.shape)
+                box.put_(directions[unit.name], piece.view(unit.dtype).view(box.shape))
                 taken[place] += 1
         moments = {
             unit.name: _neurons(optimizer, unit).to(self.device, copy=True)
@@ -163,7 +163,7 @@ class Scattered:
             pieces = self.pieces(unit)
             for place in range(len(self.ranks)):
                 if place in pieces:
-                    sent[place].append((made[unit.name][pieces[place].slices], unit.dtype))
+                    sent[place].append((pieces[place].take(made[unit.name]), unit.dtype))
                 if unit.name in moments:
                     sent[place].append((moments[unit.name], moments[unit.name].dtype))
         for owner, units in enumerate(wave):

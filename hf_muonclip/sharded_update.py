@@ -86,7 +86,7 @@ class ShardedUpdate:
                 if holds_whole_slices(boxes, parameter.shape, view):
                     box = boxes[self.rank]
                     rows = parameter.shape[0] // num_slices(parameter.shape, view)
-                    held = (box.stop[0] - box.start[0]) // rows
+                    held = box.shape[0] // rows
                     self.local_views[name] = view_of_slices(view, parameter.shape, max(held, 1))
                 else:
                     scattered[parameter.device_mesh].append(member)

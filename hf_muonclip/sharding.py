@@ -12,6 +12,7 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, product
 from typing import Any, NamedTuple
 
 import torch
@@ -25,31 +26,49 @@ from .update_rules import update_scale, wide_dtype
 Member = tuple[int, str, Tensor]  # index of the param group, name, parameter
 
 
-class Box(NamedTuple):
-    """The entries [start, stop) that a rank holds, in every dimension of a tensor."""
+Range = tuple[int, int]
 
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
+
+class Box(NamedTuple):
+    """What a rank holds of a tensor: in every dimension the entries of some ranges [start, stop), in their order.
+
+    One range as a rule; several where gate and up are cut apart first, as transformers' tensor parallel does.
+    """
+
+    ranges: tuple[tuple[Range, ...], ...]
 
     def rows(self, first: int, end: int) -> "Box":
         """Return what lies within rows [first, end) of the first dimension, counted from there; may be empty."""
-        start, stop = max(self.start[0], first), min(self.stop[0], end)
-        return Box((start - first, *self.start[1:]), (max(start, stop) - first, *self.stop[1:]))
+        kept = [(max(a, first) - first, min(b, end) - first) for a, b in self.ranges[0]]
+        return Box((tuple((a, b) for a, b in kept if a < b), *self.ranges[1:]))
+
+    def rows_before(self, first: int) -> int:
+        """Return how many of the rank's rows stand before a row of the whole tensor."""
+        return sum(min(b, first) - a for a, b in self.ranges[0] if a < first)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the box."""
-        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+        """Of what the rank holds."""
+        return tuple(sum(b - a for a, b in of_dim) for of_dim in self.ranges)
 
     @property
     def numel(self) -> int:
-        """Entries in the box."""
+        """Entries that the rank holds."""
         return math.prod(self.shape)
 
-    @property
-    def slices(self) -> tuple[slice, ...]:
-        """What takes the box out of the whole tensor."""
-        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+    def take(self, whole: Tensor) -> Tensor:
+        """Return the rank's part of a whole tensor; a view where one range in each dimension allows it."""
+        for dim, of_dim in enumerate(self.ranges):
+            parts = [whole.narrow(dim, a, b - a) for a, b in of_dim] or [whole.narrow(dim, 0, 0)]
+            whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+        return whole
+
+    def put_(self, whole: Tensor, part: Tensor) -> None:
+        """Write the rank's part into a whole tensor. In place."""
+        placed = [list(zip(of_dim, accumulate(b - a for a, b in of_dim), strict=True)) for of_dim in self.ranges]
+        for ranges in product(*placed):
+            into = tuple(slice(a, b) for (a, b), _ in ranges)
+            whole[into] = part[tuple(slice(end - (b - a), end) for (a, b), end in ranges)]
 
 
 @dataclass(eq=False)
@@ -287,7 +306,7 @@ def boxes_of(parameter: DTensor, name: str = "the parameter") -> dict[int, Box]:
     """Return {global rank: what it holds} for every rank of a DTensor's mesh.
 
     Raises:
-        ValueError: a rank holds no box, as under Partial or a strided placement alone.
+        ValueError: a placement is neither Shard nor Replicate, as Partial is.
     """
     mesh = parameter.device_mesh
     return placed_boxes(
@@ -321,35 +340,22 @@ def placed_boxes(
                     f"{tuple(placements)}. Reduce it first: redistribute() with Shard or Replicate."
                 )
             ranges[dim] = _shard(ranges[dim], size, position, getattr(placement, "split_factor", 1))
-        merged = [_merged(of_dim) for of_dim in ranges]
-        if any(len(of_dim) > 1 for of_dim in merged):
-            raise ValueError(
-                f"Muon gathers one contiguous piece from each rank; {name} is placed as {tuple(placements)}, which "
-                "gives a rank several. Use Shard placements, in the order of the mesh."
-            )
-        boxes[rank] = Box(
-            tuple(of_dim[0][0] if of_dim else 0 for of_dim in merged),
-            tuple(of_dim[0][1] if of_dim else 0 for of_dim in merged),
-        )
+        boxes[rank] = Box(tuple(_merged(of_dim) for of_dim in ranges))
     return boxes
 
 
 def holds_whole_slices(boxes: Mapping[int, Box], shape: Sequence[int], view: MatrixView) -> bool:
     """Tell whether no matrix of a parameter is divided between ranks."""
     per_slice = shape[0] // num_slices(shape, view)
+    rest = tuple(((0, length),) for length in shape[1:])
     return all(
         box.numel == 0
-        or (
-            box.start[0] % per_slice == 0
-            and box.stop[0] % per_slice == 0
-            and box.start[1:] == (0,) * (len(shape) - 1)
-            and box.stop[1:] == tuple(shape[1:])
-        )
+        or (box.ranges[1:] == rest and all(a % per_slice == 0 == b % per_slice for a, b in box.ranges[0]))
         for box in boxes.values()
     )
 
 
-def _shard(ranges: list[tuple[int, int]], size: int, position: int, split_factor: int) -> list[tuple[int, int]]:
+def _shard(ranges: list[Range], size: int, position: int, split_factor: int) -> list[Range]:
     """Return a rank's part of some ranges, cut as torch.chunk cuts: within each of `split_factor` pieces."""
     total = sum(b - a for a, b in ranges)
     piece = -(-total // split_factor)
@@ -362,7 +368,7 @@ def _shard(ranges: list[tuple[int, int]], size: int, position: int, split_factor
     return taken
 
 
-def _take(ranges: list[tuple[int, int]], first: int, end: int) -> list[tuple[int, int]]:
+def _take(ranges: list[Range], first: int, end: int) -> list[Range]:
     """Return entries [first, end) of what the ranges count one after the other."""
     taken, before = [], 0
     for a, b in ranges:
@@ -373,11 +379,12 @@ def _take(ranges: list[tuple[int, int]], first: int, end: int) -> list[tuple[int
     return taken
 
 
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for a, b in sorted(ranges):
+def _merged(ranges: list[Range]) -> tuple[Range, ...]:
+    """Return ascending ranges with those joined that touch."""
+    merged: list[Range] = []
+    for a, b in ranges:
         if merged and merged[-1][1] == a:
             merged[-1] = (merged[-1][0], b)
         else:
             merged.append((a, b))
-    return merged
+    return tuple(merged)

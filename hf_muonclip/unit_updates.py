@@ -100,7 +100,7 @@ def apply_to_parts_(
         update = update.to(weight.device, wide_dtype(weight), copy=update.dtype == wide_dtype(weight))
         scale = unit_scale(unit, optimizer.param_groups[unit.group])
         if isinstance(scale, Tensor):
-            part = scale if box_of is None else scale[box_of(unit).slices]
+            part = scale if box_of is None else box_of(unit).take(scale)
             apply_updates_([weight], [update], part, optimizer.param_groups[unit.group], finite)
         else:
             alike[unit.group, scale, weight.device, weight.dtype].append((weight, update))

@@ -92,20 +92,25 @@ def test_shares_cover_every_entry_and_even_out_what_ranks_send(sent: list[int]) 
 )
 def test_boxes_are_what_torch_gives_each_rank(shape, mesh, placements, wanted) -> None:  # type: ignore[no-untyped-def]
     boxes = placed_boxes(shape, mesh, range(len(wanted)), placements)
-    found = [(box.start[0], box.stop[0]) if box.numel else None for box in boxes.values()]
+    found = [box.ranges[0][0] if box.numel else None for box in boxes.values()]
     assert found == wanted
 
 
-@pytest.mark.parametrize(
-    ("placements", "message"),
-    [
-        ([Partial()], "sharded or replicated; w is placed as"),
-        ([_StridedShard(0, split_factor=2)], "one contiguous piece"),
-    ],
-)
-def test_what_is_no_box_is_refused(placements, message: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match=message):
-        placed_boxes((8, 3), (2,), [0, 1], placements, "w")
+def test_partial_sums_are_refused() -> None:
+    with pytest.raises(ValueError, match="sharded or replicated; w is placed as"):
+        placed_boxes((8, 3), (2,), [0, 1], [Partial()], "w")
+
+
+def test_a_box_of_several_ranges_is_taken_and_put_back() -> None:
+    whole = torch.arange(48.0).view(2, 8, 3)
+    boxes = placed_boxes((2, 8, 3), (2,), [0, 1], [_StridedShard(1, split_factor=2)])
+    assert boxes[1].ranges[1] == ((2, 4), (6, 8))
+    torch.testing.assert_close(boxes[1].take(whole), whole[:, [2, 3, 6, 7]], atol=0, rtol=0)
+    again = torch.zeros_like(whole)
+    for box in boxes.values():
+        box.put_(again, box.take(whole))
+    assert torch.equal(again, whole)
+    assert boxes[1].rows(1, 2).shape == (1, 4, 3)
 
 
 def test_experts_sharded_by_expert_are_whole_and_rows_of_a_matrix_are_not() -> None:

@@ -17,7 +17,16 @@ import torch.distributed as dist
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["torch", "torch.distributed.fsdp", "transformers", "accelerate", "hf_muonclip.muon_clip"]
+    [
+        "torch",
+        "torch.distributed.checkpoint.state_dict",
+        "torch.distributed.fsdp",
+        "accelerate",
+        "transformers.trainer",
+        "transformers.models.deepseek_v3.modeling_deepseek_v3",
+        "transformers.models.llama.modeling_llama",
+        "hf_muonclip.trainer",
+    ]
 )
 
 

@@ -1,6 +1,7 @@
-"""The command `hf-muonclip`: look at a model before training it.
+"""The command `hf-muonclip`: look at a model before training it, and at what a step would cost on many ranks.
 
     hf-muonclip inspect moonshotai/Moonlight-16B-A3B
+    hf-muonclip plan --model kimi-k2 --world 2048 --mesh fsdp
 
 Exit codes: 0 all is well; 1 the attention layout is refused or its proof failed, with the reason on stderr; 2 the
 command cannot be carried out as it was given.
@@ -34,6 +35,24 @@ _JSON_HELP = """\
                   tokens did not reach every module (a vision tower, say)
 
 exit codes: 0 ok, 1 the layout is refused or its proof failed (why: stderr), 2 usage"""
+
+_PLAN = """\
+Count what one optimizer step costs each of many ranks, from the config alone: bytes of parameters, gradients and
+optimizer state, floating-point operations in products and how evenly they are shared, bytes sent; for AdamW, a Muon
+that every rank computes by itself, and MuonClip."""
+_PLAN_HELP = """\
+meshes:
+  ddp                      every rank holds everything
+  fsdp                     FSDP2 over all ranks
+  hsdp:RxS                 R copies, each spread over S ranks; also replicate=R,fsdp=S
+  ep=E,fsdp=F              experts over E ranks, each expert tensor by FSDP2 over F; all else by FSDP2 over E*F
+
+--json writes one object:
+  world, placements: [sentences]
+  parameter_bytes, gradient_bytes   {busiest, mean} over ranks
+  optimizers  [{name, state_bytes, flops: {busiest, mean}, balance: busiest / mean,
+              sent_bytes: {collective: {busiest, mean}}, seconds: {products, sending}}]"""
+_PRESETS = {"kimi-k2": "full", "kimi-k2-nano": "nano"}
 
 
 class UsageError(Exception):
@@ -71,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_JSON_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    inspect.add_argument("model", metavar="MODEL_OR_CONFIG", help="Hub id, local folder, or path of a config.json")
+    inspect.add_argument(
+        "model", metavar="MODEL_OR_CONFIG", help="Hub id, local folder, path of a config.json, or kimi-k2"
+    )
     form = inspect.add_mutually_exclusive_group()
     form.add_argument("--tree", action="store_true", help="show the module tree instead of the tables")
     form.add_argument("--json", action="store_true", help="write one JSON object, see below")
@@ -79,6 +100,24 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the model run")
     inspect.add_argument("-v", "--verbose", action="store_true", help="do not silence transformers' warnings")
     inspect.set_defaults(run=_inspect)
+    plan = commands.add_parser(
+        "plan",
+        help="count what an optimizer step costs each of many ranks",
+        description=_PLAN,
+        epilog=_PLAN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    plan.add_argument("--model", required=True, help=f"Hub id, folder, config.json, or one of {', '.join(_PRESETS)}")
+    plan.add_argument("--world", type=int, required=True, help="number of ranks")
+    plan.add_argument("--mesh", default="ddp", help="how they hold the model, see below (ddp)")
+    plan.add_argument("--experts-dim", type=int, choices=(0, 1), default=0, help="FSDP2's dim of expert tensors (0)")
+    plan.add_argument("--dtype", choices=("float32", "bfloat16"), help="of parameters; by default as the config says")
+    plan.add_argument("--tflops", type=float, default=400.0, help="10^12 operations a second in products (400)")
+    plan.add_argument("--gbps", type=float, default=400.0, help="10^9 bits a second that a rank sends (400)")
+    plan.add_argument("--json", action="store_true", help="write one JSON object, see below")
+    plan.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the model run")
+    plan.add_argument("-v", "--verbose", action="store_true", help="do not silence transformers' warnings")
+    plan.set_defaults(run=_plan)
     return parser
 
 
@@ -110,17 +149,54 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    with contextlib.redirect_stdout(sys.stderr), _quiet(arguments.verbose):
+        import torch
+        from rich.console import Console
+
+        from .inspection import inspect_model
+        from .step_plan import Mesh, plan_step
+        from .step_plan_display import as_json, as_plain, show
+
+        for option in ("tflops", "gbps"):
+            if not getattr(arguments, option) > 0:
+                raise UsageError(f"--{option} must be positive, got {getattr(arguments, option):g}.")
+        try:
+            mesh = Mesh.parse(arguments.mesh, arguments.world, arguments.experts_dim)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        model = load_model(arguments.model, trust_remote_code=arguments.trust_remote_code)
+        model.to(getattr(torch, arguments.dtype) if arguments.dtype else model.config.dtype or torch.float32)
+        inspection = inspect_model(arguments.model, model)
+        heads = sum(layout.num_attention_heads for layout in inspection.layout.values())
+        plan = plan_step(model, inspection.plan, heads, mesh)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    title = f"{arguments.model}: {weights:,} weights in {str(next(model.parameters()).dtype).removeprefix('torch.')}"
+    speeds = arguments.tflops, arguments.gbps
+    if arguments.json:
+        sys.stdout.write(json.dumps(as_json(plan, *speeds)) + "\n")
+    elif sys.stdout.isatty():
+        show(title, plan, *speeds, Console(file=sys.stdout))
+    else:
+        sys.stdout.write(as_plain(title, plan, *speeds))
+    return 0
+
+
 def load_model(source: str, weights: bool = False, trust_remote_code: bool = False) -> Any:
-    """Return the model that a Hub id, a folder or a config.json names.
+    """Return the model that a Hub id, a folder, a config.json or a preset names.
 
     Args:
-        source: Hub id, folder or file.
+        source: Hub id, folder, file, or a name in `_PRESETS`.
         weights: load them; by default the model is built on the meta device, and only the config is read.
         trust_remote_code: let code that comes with the model run.
 
     Raises:
         UsageError: there is no such model, transformers does not know it, or it has no weights.
     """
+    if source in _PRESETS and not weights and not Path(source).exists():
+        from .kimi_k2 import kimi_k2_config
+
+        return _build(source, kimi_k2_config(_PRESETS[source]), trust_remote_code)
     origin = _origin(source, weights)
     config = _load_config(source, origin, trust_remote_code)
     model = _build(source, config, trust_remote_code)

@@ -253,7 +253,52 @@ def test_a_vision_tower_that_tokens_do_not_reach_is_named(tmp_path: Path, capsys
     assert re.search(r"^model\.language_model\.layers\.0-1\.self_attn .* passed$", out, re.M)
 
 
-@pytest.mark.parametrize("argv", [[], ["inspect"], ["inspect", "x", "--tree", "--json"], ["no-such-command"]])
+def test_kimi_k2_is_planned_on_2048_ranks(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["plan", "--model", "kimi-k2", "--world", "2048", "--mesh", "fsdp", "--experts-dim", "1"]
+    assert main([*command, "--dtype", "bfloat16", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    adamw, replicated, ours = said["optimizers"]
+    weights = 1_026_408_209_408
+    assert said["parameter_bytes"]["mean"] == pytest.approx(2 * weights / 2048, abs=0, rel=1e-9)
+    assert adamw["state_bytes"]["mean"] == pytest.approx(8 * weights / 2048, abs=0, rel=1e-9)
+    assert ours["flops"]["mean"] == pytest.approx(replicated["flops"]["mean"] / 2048, abs=0, rel=1e-9)
+    assert 1 <= ours["balance"] < 1.05
+    # Nearly all weights go to another rank and come back, 2 bytes each; padding of small pieces adds a little.
+    for what in ("all-to-all to owners", "all-to-all back"):
+        assert ours["sent_bytes"][what]["mean"] == pytest.approx(2 * weights / 2048, abs=0, rel=5e-3)
+
+
+def test_the_plan_is_a_table_in_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, folder = saved(tmp_path, "mixtral")
+    assert main(["plan", "--model", folder, "--world", "8", "--mesh", "ep=2,fsdp=4", "--gbps", "100"]) == 0
+    out = capsys.readouterr().out
+    assert ESCAPE not in out
+    assert re.search(r"^- 16 experts in stacks, Shard\(0\) over 2 ranks of ep, then .* whole on a rank", out, re.M)
+    for name in ("AdamW", "Muon, replicated", "MuonClip"):
+        assert re.search(rf"^{name} +[\d.,]+ kB +[\d.]+ [kMG]?FLOP ", out, re.M)
+    assert re.search(r"^MuonClip +all-to-all back +[\d.]+ kB", out, re.M)
+    assert "400 TFLOP/s in products and 100 Gbit/s" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--world", "8", "--mesh", "hsdp:2x3"], "replicate 2 x fsdp 3 = 6 ranks and world is 8. Give --world 6"),
+        (["--world", "8", "--mesh", "tp"], "mesh must be one of ddp, fsdp"),
+        (["--world", "8", "--tflops", "0"], "--tflops must be positive, got 0"),
+        (["--world", "8", "--model", "./nowhere"], "there is no file or folder ./nowhere"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_says_why(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--model", "kimi-k2-nano", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["inspect"], ["plan", "--world", "8"], ["inspect", "x", "--tree", "--json"], ["no-such-command"]]
+)
 def test_usage_errors_are_exit_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     captured = capsys.readouterr()

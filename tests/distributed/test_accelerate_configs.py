@@ -16,7 +16,7 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGS = EXAMPLES / "accelerate_configs"
 FSDP_ON_CPU = Path(__file__).parent / "fsdp_on_cpu.py"
-# Weights of one process in KiB: what all ranks hold together, where each part is on one rank.
+# Of the optimizer in examples/fsdp2.py, in KiB; what all ranks hold together, where each part is on one rank.
 WHOLE_STATE = 1957
 
 
@@ -44,7 +44,10 @@ def free_port() -> int:
 
 
 def output_of(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=300)
+    try:
+        output, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
     assert process.returncode == 0, output
     return output
 
@@ -97,10 +100,7 @@ def test_the_slurm_script_is_bash() -> None:
 
 
 def mesh(replicate: int, shard: int) -> tuple[object, ...]:
-    return (
-        *("--parallelism_config_dp_replicate_size", replicate),
-        *("--parallelism_config_dp_shard_size", shard),
-    )
+    return ("--parallelism_config_dp_replicate_size", replicate, "--parallelism_config_dp_shard_size", shard)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ takes updates back; the next wave's directions travel while this one's are ortho
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,8 @@ class ShardedUpdate:
         local_views: views of DTensors' local shards that differ from the whole parameter's.
 
     Raises:
-        ValueError: ranks differ in `agreed`, a mesh lacks a rank, or the backend lacks a collective.
+        ValueError: ranks differ in `agreed`, two parameters share a name, a mesh lacks a rank, or the backend lacks a
+            collective.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class ShardedUpdate:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = collective_device(members[0][2].device)
         self._check_agreement(agreed)
+        self._check_names()
         self._check_meshes(members)
         self.local_views: dict[str, MatrixView] = {}
         self._boxes: dict[int, dict[int, Box]] = {}
@@ -197,6 +199,15 @@ class ShardedUpdate:
             "every rank must build the optimizer from the same model with the same settings; rank 0 has "
             f"{first!r} and rank {other} has {second!r}. Give all ranks one config."
         )
+
+    def _check_names(self) -> None:
+        """Refuse parameters of one name: ranks tell each other of parameters by name."""
+        name, count = max(Counter(self._names).items(), key=lambda found: found[1])
+        if count > 1:
+            raise ValueError(
+                f"with several ranks every parameter needs a name of its own; {count} are named {name}. Pass "
+                "(name, parameter) pairs with different names, or parameters without names."
+            )
 
     def _check_meshes(self, members: Sequence[Member]) -> None:
         """Refuse a mesh that lacks a rank, on every rank: one that raised alone would leave the others waiting."""

@@ -203,6 +203,43 @@ def test_a_gradient_on_one_rank_alone_is_refused() -> None:
             assert "DDP" in message
 
 
+# Names
+
+
+def unnamed(sharded: bool) -> list[Tensor]:
+    """Train three groups whose parameters have no names; each holds another number of matrices."""
+    shapes = [(6, 6), (3, 6, 6), (6, 6)]
+    weights = [parameter(*shape, seed=i).detach() for i, shape in enumerate(shapes)]
+    gradients = [parameter(*shape, seed=3 + i).detach() for i, shape in enumerate(shapes)]
+    if sharded:
+        mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+        weights, gradients = ([distribute_tensor(t, mesh, [Shard(0)]) for t in ts] for ts in (weights, gradients))
+    parameters = [nn.Parameter(weight) for weight in weights]
+    optimizer = Muon([{"params": [p]} for p in parameters], lr=0.1, ns_dtype="float32")
+    for p, gradient in zip(parameters, gradients, strict=True):
+        p.grad = gradient
+    optimizer.step()
+    return [whole(p).detach() for p in parameters]
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_groups_without_names_are_told_apart(sharded: bool) -> None:
+    alone = unnamed(False)
+    for rank in run_on_ranks(2, unnamed, sharded):
+        for found, wanted in zip(rank, alone, strict=True):
+            torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+
+
+def named_alike() -> str:
+    groups = [{"params": [("weight", parameter(6, 6, seed=seed))]} for seed in range(2)]
+    return raised(ValueError, Muon, groups)
+
+
+def test_two_parameters_of_one_name_are_refused() -> None:
+    for message in run_on_ranks(2, named_alike):
+        assert "2 are named weight" in message
+
+
 # Models wrapped too late, in another way, or for other ranks
 
 

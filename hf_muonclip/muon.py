@@ -169,7 +169,7 @@ class Muon(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_group(group, list(_named(group)), self.views)
+            check_group(group, list(_named(group, len(self.param_groups) - 1)), self.views)
         except ValueError:
             self.param_groups.pop()
             raise
@@ -284,14 +284,26 @@ class Muon(torch.optim.Optimizer):
             f"ns_dtype {self._ns_dtype}, momentum_dtype {self._momentum_dtype}, nonfinite {self._nonfinite}, "
             f"max_batch_bytes {self._max_batch_bytes}, shard_optimizer {self._shard_optimizer}"
         ]
+<<<<<<< HEAD
         return [*own, *describe_groups(self.param_groups)]
+=======
+        for index, group in enumerate(self.param_groups):
+            lines.append(
+                f"param group {index}: "
+                + ", ".join(f"{k}={v}" for k, v in sorted(group.items()) if k not in ("params", "param_names", "lr"))
+            )
+            for name, parameter in _named(group, index):
+                placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
+                lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
+        return lines
+>>>>>>> wt_fault
 
     def _find_sharded(self) -> ShardedUpdate | None:
         """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made anew."""
         if num_ranks() == 1:
             return None
         if self._sharded is None or not self._sharded.fits(self.param_groups):
-            members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group)]
+            members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group, i)]
             self._sharded = ShardedUpdate(
                 members, self.param_groups, self.views, self._ns_dtype, self._shard_optimizer, self._agreed_settings()
             )
@@ -324,7 +336,7 @@ class Muon(torch.optim.Optimizer):
         if sharded is not None:
             self._make_sharded_moments(named)
             sharded.update(self, finite)
-            here = [{**group, **_members(group, sharded.is_local)} for group in here]
+            here = [{**group, **_members(group, index, sharded.is_local)} for index, group in enumerate(here)]
         for index, group in enumerate(here):
             if group["algorithm"] == "muon":
                 self._muon_updates(group, self._batches_of(index, group), finite)
@@ -389,7 +401,7 @@ class Muon(torch.optim.Optimizer):
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
         """Return the group's batches of parameters with a gradient; made anew only when those are others."""
-        named = [(name, parameter) for name, parameter in _named(group) if parameter.grad is not None]
+        named = [(name, parameter) for name, parameter in _named(group, index) if parameter.grad is not None]
         key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
         known, made = self._batches.get(index, ([], []))
         if known != key:
@@ -450,12 +462,13 @@ class Muon(torch.optim.Optimizer):
         logger.warning("%s Steps skipped so far: %d.", message, self.skipped_steps)
 
     def _named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        for group in self.param_groups:
-            yield from _named(group)
+        for index, group in enumerate(self.param_groups):
+            yield from _named(group, index)
 
 
-def _named(group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    names = group.get("param_names") or [f"parameter {index}" for index in range(len(group["params"]))]
+def _named(group: Mapping[str, Any], index: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parameters of the group at that index; those without a name get one that no other group has."""
+    names = group.get("param_names") or [f"parameter {place} of group {index}" for place in range(len(group["params"]))]
     yield from zip(names, group["params"], strict=True)
 
 
@@ -469,8 +482,8 @@ def _gradient(parameter: Tensor) -> Tensor:
     return local_shard(parameter.grad)
 
 
-def _members(group: Mapping[str, Any], wanted: Callable[[Tensor], bool]) -> dict[str, Any]:
-    kept = [(name, parameter) for name, parameter in _named(group) if wanted(parameter)]
+def _members(group: Mapping[str, Any], index: int, wanted: Callable[[Tensor], bool]) -> dict[str, Any]:
+    kept = [(name, parameter) for name, parameter in _named(group, index) if wanted(parameter)]
     return {"params": [parameter for _, parameter in kept], "param_names": [name for name, _ in kept]}
 
 

@@ -6,9 +6,16 @@ DTensors whose matrices are divided (`Scattered`): in waves, one all-to-all brin
 takes updates back; the next wave's directions travel while this one's are orthogonalized.
 """
 
+<<<<<<< HEAD
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+=======
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+>>>>>>> wt_fault
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,7 +50,8 @@ class ShardedUpdate:
         local_views: views of DTensors' local shards that differ from the whole parameter's.
 
     Raises:
-        ValueError: ranks differ in `agreed`, or the backend lacks a collective.
+        ValueError: ranks differ in `agreed`, two parameters share a name, a mesh lacks a rank, or the backend lacks a
+            collective.
     """
 
     def __init__(
@@ -60,6 +68,8 @@ class ShardedUpdate:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = collective_device(members[0][2].device)
         self._check_agreement(agreed)
+        self._check_names()
+        self._check_meshes(members)
         self.local_views: dict[str, MatrixView] = {}
         self._boxes: dict[int, dict[int, Box]] = {}
         self._shared: set[int] = set()
@@ -70,12 +80,6 @@ class ShardedUpdate:
             muon = groups[index]["algorithm"] == "muon"
             if isinstance(parameter, DTensor):
                 boxes = self._boxes[id(parameter)] = boxes_of(parameter, name)
-                if self.rank not in boxes:
-                    raise ValueError(
-                        f"every rank must be on the mesh of a parameter; {name} is on ranks {sorted(boxes)} and this "
-                        f"is rank {self.rank}. Build the optimizer on the ranks of the mesh, with a process group "
-                        "of their own."
-                    )
             if is_replicated(parameter):
                 mesh_size = parameter.device_mesh.size() if isinstance(parameter, DTensor) else self.world
                 if shard_optimizer and mesh_size == self.world:
@@ -165,6 +169,32 @@ class ShardedUpdate:
             "every rank must build the optimizer from the same model with the same settings; rank 0 has "
             f"{first!r} and rank {other} has {second!r}. Give all ranks one config."
         )
+
+    def _check_names(self) -> None:
+        """Refuse parameters of one name: ranks tell each other of parameters by name."""
+        name, count = max(Counter(self._names).items(), key=lambda found: found[1])
+        if count > 1:
+            raise ValueError(
+                f"with several ranks every parameter needs a name of its own; {count} are named {name}. Pass "
+                "(name, parameter) pairs with different names, or parameters without names."
+            )
+
+    def _check_meshes(self, members: Sequence[Member]) -> None:
+        """Refuse a mesh that lacks a rank, on every rank: one that raised alone would leave the others waiting."""
+        meshes = {name: p.device_mesh.mesh.flatten().tolist() for _, name, p in members if isinstance(p, DTensor)}
+        if not meshes:
+            return
+        # Where a rank is not on the mesh, 1 + its number.
+        lacking = [self.rank + 1 if self.rank not in ranks else 0 for ranks in meshes.values()]
+        flags = torch.tensor(lacking, dtype=torch.int64, device=self.device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        for (name, ranks), missing in zip(meshes.items(), flags.tolist(), strict=True):
+            if missing:
+                raise ValueError(
+                    f"every rank must be on the mesh of a parameter; {name} is on ranks {ranks} and rank "
+                    f"{missing - 1} is not among them. Build the optimizer on the ranks of the mesh, with a process "
+                    "group of their own."
+                )
 
     def _check_collectives(self) -> None:
         try:

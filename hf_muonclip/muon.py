@@ -284,19 +284,7 @@ class Muon(torch.optim.Optimizer):
             f"ns_dtype {self._ns_dtype}, momentum_dtype {self._momentum_dtype}, nonfinite {self._nonfinite}, "
             f"max_batch_bytes {self._max_batch_bytes}, shard_optimizer {self._shard_optimizer}"
         ]
-<<<<<<< HEAD
         return [*own, *describe_groups(self.param_groups)]
-=======
-        for index, group in enumerate(self.param_groups):
-            lines.append(
-                f"param group {index}: "
-                + ", ".join(f"{k}={v}" for k, v in sorted(group.items()) if k not in ("params", "param_names", "lr"))
-            )
-            for name, parameter in _named(group, index):
-                placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
-                lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
-        return lines
->>>>>>> wt_fault
 
     def _find_sharded(self) -> ShardedUpdate | None:
         """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made anew."""

@@ -6,16 +6,9 @@ DTensors whose matrices are divided (`Scattered`): in waves, one all-to-all brin
 takes updates back; the next wave's directions travel while this one's are orthogonalized.
 """
 
-<<<<<<< HEAD
 import hashlib
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-=======
-import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
->>>>>>> wt_fault
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch

@@ -164,7 +164,10 @@ SCRIPT = """
     started_before = folder / f"started-{dist.get_rank()}"
     fault = "" if started_before.exists() else fault
     started_before.touch()
-    weights = test_faults.train("ddp", folder / "checkpoint.pt", fault)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.exists():
+        (folder / f"resumed-{dist.get_rank()}").write_text(str(torch.load(checkpoint)["step"]))
+    weights = test_faults.train("ddp", checkpoint, fault)
     torch.save(weights, folder / f"weights-{dist.get_rank()}.pt")
     dist.destroy_process_group()
 """
@@ -186,4 +189,5 @@ def test_torchrun_restarts_a_killed_run(tmp_path: Path) -> None:
     assert "SIGKILL" in ended.stderr or "exitcode: -9" in ended.stderr
 
     for rank in range(2):
+        assert (tmp_path / f"resumed-{rank}").read_text() == str(KILLED_AT)
         assert_equal(torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True), uninterrupted("ddp"))

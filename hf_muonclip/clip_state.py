@@ -101,6 +101,10 @@ class ClipState:
             self.capture.close()
             self.capture = None
 
+    def _moves_weights(self) -> bool:
+        """Tell whether a step can write weights: torch makes an optimizer's state by a step at rate 0."""
+        return True
+
     @torch.no_grad()
     def _collect_max_logits(self, capture: MaxLogitCapture, device: torch.device) -> dict[str, Tensor]:
         """Return every module's max logits over all micro-batches and ranks, and start anew.
@@ -117,7 +121,7 @@ class ClipState:
                 for name, layout in self.layout.items()
             ]
         )
-        if len(capture) == 0 and not self._warned_unmeasured:
+        if len(capture) == 0 and not self._warned_unmeasured and self._moves_weights():
             self._warned_unmeasured = True
             logger.warning(
                 "No attention logit was measured before this step, so QK-Clip did nothing. Only forwards with "

@@ -25,12 +25,12 @@ from .muon_refusals import (
     describe_nonfinite,
     nonfinite_gradients,
 )
-from .muon_state import MOMENTS, checked_state
+from .muon_state import MOMENTS, checked_state, kept_part
 from .newton_schulz import newton_schulz
 from .rank_collectives import num_ranks
 from .setting_rules import check_settings
-from .sharded_update import ShardedUpdate
-from .sharding import Box, is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
+from .sharded_update import ShardedUpdate, describe_groups
+from .sharding import is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
 from .thread_per_batch import for_each_batch
 from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype
 
@@ -169,7 +169,7 @@ class Muon(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_group(group, list(_named(group)), self.views)
+            check_group(group, list(_named(group, len(self.param_groups) - 1)), self.views)
         except ValueError:
             self.param_groups.pop()
             raise
@@ -235,7 +235,7 @@ class Muon(torch.optim.Optimizer):
         for parameter, key, saved in kept:
             # torch leaves `step` where it was saved, and the fused kernel wants it beside the moments.
             dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
-            self.state[parameter][key] = self._placed(key, parameter, saved, dtype)
+            self.state[parameter][key] = kept_part(key, parameter, saved, dtype, self._sharded)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all parameters, whole, in the form of every torch optimizer.
@@ -274,54 +274,24 @@ class Muon(torch.optim.Optimizer):
         if sharded is not None and sharded.replicated is not None:
             sharded.replicated.consolidated = None
 
-    def _placed(self, key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return a saved moment as this rank keeps it."""
-        sharded = self._find_sharded()
-        device = parameter.device
-        if key == "step":
-            return saved.to(device=device, dtype=dtype)
-        whole = saved.full_tensor() if isinstance(saved, DTensor) and not isinstance(parameter, DTensor) else saved
-        mine = None if sharded is None or isinstance(whole, DTensor) else sharded.box(parameter)
-        if mine is not None and isinstance(parameter, DTensor):
-            part = mine
-            if key == "neuron_second_moment":
-                if not self._sharded_moment(parameter):
-                    return whole.to(device=device, dtype=dtype).contiguous()
-                per_slice = parameter.shape[0] // whole.shape[0]
-                slices = tuple((a // per_slice, b // per_slice) for a, b in mine.ranges[0])
-                part = Box((slices, ((0, whole.shape[1]),)))
-            local = part.take(whole).to(device=device, dtype=dtype, copy=True).contiguous()
-            return shard_like(parameter, local, whole.shape)
-        if sharded is not None and sharded.replicated is not None and sharded.replicated.holds(parameter):
-            whole = sharded.replicated.own_part(key, parameter, whole)
-        return whole.to(device=device, dtype=dtype).contiguous()
-
     def _dtype_of(self, moment: str, parameter: Tensor) -> torch.dtype:
         wide = wide_dtype(parameter)
         return self._momentum_dtype if moment == "momentum_buffer" and wide == torch.float32 else wide
 
     def _agreed_settings(self) -> list[str]:
         """Return what must be equal on every rank, one line each."""
-        lines = [
+        own = [
             f"ns_dtype {self._ns_dtype}, momentum_dtype {self._momentum_dtype}, nonfinite {self._nonfinite}, "
             f"max_batch_bytes {self._max_batch_bytes}, shard_optimizer {self._shard_optimizer}"
         ]
-        for index, group in enumerate(self.param_groups):
-            lines.append(
-                f"param group {index}: "
-                + ", ".join(f"{k}={v}" for k, v in sorted(group.items()) if k not in ("params", "param_names", "lr"))
-            )
-            for name, parameter in _named(group):
-                placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
-                lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
-        return lines
+        return [*own, *describe_groups(self.param_groups)]
 
     def _find_sharded(self) -> ShardedUpdate | None:
         """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made anew."""
         if num_ranks() == 1:
             return None
         if self._sharded is None or not self._sharded.fits(self.param_groups):
-            members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group)]
+            members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group, i)]
             self._sharded = ShardedUpdate(
                 members, self.param_groups, self.views, self._ns_dtype, self._shard_optimizer, self._agreed_settings()
             )
@@ -354,7 +324,7 @@ class Muon(torch.optim.Optimizer):
         if sharded is not None:
             self._make_sharded_moments(named)
             sharded.update(self, finite)
-            here = [{**group, **_members(group, sharded.is_local)} for group in here]
+            here = [{**group, **_members(group, index, sharded.is_local)} for index, group in enumerate(here)]
         for index, group in enumerate(here):
             if group["algorithm"] == "muon":
                 self._muon_updates(group, self._batches_of(index, group), finite)
@@ -419,7 +389,7 @@ class Muon(torch.optim.Optimizer):
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
         """Return the group's batches of parameters with a gradient; made anew only when those are others."""
-        named = [(name, parameter) for name, parameter in _named(group) if parameter.grad is not None]
+        named = [(name, parameter) for name, parameter in _named(group, index) if parameter.grad is not None]
         key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
         known, made = self._batches.get(index, ([], []))
         if known != key:
@@ -461,7 +431,7 @@ class Muon(torch.optim.Optimizer):
 
     def _sharded_moment(self, parameter: Tensor) -> bool:
         """Tell whether each rank keeps the neurons' moments of its own slices alone."""
-        return self._sharded is not None and self._sharded.is_local(parameter) and not is_replicated(parameter)
+        return self._sharded is not None and self._sharded.keeps_own_slices(parameter)
 
     def _adamw_state(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
@@ -480,12 +450,13 @@ class Muon(torch.optim.Optimizer):
         logger.warning("%s Steps skipped so far: %d.", message, self.skipped_steps)
 
     def _named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        for group in self.param_groups:
-            yield from _named(group)
+        for index, group in enumerate(self.param_groups):
+            yield from _named(group, index)
 
 
-def _named(group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    names = group.get("param_names") or [f"parameter {index}" for index in range(len(group["params"]))]
+def _named(group: Mapping[str, Any], index: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parameters of the group at that index; those without a name get one that no other group has."""
+    names = group.get("param_names") or [f"parameter {place} of group {index}" for place in range(len(group["params"]))]
     yield from zip(names, group["params"], strict=True)
 
 
@@ -499,8 +470,8 @@ def _gradient(parameter: Tensor) -> Tensor:
     return local_shard(parameter.grad)
 
 
-def _members(group: Mapping[str, Any], wanted: Callable[[Tensor], bool]) -> dict[str, Any]:
-    kept = [(name, parameter) for name, parameter in _named(group) if wanted(parameter)]
+def _members(group: Mapping[str, Any], index: int, wanted: Callable[[Tensor], bool]) -> dict[str, Any]:
+    kept = [(name, parameter) for name, parameter in _named(group, index) if wanted(parameter)]
     return {"params": [parameter for _, parameter in kept], "param_names": [name for name, _ in kept]}
 
 

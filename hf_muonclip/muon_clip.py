@@ -175,6 +175,9 @@ class MuonClip(Muon, ClipState):
         if qk_clip_threshold is not None and detected is not None:
             self._start_capture(self._model, qk_clip_threshold, detected)
 
+    def _moves_weights(self) -> bool:
+        return any(float(group["lr"]) > 0 for group in self.param_groups)
+
     def _check_model(self) -> None:
         """Refuse parameters that the model no longer has: it was wrapped after the optimizer was built."""
         own = {id(parameter) for parameter in self._model.parameters()}

@@ -3,6 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from .sharded_update import ShardedUpdate
+from .sharding import Box, shard_like
+
 MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 # What a group of torch.optim.Muon says in the same words.
 _SHARED_WITH_TORCH = ("lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps")
@@ -99,3 +106,33 @@ def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str,
                     state[own_index] = {"momentum_buffer": saved_state[saved_index]["momentum_buffer"]}
         groups.append(settings | {"params": indices})
     return {"state": state, "param_groups": groups}
+
+
+def kept_part(key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype, sharded: ShardedUpdate | None) -> Tensor:
+    """Return a saved moment as this rank keeps it.
+
+    Args:
+        key: of the moment in the parameter's state.
+        parameter: plain or a DTensor.
+        saved: the whole moment, plain or a DTensor, or the parameter's own placement of it.
+        dtype: to keep it in.
+        sharded: what ranks share; None with one rank alone.
+    """
+    device = parameter.device
+    if key == "step":
+        return saved.to(device=device, dtype=dtype)
+    whole = saved.full_tensor() if isinstance(saved, DTensor) and not isinstance(parameter, DTensor) else saved
+    mine = None if sharded is None or isinstance(whole, DTensor) else sharded.box(parameter)
+    if mine is not None and isinstance(parameter, DTensor):
+        part = mine
+        if key == "neuron_second_moment":
+            if sharded is None or not sharded.keeps_own_slices(parameter):
+                return whole.to(device=device, dtype=dtype).contiguous()
+            per_slice = parameter.shape[0] // whole.shape[0]
+            slices = tuple((a // per_slice, b // per_slice) for a, b in mine.ranges[0])
+            part = Box((slices, ((0, whole.shape[1]),)))
+        local = part.take(whole).to(device=device, dtype=dtype, copy=True).contiguous()
+        return shard_like(parameter, local, whole.shape)
+    if sharded is not None and sharded.replicated is not None and sharded.replicated.holds(parameter):
+        whole = sharded.replicated.own_part(key, parameter, whole)
+    return whole.to(device=device, dtype=dtype).contiguous()

@@ -7,7 +7,7 @@ takes updates back; the next wave's directions travel while this one's are ortho
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,8 @@ class ShardedUpdate:
         local_views: views of DTensors' local shards that differ from the whole parameter's.
 
     Raises:
-        ValueError: ranks differ in `agreed`, or the backend lacks a collective.
+        ValueError: ranks differ in `agreed`, two parameters share a name, a mesh lacks a rank, or the backend lacks a
+            collective.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class ShardedUpdate:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = collective_device(members[0][2].device)
         self._check_agreement(agreed)
+        self._check_names()
+        self._check_meshes(members)
         self.local_views: dict[str, MatrixView] = {}
         self._boxes: dict[int, dict[int, Box]] = {}
         self._shared: set[int] = set()
@@ -70,12 +73,6 @@ class ShardedUpdate:
             muon = groups[index]["algorithm"] == "muon"
             if isinstance(parameter, DTensor):
                 boxes = self._boxes[id(parameter)] = boxes_of(parameter, name)
-                if self.rank not in boxes:
-                    raise ValueError(
-                        f"every rank must be on the mesh of a parameter; {name} is on ranks {sorted(boxes)} and this "
-                        f"is rank {self.rank}. Build the optimizer on the ranks of the mesh, with a process group "
-                        "of their own."
-                    )
             if is_replicated(parameter):
                 mesh_size = parameter.device_mesh.size() if isinstance(parameter, DTensor) else self.world
                 if shard_optimizer and mesh_size == self.world:
@@ -106,6 +103,10 @@ class ShardedUpdate:
     def is_local(self, parameter: Tensor) -> bool:
         """Tell whether each rank updates what it holds of a parameter by itself."""
         return id(parameter) not in self._shared
+
+    def keeps_own_slices(self, parameter: Tensor) -> bool:
+        """Tell whether each rank holds, and updates by itself, other slices of a parameter."""
+        return isinstance(parameter, DTensor) and self.is_local(parameter) and not is_replicated(parameter)
 
     def box(self, parameter: Tensor) -> Box | None:
         """Return what this rank holds of a DTensor; None of any other tensor."""
@@ -162,6 +163,32 @@ class ShardedUpdate:
             f"{first!r} and rank {other} has {second!r}. Give all ranks one config."
         )
 
+    def _check_names(self) -> None:
+        """Refuse parameters of one name: ranks tell each other of parameters by name."""
+        name, count = max(Counter(self._names).items(), key=lambda found: found[1])
+        if count > 1:
+            raise ValueError(
+                f"with several ranks every parameter needs a name of its own; {count} are named {name}. Pass "
+                "(name, parameter) pairs with different names, or parameters without names."
+            )
+
+    def _check_meshes(self, members: Sequence[Member]) -> None:
+        """Refuse a mesh that lacks a rank, on every rank: one that raised alone would leave the others waiting."""
+        meshes = {name: p.device_mesh.mesh.flatten().tolist() for _, name, p in members if isinstance(p, DTensor)}
+        if not meshes:
+            return
+        # Where a rank is not on the mesh, 1 + its number.
+        lacking = [self.rank + 1 if self.rank not in ranks else 0 for ranks in meshes.values()]
+        flags = torch.tensor(lacking, dtype=torch.int64, device=self.device)
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        for (name, ranks), missing in zip(meshes.items(), flags.tolist(), strict=True):
+            if missing:
+                raise ValueError(
+                    f"every rank must be on the mesh of a parameter; {name} is on ranks {ranks} and rank "
+                    f"{missing - 1} is not among them. Build the optimizer on the ranks of the mesh, with a process "
+                    "group of their own."
+                )
+
     def _check_collectives(self) -> None:
         try:
             if self.replicated is not None:
@@ -176,6 +203,19 @@ class ShardedUpdate:
                 "the process group's backend must have all_gather and all_to_all of tensors; "
                 f"{dist.get_backend_config()} answers: {error}. Use nccl or gloo, or shard_optimizer=False under DDP."
             ) from error
+
+
+def describe_groups(groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return settings and parameters of groups, one line each, for ranks to compare; rates may be scheduled."""
+    lines = []
+    for index, group in enumerate(groups):
+        settings = [f"{k}={v}" for k, v in sorted(group.items()) if k not in ("params", "param_names", "lr")]
+        lines.append(f"param group {index}: {', '.join(settings)}")
+        names = group.get("param_names") or [f"parameter {place}" for place in range(len(group["params"]))]
+        for name, parameter in zip(names, group["params"], strict=True):
+            placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
+            lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
+    return lines
 
 
 def _hash_of(lines: Sequence[str]) -> int:

@@ -97,7 +97,7 @@ def apply_to_parts_(
     """
     alike: dict[Any, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     for unit, weight, update in ready:
-        update = update.to(weight.device, wide_dtype(weight), copy=update.dtype == wide_dtype(weight))
+        update = update.to(weight.device, wide_dtype(weight))
         scale = unit_scale(unit, optimizer.param_groups[unit.group])
         if isinstance(scale, Tensor):
             part = scale if box_of is None else box_of(unit).take(scale)

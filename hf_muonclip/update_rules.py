@@ -67,7 +67,7 @@ def apply_updates_(
 
     Args:
         parameters: weights or parts of them, of one device and dtype.
-        updates: of the same shapes, in float32 or float64; used up.
+        updates: of the same shapes, in float32 or float64.
         scale: of `update_scale`; a tensor that broadcasts where matrices of other shapes share a weight.
         group: its `lr`, `weight_decay` and `cautious_weight_decay` count.
         finite: 0-dim bool; where it is False the weights stay. None for True.

@@ -67,8 +67,9 @@ def test_plain_loop_learns_and_reports_clips(tmp_path: Path) -> None:
     assert not all(clipped)
 
 
-def test_plain_loop_stays_short() -> None:
-    assert len((EXAMPLES / "plain_loop.py").read_text(encoding="utf-8").splitlines()) < 60
+@pytest.mark.parametrize(("name", "lines"), [("plain_loop.py", 60), ("fsdp2.py", 70)])
+def test_loops_stay_short(name: str, lines: int) -> None:
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < lines
 
 
 @pytest.mark.slow

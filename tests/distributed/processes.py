@@ -6,19 +6,45 @@ They are forked from a server that has imported torch and transformers once, so 
 import multiprocessing
 import os
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["torch", "torch.distributed.fsdp", "transformers", "accelerate", "hf_muonclip.muon_clip"]
+    [
+        "torch",
+        "torch.distributed.checkpoint.state_dict",
+        "torch.distributed.fsdp",
+        "accelerate",
+        "transformers.trainer",
+        "transformers.models.deepseek_v3.modeling_deepseek_v3",
+        "transformers.models.llama.modeling_llama",
+        "hf_muonclip.trainer",
+    ]
 )
+
+
+class Outcome(NamedTuple):
+    """How a rank ended.
+
+    Attributes:
+        result: what the function returned; None if it did not.
+        error: the traceback of what it raised; "" if it did not.
+        signal: that killed it; 0 if none did.
+        hung: it had to be killed after the timeout.
+    """
+
+    result: Any
+    error: str
+    signal: int
+    hung: bool
 
 
 def run_on_ranks(
@@ -36,32 +62,75 @@ def run_on_ranks(
     Raises:
         AssertionError: a rank raised (its traceback is the message), died, or did not end in time.
     """
+    outcomes = outcomes_of_ranks(world_size, function, *args, timeout=timeout, environment=environment)
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    assert not errors, "\n".join(errors)
+    assert not any(outcome.hung for outcome in outcomes), f"not all of {world_size} ranks ended within {timeout:.0f} s"
+    dead = [rank for rank, outcome in enumerate(outcomes) if outcome.signal]
+    assert not dead, f"ranks {dead} died"
+    return [outcome.result for outcome in outcomes]
+
+
+def outcomes_of_ranks(
+    world_size: int,
+    function: Callable[..., Any],
+    *args: Any,
+    timeout: float = 180.0,
+    group_timeout: float = 120.0,
+    environment: Any = None,
+) -> list[Outcome]:
+    """As `run_on_ranks`, for ranks that may raise, die or hang: tell how each ended, by rank.
+
+    Args:
+        world_size: number of processes.
+        function: as there.
+        args: must pickle.
+        timeout: seconds until all are killed.
+        group_timeout: seconds that a collective waits for the other ranks.
+        environment: more environment variables.
+    """
     with tempfile.TemporaryDirectory() as folder:
         processes = [
             _CONTEXT.Process(
-                target=_rank, args=(rank, world_size, folder, environment or {}, function, args), daemon=True
+                target=_rank,
+                args=(rank, world_size, folder, group_timeout, environment or {}, function, args),
+                daemon=True,
             )
             for rank in range(world_size)
         ]
         for process in processes:
             process.start()
-        hung = False
+        deadline = time.monotonic() + timeout
         for process in processes:
-            process.join(timeout)
-            hung = hung or process.is_alive()
+            process.join(max(deadline - time.monotonic(), 0.0))
+        hung = [process.is_alive() for process in processes]
         for process in processes:
             process.kill()
             process.join()
-        errors = [path.read_text() for path in sorted(Path(folder).glob("error-*"))]
-        assert not errors, "\n".join(errors)
-        assert not hung, f"not all of {world_size} ranks ended within {timeout:.0f} s"
-        dead = [rank for rank, process in enumerate(processes) if process.exitcode]
-        assert not dead, f"ranks {dead} died"
-        return [torch.load(Path(folder) / f"result-{rank}", weights_only=False) for rank in range(world_size)]
+        return [
+            _outcome(rank, Path(folder), process.exitcode or 0, late)
+            for rank, (process, late) in enumerate(zip(processes, hung, strict=True))
+        ]
+
+
+def _outcome(rank: int, folder: Path, exitcode: int, hung: bool) -> Outcome:
+    result, error = folder / f"result-{rank}", folder / f"error-{rank}"
+    return Outcome(
+        torch.load(result, weights_only=False) if result.exists() and exitcode == 0 else None,
+        error.read_text() if error.exists() else f"rank {rank} exited with {exitcode}" if exitcode > 0 else "",
+        0 if hung else max(-exitcode, 0),
+        hung,
+    )
 
 
 def _rank(
-    rank: int, world_size: int, folder: str, environment: dict[str, str], function: Callable[..., Any], args: Any
+    rank: int,
+    world_size: int,
+    folder: str,
+    group_timeout: float,
+    environment: dict[str, str],
+    function: Callable[..., Any],
+    args: Any,
 ) -> None:
     os.environ.update(
         {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size), "OMP_NUM_THREADS": "1"}
@@ -74,7 +143,7 @@ def _rank(
             init_method=f"file://{folder}/rendezvous",
             rank=rank,
             world_size=world_size,
-            timeout=timedelta(seconds=120),
+            timeout=timedelta(seconds=group_timeout),
         )
         torch.save(function(*args), Path(folder) / f"result-{rank}")
         dist.barrier()

@@ -36,7 +36,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_muonclip import MuonClip
 
-OURS, TORCH, DION = "MuonClip", "torch.optim.Muon and AdamW, replicated", "microsoft/dion, not compiled"
+OURS, TORCH, DION = "MuonClip", "torch.optim.Muon and AdamW", "microsoft/dion, not compiled"
 VARIANTS = (TORCH, OURS, DION)
 NOT_MEASURED = {"muon-fsdp2": "not installed here"}
 PLACEMENTS = ("DDP", "FSDP2")

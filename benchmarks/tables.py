@@ -288,6 +288,10 @@ def coverage_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f}" if count >= 1e5 else "under 0.1"
+
+
 def distributed_step_table() -> str:
     """Return a Markdown table of what each of N ranks computes, keeps and sends in a step."""
 
@@ -299,7 +303,7 @@ def distributed_step_table() -> str:
                 row["variant"],
                 f"{row['flops_busiest'] / 1e9:.2f} of {row['flops_all_ranks'] / 1e9:.2f}",
                 f"{row['state_busiest'] / 1e6:.1f} of {row['state_all_ranks'] / 1e6:.1f}",
-                ", ".join(f"{kind} {sent / 1e6:.3f}" for kind, sent in row["sent_busiest"].items()) or "nothing",
+                ", ".join(f"{kind} {megabytes(sent)}" for kind, sent in row["sent_busiest"].items()) or "nothing",
                 f"{row['ratio_p50']:.2f}",
                 f"{row['p50_ms']:,.0f} ms ({row['p20_ms']:,.0f} to {row['p80_ms']:,.0f})",
             )
@@ -317,8 +321,8 @@ def distributed_step_table() -> str:
         shapes = ", ".join(dict.fromkeys(row["shape"] for row in measured))
         explained = (
             f"A Llama ({shapes}), float32, gloo. All ranks share one core, so times are of the work of all ranks "
-            "together; a rank's products are what its own device would compute. MuonClip takes 3 Newton–Schulz steps by "
-            "default, the others 5. Ratios are medians over rounds."
+            "together; a rank's products are what its own device would compute. MuonClip takes 3 Newton–Schulz steps "
+            "by default, the others 5. Ratios are medians over rounds."
         )
         return [table(head, body), explained] if body else []
 

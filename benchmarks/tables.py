@@ -317,8 +317,8 @@ def distributed_step_table() -> str:
         shapes = ", ".join(dict.fromkeys(row["shape"] for row in measured))
         explained = (
             f"A Llama ({shapes}), float32, gloo. All ranks share one core, so times are of the work of all ranks "
-            "together; a rank's products are what its own device would compute. MuonClip takes 3 Newton–Schulz steps by "
-            "default, the others 5. Ratios are medians over rounds."
+            "together; a rank's products are what its own device would compute. MuonClip takes 3 Newton–Schulz steps "
+            "by default, the others 5. Ratios are medians over rounds."
         )
         return [table(head, body), explained] if body else []
 

@@ -37,8 +37,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hf_muonclip import MuonClip
 
 OURS, TORCH, DION = "MuonClip", "torch.optim.Muon and AdamW", "microsoft/dion, not compiled"
-VARIANTS = (TORCH, OURS, DION)
-NOT_MEASURED = {"muon-fsdp2": "not installed here"}
+MUON_FSDP2 = "muon-fsdp2, not compiled"
+VARIANTS = (TORCH, OURS, DION, MUON_FSDP2)
 PLACEMENTS = ("DDP", "FSDP2")
 LEARNING_RATE, WEIGHT_DECAY = 1e-4, 0.1
 SIZES = {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4, "vocab_size": 1024}
@@ -73,6 +73,12 @@ class Traffic(TorchDispatchMode):
             sent, splits = (args[1], args[4]) if name == "alltoall_base_" else (args[0], args[2])
             own = splits[rank] * sent[:1].numel() if splits else sent.numel() // world
             self.sent["all-to-all"] += size_of(sent) - own * sent.element_size()
+        elif name == "gather_":
+            self.sent["gather"] += size_of(args[1]) * (rank != args[3])
+        elif name == "scatter_":
+            self.sent["scatter"] += sum(
+                size_of(part) for of in args[1] for place, part in enumerate(of) if place != rank
+            )
         elif name not in ("wait_tensor", "_wrap_tensor_autograd", "barrier"):
             raise NotImplementedError(f"Traffic must know what a collective sends; it does not know {name}.")
 
@@ -103,6 +109,15 @@ def build(variant: str, placement: str) -> list[Optimizer]:
         return [
             torch.optim.Muon(by_muon, LEARNING_RATE, WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(by_adamw, LEARNING_RATE, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY),
+        ]
+    if variant == MUON_FSDP2:
+        from muon_fsdp2 import Muon as MuonFsdp2
+
+        rates = {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
+        return [
+            MuonFsdp2(
+                [{"params": by_muon, "use_muon": True, **rates}, {"params": by_adamw, "use_muon": False, **rates}]
+            )
         ]
     from dion import Muon as DionMuon
 
@@ -187,8 +202,6 @@ def main() -> None:
     run = datetime.now(UTC).isoformat(timespec="seconds")
     shape = ", ".join(f"{name} {size}" for name, size in SIZES.items())
     told: dict[str, Any] = {"run": run, "shape": shape, "dtype": "float32"}
-    left_out = [{"question": "left out", "model": "", "variant": v, "reason": r} for v, r in NOT_MEASURED.items()]
-    append_rows("distributed_step", [row | told for row in left_out])
     for world in arguments.ranks:
         for placement in arguments.placements:
             with tempfile.TemporaryDirectory() as folder:

@@ -27,6 +27,8 @@ def send_everything() -> list[dict[str, float]]:
         lambda: dist.all_gather([torch.empty(10) for _ in range(world)], ten),
         lambda: dist.all_to_all_single(into, rows, [1 + rank] * world, splits),
         lambda: shard.full_tensor(),
+        lambda: dist.gather(ten, [torch.empty(10) for _ in range(world)] if rank == 1 else None, dst=1),
+        lambda: dist.scatter(torch.empty(10), [ten] * world if rank == 1 else None, src=1),
     )
     found = []
     for collective in collectives:
@@ -45,4 +47,6 @@ def test_bytes_that_leave_a_rank_are_counted_by_collective() -> None:
             {"all-gather": 2 * 40},
             {"all-to-all": 4 * 2 * (1 + 2 + 3 - (1 + rank))},
             {"all-gather": 2 * 4 * 8},
+            {"gather": 0 if rank == 1 else 40},
+            {"scatter": 2 * 40 if rank == 1 else 0},
         ]

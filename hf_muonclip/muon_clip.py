@@ -24,6 +24,7 @@ from .config import MuonClipConfig
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_conv1d, is_linear
 from .muon import Muon
+from .muon_refusals import check_not_flattened
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
 from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
@@ -180,6 +181,7 @@ class MuonClip(Muon, ClipState):
 
     def _check_model(self) -> None:
         """Refuse parameters that the model no longer has: it was wrapped after the optimizer was built."""
+        check_not_flattened(self.param_groups)
         own = {id(parameter) for parameter in self._model.parameters()}
         gone = [name for name, parameter in self._named_parameters() if id(parameter) not in own]
         if gone:

@@ -140,7 +140,7 @@ class Replicated:
         directions: dict[str, Tensor] = {}
         for index, units in by_group(wave).items():
             folded = fold_gradients_(
-                [local_shard(_gradient(unit))[unit.rows].contiguous() for unit in units],
+                [local_shard(unit.gradient)[unit.rows].contiguous() for unit in units],
                 [self._moment(optimizer, unit, "momentum_buffer") for unit in units],
                 optimizer.param_groups[index],
                 finite,
@@ -181,7 +181,7 @@ class Replicated:
     ) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
         """Return every parameter with its whole state, on the CPU. Collective, unless it was consolidated before."""
         if self.consolidated is not None:
-            if not self.consolidated:
+            if self.consolidated == ():
                 raise RuntimeError(
                     "this rank did not keep the consolidated state; call consolidate_state_dict(keep=True) on it, or "
                     "state_dict() on every rank without consolidating."
@@ -228,11 +228,6 @@ class Replicated:
             moments[key].view(-1)[part.start : part.stop] = found
         else:
             moments[key][slice(part.start, part.stop) if neurons else part.rows] = found
-
-
-def _gradient(unit: Unit) -> Tensor:
-    assert unit.parameter.grad is not None
-    return unit.parameter.grad
 
 
 def _flat(tensor: Tensor | None) -> Tensor:

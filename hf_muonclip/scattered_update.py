@@ -1,7 +1,6 @@
 """DTensors whose matrices are divided between ranks, as under FSDP2: gathered to owners, returned as shards."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from torch.distributed.tensor import DTensor
 
 from .matrix_view import PLAIN, MatrixView
 from .rank_collectives import Exchange, collective_device
-from .sharding import Box, Member, Unit, assign_owners, cut_units, local_shard
+from .sharding import Box, Member, Unit, assign_owners, coordinates, cut_units, local_shard
 from .unit_updates import apply_to_parts_, by_group, orthogonalized, waves_of
 from .update_rules import fold_gradients_, wide_dtype
 
@@ -41,6 +40,7 @@ class Scattered:
         assert isinstance(first, DTensor)
         mesh = first.device_mesh
         self._boxes = boxes
+        self._pieces: dict[str, dict[int, Box]] = {}  # of own units: a loop over ranks that no step repeats
         self.process_group: Any = None
         if mesh.size() < dist.get_world_size():
             self.process_group = mesh.get_group() if mesh.ndim == 1 else mesh._flatten().get_group()
@@ -55,28 +55,30 @@ class Scattered:
             for unit in cut_units(name, p, views.get(name, PLAIN), index, groups[index], ns_dtype, len(self.ranks))
         ]
         self.units = assign_owners(cut, [0] * len(self.ranks))
-        self._coordinates = dict(zip(mesh.mesh.flatten().tolist(), _coordinates(tuple(mesh.mesh.shape)), strict=True))
+        self._coordinates = dict(zip(mesh.mesh.flatten().tolist(), coordinates(mesh.mesh.shape), strict=True))
+
+    def piece(self, unit: Unit) -> Box:
+        """Return what this rank holds of a unit; may be empty."""
+        return self._boxes[id(unit.parameter)][self.ranks[self.place]].rows(unit.rows.start, unit.rows.stop)
 
     def pieces(self, unit: Unit) -> dict[int, Box]:
-        """Return {place: what its rank holds of a unit}, without those that hold nothing."""
-        found = {}
-        for place, rank in enumerate(self.ranks):
-            box = self._boxes[id(unit.parameter)][rank].rows(unit.rows.start, unit.rows.stop)
-            if box.numel:
-                found[place] = box
-        return found
+        """Return {place: what its rank holds of a unit}, without those that hold nothing. For the unit's owner."""
+        if unit.name not in self._pieces:
+            of_rank = self._boxes[id(unit.parameter)]
+            boxes = [of_rank[rank].rows(unit.rows.start, unit.rows.stop) for rank in self.ranks]
+            self._pieces[unit.name] = {place: box for place, box in enumerate(boxes) if box.numel}
+        return self._pieces[unit.name]
 
     def sources(self, unit: Unit) -> dict[int, Box]:
-        """Return {place: piece} of those that send to a unit's owner: of replicas, the ones in the owner's own."""
+        """Return {place: piece} of those that send to a unit's owner. For the owner."""
+        return {place: box for place, box in self.pieces(unit).items() if self._sends(unit, place)}
+
+    def _sends(self, unit: Unit, place: int) -> bool:
+        """Tell whether a rank sends what it holds of a unit to the owner: of replicas, the ones in the owner's own."""
         parameter = unit.parameter
         assert isinstance(parameter, DTensor)
-        repeated = [dim for dim, placement in enumerate(parameter.placements) if placement.is_replicate()]
-
-        def replica(place: int) -> tuple[int, ...]:
-            return tuple(self._coordinates[self.ranks[place]][dim] for dim in repeated)
-
-        wanted = replica(unit.owner)
-        return {place: box for place, box in self.pieces(unit).items() if replica(place) == wanted}
+        theirs, owners = self._coordinates[self.ranks[place]], self._coordinates[self.ranks[unit.owner]]
+        return all(a == b for a, b, p in zip(theirs, owners, parameter.placements, strict=True) if p.is_replicate())
 
     def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
         """Update every parameter with a gradient. In place. Collective."""
@@ -99,25 +101,27 @@ class Scattered:
 
     def _local_part(self, unit: Unit, whole: Tensor) -> Tensor:
         """Return this rank's piece of a unit out of what the rank holds of the parameter, or of its moment."""
-        box = self._boxes[id(unit.parameter)][self.ranks[self.place]]
-        piece = box.rows(unit.rows.start, unit.rows.stop)
-        first = box.rows_before(unit.rows.start)
-        return local_shard(whole)[first : first + piece.shape[0]]
+        first = self._boxes[id(unit.parameter)][self.ranks[self.place]].rows_before(unit.rows.start)
+        return local_shard(whole)[first : first + self.piece(unit).shape[0]]
 
     def _gather(self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], finite: Tensor | None) -> Exchange:
         """Fold this rank's gradients of a wave into momentum, and send the directions to their owners."""
         directions: dict[str, Tensor] = {}
-        mine = [unit for units in wave for unit in units if self.place in self.pieces(unit)]
+        mine = [unit for units in wave for unit in units if self.piece(unit).numel]
         for index, units in by_group(mine).items():
             folded = fold_gradients_(
-                [self._local_part(unit, _gradient(unit)) for unit in units],
+                [self._local_part(unit, unit.gradient) for unit in units],
                 [self._local_part(unit, optimizer._momentum_buffer(unit.parameter)) for unit in units],
                 optimizer.param_groups[index],
                 finite,
             )
             directions |= {unit.name: direction for unit, direction in zip(units, folded, strict=True)}
         sent = [
-            [(directions[unit.name], unit.dtype) for unit in units if self.place in self.sources(unit)]
+            [
+                (directions[unit.name], unit.dtype)
+                for unit in units
+                if unit.name in directions and self._sends(unit, self.place)
+            ]
             for units in wave
         ]
         sources = [self.sources(unit) for unit in wave[self.place]]
@@ -168,7 +172,7 @@ class Scattered:
                     sent[place].append((moments[unit.name], moments[unit.name].dtype))
         for owner, units in enumerate(wave):
             for unit in units:
-                if (box := self.pieces(unit).get(self.place)) is not None:
+                if (box := self.piece(unit)).numel:
                     received[owner].append(box.numel * unit.dtype.itemsize)
                 if optimizer.param_groups[unit.group]["normalize_neurons"]:
                     neurons = (unit.stop - unit.start) * unit.neurons_per_slice
@@ -181,27 +185,13 @@ class Scattered:
         for owner, units in enumerate(wave):
             pieces = iter(arrived[owner])
             for unit in units:
-                if (box := self.pieces(unit).get(self.place)) is not None:
+                if (box := self.piece(unit)).numel:
                     update = next(pieces).view(unit.dtype).view(box.shape)
                     ready.append((unit, self._local_part(unit, unit.parameter), update))
                 if optimizer.param_groups[unit.group]["normalize_neurons"]:
                     moment = _neurons(optimizer, unit)
                     moment.copy_(next(pieces).view(moment.dtype).view(moment.shape))
-        apply_to_parts_(optimizer, ready, finite, lambda unit: self.pieces(unit)[self.place])
-
-
-def _coordinates(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    for place in range(math.prod(shape)):
-        coordinate = []
-        for size in reversed(shape):
-            coordinate.append(place % size)
-            place //= size
-        yield tuple(reversed(coordinate))
-
-
-def _gradient(unit: Unit) -> Tensor:
-    assert unit.parameter.grad is not None
-    return unit.parameter.grad
+        apply_to_parts_(optimizer, ready, finite, self.piece)
 
 
 def _neurons(optimizer: "Muon", unit: Unit) -> Tensor:

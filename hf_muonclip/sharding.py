@@ -10,7 +10,7 @@ All here is arithmetic on shapes: equal on every rank, and true of a model on th
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 from typing import Any, NamedTuple
@@ -117,6 +117,12 @@ class Unit:
     def neurons_per_slice(self) -> int:
         """Output rows of the matrices of one slice."""
         return neurons_per_slice(self.parameter.shape, self.view)
+
+    @property
+    def gradient(self) -> Tensor:
+        """Of the parameter; a step takes units only where there is one."""
+        assert self.parameter.grad is not None
+        return self.parameter.grad
 
     @property
     def nbytes(self) -> int:
@@ -323,12 +329,7 @@ def placed_boxes(
 ) -> dict[int, Box]:
     """As `boxes_of`, from shapes alone."""
     boxes = {}
-    for place, rank in enumerate(ranks):
-        coordinate, rest = [], place
-        for size in reversed(mesh_shape):
-            coordinate.append(rest % size)
-            rest //= size
-        coordinate.reverse()
+    for rank, coordinate in zip(ranks, coordinates(mesh_shape), strict=True):
         ranges = [[(0, length)] for length in shape]
         for size, position, placement in zip(mesh_shape, coordinate, placements, strict=True):
             if isinstance(placement, Replicate):
@@ -342,6 +343,11 @@ def placed_boxes(
             ranges[dim] = _shard(ranges[dim], size, position, getattr(placement, "split_factor", 1))
         boxes[rank] = Box(tuple(_merged(of_dim) for of_dim in ranges))
     return boxes
+
+
+def coordinates(mesh_shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Return the coordinates of a mesh's ranks in the order of the flattened mesh."""
+    return product(*map(range, mesh_shape))
 
 
 def holds_whole_slices(boxes: Mapping[int, Box], shape: Sequence[int], view: MatrixView) -> bool:

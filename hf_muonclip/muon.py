@@ -29,7 +29,7 @@ from .muon_state import MOMENTS, checked_state, kept_part
 from .newton_schulz import newton_schulz
 from .rank_collectives import num_ranks
 from .setting_rules import check_settings
-from .sharded_update import ShardedUpdate, describe_groups
+from .sharded_update import ShardedUpdate
 from .sharding import is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
 from .thread_per_batch import for_each_batch
 from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype
@@ -279,12 +279,11 @@ class Muon(torch.optim.Optimizer):
         return self._momentum_dtype if moment == "momentum_buffer" and wide == torch.float32 else wide
 
     def _agreed_settings(self) -> list[str]:
-        """Return what must be equal on every rank, one line each."""
-        own = [
+        """Return what must be equal on every rank beside groups and parameters, one line each."""
+        return [
             f"ns_dtype {self._ns_dtype}, momentum_dtype {self._momentum_dtype}, nonfinite {self._nonfinite}, "
             f"max_batch_bytes {self._max_batch_bytes}, shard_optimizer {self._shard_optimizer}"
         ]
-        return [*own, *describe_groups(self.param_groups)]
 
     def _find_sharded(self) -> ShardedUpdate | None:
         """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made anew."""

@@ -35,7 +35,7 @@ class ShardedUpdate:
         views: how parameters hold their matrices; plain where not named.
         ns_dtype: of Newton–Schulz; None takes what the device prefers.
         shard_optimizer: share the parameters that every rank holds.
-        agreed: lines that must be equal on all ranks.
+        agreed: more lines that must be equal on all ranks.
 
     Attributes:
         replicated: the parameters that every rank holds; None where each rank updates them itself.
@@ -43,8 +43,8 @@ class ShardedUpdate:
         local_views: views of DTensors' local shards that differ from the whole parameter's.
 
     Raises:
-        ValueError: ranks differ in `agreed`, two parameters share a name, a mesh lacks a rank, or the backend lacks a
-            collective.
+        ValueError: ranks differ in groups, parameters or `agreed`, two parameters share a name, a mesh lacks a rank, or
+            the backend lacks a collective.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ShardedUpdate:
         self._names = [name for _, name, _ in members]
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = collective_device(members[0][2].device)
-        self._check_agreement(agreed)
+        self._check_agreement([*agreed, *_described(members, groups)])
         self._check_names()
         self._check_meshes(members)
         self.local_views: dict[str, MatrixView] = {}
@@ -205,16 +205,16 @@ class ShardedUpdate:
             ) from error
 
 
-def describe_groups(groups: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return settings and parameters of groups, one line each, for ranks to compare; rates may be scheduled."""
+def _described(members: Sequence[Member], groups: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return settings of groups and their parameters, one line each; rates may be scheduled."""
     lines = []
     for index, group in enumerate(groups):
         settings = [f"{k}={v}" for k, v in sorted(group.items()) if k not in ("params", "param_names", "lr")]
         lines.append(f"param group {index}: {', '.join(settings)}")
-        names = group.get("param_names") or [f"parameter {place}" for place in range(len(group["params"]))]
-        for name, parameter in zip(names, group["params"], strict=True):
-            placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
-            lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
+        for of, name, parameter in members:
+            if of == index:
+                placed = f" as {parameter.placements}" if isinstance(parameter, DTensor) else ""
+                lines.append(f"{name}: {tuple(parameter.shape)} {parameter.dtype}{placed}")
     return lines
 
 

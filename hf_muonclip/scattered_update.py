@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Scattered:
     """DTensors of one mesh whose matrices are divided between its ranks: gathered to owners, returned as shards.
 
+    `loads` are the operations that every rank of the default group has already, and are brought up to date.
+
     Attributes:
         ranks: of the mesh, in the order of its process group.
         process_group: of the mesh; None is the default group.
@@ -35,6 +37,7 @@ class Scattered:
         ns_dtype: torch.dtype | None,
         boxes: Mapping[int, Mapping[int, Box]],
         rank: int,
+        loads: list[int],
     ) -> None:
         first = members[0][2]
         assert isinstance(first, DTensor)
@@ -54,7 +57,8 @@ class Scattered:
             for index, name, p in members
             for unit in cut_units(name, p, views.get(name, PLAIN), index, groups[index], ns_dtype, len(self.ranks))
         ]
-        self.units = assign_owners(cut, [0] * len(self.ranks))
+        # Ranks of another part of the world do not know each other's loads, and owners must be the same to all.
+        self.units = assign_owners(cut, loads if self.process_group is None else [0] * len(self.ranks))
         self._coordinates = dict(zip(mesh.mesh.flatten().tolist(), coordinates(mesh.mesh.shape), strict=True))
 
     def piece(self, unit: Unit) -> Box:

@@ -20,7 +20,7 @@ from .matrix_view import PLAIN, MatrixView
 from .rank_collectives import all_gather, collective_device
 from .replicated_update import Replicated
 from .scattered_update import Scattered
-from .sharding import Box, Member, boxes_of, holds_whole_slices, is_replicated, num_slices, view_of_slices
+from .sharding import Box, Member, boxes_of, cut_units, holds_whole_slices, is_replicated, num_slices, view_of_slices
 
 if TYPE_CHECKING:
     from .muon import Muon
@@ -68,6 +68,7 @@ class ShardedUpdate:
         self._shared: set[int] = set()
         replicated: list[Member] = []
         scattered: dict[Any, list[Member]] = defaultdict(list)
+        loads = [0] * self.world  # what ranks compute anyhow, where all know it of all
         for member in members:
             index, name, parameter = member
             muon = groups[index]["algorithm"] == "muon"
@@ -85,6 +86,10 @@ class ShardedUpdate:
                     rows = parameter.shape[0] // num_slices(parameter.shape, view)
                     held = box.shape[0] // rows
                     self.local_views[name] = view_of_slices(view, parameter.shape, max(held, 1))
+                    if len(boxes) == self.world:
+                        for whole in cut_units(name, parameter, view, index, groups[index], ns_dtype, 1):
+                            for rank, of_rank in boxes.items():
+                                loads[rank] += whole.flops // whole.stop * (of_rank.shape[0] // rows)
                 else:
                     scattered[parameter.device_mesh].append(member)
                     self._shared.add(id(parameter))
@@ -92,7 +97,7 @@ class ShardedUpdate:
         if replicated:
             self.replicated = Replicated(replicated, groups, views, ns_dtype, self.rank, self.world, self.device)
         self.scattered = [
-            Scattered(of_mesh, groups, views, ns_dtype, self._boxes, self.rank) for of_mesh in scattered.values()
+            Scattered(of_mesh, groups, views, ns_dtype, self._boxes, self.rank, loads) for of_mesh in scattered.values()
         ]
         self._check_collectives()
 

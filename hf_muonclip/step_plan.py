@@ -297,8 +297,9 @@ class _Count:
             elif units := self._units(name, planned, 1):
                 slices = units[0].stop
                 flops += self._held(name) // (math.prod(planned.shape) // slices) * (units[0].flops // slices)
+        loads = flops.tolist()
         for units in meshes.values():
-            for owner, owned in enumerate(assign_owners(units, [0] * self.mesh.world)):
+            for owner, owned in enumerate(assign_owners(units, loads)):
                 copy = slice(owner - owner % self.mesh.shard, owner - owner % self.mesh.shard + self.mesh.shard)
                 for unit in owned:
                     pieces = self._pieces_of(unit)

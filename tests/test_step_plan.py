@@ -90,8 +90,8 @@ def test_experts_cut_in_their_second_dimension_are_spread_and_travel() -> None:
     plan = tiny_plan(Mesh.parse("ep=2,fsdp=2", 4, experts_dim=1))
     ours = plan.optimizers[2]
     assert plan.weights.tolist() == [4 * (10 + 8 + 2), 4 * (10 + 8 + 2), 4 * (10 + 8 + 1), 4 * 8]
-    # Ranks 0 and 2 hold the first expert's halves of 16 bytes, ranks 1 and 3 the second's. Rank 0 owns a, so the experts,
-    # of another mesh, go to ranks 1 and 2. Of a, ranks 1 and 2 send two rows of 20 bytes, padded to 24.
+    # Ranks 0 and 2 hold the first expert's halves of 16 bytes, ranks 1 and 3 the second's. Rank 0 owns a, so the
+    # experts, of another mesh, go to ranks 1 and 2. Of a, ranks 1 and 2 send two rows of 20 bytes, padded to 24.
     assert ours.flops.tolist() == [A, EXPERT, EXPERT, 0]
     assert sent(ours) == {"all-to-all to owners": [16, 24 + 16, 24 + 16, 16], "all-to-all back": [48, 32, 32, 0]}
 

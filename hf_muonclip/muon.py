@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor
 
 from .matrix_batches import MatrixBlock, batches, fits_one_thread
 from .matrix_view import PLAIN, MatrixView
+from .moments import adamw_moments, momentum_buffer, neuron_moment
 from .muon_refusals import (
     all_finite,
     check_group,
@@ -30,7 +31,7 @@ from .newton_schulz import newton_schulz
 from .rank_collectives import num_ranks
 from .setting_rules import check_settings
 from .sharded_update import ShardedUpdate
-from .sharding import is_replicated, local_shard, neurons_per_slice, num_slices, shard_like
+from .sharding import is_replicated, local_shard
 from .thread_per_batch import for_each_batch
 from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype
 
@@ -371,13 +372,13 @@ class Muon(torch.optim.Optimizer):
         by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
         for parameter in group["params"]:
             if parameter.grad is not None:
-                state = self._adamw_state(parameter)
+                state = adamw_moments(self.state[parameter], parameter)
                 if local_shard(parameter).numel() > 0:
                     by_kind[parameter.device, parameter.dtype].append(parameter)
                 else:  # an empty shard counts steps as the others do
                     state["step"] += 1 if finite is None else finite.to(state["step"].device)
         for parameters in by_kind.values():
-            states = [self._adamw_state(parameter) for parameter in parameters]
+            states = [self.state[parameter] for parameter in parameters]
             adamw_(
                 [local_shard(parameter) for parameter in parameters],
                 [_gradient(parameter) for parameter in parameters],
@@ -398,11 +399,7 @@ class Muon(torch.optim.Optimizer):
         return made
 
     def _momentum_buffer(self, parameter: Tensor) -> Tensor:
-        state: dict[str, Tensor] = self.state[parameter]
-        if "momentum_buffer" not in state:
-            dtype = self._dtype_of("momentum_buffer", parameter)
-            state["momentum_buffer"] = _zeros_like(parameter, dtype)
-        return state["momentum_buffer"]
+        return momentum_buffer(self.state[parameter], parameter, self._dtype_of("momentum_buffer", parameter))
 
     def _make_sharded_moments(self, named: Sequence[tuple[str, Tensor]]) -> None:
         """Make the moments of DTensors in one order on all ranks, empty shards too: collectives walk through them."""
@@ -415,30 +412,8 @@ class Muon(torch.optim.Optimizer):
                     self._neuron_moment(parameter, name)
 
     def _neuron_moment(self, parameter: Tensor, name: str) -> Tensor:
-        state: dict[str, Tensor] = self.state[parameter]
-        if "neuron_second_moment" not in state:
-            view = self.views.get(name, PLAIN)
-            shape = num_slices(parameter.shape, view), neurons_per_slice(parameter.shape, view)
-            dtype, device = wide_dtype(parameter), parameter.device
-            if isinstance(parameter, DTensor) and self._sharded_moment(parameter):
-                rows = local_shard(parameter).shape[0] * shape[0] // parameter.shape[0]
-                local = torch.zeros(rows, shape[1], dtype=dtype, device=device)
-                state["neuron_second_moment"] = shard_like(parameter, local, shape)
-            else:
-                state["neuron_second_moment"] = torch.zeros(shape, dtype=dtype, device=device)
-        return state["neuron_second_moment"]
-
-    def _sharded_moment(self, parameter: Tensor) -> bool:
-        """Tell whether each rank keeps the neurons' moments of its own slices alone."""
-        return self._sharded is not None and self._sharded.keeps_own_slices(parameter)
-
-    def _adamw_state(self, parameter: Tensor) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = self.state[parameter]
-        if "exp_avg" not in state:
-            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
-            for moment in ("exp_avg", "exp_avg_sq"):
-                state[moment] = _zeros_like(parameter, wide_dtype(parameter))
-        return state
+        own_slices = self._sharded is not None and self._sharded.keeps_own_slices(parameter)
+        return neuron_moment(self.state[parameter], parameter, self.views.get(name, PLAIN), own_slices)
 
     def _reject(self, what: str) -> None:
         """Raise or skip, as configured, before any weight is written."""
@@ -472,10 +447,3 @@ def _gradient(parameter: Tensor) -> Tensor:
 def _members(group: Mapping[str, Any], index: int, wanted: Callable[[Tensor], bool]) -> dict[str, Any]:
     kept = [(name, parameter) for name, parameter in _named(group, index) if wanted(parameter)]
     return {"params": [parameter for _, parameter in kept], "param_names": [name for name, _ in kept]}
-
-
-def _zeros_like(parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return zeros placed as the parameter is, contiguous whatever its strides are: its matrices are views."""
-    local = local_shard(parameter)
-    zeros = torch.zeros(local.shape, dtype=dtype, device=local.device)
-    return shard_like(parameter, zeros) if isinstance(parameter, DTensor) else zeros

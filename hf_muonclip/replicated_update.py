@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .matrix_view import PLAIN, MatrixView
+from .moments import adamw_moments
 from .rank_collectives import GatherStream, aligned
 from .sharding import Member, Share, Unit, assign_owners, cut_shares, cut_units, local_shard, num_slices
 from .unit_updates import apply_to_parts_, by_group, orthogonalized, waves_of
@@ -107,17 +108,11 @@ class Replicated:
         by_kind: dict[Any, list[Share]] = defaultdict(list)
         for share in shares:
             by_kind[share.group, share.parameter.device, share.parameter.dtype].append(share)
-        for (index, device, _), of_kind in by_kind.items():
+        for (index, _, _), of_kind in by_kind.items():
             weights, gradients, states = [], [], []
             for share in of_kind:
-                state: dict[str, Tensor] = optimizer.state[share.parameter]
-                if "exp_avg" not in state:
-                    state["step"] = torch.zeros((), dtype=torch.float32, device=device)
-                    for moment in ("exp_avg", "exp_avg_sq"):
-                        size, dtype = share.stop - share.start, wide_dtype(share.parameter)
-                        state[moment] = torch.zeros(size, dtype=dtype, device=device)
-                states.append(state)
                 weights.append(_flat(share.parameter)[share.start : share.stop])
+                states.append(adamw_moments(optimizer.state[share.parameter], weights[-1]))
                 gradients.append(_flat(share.parameter.grad)[share.start : share.stop])
             adamw_(weights, gradients, states, optimizer.param_groups[index], finite)
             for share, weight in zip(of_kind, weights, strict=True):

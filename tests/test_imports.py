@@ -28,6 +28,7 @@ OPTIMIZER_COLUMN = {
         "muon_state",
         "module_views",
         "sharding",
+        "moments",
         "sharded_update",
         "replicated_update",
         "scattered_update",

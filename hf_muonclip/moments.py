@@ -1,0 +1,57 @@
+"""How moments begin: zeros in float32 or wider, placed as their parameter is, made once."""
+
+from collections.abc import MutableMapping
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from .matrix_view import MatrixView
+from .sharding import local_shard, neurons_per_slice, num_slices, shard_like
+from .update_rules import wide_dtype
+
+State = MutableMapping[str, Tensor]  # of one parameter
+
+
+def momentum_buffer(state: State, parameter: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return Muon's momentum of a parameter."""
+    if "momentum_buffer" not in state:
+        state["momentum_buffer"] = _zeros_like(parameter, dtype)
+    return state["momentum_buffer"]
+
+
+def neuron_moment(state: State, parameter: Tensor, view: MatrixView, own_slices: bool) -> Tensor:
+    """Return the running mean squares of a parameter's output rows, (slices, output rows of a slice).
+
+    Args:
+        state: of the parameter.
+        parameter: of which the global shape counts.
+        view: how it holds its matrices.
+        own_slices: each rank keeps those of its own slices of a DTensor; else all ranks keep all.
+    """
+    if "neuron_second_moment" not in state:
+        shape = num_slices(parameter.shape, view), neurons_per_slice(parameter.shape, view)
+        dtype, device = wide_dtype(parameter), parameter.device
+        if isinstance(parameter, DTensor) and own_slices:
+            rows = local_shard(parameter).shape[0] * shape[0] // parameter.shape[0]
+            local = torch.zeros(rows, shape[1], dtype=dtype, device=device)
+            state["neuron_second_moment"] = shard_like(parameter, local, shape)
+        else:
+            state["neuron_second_moment"] = torch.zeros(shape, dtype=dtype, device=device)
+    return state["neuron_second_moment"]
+
+
+def adamw_moments(state: State, parameter: Tensor) -> State:
+    """Return the state with AdamW's `step`, `exp_avg` and `exp_avg_sq` of a parameter, or of a part of one."""
+    if "exp_avg" not in state:
+        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        for moment in ("exp_avg", "exp_avg_sq"):
+            state[moment] = _zeros_like(parameter, wide_dtype(parameter))
+    return state
+
+
+def _zeros_like(parameter: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return zeros placed as the parameter is, contiguous whatever its strides are: its matrices are views."""
+    local = local_shard(parameter)
+    zeros = torch.zeros(local.shape, dtype=dtype, device=local.device)
+    return shard_like(parameter, zeros) if isinstance(parameter, DTensor) else zeros

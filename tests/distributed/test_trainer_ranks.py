@@ -252,3 +252,30 @@ def test_the_saved_optimizer_is_whole_and_holds_only_tensors_and_plain_values(
     moments = [value for moments in state.values() for value in moments.values() if value.ndim > 0]
     weights = saved.outcome.weights
     assert {tuple(moment.shape) for moment in moments} == {tuple(weight.shape) for weight in weights.values()}
+
+
+def save_otherwise(folder: str, strategy: str) -> list[str]:
+    """Train under DDP, saving each epoch or after an evaluation that is the best so far; return the checkpoints."""
+    settings: dict[str, Any] = {"save_strategy": strategy, "per_device_train_batch_size": 2, "num_train_epochs": 1}
+    if strategy == "best":
+        settings |= {"eval_strategy": "steps", "eval_steps": 2, "metric_for_best_model": "loss"}
+    args = TrainingArguments(folder, report_to="none", use_cpu=True, disable_tqdm=True, **settings)
+    model, data = sharp_model("llama_gqa"), token_rows(count=16)
+    callbacks = [MuonClipCallback()]
+    optimizers = muonclip(model, args, ns_dtype="float32")
+    Trainer(
+        model, args, train_dataset=data, eval_dataset=token_rows(count=4), optimizers=optimizers, callbacks=callbacks
+    ).train()
+    return sorted(path.name for path in Path(folder).glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("strategy", ["epoch", "best"])
+def test_the_state_is_whole_whenever_the_trainer_saves(strategy: str, tmp_path: Path) -> None:
+    environment = {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
+    (checkpoints, _) = run_on_ranks(2, save_otherwise, str(tmp_path), strategy, environment=environment)
+    assert checkpoints
+    parameters = sum(1 for _ in sharp_model("llama_gqa").parameters())
+    for name in checkpoints:
+        state = torch.load(tmp_path / name / "optimizer.pt", weights_only=True)["state"]
+        assert len(state) == parameters
+        assert all(moment.numel() for moments in state.values() for moment in moments.values())

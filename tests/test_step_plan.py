@@ -13,6 +13,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.flop_counter import FlopCounterMode
 
 from hf_muonclip import MuonClip
 from hf_muonclip.newton_schulz import newton_schulz_flops
@@ -127,7 +128,7 @@ def test_words_and_sizes_name_the_same_mesh() -> None:
 
 
 def measure(name: str, kind: str) -> dict[str, Any]:
-    """Take two steps on this rank; return bytes of state and the bytes that it handed each collective in the second."""
+    """Take two steps on this rank; return bytes of state, and operations and bytes sent by collective in the second."""
     world, rank = dist.get_world_size(), dist.get_rank()
     model: nn.Module = tiny_model(name).train()
     if kind == "ddp":
@@ -144,11 +145,13 @@ def measure(name: str, kind: str) -> dict[str, Any]:
         with pytest.MonkeyPatch.context() as patch:
             counted.clear()
             count_bytes(patch, counted, rank)
-            optimizer.step()
+            with FlopCounterMode(display=False) as flops:
+                optimizer.step()
         optimizer.zero_grad()
     moments = [m for state in optimizer.state.values() for key, m in state.items() if key != "step"]
     local = [m.to_local() if isinstance(m, DTensor) else m for m in moments]
-    return {"state": sum(m.numel() * m.element_size() for m in local), **counted}
+    state = sum(m.numel() * m.element_size() for m in local)
+    return {"state": state, "flops": flops.get_total_flops(), **counted}
 
 
 def count_bytes(patch: pytest.MonkeyPatch, counted: Counter[str], rank: int) -> None:
@@ -183,6 +186,7 @@ def test_real_ranks_hold_and_send_what_the_plan_says(name: str, kind: str, world
     plan = plan_step(model, optimizer.plan, heads, Mesh.parse(kind, world), torch.float32)
     ours = plan.optimizers[2]
     assert [of_rank["state"] for of_rank in found] == ours.state.tolist()
+    assert [of_rank["flops"] for of_rank in found] == ours.flops.tolist()
     if kind == "ddp":
         streams = [of_rank["all-gather"] * (world - 1) for of_rank in found]
         assert streams == ours.sent["all-gather of results"].tolist()

@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -25,6 +25,10 @@ BATCH, LENGTH, STEPS = 4, 12, 20
 TAU = 0.03
 # float32 throughout: N ranks sum gradients in another order than one process, and nothing else may differ.
 SETTINGS: dict[str, Any] = {"lr": 5e-3, "qk_clip_threshold": TAU, "ns_dtype": "float32"}
+POLICIES: dict[str, dict[str, Any]] = {
+    "fsdp2, bfloat16": {"mp_policy": MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)},
+    "fsdp2, offloaded": {"offload_policy": CPUOffloadPolicy(pin_memory=False)},
+}
 
 
 def tokens_of(step: int) -> Tensor:
@@ -35,11 +39,12 @@ def wrapped(model: nn.Module, kind: str) -> nn.Module:
     world = dist.get_world_size()
     if kind == "ddp":
         return DistributedDataParallel(model)
-    shape, names = ((world,), ("shard",)) if kind == "fsdp2" else ((2, world // 2), ("replicate", "shard"))
+    shape, names = ((world,), ("shard",)) if kind != "hsdp" else ((2, world // 2), ("replicate", "shard"))
     mesh = init_device_mesh("cpu", shape, mesh_dim_names=names)
+    policies = POLICIES.get(kind, {})
     for layer in model.model.layers:  # type: ignore[union-attr]
-        fully_shard(layer, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+        fully_shard(layer, mesh=mesh, **policies)
+    return fully_shard(model, mesh=mesh, **policies)
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -99,6 +104,22 @@ def test_twenty_steps_equal_those_of_one_process(name: str, kind: str, world: in
         for parameter, weight in weights.items():
             torch.testing.assert_close(rank["weights"][parameter], weight, atol=1e-5, rtol=1e-5, msg=parameter)
             assert torch.equal(rank["weights"][parameter], found[0]["weights"][parameter])
+
+
+@pytest.mark.parametrize("kind", POLICIES)
+def test_mixed_precision_and_offload_keep_float32_weights_and_the_clip(kind: str) -> None:
+    weights, _ = one_process("llama_gqa")
+    first, second = run_on_ranks(2, train, "llama_gqa", kind, {})
+    assert first["sharded"]
+    assert any((gamma < 1).any() for step in first["gammas"] for gamma in step.values())
+    start = dict(tiny_model("llama_gqa").named_parameters())
+    for name, weight in weights.items():
+        found = first["weights"][name]
+        assert found.dtype == torch.float32
+        assert torch.equal(found, second["weights"][name]), name
+        # Offloading changes no number; bfloat16 activations turn the path, by less than it is long.
+        off, way = (found - weight).norm(), (weight - start[name]).norm()
+        assert off < (0.5 if "bfloat16" in kind else 1e-4) * way, (name, float(off / way))
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp2"])

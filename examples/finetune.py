@@ -23,7 +23,7 @@ from transformers import (
 
 from hf_muonclip import MuonClipCallback, muonclip
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
-from hf_muonclip.hub import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.model_card import RunFigures, render_model_card
 
 HELD_OUT_SHARE = 0.1

@@ -38,7 +38,7 @@ from transformers import (
 import hf_muonclip
 from hf_muonclip import MuonClipCallback, muonclip, muonclip_factory
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
-from hf_muonclip.hub import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.kimi_k2 import count_parameters, kimi_k2_config
 from hf_muonclip.model_card import ClipFigures, RunFigures, render_model_card
 from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run

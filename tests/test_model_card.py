@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from tiny_models import tiny_model, tiny_tokenizer
 
 from hf_muonclip import model_card
-from hf_muonclip.hub import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.model_card import ClipFigures, RunFigures, render_model_card
 
 # --- the card ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip import hub
-from hf_muonclip.hub import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.model_card import render_model_card
 
 YARN = {

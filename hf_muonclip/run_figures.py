@@ -160,7 +160,7 @@ def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_sc
     else:
         settings |= {"learning rate, peak": args.learning_rate, "weight decay": args.weight_decay}
     if config.qk_clip_threshold is not None:
-        settings["QK-Clip, tau"] = config.qk_clip_threshold
+        settings["QK-Clip, tau"] = _finite_or_none(config.qk_clip_threshold) or "infinite: measured only"
     settings |= {
         "sequences per step": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
         "gradient clipping": args.max_grad_norm or "none",

@@ -9,12 +9,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import DeepseekV3Config, PreTrainedModel
 
+from .evaluation import EvaluationResult
 from .kimi_k2.presets import count_parameters
 from .run_figures import ClipFigures, RunFigures
 
@@ -44,32 +45,6 @@ _CITATIONS = """```bibtex
 ```"""
 
 
-class Evaluation(Protocol):
-    """A measured score, as `hf_muonclip.evaluation` returns it.
-
-    Attributes:
-        name: of the metric, for people.
-        metric_type: of the metric, for the Hub, for example "perplexity".
-        dataset: the data's name, for people.
-        value: the score.
-        standard_error: of the score; None where nobody can tell.
-        settings: how it was measured, by name.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def metric_type(self) -> str: ...  # noqa: D102
-    @property
-    def dataset(self) -> str: ...  # noqa: D102
-    @property
-    def value(self) -> float: ...  # noqa: D102
-    @property
-    def standard_error(self) -> float | None: ...  # noqa: D102
-    @property
-    def settings(self) -> Mapping[str, object]: ...  # noqa: D102
-
-
 def render_model_card(
     model: PreTrainedModel,
     title: str,
@@ -79,7 +54,7 @@ def render_model_card(
     prompt: str | None = None,
     run: RunFigures | None = None,
     clip: ClipFigures | None = None,
-    evaluations: Sequence[Evaluation] = (),
+    evaluations: Sequence[EvaluationResult] = (),
     pictures: Mapping[StrPath, str] | None = None,
     limitations: Sequence[str] = (),
     command: str | None = None,
@@ -98,8 +73,8 @@ def render_model_card(
         prompt: what the printed code continues; without it, the code only loads the model.
         run: figures of the training run, as `figures_of_run` reads them.
         clip: figures of QK-Clip, likewise.
-        evaluations: scores, from `hf_muonclip.evaluation`. Beside the card, the Hub reads them from `.eval_results`,
-            which `save_checkpoint` writes.
+        evaluations: what `hf_muonclip.evaluation` measured; they go into the card and its model-index. Those of
+            benchmarks belong into `.eval_results` too, which `write_eval_results` writes.
         pictures: caption by path; the card shows them by file name. Pass the same mapping to `save_checkpoint`.
         limitations: one sentence each, in Markdown.
         command: reproduces the model.
@@ -137,20 +112,10 @@ def render_model_card(
 
 
 def _model_index(
-    title: str, run: RunFigures, evaluations: Sequence[Evaluation], datasets: Sequence[str]
+    title: str, run: RunFigures, evaluations: Sequence[EvaluationResult], datasets: Sequence[str]
 ) -> dict[str, Any]:
     """Return the scores in the form that `ModelCardData` writes as model-index."""
-    results = [
-        EvalResult(
-            task_type="text-generation",
-            dataset_type=evaluation.dataset,
-            dataset_name=evaluation.dataset,
-            metric_type=evaluation.metric_type,
-            metric_name=evaluation.name,
-            metric_value=round(evaluation.value, 4),
-        )
-        for evaluation in evaluations
-    ]
+    results = [entry for evaluation in evaluations for entry in evaluation.to_eval_results()]
     if run.eval_loss is not None and run.dataset is not None:
         results.append(
             EvalResult(
@@ -268,7 +233,7 @@ def _training(run: RunFigures, command: str | None) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _evaluation(run: RunFigures, evaluations: Sequence[Evaluation]) -> str:
+def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult]) -> str:
     losses = {"Before training": run.eval_loss_before, "After training": run.eval_loss}
     rows = [f"| {when} | {loss:.3f} | {math.exp(loss):,.2f} |" for when, loss in losses.items() if loss is not None]
     parts = []
@@ -279,7 +244,7 @@ def _evaluation(run: RunFigures, evaluations: Sequence[Evaluation]) -> str:
     if evaluations:
         parts.append("After training, on the finished model; ± is the standard error.")
         scores = [
-            f"| {_cell(evaluation.name)} | {_cell(evaluation.dataset)} | {_score(evaluation)} | "
+            f"| {_cell(evaluation.name)} | {_cell(evaluation.data.name)} | {_score(evaluation)} | "
             f"{_cell(', '.join(f'{name} {_cell(value)}' for name, value in evaluation.settings.items()))} |"
             for evaluation in evaluations
         ]
@@ -287,7 +252,7 @@ def _evaluation(run: RunFigures, evaluations: Sequence[Evaluation]) -> str:
     return "\n\n".join(parts)
 
 
-def _score(evaluation: Evaluation) -> str:
+def _score(evaluation: EvaluationResult) -> str:
     error = evaluation.standard_error
     return f"{evaluation.value:.4g}" if error is None else f"{evaluation.value:.4g} ± {error:.2g}"
 

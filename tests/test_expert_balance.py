@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import reference
 import torch
+from routed_models import ROUTED_MODELS, routed_model
 from tiny_models import random_batch, tiny_model
 from tiny_trainer import assert_equal_weights, build, weights_of
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3ForCausalLM, PreTrainedModel, TrainerCallback
+from transformers import DeepseekV3ForCausalLM, PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import CallbackHandler
 
 from hf_muonclip import MuonClipCallback
@@ -23,41 +24,6 @@ from hf_muonclip.kimi_k2.expert_balance import BIAS, max_violation
 RATE = 0.01
 EXPERTS, CHOSEN, MOE_LAYERS = 4, 2, 2
 FIGURES = {"max_violation", "max_violation_worst_layer", "min_share", "bias_range"}
-# Where the bias is a buffer of the router, a buffer of the mixture of experts, or a parameter (1, num_experts) that
-# the optimizer does not see.
-OTHER_MODELS = {
-    "glm4_moe": {"n_routed_experts": 4, "n_shared_experts": 1, "n_group": 1, "topk_group": 1},
-    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "n_group": 1, "topk_group": 1},
-    "minimax_m2": {"num_local_experts": 4},
-    "ernie4_5_moe": {"moe_num_experts": 4, "moe_k": 2, "moe_layer_start_index": 1, "moe_num_shared_experts": 1},
-}
-
-
-def moe_model(**overrides: Any) -> PreTrainedModel:
-    return tiny_model("deepseek_v3", **overrides)
-
-
-def other_model(model_type: str) -> PreTrainedModel:
-    config = AutoConfig.for_model(
-        model_type,
-        vocab_size=128,
-        hidden_size=64,
-        intermediate_size=96,
-        moe_intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        num_experts_per_tok=2,
-        first_k_dense_replace=1,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        **OTHER_MODELS[model_type],
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return AutoModelForCausalLM.from_config(config).train()
 
 
 @contextmanager
@@ -91,7 +57,7 @@ def one_step(model: PreTrainedModel, balancer: ExpertBalancer, *batches: dict[st
 
 
 def test_several_steps_are_those_of_the_slow_truth():
-    model = moe_model(routed_scaling_factor=2.5)
+    model = tiny_model("deepseek_v3", routed_scaling_factor=2.5)
     balancer = ExpertBalancer(model, RATE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     expected = {name: router.e_score_correction_bias.double() for name, router in routers(model).items()}
@@ -122,7 +88,7 @@ def test_several_steps_are_those_of_the_slow_truth():
 
 
 def test_the_models_router_is_the_slow_truths():
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     [(name, router), *_] = routers(model).items()
     hidden = torch.randn(20, 64, generator=torch.Generator().manual_seed(3))
     _, weights, indices = router(hidden)
@@ -134,7 +100,7 @@ def test_the_models_router_is_the_slow_truths():
 
 
 def test_an_expert_at_the_mean_stays():
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     balancer = ExpertBalancer(model, RATE)
     before = balancer.biases()
     one_step(model, balancer, random_batch(model))
@@ -149,7 +115,7 @@ def test_an_expert_at_the_mean_stays():
 
 @pytest.mark.parametrize("padding", ["left", "right"])
 def test_padding_does_not_count(padding):
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     balancer = ExpertBalancer(model)
     batch = random_batch(model, batch_size=3, padding=padding)
     real = int(batch["attention_mask"].sum())
@@ -166,7 +132,7 @@ def test_padding_does_not_count(padding):
 
 
 def test_only_training_forwards_with_gradients_count():
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     balancer = ExpertBalancer(model)
     batch = random_batch(model)
     with torch.no_grad():
@@ -185,7 +151,7 @@ def test_only_training_forwards_with_gradients_count():
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_gradient_checkpointing_counts_once(use_reentrant):
-    plain, checkpointed = moe_model(), moe_model()
+    plain, checkpointed = tiny_model("deepseek_v3"), tiny_model("deepseek_v3")
     checkpointed.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
     calls = []
     checkpointed.model.layers[1].mlp.experts.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
@@ -201,9 +167,9 @@ def test_gradient_checkpointing_counts_once(use_reentrant):
     assert calls.count(False) == (4 if use_reentrant else 0)
 
 
-@pytest.mark.parametrize("model_type", OTHER_MODELS)
+@pytest.mark.parametrize("model_type", ROUTED_MODELS)
 def test_other_architectures_with_such_a_bias(model_type):
-    model = other_model(model_type)
+    model = routed_model(model_type)
     balancer = ExpertBalancer(model, RATE)
     before = balancer.biases()
     loads = one_step(model, balancer, random_batch(model))
@@ -218,7 +184,7 @@ def test_other_architectures_with_such_a_bias(model_type):
 
 
 def test_repeated_updates_balance_a_router_that_prefers_one_expert():
-    model = moe_model(n_routed_experts=8)
+    model = tiny_model("deepseek_v3", n_routed_experts=8)
     for router in routers(model).values():
         router.e_score_correction_bias.zero_()
         router.e_score_correction_bias[0] = 0.2
@@ -234,7 +200,7 @@ def test_repeated_updates_balance_a_router_that_prefers_one_expert():
 
 
 def test_without_a_rate_loads_are_counted_and_the_bias_stays():
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     balancer = ExpertBalancer(model, 0.0)
     before = balancer.biases()
     loads = one_step(model, balancer, random_batch(model))
@@ -248,7 +214,7 @@ def test_without_a_rate_loads_are_counted_and_the_bias_stays():
 def test_the_gates_gradient_does_not_see_the_bias():
     gradients = []
     for offset in (0.0, 0.25):
-        model = moe_model()
+        model = tiny_model("deepseek_v3")
         for router in routers(model).values():
             router.e_score_correction_bias.zero_().add_(offset)  # of all experts: the choice is the same
         ExpertBalancer(model)
@@ -261,7 +227,7 @@ def test_the_gates_gradient_does_not_see_the_bias():
 
 
 def test_the_bias_stays_float32_in_a_bfloat16_model(tmp_path: Path):
-    model = moe_model().to(torch.bfloat16)
+    model = tiny_model("deepseek_v3").to(torch.bfloat16)
     tensors = {name: router.e_score_correction_bias for name, router in routers(model).items()}
     for tensor in tensors.values():
         tensor.fill_(0.5)
@@ -284,7 +250,7 @@ def test_the_bias_stays_float32_in_a_bfloat16_model(tmp_path: Path):
 
 
 def test_a_compiled_mixture_of_experts_counts_the_same():
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     balancer = ExpertBalancer(model, RATE)
     block = model.model.layers[1].mlp
     hidden = torch.randn(1, 20, 64, generator=torch.Generator().manual_seed(0))
@@ -300,7 +266,7 @@ def test_a_compiled_mixture_of_experts_counts_the_same():
 
 
 def test_detach_leaves_the_model_as_it_was():
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     hooks = [len(module._forward_pre_hooks) for module in model.modules()]
     balancer = ExpertBalancer(model)
     model(**random_batch(model)).loss.backward()
@@ -369,7 +335,7 @@ def test_the_trainer_logs_and_balances(tmp_path: Path):
             seen.append(copy.deepcopy(callback.balancer.loads))
 
     callback = ExpertBalanceCallback(RATE)
-    model = moe_model()
+    model = tiny_model("deepseek_v3")
     callbacks = [tracker, MuonClipCallback(), callback, Loads()]
     trainer = build(tmp_path, model, callbacks, gradient_accumulation_steps=2, max_steps=4, eval_strategy="epoch")
     before = {name: router.e_score_correction_bias.clone() for name, router in routers(model).items()}
@@ -407,7 +373,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path):
     def trained(folder: str, resume: bool) -> Any:
         callbacks: list[TrainerCallback] = [MuonClipCallback(), ExpertBalanceCallback(RATE)]
         trainer = build(
-            tmp_path / folder, moe_model(), callbacks, save_strategy="steps", save_steps=3, logging_steps=2
+            tmp_path / folder, tiny_model("deepseek_v3"), callbacks, save_strategy="steps", save_steps=3, logging_steps=2
         )
         trainer.train(resume_from_checkpoint=resume or None)
         return trainer

@@ -66,8 +66,8 @@ def table(rows: Sequence[Row]) -> str:
     runs = newest(rows)
     experts = sum(len(layer) for layer in final_shares(rows[-1]))
     lines = [
-        f"| Router | Max violation over the last {LAST} steps | Experts under {RARE:.0%} of the mean load, of {experts} "
-        "| Smallest load, of the mean | Validation loss |",
+        f"| Router | Max violation, last {LAST} steps | Experts under {RARE:.0%} of the mean load, of {experts} | "
+        "Smallest load, of the mean | Validation loss |",
         "|---|---|---|---|---|",
     ]
     columns: list[tuple[Callable[[Row], float], str]] = [
@@ -96,14 +96,15 @@ def report(rows: Sequence[Row], pictures: str) -> str:
     settings = used[-1]["settings"]
     layers, experts = len(used[-1]["loads"][0]), len(used[-1]["loads"][0][0])
     share = max(row["update_share"] for row in used)
+    chosen = used[-1]["num_experts_per_tok"]
     about = (
-        f'Preset "{settings["preset"]}" with {layers} layers of {experts} experts, {used[-1]["num_experts_per_tok"]} for '
-        f"each token, on Shakespeare's plays: {settings['steps']} steps of MuonClip with "
-        f"{settings['batch_size']}x{settings['length']} tokens, {len(next(iter(runs.values())))} seeds (mean, and lowest "
-        "to highest); a seed gives both routers the same initial weights and batches. Max violation: the fullest "
-        "expert's load over the mean load, less 1, of one step's tokens, mean over layers (MaxVio of arXiv 2408.15664); "
-        f"{experts / used[-1]['num_experts_per_tok'] - 1:g} is the highest that there can be. The update takes at most "
-        f"{share:.2%} of a step."
+        f'Preset "{settings["preset"]}" with {layers} layers of {experts} experts, {chosen} for each token, on '
+        f"Shakespeare's plays: {settings['steps']} steps of MuonClip with {settings['batch_size']}x{settings['length']} "
+        f"tokens, {len(next(iter(runs.values())))} seeds (mean, and lowest to highest); a seed gives every router the "
+        "same initial weights and batches. Max violation: the fullest expert's load over the mean load, less 1, of one "
+        f"step's tokens, mean over layers (MaxVio of arXiv 2408.15664); it can reach {experts / chosen - 1:g}. The bias "
+        f"moves by at most its rate a step, so a run needs some hundred steps at the least; DeepSeek-V3's 0.001 is for "
+        f"runs of many thousand. The update takes at most {share:.2%} of a step here."
     )
     stamps = {(r["device"], r["threads"], r["torch"], r["transformers"], r["commit"], r["date"]) for r in used}
     parts = [

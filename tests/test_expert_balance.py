@@ -89,7 +89,7 @@ def test_several_steps_are_those_of_the_slow_truth():
 
 def test_the_models_router_is_the_slow_truths():
     model = tiny_model("deepseek_v3")
-    [(name, router), *_] = routers(model).items()
+    router, *_ = routers(model).values()
     hidden = torch.randn(20, 64, generator=torch.Generator().manual_seed(3))
     _, weights, indices = router(hidden)
     chosen, expected = reference.route(hidden, router.weight.detach(), router.e_score_correction_bias, CHOSEN, 2.5)
@@ -373,7 +373,12 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path):
     def trained(folder: str, resume: bool) -> Any:
         callbacks: list[TrainerCallback] = [MuonClipCallback(), ExpertBalanceCallback(RATE)]
         trainer = build(
-            tmp_path / folder, tiny_model("deepseek_v3"), callbacks, save_strategy="steps", save_steps=3, logging_steps=2
+            tmp_path / folder,
+            tiny_model("deepseek_v3"),
+            callbacks,
+            save_strategy="steps",
+            save_steps=3,
+            logging_steps=2,
         )
         trainer.train(resume_from_checkpoint=resume or None)
         return trainer

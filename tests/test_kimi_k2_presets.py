@@ -271,7 +271,10 @@ def test_a_configuration_does_not_share_state_with_the_table():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"preset": "huge"}, "preset must be one of ['base', 'full', 'large', 'micro', 'nano', 'small', 'tiny'], got 'huge'"),
+        (
+            {"preset": "huge"},
+            "preset must be one of ['base', 'full', 'large', 'micro', 'nano', 'small', 'tiny'], got 'huge'",
+        ),
         ({"num_heads": 4}, "must name a field of DeepseekV3Config, got ['num_heads']"),
         (
             {"num_key_value_heads": 3},

@@ -154,7 +154,6 @@ class ExpertBalancer:
         self._padding = mask.flatten() if isinstance(mask, Tensor) and mask.ndim == 2 else None
 
     def _counter(self, router: _Router) -> Any:
-        @torch.compiler.disable
         def count(experts: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if not (experts.training and torch.is_grad_enabled()) or _is_recomputation(router):
                 return
@@ -166,7 +165,7 @@ class ExpertBalancer:
                 tokens = tokens * (self._padding != 0).to(chosen.device).unsqueeze(1)
             router.counts.scatter_add_(0, chosen.flatten(), tokens.flatten())
 
-        return count
+        return torch.compiler.disable(count)
 
 
 class ExpertBalanceCallback(TrainerCallback, ExportableState):

@@ -38,7 +38,7 @@ from transformers import (
 from hf_muonclip import MuonClipCallback, muonclip, muonclip_factory
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
 from hf_muonclip.export import save_checkpoint
-from hf_muonclip.kimi_k2 import kimi_k2_config
+from hf_muonclip.kimi_k2 import ExpertBalanceCallback, kimi_k2_config
 from hf_muonclip.model_card import render_model_card
 from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
 from hf_muonclip.run_figures import figures_of_run
@@ -218,13 +218,15 @@ def train(
         seed=settings.seed,
     )
     callback, interrupt = MuonClipCallback(), SaveOnInterrupt()
+    # A thousand times fewer steps than Kimi K2's need a bias that moves faster than its 0.001.
+    balance = ExpertBalanceCallback(update_rate=0.01)
     trainer = Trainer(
         model,
         args,
         train_dataset=data[0],
         eval_dataset=data[1],
         optimizers=muonclip(model, args, qk_clip_threshold=settings.qk_clip_threshold),
-        callbacks=[callback, interrupt],
+        callbacks=[callback, balance, interrupt],
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(ProgressBar)

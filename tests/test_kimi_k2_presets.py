@@ -5,62 +5,160 @@ import re
 import pytest
 import torch
 from tiny_models import tiny_model
-from transformers import DeepseekV3ForCausalLM
+from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip.kimi_k2 import PRESETS, count_parameters, kimi_k2_config
 
+# config.json of moonshotai/Kimi-K2-Base and Kimi-K2-Instruct of July 2025, every field. Kimi-K2-Instruct-0905 and
+# Kimi-K2-Thinking differ in rope_scaling's factor (64), max_position_embeddings (262144) and, Thinking, rms_norm_eps.
 PUBLISHED = {
-    "hidden_size": 7168,
-    "num_hidden_layers": 61,
-    "first_k_dense_replace": 1,
-    "intermediate_size": 18432,
-    "moe_intermediate_size": 2048,
-    "n_routed_experts": 384,
-    "num_experts_per_tok": 8,
-    "n_shared_experts": 1,
-    "n_group": 1,
-    "topk_group": 1,
-    "num_attention_heads": 64,
-    "num_key_value_heads": 64,
-    "q_lora_rank": 1536,
-    "kv_lora_rank": 512,
-    "qk_nope_head_dim": 128,
-    "qk_rope_head_dim": 64,
-    "v_head_dim": 128,
-    "routed_scaling_factor": 2.827,
-    "norm_topk_prob": True,
-    "vocab_size": 163840,
+    "architectures": ["DeepseekV3ForCausalLM"],
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "auto_map": {
+        "AutoConfig": "configuration_deepseek.DeepseekV3Config",
+        "AutoModel": "modeling_deepseek.DeepseekV3Model",
+        "AutoModelForCausalLM": "modeling_deepseek.DeepseekV3ForCausalLM",
+    },
+    "aux_loss_alpha": 0.001,
     "bos_token_id": 163584,
     "eos_token_id": 163585,
-    "tie_word_embeddings": False,
-    "rms_norm_eps": 1e-6,
-    "num_nextn_predict_layers": 0,
+    "first_k_dense_replace": 1,
+    "hidden_act": "silu",
+    "hidden_size": 7168,
+    "initializer_range": 0.02,
+    "intermediate_size": 18432,
+    "kv_lora_rank": 512,
     "max_position_embeddings": 131072,
-    "rope_parameters": {
-        "rope_type": "yarn",
-        "rope_theta": 50000.0,
-        "factor": 32.0,
-        "original_max_position_embeddings": 4096,
+    "model_type": "kimi_k2",
+    "moe_intermediate_size": 2048,
+    "moe_layer_freq": 1,
+    "n_group": 1,
+    "n_routed_experts": 384,
+    "n_shared_experts": 1,
+    "norm_topk_prob": True,
+    "num_attention_heads": 64,
+    "num_experts_per_tok": 8,
+    "num_hidden_layers": 61,
+    "num_key_value_heads": 64,
+    "num_nextn_predict_layers": 0,
+    "pretraining_tp": 1,
+    "q_lora_rank": 1536,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "quantization_config": {
+        "activation_scheme": "dynamic",
+        "fmt": "e4m3",
+        "quant_method": "fp8",
+        "weight_block_size": [128, 128],
+    },
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 50000.0,
+    "routed_scaling_factor": 2.827,
+    "rope_scaling": {
         "beta_fast": 1.0,
         "beta_slow": 1.0,
+        "factor": 32.0,
         "mscale": 1.0,
         "mscale_all_dim": 1.0,
+        "original_max_position_embeddings": 4096,
+        "type": "yarn",
     },
+    "scoring_func": "sigmoid",
+    "seq_aux": True,
+    "tie_word_embeddings": False,
+    "topk_group": 1,
+    "topk_method": "noaux_tc",
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.48.3",
+    "use_cache": True,
+    "v_head_dim": 128,
+    "vocab_size": 163840,
+}
+# What no DeepseekV3Config has as a field: what transformers' class does without being told (the next test asks it),
+# and what says nothing of the model's function.
+BUILT_IN = {"scoring_func", "topk_method", "moe_layer_freq"}
+OF_THE_FILE = {
+    "architectures",
+    "auto_map",
+    "model_type",
+    "torch_dtype",
+    "transformers_version",
+    "quantization_config",
+    "aux_loss_alpha",
+    "seq_aux",
+}
+# Total, active, by preset.
+SIZES = {
+    "micro": (3_049_952, 2_017_760),
+    "nano": (6_407_104, 4_084_672),
+    "tiny": (32_135_104, 6_145_984),
+    "small": (130_024_192, 16_827_136),
+    "base": (1_040_833_792, 79_813_888),
+    "large": (16_656_801_536, 1_132_633_856),
+    "full": (1_026_408_209_408, 32_861_477_888),
 }
 
 
 def test_full_preset_has_every_published_field():
-    written = kimi_k2_config("full").to_dict()
-    assert {name: written[name] for name in PUBLISHED} == PUBLISHED
+    config = kimi_k2_config("full")
+    fields = {name: value for name, value in PUBLISHED.items() if name not in BUILT_IN | OF_THE_FILE}
+    rope = dict(fields.pop("rope_scaling"))
+    theta = fields.pop("rope_theta")
+    assert {name: getattr(config, name) for name in fields} == fields
+    assert config.rope_parameters == {"rope_type": rope.pop("type"), "rope_theta": theta, **rope}
+
+
+def test_transformers_reads_the_published_file_as_the_full_preset():
+    published = {name: value for name, value in PUBLISHED.items() if name not in OF_THE_FILE}
+    read, ours = (config.to_dict() for config in (DeepseekV3Config(**published), kimi_k2_config("full")))
+    for name in BUILT_IN:  # kept, and used by nothing
+        del read[name]
+    assert read["rope_parameters"].pop("type") == read["rope_parameters"]["rope_type"]  # kept under its old name too
+    assert read == ours
+
+
+def test_the_router_does_what_the_published_file_asks_for():
+    """`scoring_func` sigmoid; `topk_method` noaux_tc: the bias decides the choice and not the weights."""
+    config = kimi_k2_config("micro")
+    router = DeepseekV3ForCausalLM(config).model.layers[1].mlp.gate
+    hidden = torch.randn(3, config.hidden_size, generator=torch.Generator().manual_seed(0))
+    router.e_score_correction_bias[5] = 10.0
+    logits, weights, chosen = router(hidden)
+    scores = logits.double().sigmoid().gather(1, chosen)
+    assert (chosen == 5).any(dim=1).all()
+    expected = 2.827 * scores / scores.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(weights.double(), expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_counts_its_size(preset):
+    assert count_parameters(kimi_k2_config(preset)) == SIZES[preset]
 
 
 def test_full_preset_counts_the_published_size():
     total, active = count_parameters(kimi_k2_config("full"))
-    assert (total, active) == (1_026_408_209_408, 32_861_477_888)
     # The paper's table, which does not say how it counts.
-    assert total == pytest.approx(1.04e12, rel=0.015)
-    assert active == pytest.approx(32.6e9, rel=0.01)
+    assert total / 1.04e12 - 1 == pytest.approx(-0.0131, abs=1e-4)
+    assert active / 32.6e9 - 1 == pytest.approx(0.0080, abs=1e-4)
+
+
+def test_what_is_said_of_other_conventions():
+    total, active = SIZES["full"]
+    hidden, expert, router = 7168, 3 * 7168 * 2048, 384 * 7168
+    dense, embedding = 3 * hidden * 18432, 163840 * hidden
+    all_experts = total - dense + router + (384 + 1) * expert
+    assert all_experts == pytest.approx(1.043e12, abs=5e8)
+    attention = hidden * (1536 + 576) + 1536 * 64 * 192 + 512 * 64 * 256 + 64 * 128 * hidden
+    prediction = attention + router + (384 + 1) * expert + 2 * hidden * hidden
+    assert total + prediction == pytest.approx(1.044e12, abs=5e8)
+    assert active - dense + router + (8 + 1) * expert == active + router  # the dense layer is as wide
+    for left_out, said in ((embedding, 31.7e9), (2 * embedding, 30.5e9), (60 * router, 32.7e9)):
+        assert active - left_out == pytest.approx(said, abs=5e7)
+    compressed = 61 * hidden * 576
+    assert all_experts - compressed == pytest.approx(1.043e12, abs=5e8)
+    assert active + router - compressed == pytest.approx(32.6e9, abs=5e7)
 
 
 def test_full_preset_counts_what_its_sizes_say():
@@ -79,8 +177,9 @@ def test_full_preset_counts_what_its_sizes_say():
     assert count_parameters(kimi_k2_config("full")) == (model(experts), model(active_experts))
 
 
-def test_nano_counts_its_built_model_and_runs():
-    config = kimi_k2_config("nano")
+@pytest.mark.parametrize("preset", ["micro", "nano"])
+def test_small_presets_count_their_built_models_and_run(preset):
+    config = kimi_k2_config(preset)
     model = DeepseekV3ForCausalLM(config)
     total, active = count_parameters(config)
     assert total == sum(parameter.numel() for parameter in model.parameters())
@@ -89,7 +188,7 @@ def test_nano_counts_its_built_model_and_runs():
     )
     assert active == total - unused
     logits = model(torch.arange(12).reshape(1, 12)).logits
-    assert logits.shape == (1, 12, 4096)
+    assert logits.shape == (1, 12, config.vocab_size)
     assert torch.isfinite(logits).all()
 
 
@@ -117,6 +216,47 @@ def test_every_preset_has_kimi_k2s_character(preset):
     assert model.lm_head.weight is not model.model.embed_tokens.weight
 
 
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_has_kimi_k2s_proportions(preset):
+    config = kimi_k2_config(preset)
+    hidden, chosen = config.hidden_size, config.num_experts_per_tok
+    assert config.n_routed_experts / chosen == (8 if preset in ("micro", "nano") else 48)
+    # A dense layer is as wide as the experts that a token uses, the shared one included.
+    assert config.intermediate_size == (chosen + 1) * config.moe_intermediate_size
+    # Kimi K2's are 2.57, 1.14 and 0.21; the fewest heads that engines take are wide for the smallest.
+    assert 1.5 <= config.intermediate_size / hidden <= 2.7
+    assert 1.0 <= config.num_attention_heads * config.v_head_dim / hidden <= 2.0
+    assert 0.2 <= config.q_lora_rank / hidden <= 0.35
+
+
+def test_large_is_a_quarter_of_kimi_k2():
+    large, full = kimi_k2_config("large"), kimi_k2_config("full")
+    for name in ("hidden_size", "intermediate_size", "moe_intermediate_size", "q_lora_rank", "num_attention_heads"):
+        assert 4 * getattr(large, name) == getattr(full, name)
+    assert large.num_hidden_layers == round(full.num_hidden_layers / 4) + 1
+    for name in ("n_routed_experts", "num_experts_per_tok", "vocab_size", "bos_token_id", "eos_token_id"):
+        assert getattr(large, name) == getattr(full, name)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_has_sizes_that_engines_take(preset):
+    config = kimi_k2_config(preset)
+    # vLLM's MLA kernels, decode and prefill; llama.cpp's flash attention.
+    assert (config.kv_lora_rank, config.qk_rope_head_dim) == (512, 64)
+    assert (config.qk_nope_head_dim, config.v_head_dim) == (128, 128)
+    heads = config.num_attention_heads
+    assert heads >= 2
+    assert heads & (heads - 1) == 0
+    # Grouped products on a CPU and GGUF's blocks; vLLM's padding of the vocabulary.
+    for name in ("hidden_size", "intermediate_size", "moe_intermediate_size", "q_lora_rank"):
+        assert getattr(config, name) % (128 if preset in ("base", "large", "full") else 32) == 0
+    assert config.vocab_size % 64 == 0
+    # llama.cpp takes these numbers of layers for DeepSeek-V2-Lite and others.
+    assert config.num_hidden_layers not in (26, 27, 47, 48)
+    assert config.n_routed_experts <= 1024
+    assert config.num_experts_per_tok <= 32
+
+
 def test_overrides_replace_the_presets_fields():
     config = kimi_k2_config("nano", vocab_size=1000, num_attention_heads=6, eos_token_id=3, q_lora_rank=None)
     assert (config.vocab_size, config.num_attention_heads, config.num_key_value_heads) == (1000, 6, 6)
@@ -131,7 +271,10 @@ def test_a_configuration_does_not_share_state_with_the_table():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"preset": "huge"}, "preset must be one of ['full', 'nano'], got 'huge'"),
+        (
+            {"preset": "huge"},
+            "preset must be one of ['base', 'full', 'large', 'micro', 'nano', 'small', 'tiny'], got 'huge'",
+        ),
         ({"num_heads": 4}, "must name a field of DeepseekV3Config, got ['num_heads']"),
         (
             {"num_key_value_heads": 3},

@@ -322,3 +322,35 @@ def balanced_bias(bias: Tensor, load: Sequence[int], update_rate: float) -> Tens
         if tokens != mean:
             new[expert] += update_rate if tokens < mean else -update_rate
     return new
+
+
+def perplexity(
+    model: Any, documents: Sequence[Sequence[int]], first_target: int, context_length: int, stride: int
+) -> tuple[float, list[list[float]]]:
+    """Predict every token by itself, from the tokens of the window that reaches it first.
+
+    Window w begins at w·stride and holds context_length tokens.
+
+    Args:
+        model: causal language model in float64, in evaluation mode.
+        documents: tokens of each.
+        first_target: index of the first token to predict.
+        context_length: tokens of a window, the predicted one included.
+        stride: tokens between the starts of two windows.
+
+    Returns:
+        exp of the mean negative log-likelihood, and the negative log-likelihoods of each document's tokens.
+    """
+    losses: list[list[float]] = []
+    for document in documents:
+        losses.append([])
+        for target in range(first_target, len(document)):
+            begin = 0
+            while begin + context_length <= target:
+                begin += stride
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([document[begin:target]])).logits[0, -1]
+            probability = math.exp(float(logits[document[target]])) / sum(math.exp(float(logit)) for logit in logits)
+            losses[-1].append(-math.log(probability))
+    tokens = sum(len(of_document) for of_document in losses)
+    return math.exp(sum(map(sum, losses)) / tokens), losses

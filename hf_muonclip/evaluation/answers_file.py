@@ -1,0 +1,93 @@
+"""Answers on disk as they come, one JSON object a line, so that an interrupted evaluation goes on where it stood.
+
+The first line holds what the answers depend on. Answers of other weights, questions or settings are never taken for
+those of this evaluation. How many runs there are is not among it: an answer's seed does not depend on it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .results import Answer, StrPath
+
+_FINGERPRINT_ENTRIES = 64  # of each parameter: training moves all of them, and reading a whole 1T model takes hours
+
+
+class AnswersFile:
+    """The answers that an evaluation has so far.
+
+    Args:
+        path: of the file; made if it is not there.
+        settings: all that the answers depend on, JSON values by name.
+
+    Raises:
+        ValueError: the file holds answers of other settings, or something else altogether.
+    """
+
+    def __init__(self, path: StrPath, settings: Mapping[str, Any]) -> None:
+        self._path = Path(path)
+        self._answers: dict[tuple[int, int], Answer] = {}
+        if not self._path.exists() or not self._path.stat().st_size:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text(_line({"settings": settings}), encoding="utf-8")
+            return
+        content = self._path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]  # what follows is a line whose writing was interrupted
+        try:
+            head, *lines = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
+            found = head["settings"]
+            answers = [
+                Answer(**{field.name: line[field.name] for field in dataclasses.fields(Answer)}) for line in lines
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"answers are kept in a file of this package's own, {path} is none ({error!r}); name another file"
+            ) from None
+        differing = sorted(key for key in {*found, *settings} if found.get(key) != settings.get(key))
+        if differing:
+            changes = "; ".join(f"{key}: {found.get(key)!r} there, {settings.get(key)!r} here" for key in differing)
+            raise ValueError(f"an evaluation goes on only as it began, {path} differs in {changes}; name another file")
+        for answer in answers:
+            if (answer.run, answer.question) in self._answers:
+                raise ValueError(
+                    f"each answer stands in its file once, {path} holds run {answer.run}, question {answer.question} "
+                    "twice; remove one line"
+                )
+            self._answers[answer.run, answer.question] = answer
+        if len(whole) < len(content):
+            os.truncate(self._path, len(whole))
+
+    def get(self, run: int, question: int) -> Answer | None:
+        """Return an answer that is there already."""
+        return self._answers.get((run, question))
+
+    def append(self, answers: Iterable[Answer], prompts: Sequence[str]) -> None:
+        """Write answers, each with its question for whoever reads the file."""
+        with self._path.open("a", encoding="utf-8") as file:
+            for answer in answers:
+                file.write(_line({"prompt": prompts[answer.question], **dataclasses.asdict(answer)}))
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False) + "\n"
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a hash of the first entries of every parameter and buffer in a model's state: other after any training."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        entries = tensor.detach().flatten()[:_FINGERPRINT_ENTRIES]
+        digest.update(f"{name} {tuple(tensor.shape)} {entries.to(torch.float32).tolist()}".encode())
+    return digest.hexdigest()[:16]
+
+
+def prompts_hash(prompts: Sequence[Sequence[int]]) -> str:
+    """Return a hash of all prompts' tokens, in their order."""
+    return hashlib.sha256(json.dumps([list(prompt) for prompt in prompts]).encode()).hexdigest()[:16]

@@ -1,0 +1,69 @@
+"""A model made ready to be measured, and given back as it was."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from .results import StrPath
+
+
+def load(
+    model: PreTrainedModel | StrPath, tokenizer: PreTrainedTokenizerBase | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a causal language model and its tokenizer, loaded where a folder or a name on the Hub is given.
+
+    A loaded model goes to the accelerator, where there is one. A model in memory stays where it is.
+
+    Raises:
+        ValueError: a model in memory comes without its tokenizer, or is no causal language model.
+    """
+    if not isinstance(model, PreTrainedModel):
+        source = str(model)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source)
+        if torch.accelerator.is_available():
+            loaded = loaded.to(torch.accelerator.current_accelerator())
+        return loaded, tokenizer or AutoTokenizer.from_pretrained(source)
+    if tokenizer is None:
+        raise ValueError(f"a model in memory ({type(model).__name__}) needs its tokenizer; pass it, or pass a folder")
+    if not model.can_generate() or model.config.is_encoder_decoder:
+        raise ValueError(
+            f"only causal language models are evaluated, got {type(model).__name__}; load a ...ForCausalLM"
+        )
+    return model, tokenizer
+
+
+@contextmanager
+def measuring(model: PreTrainedModel) -> Iterator[None]:
+    """Switch off dropout and gradients; every module gets its own training flag back.
+
+    Not inference mode: tensors that a model caches there, such as rotary frequencies, could not be trained through.
+    """
+    were_training = [module for module in model.modules() if module.training]
+    model.eval()  # type: ignore[no-untyped-call]
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in were_training:
+            module.training = True
+
+
+def leading_special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return what a tokenizer puts in front of a text by itself, such as the beginning-of-text token."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    leading = []
+    for token, special in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
+        if not special:
+            break
+        leading.append(token)
+    return leading
+
+
+def context_limit(model: PreTrainedModel) -> int | None:
+    """Return the most positions that a model's configuration allows, or None where it names no limit."""
+    limit = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None

@@ -99,12 +99,13 @@ def report(rows: Sequence[Row], pictures: str) -> str:
     chosen = used[-1]["num_experts_per_tok"]
     about = (
         f'Preset "{settings["preset"]}" with {layers} layers of {experts} experts, {chosen} for each token, on '
-        f"Shakespeare's plays: {settings['steps']} steps of MuonClip with {settings['batch_size']}x{settings['length']} "
-        f"tokens, {len(next(iter(runs.values())))} seeds (mean, and lowest to highest); a seed gives every router the "
-        "same initial weights and batches. Max violation: the fullest expert's load over the mean load, less 1, of one "
-        f"step's tokens, mean over layers (MaxVio of arXiv 2408.15664); it can reach {experts / chosen - 1:g}. The bias "
-        f"moves by at most its rate a step, so a run needs some hundred steps at the least; DeepSeek-V3's 0.001 is for "
-        f"runs of many thousand. The update takes at most {share:.2%} of a step here."
+        f"Shakespeare's plays: {settings['steps']} steps of MuonClip with "
+        f"{settings['batch_size']}x{settings['length']} tokens, {len(next(iter(runs.values())))} seeds (mean, lowest "
+        "to highest); a seed gives every router the same initial weights and batches. Max violation: the fullest "
+        "expert's load over the mean load, less 1, of one step's tokens, mean over layers (MaxVio of arXiv "
+        f"2408.15664); it can reach {experts / chosen - 1:g}. The bias moves by at most its rate a step, so that "
+        "DeepSeek-V3's 0.001, meant for many thousand steps, has only begun here. The update takes at most "
+        f"{share:.2%} of a step."
     )
     stamps = {(r["device"], r["threads"], r["torch"], r["transformers"], r["commit"], r["date"]) for r in used}
     parts = [

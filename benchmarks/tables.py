@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import expert_balance_figures as expert_balance
 import orthogonalize_figures as orthogonalize
 from convergence_figures import read_rows, report
 from peers import PEERS
@@ -357,6 +358,8 @@ def main() -> None:
         f"## How ranks share a step\n\n`python benchmarks/distributed_step.py`\n\n{distributed}\n"
         f"## Does it train better?\n\n`python benchmarks/convergence.py`\n\n"
         f"{report(convergence, pictures='results/')}\n"
+        "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
+        f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"
         f"{coverage_summary()}",
         HERE / "coverage.md": coverage_page(),

@@ -49,6 +49,9 @@ class _Router:
         assert isinstance(bias, Tensor)
         return bias
 
+    def no_counts(self, device: torch.device) -> Tensor:
+        return torch.zeros(self.bias.numel(), dtype=torch.int64, device=device)
+
 
 class ExpertBalancer:
     """Counts the tokens of every expert and moves the router's bias against their imbalance.
@@ -131,9 +134,9 @@ class ExpertBalancer:
 
     def _collect(self) -> list[Tensor]:
         """Return each layer's load of all ranks on its own device, and count from zero again."""
+        routers = self._routers.values()
         counts = [
-            router.bias.new_zeros(router.bias.numel(), dtype=torch.int64) if router.counts is None else router.counts
-            for router in self._routers.values()
+            router.no_counts(router.bias.device) if router.counts is None else router.counts for router in routers
         ]
         devices, sizes = [count.device for count in counts], [len(count) for count in counts]
         self._reset()
@@ -159,7 +162,7 @@ class ExpertBalancer:
                 return
             chosen = _chosen_experts(args, kwargs)
             if router.counts is None:
-                router.counts = torch.zeros(router.bias.numel(), dtype=torch.int64, device=chosen.device)
+                router.counts = router.no_counts(chosen.device)
             tokens = torch.ones_like(chosen)
             if self._padding is not None and len(self._padding) == len(chosen):
                 tokens = tokens * (self._padding != 0).to(chosen.device).unsqueeze(1)

@@ -107,7 +107,9 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         "DeepSeek-V3's 0.001, meant for many thousand steps, has only begun here. The update takes at most "
         f"{share:.2%} of a step."
     )
-    stamps = {(r["device"], r["threads"], r["torch"], r["transformers"], r["commit"], r["date"]) for r in used}
+    stamps: dict[tuple[Any, ...], list[Row]] = {}
+    for row in used:
+        stamps.setdefault((row["device"], row["threads"], row["torch"], row["transformers"]), []).append(row)
     parts = [
         table(rows),
         f"![Load of the experts over training, with and without balance]({pictures}expert_balance.png)"
@@ -115,8 +117,9 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         else "",
         about,
         *(
-            f"{device}, {threads} threads, torch {torch}, transformers {transformers}, commit {commit}, {date}."
-            for device, threads, torch, transformers, commit, date in sorted(stamps)
+            f"{device}, {threads} threads, torch {torch}, transformers {transformers}, commit "
+            f"{', '.join(sorted({row['commit'] for row in made}))}, {max(row['date'] for row in made)}."
+            for (device, threads, torch, transformers), made in stamps.items()
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -134,30 +137,21 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
         by_step = list(zip(*(_smooth(violation_curve(row)) for row in of_rate), strict=True))
         steps = range(1, len(by_step) + 1)
         mean, low, high = ([of(step) for step in by_step] for of in (statistics.mean, min, max))
-        curves.plot(steps, mean, color=colour, linewidth=1.8)
+        curves.plot(steps, mean, color=colour, linewidth=1.8, label=label(rate))
         curves.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
-        curves.annotate(
-            label(rate),
-            (len(by_step), mean[-1]),
-            xytext=(-4, 9),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            color=colour,
-            fontsize="medium",
-        )
     curves.set_ylim(bottom=0)
     curves.set_xlim(left=0)
     curves.set_xlabel("optimizer step")
     curves.set_ylabel("max violation (0: every expert has the mean load)")
     curves.grid(alpha=0.25)
     curves.spines[["top", "right"]].set_visible(False)
+    curves.legend(fontsize="medium", frameon=False, loc="lower left")
     seeds = len(next(iter(runs.values())))
-    curves.set_title(f"The fullest expert: mean over layers and {seeds} seeds; lowest to highest", fontsize="medium")
+    curves.set_title(f"Fullest expert: mean over layers and {seeds} seeds, band over seeds", fontsize="medium")
     maps = [figure.add_subplot(grid[place, 1]) for place in range(len(runs))]
     for axes, (rate, of_rate) in zip(maps, runs.items(), strict=True):
         image = _draw_loads(axes, of_rate[0])
-        axes.set_title(f"Load of each expert of the last layer, {label(rate)}", fontsize="medium")
+        axes.set_title(f"Load of the last layer's experts, {label(rate)}", fontsize="medium")
         axes.tick_params(labelbottom=axes is maps[-1])
     maps[-1].set_xlabel("optimizer step")
     bar = figure.colorbar(image, ax=maps, label="load, of the mean", extend="max", aspect=30, pad=0.02)
@@ -168,12 +162,12 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
 
 
 def _draw_loads(axes: "Axes", row: Row) -> Any:
-    """Draw the last layer's loads: a line an expert, the fullest at the end on top."""
+    """Draw the loads of the last layer: a line an expert, the fullest at the end on top."""
     layer = [window[-1] for window in row["loads"]]
     shares = [[load * len(loads) / sum(loads) for load in loads] for loads in layer]
     order = sorted(range(len(shares[-1])), key=lambda expert: -final_shares(row)[-1][expert])
     axes.set_yticks([])
-    axes.set_ylabel("experts")
+    axes.set_ylabel(f"{len(order)} experts")
     axes.spines[:].set_visible(False)
     return axes.imshow(
         [[window[expert] for window in shares] for expert in order],
@@ -181,7 +175,7 @@ def _draw_loads(axes: "Axes", row: Row) -> Any:
         interpolation="nearest",
         cmap="magma",
         vmin=0,
-        vmax=4,
+        vmax=3,
         extent=(0, row["settings"]["steps"], len(order), 0),
     )
 

@@ -49,6 +49,9 @@ class _Router:
         assert isinstance(bias, Tensor)
         return bias
 
+    def no_counts(self, device: torch.device) -> Tensor:
+        return torch.zeros(self.bias.numel(), dtype=torch.int64, device=device)
+
 
 class ExpertBalancer:
     """Counts the tokens of every expert and moves the router's bias against their imbalance.
@@ -131,9 +134,9 @@ class ExpertBalancer:
 
     def _collect(self) -> list[Tensor]:
         """Return each layer's load of all ranks on its own device, and count from zero again."""
+        routers = self._routers.values()
         counts = [
-            router.bias.new_zeros(router.bias.numel(), dtype=torch.int64) if router.counts is None else router.counts
-            for router in self._routers.values()
+            router.no_counts(router.bias.device) if router.counts is None else router.counts for router in routers
         ]
         devices, sizes = [count.device for count in counts], [len(count) for count in counts]
         self._reset()
@@ -159,7 +162,7 @@ class ExpertBalancer:
                 return
             chosen = _chosen_experts(args, kwargs)
             if router.counts is None:
-                router.counts = torch.zeros(router.bias.numel(), dtype=torch.int64, device=chosen.device)
+                router.counts = router.no_counts(chosen.device)
             tokens = torch.ones_like(chosen)
             if self._padding is not None and len(self._padding) == len(chosen):
                 tokens = tokens * (self._padding != 0).to(chosen.device).unsqueeze(1)
@@ -193,16 +196,16 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
     def __init__(self, update_rate: float = 1e-3) -> None:
         self.update_rate = update_rate
         self.balancer: ExpertBalancer | None = None
-        self._steps = 0  # since the last log, like the two below
-        self._violations: list[Tensor] = []  # (), float32, a layer; summed over steps
-        self._loads: list[Tensor] = []  # (num_experts,), int64, a layer
+        self._steps = 0  # since the last log, as the two below, which are sums over them
+        self._violations = torch.zeros(0)  # (layers,), float32
+        self._loads = torch.zeros(0, dtype=torch.int64)  # (experts of all layers,)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the rate, and the figures not yet logged."""
         since_log = {
             "steps": self._steps,
-            "violations": [violation.item() for violation in self._violations],
-            "loads": [load.tolist() for load in self._loads],
+            "violations": self._violations.tolist(),
+            "loads": self._loads.tolist(),
         }
         return {"args": {"update_rate": self.update_rate}, "attributes": {"exported_since_log": since_log}}
 
@@ -217,8 +220,8 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
         if state.global_step > 0 and isinstance(saved, dict):
             since_log = saved["attributes"]["exported_since_log"]
             self._steps = since_log["steps"]
-            self._violations = [torch.tensor(violation) for violation in since_log["violations"]]
-            self._loads = [torch.tensor(load) for load in since_log["loads"]]
+            self._violations = torch.tensor(since_log["violations"], dtype=torch.float32)
+            self._loads = torch.tensor(since_log["loads"], dtype=torch.int64)
         start_adding(self)
 
     def on_train_end(
@@ -237,20 +240,22 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
         assert self.balancer is not None
         self.balancer.update()
         loads = list(self.balancer.loads.values())
-        violations = [max_violation(load) for load in loads]
+        device = loads[0].device
+        violations = torch.stack([max_violation(load).to(device) for load in loads])
+        packed = torch.cat([load.to(device) for load in loads])
         if self._steps > 0:
-            loads = [load + before.to(load.device) for load, before in zip(loads, self._loads, strict=True)]
-            violations = [new + old.to(new.device) for new, old in zip(violations, self._violations, strict=True)]
-        self._steps, self._loads, self._violations = self._steps + 1, loads, violations
+            violations += self._violations.to(device)
+            packed += self._loads.to(device)
+        self._steps, self._violations, self._loads = self._steps + 1, violations, packed
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Put the figures since the last log into `logs` and the Trainer's history."""
         if self.balancer is None or self._steps == 0 or "loss" not in logs:
             return
-        device = self._loads[0].device
-        violations = torch.stack([violation.to(device) for violation in self._violations]) / self._steps
-        shares = [load.min().to(device) * len(load) / load.sum().clamp(min=1).to(device) for load in self._loads]
-        ranges = [(bias.max() - bias.min()).to(device) for bias in self.balancer.biases().values()]
+        sizes = [len(load) for load in self.balancer.loads.values()]
+        violations = self._violations / self._steps
+        shares = [load.min() * len(load) / load.sum().clamp(min=1) for load in self._loads.split(sizes)]
+        ranges = [(bias.max() - bias.min()).to(violations.device) for bias in self.balancer.biases().values()]
         names = ("max_violation", "max_violation_worst_layer", "min_share", "bias_range")
         values = (violations.mean(), violations.max(), torch.stack(shares).min(), torch.stack(ranges).max())
         rounded = [round(value, 4) for value in torch.stack(values).tolist()]
@@ -260,7 +265,8 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
         self._forget()
 
     def _forget(self) -> None:
-        self._steps, self._violations, self._loads = 0, [], []
+        self._steps = 0
+        self._violations, self._loads = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
 
 
 def max_violation(load: Tensor) -> Tensor:

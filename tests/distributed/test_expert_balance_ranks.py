@@ -83,6 +83,20 @@ def test_ranks_balance_as_one_process(name: str, how: str, sharded_bias: bool) -
         assert len({tuple(biases[layer].tolist()) for biases in one.biases}) > 1
 
 
+def balance_in_bfloat16() -> str:
+    """Shard a bias that is a bfloat16 parameter, and return how it is refused."""
+    model = build("ernie4_5_moe").to(torch.bfloat16)
+    fully_shard(model, mesh=init_device_mesh("cpu", (dist.get_world_size(),)))
+    with pytest.raises(ValueError, match="must be float32") as refused:
+        ExpertBalancer(model)
+    return str(refused.value)
+
+
+def test_a_bias_that_is_sharded_in_bfloat16_is_refused() -> None:
+    for said in run_on_ranks(RANKS, balance_in_bfloat16):
+        assert "FSDP2 shards it in torch.bfloat16. Cast it before sharding" in said
+
+
 def trained(folder: str) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
     """Train with a Trainer; return the logged figures and the final biases."""
     world = dist.get_world_size() if dist.is_initialized() else 1

@@ -124,7 +124,7 @@ def added_memory(how: str, dtype: str, folder: Path) -> tuple[float, float]:
     command = [sys.executable, "-c", _MEASURE, how, dtype]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
-    model, added = map(float, result.stdout.split())
+    model, added = map(float, result.stdout.splitlines()[-1].split())
     return model, added
 
 

@@ -17,6 +17,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from .kimi_k2.model_type import register_kimi_k2
 from .saved_form import SavedForm
+from .stored_weights import weights_in
 from .tokenizer_fit import count_ids_in, refuse_unfit_tokenizer
 from .weight_headers import read_headers, read_json, some_of
 
@@ -38,9 +39,9 @@ class Checkpoint:
         files: bytes by path in the folder, with "/" on every system; all that an upload would take.
         shards: names of the files with weights, in order.
         tensors: number of tensors on disk.
-        parameters: number of elements in them, the router's correction biases included.
+        parameters: number of weights that they stand for, the router's correction biases included.
         weight_bytes: of all tensors, without headers.
-        dtypes: elements by dtype, as safetensors names it ("BF16", "F32"), the most frequent first.
+        dtypes: elements on disk by dtype, as safetensors names it ("BF16", "F32"), the most frequent first.
         model_type: as config.json says, "deepseek_v3" for one.
         architecture: the model class that config.json names.
         vocab_size: rows of the input embedding.
@@ -107,7 +108,9 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
             "or save the model with save_checkpoint."
         )
     stored = read_headers(folder)
-    compare_with_architecture(folder, {name: tensor.shape for name, tensor in stored.items()}, form)
+    weights = weights_in(folder, stored, getattr(config, "quantization_config", None))
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    compare_with_architecture(folder, shapes, form)
     embedding: Any = form.model.get_input_embeddings().weight
     vocab_size = int(embedding.shape[0])
     tokenizer_size = count_ids_in(folder)
@@ -121,7 +124,7 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
         files=files,
         shards=tuple(sorted({tensor.shard for tensor in stored.values()})),
         tensors=len(stored),
-        parameters=dtypes.total(),
+        parameters=sum(map(prod, shapes.values())),
         weight_bytes=sum(tensor.nbytes for tensor in stored.values()),
         dtypes=dict(dtypes.most_common()),
         model_type=config.model_type,

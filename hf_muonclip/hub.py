@@ -18,6 +18,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
+from .export_check import check_checkpoint
 from .hub_client import Account, HubClient, PushError, Remote
 
 _DEFAULT_BRANCH = "main"
@@ -43,7 +44,6 @@ _TOKENIZER = (
     "chat_template.*",
     "additional_chat_templates/*",
 )
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 
 @dataclass(frozen=True)
@@ -102,35 +102,39 @@ def push_to_hub(
     create_pr: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
+    allow_unused_ids: bool = False,
     commit_message: str | None = None,
     token: str | None = None,
 ) -> PushResult:
-    """Push a folder that `save_checkpoint` wrote to the Hub.
+    """Push a complete checkpoint to the Hub.
 
     Files that the Hub already has are not sent again. If the push breaks off, the same call goes on where it stopped.
     Files of an older checkpoint that would be loaded together with the new one are deleted in the same commit.
 
     Args:
-        folder: of the checkpoint; it is checked before anything is sent.
+        folder: of the checkpoint; `check_checkpoint` proves it complete before anything is sent. Hidden files in it
+            are left out.
         repo_id: "namespace/name", or "name" alone for the token's user. Created if it does not exist.
         private: create it private; by default it is as the namespace's setting says.
         revision: branch to commit to, or to open the pull request against; created from the default branch if missing.
         create_pr: open a pull request instead of committing.
         overwrite: replace another checkpoint that the branch holds; it stays in the history.
         dry_run: send nothing, only say what a push would do; `obstacles` says what would stop it.
+        allow_unused_ids: accept a vocabulary that exceeds the tokenizer's by more than padding.
         commit_message: the commit's title.
         token: of the Hub; by default the one of `hf auth login` or HF_TOKEN.
 
     Raises:
-        ValueError: the folder is not a whole checkpoint or holds pickles, the name or the card is refused, or
-            `private` is asked of a repository that is public.
+        FileNotFoundError: there is no such folder.
+        ValueError: the folder is not a complete checkpoint, the name or the card is refused, or `private` is asked of
+            a repository that is public.
         FileExistsError: the branch holds another checkpoint, and neither `overwrite` nor `create_pr` is given.
         PermissionError: no token, or one that may not write there.
         PushError: the Hub could not be reached, stayed busy, or was changed meanwhile; says what is where.
     """
     _refuse_name(repo_id)
     branch = revision or _DEFAULT_BRANCH
-    additions, card = _read_folder(Path(folder))
+    additions, card = _read_folder(Path(folder), allow_unused_ids)
     if dry_run:
         return _rehearse(HubClient(token, retries=0), repo_id, branch, additions, card, private, create_pr, overwrite)
 
@@ -163,27 +167,20 @@ def _refuse_name(repo_id: str) -> None:
         ) from error
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, CommitOperationAdd], str | None]:
+def _read_folder(folder: Path, allow_unused_ids: bool) -> tuple[dict[str, CommitOperationAdd], str | None]:
     """Return what to commit, by path, and the card; raise ValueError if the folder is not fit to be pushed."""
-    if not folder.is_dir():
-        raise ValueError(f"a push needs the folder of a checkpoint; there is no folder {folder}.")
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    paths = {name: path for name, path in paths.items() if not any(part.startswith(".") for part in name.split("/"))}
-    pickles = [name for name in paths if _is_any_of(name.rpartition("/")[2], _PICKLES)]
-    if pickles:
-        raise ValueError(
-            f"a pushed checkpoint holds safetensors and no pickles, but {folder} holds {_listed(pickles)}. Push a "
-            "folder that save_checkpoint wrote, not one of the Trainer's checkpoints."
-        )
+    checked = check_checkpoint(folder, allow_unused_ids=allow_unused_ids)
+    # A hidden file is of an editor or a version control, or a secret; the Hub keeps a .gitattributes of its own.
+    names = [name for name in checked.files if not any(part.startswith(".") for part in name.split("/"))]
     card = None
-    if _CARD in paths:
+    if checked.has_card:
         try:
-            card = paths[_CARD].read_text(encoding="utf-8")
+            card = (folder / _CARD).read_text(encoding="utf-8")
             ModelCard(card)
         except (ValueError, TypeError, repocard.yaml.YAMLError) as error:  # type: ignore[attr-defined]
             reason = " ".join(str(error).split())
             raise ValueError(f"the metadata of {folder / _CARD} must be YAML that the Hub reads: {reason}.") from error
-    return {name: CommitOperationAdd(name, path) for name, path in paths.items()}, card
+    return {name: CommitOperationAdd(name, folder / name) for name in names}, card
 
 
 def _rehearse(

@@ -43,6 +43,7 @@ def add_push_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     push.add_argument("--revision", help="branch to commit to, created if it does not exist (main)")
     push.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
     push.add_argument("--overwrite", action="store_true", help="replace another checkpoint that is there")
+    push.add_argument("--allow-unused-ids", action="store_true", help="accept a tokenizer far smaller than the model's")
     push.add_argument("-m", "--message", help="title of the commit")
     push.add_argument("--json", action="store_true", help="write one JSON object, see below")
     push.set_defaults(run=run_push)
@@ -65,11 +66,12 @@ def run_push(arguments: argparse.Namespace) -> int:
                 create_pr=arguments.create_pr,
                 overwrite=arguments.overwrite,
                 dry_run=arguments.dry_run,
+                allow_unused_ids=arguments.allow_unused_ids,
                 commit_message=arguments.message,
             )
         except PushError as error:
             return _fail(str(error), 1)
-        except (ValueError, FileExistsError, PermissionError) as error:
+        except (ValueError, FileExistsError, FileNotFoundError, PermissionError) as error:
             return _fail(str(error), 2)
         except KeyboardInterrupt:
             return _fail("interrupted. Run the same command again; it sends only what is missing.", 130)

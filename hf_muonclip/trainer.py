@@ -26,6 +26,7 @@ from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
 from .muon_clip import MuonClip
+from .run_figures import describe_run
 
 LOG_NAME = "qk_clip.jsonl"
 
@@ -119,6 +120,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     Attributes:
         statistics: per head, over the run so far; None before training.
+        train_seconds: wall clock of training so far, without evaluations and saves; resumes.
         step_seconds: host time spent in optimizer steps, clip included.
         capture_seconds: host time spent measuring max logits.
         clip_seconds: host time spent collecting maxima and clipping.
@@ -126,7 +128,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def __init__(self) -> None:
         self.statistics: ClipStatistics | None = None
+        self.train_seconds = 0.0
         self.step_seconds = 0.0
+        self._run: dict[str, Any] = {}
+        self._clock_started = 0.0
         self._clip: ClipState | None = None
         self._step_started = 0.0
         self._updates_seen = 0
@@ -146,15 +151,18 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         return 0.0 if self._clip is None else self._clip.clip_seconds
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: no arguments, the statistics per head, and the figures not yet logged."""
-        if self.statistics is None:
+        """Return what a checkpoint keeps: no arguments, what the run was given, and the statistics per head."""
+        if not self._run:
             return {"args": {}, "attributes": {}}
+        run = {"exported_run": {**self._run, "seconds": round(self.train_seconds, 3)}}
+        if self.statistics is None:
+            return {"args": {}, "attributes": run}
         since_log = {
             "max_logits": [_finite_or_none(value) for value in self._since_log_max.tolist()],
             "clips": self._since_log_clips.tolist(),
         }
         exported = {"exported_statistics": self.statistics.to_dict(), "exported_since_log": since_log}
-        return {"args": {}, "attributes": exported}
+        return {"args": {}, "attributes": {**run, **exported}}
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Let the Trainer resume experts, which it saves in another form than it loads."""
@@ -169,22 +177,30 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._updates_seen = clip.updates
         if isinstance(clip, MuonClip):
             clip.state_is_consolidated = True  # by this callback, before every save
+        self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"))
+        saved = self._saved_attributes(state)
+        self.train_seconds = saved.get("exported_run", {}).get("seconds", 0.0)
+        self._clock_started = time.perf_counter()
         if clip.layout is None:
             return
         counts = {name: layout.num_attention_heads for name, layout in clip.layout.items()}
         self.statistics = ClipStatistics(counts)
-        stored: Any = state.stateful_callbacks
-        saved = (stored or {}).get(type(self).__name__)
         self._forget_since_log()
-        if state.global_step > 0 and isinstance(saved, dict) and saved["attributes"]:
-            self.statistics.load_dict(saved["attributes"]["exported_statistics"])
-            since_log = saved["attributes"]["exported_since_log"]
+        if "exported_statistics" in saved:
+            self.statistics.load_dict(saved["exported_statistics"])
+            since_log = saved["exported_since_log"]
             self._since_log_max = torch.tensor([-math.inf if v is None else v for v in since_log["max_logits"]])
             self._since_log_clips = torch.tensor(since_log["clips"], dtype=torch.long)
         if state.is_world_process_zero and args.output_dir:
             self._log_path = Path(args.output_dir) / LOG_NAME
             _truncate_log(self._log_path, state.global_step)
         _start_listening(self)
+
+    def _saved_attributes(self, state: TrainerState) -> dict[str, Any]:
+        """Return what `state` kept of the run that is resumed; nothing for a new one."""
+        stored: Any = state.stateful_callbacks
+        saved = (stored or {}).get(type(self).__name__)
+        return saved["attributes"] if state.global_step > 0 and isinstance(saved, dict) else {}
 
     def _find_clip(
         self, args: TrainingArguments, state: TrainerState, model: nn.Module | None, optimizer: Any
@@ -209,8 +225,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the Trainer's logging as it was."""
+        """Leave the Trainer's logging as it was, and the statistics in its state, for `trainer.save_state()`."""
         _stop_listening(self)
+        kept: Any = state.stateful_callbacks
+        kept[type(self).__name__] = self.state()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -253,6 +271,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Gather the optimizer's state where a save follows: the Trainer asks one rank alone for it."""
+        self.train_seconds += time.perf_counter() - self._clock_started
+        self._clock_started = time.perf_counter()
         if control.should_save:
             self._consolidate(args)
 
@@ -265,8 +285,13 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """As after a step, where the evaluation decides whether to save."""
+        self._clock_started = time.perf_counter()
         if args.save_strategy == SaveStrategy.BEST:
             self._consolidate(args)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Leave the save out of the training time."""
+        self._clock_started = time.perf_counter()
 
     def _consolidate(self, args: TrainingArguments) -> None:
         if isinstance(self._clip, MuonClip) and not args.save_only_model:

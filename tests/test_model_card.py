@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from fresh_process import run_python
@@ -10,7 +11,8 @@ from tiny_models import tiny_model, tiny_tokenizer
 
 from hf_muonclip import model_card
 from hf_muonclip.export import save_checkpoint
-from hf_muonclip.model_card import ClipFigures, RunFigures, render_model_card
+from hf_muonclip.model_card import render_model_card
+from hf_muonclip.run_figures import ClipFigures, RunFigures
 
 # --- the card ----------------------------------------------------------------------------------------------------
 
@@ -19,16 +21,25 @@ RUN = RunFigures(
     tokens=4_915_200,
     steps=1200,
     seconds=492.4,
-    tokens_per_second=9982.1,
     hardware="2 CPU cores",
     seed=7,
     train_loss=3.45678,
     eval_loss=3.6,
     eval_loss_before=8.3,
+    emissions_grams=12.3456,
     optimizer={"lr": 0.00019999999, "nesterov": True},
     versions={"torch": "2.13.0"},
 )
-CLIP = ClipFigures(threshold=100.0, heads=16, heads_clipped=5, first_step=120, last_step=1010, highest_max_logit=131.27)
+CLIP = ClipFigures(
+    threshold=100.0,
+    heads=16,
+    heads_clipped=5,
+    clips=1044,
+    first_step=120,
+    last_step=1010,
+    steps=1200,
+    highest_max_logit=131.27,
+)
 
 
 def test_card_shows_every_figure_of_the_run():
@@ -41,14 +52,16 @@ def test_card_shows_every_figure_of_the_run():
         "| Tokens per second | 9,982 |",
         "| Hardware | 2 CPU cores |",
         "| Seed | 7 |",
-        "| Final training loss | 3.457 |",
+        "| Emissions | 12.3 g of CO2-equivalent |",
+        "| Training loss at the last log | 3.457 |",
         "| lr | 0.0002 |",
         "| nesterov | True |",
         "| torch | 2.13.0 |",
         "| Before training | 8.300 | 4,023.87 |",
         "| After training | 3.600 | 36.60 |",
-        "Threshold: a maximum attention logit of 100. The highest seen was 131.3. 5 of 16 heads (31.2%) were clipped "
-        "at least once, first at step 120, last at step 1,010.",
+        "Threshold (tau): a maximum attention logit of 100. The highest seen was 131.3. 5 of 16 heads (31.2%) were "
+        "clipped at least once, 1,044 times in all. The first clip was at step 120, the last at step 1,010 of 1,200: "
+        "in the 190 steps after it, no head exceeded the threshold.",
         "python train.py",
     ):
         assert line in card.text
@@ -57,7 +70,7 @@ def test_card_shows_every_figure_of_the_run():
 
 def test_card_leaves_out_what_is_unknown():
     card = render_model_card(tiny_model("llama_gqa"), "Tiny")
-    assert re.findall(r"^## .*", card.text, re.MULTILINE) == ["## How to load", "## Citation"]
+    assert re.findall(r"^## .*", card.text, re.MULTILINE) == ["## How to load", "## Architecture", "## Citation"]
     assert "None" not in card.content
     assert set(card.data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
 
@@ -65,7 +78,31 @@ def test_card_leaves_out_what_is_unknown():
 def test_card_says_that_nothing_was_clipped():
     quiet = ClipFigures(threshold=100.0, heads=8, heads_clipped=0, highest_max_logit=12.0)
     card = render_model_card(tiny_model("llama_gqa"), "Tiny", clip=quiet)
-    assert "The highest seen was 12.0. None of the 8 heads reached the threshold: nothing was clipped." in card.text
+    assert "The highest seen was 12.0. None of the 8 heads exceeded the threshold: nothing was clipped." in card.text
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"last_step": 1200}, "the last at step 1,200, the end of the run: clipping had not ceased."),
+        ({"threshold": math.inf}, "Max logits were measured and nothing was clipped. The highest seen was 131.3."),
+        ({"steps": None}, "The first clip was at step 120, the last at step 1,010."),
+    ],
+)
+def test_card_says_when_clipping_ceased(figures, said):
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", clip=replace(CLIP, **figures))
+    assert said in card.text
+
+
+def test_card_describes_the_architecture():
+    card = render_model_card(tiny_model("deepseek_v3"), "Tiny K2")
+    config = tiny_model("deepseek_v3").config
+    experts = f"{config.n_routed_experts} routed, {config.num_experts_per_tok} of them for each token"
+    assert f"| Experts | {experts}, and {config.n_shared_experts} shared |" in card.text
+    assert f"compressed to {config.q_lora_rank} for queries and {config.kv_lora_rank} for keys and values" in card.text
+    dense = render_model_card(tiny_model("llama_gqa"), "Tiny").text
+    assert "Experts" not in dense
+    assert "heads, 2 for keys and values |" in dense
 
 
 def test_card_metadata_parses(tmp_path):
@@ -82,7 +119,15 @@ def test_card_metadata_parses(tmp_path):
     (result,) = entry["results"]
     assert entry["name"] == "Tiny"
     assert result["dataset"] == {"name": "Shakespeare's plays", "type": "owner/plays"}
-    assert result["metrics"] == [{"type": "perplexity", "name": "Perplexity", "value": round(math.exp(3.6), 4)}]
+    assert result["metrics"] == [
+        {"type": "perplexity", "name": "Perplexity, of the run's evaluation text", "value": round(math.exp(3.6), 4)}
+    ]
+    assert data["co2_eq_emissions"] == {
+        "emissions": 12.3456,
+        "source": "codecarbon",
+        "training_type": "fine-tuning",
+        "hardware_used": "2 CPU cores",
+    }
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from .hub_client import Account, HubClient, PushError, Remote
 
 _DEFAULT_BRANCH = "main"
 _CARD = "README.md"
+_SCORES = ".eval_results/"  # where the Hub reads evaluation results
 # What transformers and engines pick up by name alone: of an older checkpoint, it would be loaded together with the new.
 _LOADED = (
     "config.json",
@@ -112,8 +113,8 @@ def push_to_hub(
     Files of an older checkpoint that would be loaded together with the new one are deleted in the same commit.
 
     Args:
-        folder: of the checkpoint; `check_checkpoint` proves it complete before anything is sent. Hidden files in it
-            are left out.
+        folder: of the checkpoint; `check_checkpoint` proves it complete before anything is sent. Hidden files are
+            left out, but for the scores in `.eval_results`.
         repo_id: "namespace/name", or "name" alone for the token's user. Created if it does not exist.
         private: create it private; by default it is as the namespace's setting says.
         revision: branch to commit to, or to open the pull request against; created from the default branch if missing.
@@ -170,8 +171,7 @@ def _refuse_name(repo_id: str) -> None:
 def _read_folder(folder: Path, allow_unused_ids: bool) -> tuple[dict[str, CommitOperationAdd], str | None]:
     """Return what to commit, by path, and the card; raise ValueError if the folder is not fit to be pushed."""
     checked = check_checkpoint(folder, allow_unused_ids=allow_unused_ids)
-    # A hidden file is of an editor or a version control, or a secret; the Hub keeps a .gitattributes of its own.
-    names = [name for name in checked.files if not any(part.startswith(".") for part in name.split("/"))]
+    names = [name for name in checked.files if name.startswith(_SCORES) or not _is_hidden(name)]
     card = None
     if checked.has_card:
         try:
@@ -354,6 +354,11 @@ def _commit(
             "the repository's .gitignore names them, then run the same command again."
         )
     return replace(result, commit_url=str(commit.commit_url), pull_request_url=commit.pr_url)
+
+
+def _is_hidden(path: str) -> bool:
+    """Tell whether a file is of an editor or of git, or a secret; the Hub keeps a .gitattributes of its own."""
+    return any(part.startswith(".") for part in path.split("/"))
 
 
 def _is_any_of(path: str, patterns: Iterable[str]) -> bool:

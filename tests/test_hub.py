@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +10,11 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from hub_server import Blob, HubServer, hub_server
+from hub_server import Blob, HubServer, hub_server, pull, take_for_the_hub
 from safetensors.torch import load_file
 from tiny_models import tiny_model, tiny_tokenizer
+from transformers import AutoTokenizer
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import PushResult, push_to_hub
@@ -29,11 +29,7 @@ TOKEN = "hf_ada"
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
     """A Hub that the client takes for the real one, with nobody logged in."""
     with hub_server() as server:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-        monkeypatch.delenv("HF_TOKEN", raising=False)
+        take_for_the_hub(server, monkeypatch, tmp_path)
         yield server
 
 
@@ -103,37 +99,19 @@ def test_a_new_repository_holds_the_folder_after_one_commit(hub, folder):
     assert len(hub.sent("PUT")) == len(shards(folder)) > 2
 
 
+@pytest.mark.slow
 def test_a_stranger_gets_the_same_weights_and_tokens(hub, folder, tmp_path):
     push(folder)
-    code = f"""
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-for source in ("{REPO}", "{folder}"):
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source)
+    pulled = pull(hub, REPO, tmp_path, prompt="w7 w9 w11")
+    assert len(hub.sent(r"GET /ada/nano/resolve/.*\.safetensors$")) == len(shards(folder))
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer("w7 w9 w11", return_tensors="pt", return_token_type_ids=False)
     tokens = model.generate(**inputs, max_new_tokens=8, do_sample=False)
-    torch.save((model.state_dict(), tokens), source.replace("/", "_") + ".pt")
-"""
-    environment = {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HOME": str(tmp_path / "home"),
-        "OMP_NUM_THREADS": "1",
-        "PATH": "/usr/bin:/bin",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    (pulled, pulled_tokens), (local, local_tokens) = (
-        torch.load(tmp_path / (source.replace("/", "_") + ".pt")) for source in (REPO, str(folder))
-    )
+    assert torch.equal(pulled.pop("tokens"), tokens)
+    assert tokens.shape[1] > 3
+    local = model.state_dict()
     assert pulled.keys() == local.keys()
     assert all(torch.equal(pulled[name], local[name]) for name in local)
-    assert torch.equal(pulled_tokens, local_tokens)
-    assert pulled_tokens.shape[1] > 3
-    assert len(hub.sent(r"GET /ada/nano/resolve/.*\.safetensors$")) == len(shards(folder))
 
 
 def test_parts_of_large_files_are_put_together(hub, folder):
@@ -154,12 +132,15 @@ def test_an_organization_is_a_namespace_too(hub, folder):
     assert hub.repositories["lab/nano"].private
 
 
-def test_hidden_files_stay_at_home(hub, folder):
+def test_hidden_files_stay_at_home_but_for_scores(hub, folder):
     (folder / ".git").mkdir()
     (folder / ".git" / "config").write_text("secret")
     (folder / ".DS_Store").write_text("x")
+    (folder / ".eval_results").mkdir()
+    (folder / ".eval_results" / "plays.yaml").write_text("[]")
     push(folder)
-    assert set(on_the_hub(hub)) == {name for name in contents(folder) if not name.startswith(".")}
+    visible = {name for name in contents(folder) if not name.startswith(".")}
+    assert set(on_the_hub(hub)) == visible | {".eval_results/plays.yaml"}
 
 
 # --- branches and pull requests ----------------------------------------------------------------------------------

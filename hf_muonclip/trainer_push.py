@@ -38,7 +38,7 @@ def complete_config(model: nn.Module | None, folder: Path) -> None:
     path = folder / "config.json"
     if isinstance(model, PreTrainedModel) and path.is_file():
         written = json.loads(path.read_text(encoding="utf-8")) | _engine_fields(model.config)
-        path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        _replace(path, json.dumps(written, indent=2, sort_keys=True) + "\n")
 
 
 def newest_checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
@@ -59,9 +59,16 @@ def complete_next_push(
     def complete(repo_id: str) -> None:
         complete_config(model, folder)
         if isinstance(model, PreTrainedModel) and state.global_step > 0 and _is_automatic(folder / "README.md"):
-            _card_of_run(model, state, callback, repo_id).save(folder / "README.md")
+            _replace(folder / "README.md", str(_card_of_run(model, state, callback, repo_id)))
 
     _before_upload_of(folder, complete)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that an upload in the background reads it whole, as it was or as it is now."""
+    written = path.with_name(f"_{path.name}")  # the Trainer uploads no file with such a name
+    written.write_text(text, encoding="utf-8")
+    written.replace(path)
 
 
 def _before_upload_of(folder: Path, action: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load
 from tiny_models import tiny_tokenizer
 from tiny_trainer import build, sharp_model
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from hf_muonclip import MuonClipCallback
 
@@ -26,10 +26,22 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
         yield server
 
 
+class WaitForPush(TrainerCallback):
+    """Let every push end before training goes on: it runs in the background, and the next would be skipped."""
+
+    trainer: Trainer
+
+    def on_save(self, args, state, control, **kwargs) -> None:
+        self.trainer._finish_current_push()
+
+
 def pushing(folder: Path, **settings) -> Trainer:
-    defaults = {"push_to_hub": True, "hub_model_id": REPO, "hub_token": "hf_ada", "hub_always_push": True}
+    defaults = {"push_to_hub": True, "hub_model_id": REPO, "hub_token": "hf_ada"}
     saves = {"save_strategy": "steps", "save_steps": 3}
-    trainer = build(folder, sharp_model("deepseek_v3"), **defaults, **{**saves, **settings})
+    waiting = WaitForPush()
+    callbacks = [MuonClipCallback(), waiting]
+    trainer = build(folder, sharp_model("deepseek_v3"), callbacks, **defaults, **{**saves, **settings})
+    waiting.trainer = trainer
     trainer.processing_class = trainer.callback_handler.processing_class = tiny_tokenizer()
     return trainer
 

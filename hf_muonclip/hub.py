@@ -6,7 +6,9 @@ looked at, so that it cannot undo what somebody else did meanwhile.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -22,6 +24,7 @@ from .export_check import check_checkpoint
 from .hub_client import Account, HubClient, PushError, Remote
 
 _DEFAULT_BRANCH = "main"
+_READERS = 5  # threads that hash files; as many as the client has
 _CARD = "README.md"
 _SCORES = ".eval_results/"  # where the Hub reads evaluation results
 # What transformers and engines pick up by name alone: of an older checkpoint, it would be loaded together with the new.
@@ -71,10 +74,11 @@ class PushResult:
         repo_id: the full name.
         revision: the branch.
         url: the repository's page.
-        exists: whether the repository did before; None if the Hub was not reached.
+        exists: whether the repository did before; None if that is not known.
         files: all files of the checkpoint, and the stale ones of an older one.
         card: README.md's text; None if there is none.
         obstacles: why the push would be refused; empty unless it was a dry run.
+        unreached: why a dry run could not ask the Hub; None if it could.
         commit_url: page of the commit; None in a dry run.
         pull_request_url: page of the pull request, if one was asked for.
     """
@@ -86,6 +90,7 @@ class PushResult:
     files: tuple[FileChange, ...]
     card: str | None
     obstacles: tuple[str, ...] = ()
+    unreached: str | None = None
     commit_url: str | None = None
     pull_request_url: str | None = None
 
@@ -133,8 +138,8 @@ def push_to_hub(
         PermissionError: no token, or one that may not write there.
         PushError: the Hub could not be reached, stayed busy, or was changed meanwhile; says what is where.
     """
-    _refuse_name(repo_id)
     branch = revision or _DEFAULT_BRANCH
+    _refuse_names(repo_id, branch)
     additions, card = _read_folder(Path(folder), allow_unused_ids)
     if dry_run:
         return _rehearse(HubClient(token, retries=0), repo_id, branch, additions, card, private, create_pr, overwrite)
@@ -159,13 +164,15 @@ def push_to_hub(
     return _commit(hub, result, create_pr, changed, commit_message, remote, account, additions)
 
 
-def _refuse_name(repo_id: str) -> None:
+def _refuse_names(repo_id: str, branch: str) -> None:
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise ValueError(
             f"a repository's name must be one that the Hub takes, got {repo_id!r}: {error} Write namespace/name."
         ) from error
+    if re.fullmatch("[0-9a-f]{40}", branch):
+        raise ValueError(f"a push goes to a branch, got the commit {branch} as revision. Name a branch.")
 
 
 def _read_folder(folder: Path, allow_unused_ids: bool) -> tuple[dict[str, CommitOperationAdd], str | None]:
@@ -195,33 +202,38 @@ def _rehearse(
 ) -> PushResult:
     """Return what a push would do, with reading requests alone."""
     obstacles: list[str] = []
-    remote: Remote | None = None
+    unreached = None
+    remote = None
     try:
-        account = hub.account()
-        repo_id = repo_id if "/" in repo_id else f"{account.name}/{repo_id}"
-    except (PermissionError, PushError) as error:
-        obstacles.append(str(error))
-    if "/" in repo_id:
         try:
-            remote = hub.look(repo_id, branch)
-        except (PermissionError, PushError) as error:
+            account: Account | None = hub.account()
+        except PermissionError as error:  # what is public can be read all the same
+            account = None
             obstacles.append(str(error))
-    if remote is None:
-        unknown = tuple(FileChange(path, add.upload_info.size, "unknown") for path, add in additions.items())
-        return PushResult(repo_id, branch, hub.url(repo_id), None, unknown, card, tuple(dict.fromkeys(obstacles)))
-    files = _compare(additions, remote.files)
-    obstacles += map(str, _obstacles(repo_id, branch, remote, files, private, create_pr, overwrite))
-    return PushResult(repo_id, branch, hub.url(repo_id), remote.exists, files, card, tuple(obstacles))
+        if account is not None and "/" not in repo_id:
+            repo_id = f"{account.name}/{repo_id}"
+        if "/" in repo_id:
+            remote = hub.look(repo_id, branch)
+    except (PushError, PermissionError) as error:
+        unreached = str(error)
+    if remote is None or not (remote.exists or account):  # a stranger is told that a private repository does not exist
+        files = tuple(FileChange(path, add.upload_info.size, "unknown") for path, add in additions.items())
+        exists = None
+    else:
+        files, exists = _compare(additions, remote.files), remote.exists
+        obstacles += map(str, _obstacles(repo_id, branch, remote, files, private, create_pr, overwrite))
+    return PushResult(repo_id, branch, hub.url(repo_id), exists, files, card, tuple(obstacles), unreached)
 
 
 def _compare(additions: Mapping[str, CommitOperationAdd], there: Mapping[str, RepoFile]) -> tuple[FileChange, ...]:
     """Return what a push changes; only files of equal size are read."""
-    files = []
-    for path, addition in additions.items():
-        state: Literal["new", "changed", "same"] = "new"
-        if path in there:
-            state = "same" if _is_same(addition, there[path]) else "changed"
-        files.append(FileChange(path, addition.upload_info.size, state))
+    in_both = [path for path in additions if path in there]
+    with ThreadPoolExecutor(_READERS) as readers:
+        same = dict(
+            zip(in_both, readers.map(lambda path: _is_same(additions[path], there[path]), in_both), strict=True)
+        )
+    states: dict[bool | None, Literal["new", "changed", "same"]] = {None: "new", False: "changed", True: "same"}
+    files = [FileChange(path, add.upload_info.size, states[same.get(path)]) for path, add in additions.items()]
     patterns = _LOADED + (_TOKENIZER if any(_is_any_of(path, ("tokenizer*",)) for path in additions) else ())
     stale = [file for path, file in there.items() if path not in additions and _is_any_of(path, patterns)]
     return (*files, *(FileChange(file.path, file.size, "stale") for file in stale))

@@ -16,11 +16,11 @@ Push a checkpoint's folder to the Hub in one commit. Large files that the Hub al
 that broke off goes on where it stopped. Another checkpoint is replaced only with --overwrite."""
 _PUSH_HELP = """\
 --json writes one object:
-  repo_id, revision, url, exists: whether the repository did before, or null if the Hub was not reached
+  repo_id, revision, url, exists: whether the repository did before, or null if that is not known
   files         [{path, size: bytes, state: "new" | "changed" | "same" | "stale" | "unknown"}]; stale: of an older
                 checkpoint, deleted
   card          README.md's text, or null
-  dry_run, obstacles: [why the push would be refused]
+  dry_run, obstacles: [why the push would be refused], unreached: why the Hub could not be asked, or null
   commit_url, pull_request_url   or null
 
 exit codes: 0 ok, 1 the Hub or the connection failed, 2 the push is refused as it was given; why: stderr. A dry run
@@ -44,7 +44,9 @@ def add_push_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     push.add_argument("--revision", help="branch to commit to, created if it does not exist (main)")
     push.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
     push.add_argument("--overwrite", action="store_true", help="replace another checkpoint that is there")
-    push.add_argument("--allow-unused-ids", action="store_true", help="accept a tokenizer far smaller than the model's")
+    push.add_argument(
+        "--allow-unused-ids", action="store_true", help="accept a vocabulary far larger than the tokenizer's"
+    )
     push.add_argument("-m", "--message", help="title of the commit")
     push.add_argument("--json", action="store_true", help="write one JSON object, see below")
     push.set_defaults(run=run_push)
@@ -85,9 +87,9 @@ def run_push(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(as_plain(result))
     sys.stdout.flush()
-    for obstacle in result.obstacles:
-        _fail(obstacle, 2)
-    return 2 if result.obstacles and result.exists is not None else 0
+    for reason in filter(None, (result.unreached, *result.obstacles)):
+        _fail(reason, 2)
+    return 2 if result.obstacles else 0
 
 
 def _fail(reason: str, code: int) -> int:
@@ -106,6 +108,7 @@ def as_json(result: "PushResult", dry_run: bool) -> dict[str, Any]:
         "card": result.card,
         "dry_run": dry_run,
         "obstacles": list(result.obstacles),
+        "unreached": result.unreached,
         "commit_url": result.commit_url,
         "pull_request_url": result.pull_request_url,
     }
@@ -149,7 +152,7 @@ def show(result: "PushResult", console: "Console") -> None:
 
 def headline(result: "PushResult") -> str:
     """Return where a push goes."""
-    there = {None: "the Hub was not reached", False: "a new repository", True: "it exists"}[result.exists]
+    there = {None: "what is there is not known", False: "a new repository", True: "it exists"}[result.exists]
     return f"{result.url}, branch {result.revision}: {there}"
 
 

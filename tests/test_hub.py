@@ -169,6 +169,22 @@ def test_a_pull_request_changes_nothing_yet(hub, folder):
     assert on_the_hub(hub, "eve/model", "refs/pr/1") == contents(folder) | {"notes.txt": b"mine"}
 
 
+def test_a_pull_request_can_be_pushed_to(hub, folder):
+    hub.add_repository(REPO, {})
+    push(folder, create_pr=True)
+    (folder / "notes.txt").write_text("more")
+    push(folder, revision="refs/pr/1")
+    assert on_the_hub(hub, revision="refs/pr/1") == contents(folder)
+    assert on_the_hub(hub) == {}
+
+
+def test_a_commit_is_not_a_branch(hub, folder):
+    commit = hub.add_repository(REPO, {}).head.oid
+    with pytest.raises(ValueError, match=rf"a push goes to a branch, got the commit {commit}"):
+        push(folder, revision=commit)
+    assert hub.requests == []
+
+
 # --- what is there already ---------------------------------------------------------------------------------------
 
 
@@ -276,6 +292,8 @@ def test_a_dry_run_needs_no_token_for_what_is_public(hub, folder):
     assert {file.state for file in result.files} == {"same"}
     (obstacle,) = result.obstacles
     assert obstacle.startswith("a push needs a token with write access; none was found. Log in with `hf auth login`")
+    hub.repositories[REPO].private = True  # a stranger is told that there is no such repository
+    assert push_to_hub(folder, REPO, dry_run=True).exists is None
 
 
 def test_a_dry_run_without_the_hub(hub, folder, monkeypatch):
@@ -284,7 +302,8 @@ def test_a_dry_run_without_the_hub(hub, folder, monkeypatch):
     assert result.exists is None
     assert {file.state for file in result.files} == {"unknown"}
     assert {file.path: file.size for file in result.files} == {n: len(c) for n, c in contents(folder).items()}
-    assert "the connection failed" in result.obstacles[0]
+    assert "the connection failed" in result.unreached
+    assert result.obstacles == ()
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class SavedForm:
         self._conversions = [entry for entry in conversions if not isinstance(entry, PrefixChange)]
         untyped: Any = self.model
         untyped._weight_conversions = self._conversions  # looked up once, not for every piece
+        self._keys = set(self.model.state_dict())
         saved = self._revert(self.state_of(self.model))
         self.tensors: dict[str, Tensor] = {name: saved[name] for name in sorted(saved, key=dot_natural_key)}
 
@@ -103,6 +104,8 @@ class SavedForm:
         collected: dict[str, Any] = {}
         for name in sorted(saved, key=dot_natural_key):
             key, pattern = rename_source_key(name, renamings, converters)
+            if key not in self._keys and name in self._keys:
+                key, pattern = name, None  # as the loader does: a rule for another name also matches this one
             if key not in collected:
                 collected[key] = WeightRenaming(name, key) if pattern is None else copy.deepcopy(by_pattern[pattern])
             # The loader hands over futures or functions, never bare tensors.

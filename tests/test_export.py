@@ -7,33 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
-import transformers
 from fresh_process import run_python
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokenizer
-from transformers import AutoConfig
+from transformers import AutoTokenizer, MixtralConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from hf_muonclip import hub
+from hf_muonclip import export_weights
 from hf_muonclip.export import save_checkpoint
+from hf_muonclip.export_check import check_checkpoint
+from hf_muonclip.export_weights import WeightWriter
 from hf_muonclip.model_card import render_model_card
 
-YARN = {
-    "rope_type": "yarn",
-    "rope_theta": 50000.0,
-    "factor": 4.0,
-    "original_max_position_embeddings": 32,
-    "beta_fast": 1.0,
-    "beta_slow": 1.0,
-    "mscale": 1.0,
-    "mscale_all_dim": 1.0,
-}
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def written_config(folder: Path) -> dict:
-    return json.loads((folder / "config.json").read_text())
 
 
 def tensor_names(folder: Path) -> set[str]:
@@ -96,34 +83,6 @@ def test_shards_have_an_index_of_every_tensor(tmp_path):
     assert set(weight_map) == tensor_names(folder)
 
 
-@pytest.mark.parametrize(
-    ("rope", "theta", "scaling"),
-    [
-        ({"rope_type": "default", "rope_theta": 50000.0}, 50000.0, None),
-        (YARN, 50000.0, {"type": "yarn"} | {key: YARN[key] for key in YARN if not key.startswith("rope_")}),
-    ],
-)
-def test_config_carries_what_engines_read(rope, theta, scaling, tmp_path):
-    model = tiny_model("deepseek_v3", rope_parameters=dict(rope))
-    folder = save_checkpoint(model, tmp_path / "checkpoint")
-    config = written_config(folder)
-    assert (config["scoring_func"], config["topk_method"], config["moe_layer_freq"]) == ("sigmoid", "noaux_tc", 1)
-    assert (config["rope_theta"], config["rope_scaling"]) == (theta, scaling)
-    assert config["rope_parameters"] == rope
-    assert config["architectures"] == ["DeepseekV3ForCausalLM"]
-    assert config["model_type"] == "deepseek_v3"
-    # Both forms together must still mean the same to transformers.
-    reloaded = AutoConfig.from_pretrained(folder)
-    assert {key: reloaded.rope_parameters[key] for key in rope} == rope
-
-
-def test_other_architectures_keep_their_config(tmp_path):
-    folder = save_checkpoint(tiny_model("llama_gqa"), tmp_path / "checkpoint")
-    config = written_config(folder)
-    assert config["architectures"] == ["LlamaForCausalLM"]
-    assert not {"scoring_func", "topk_method", "moe_layer_freq", "rope_scaling"} & set(config)
-
-
 def test_folder_holds_everything_and_nothing_else(tmp_path):
     model = tiny_model("deepseek_v3")
     picture = tmp_path / "loss.png"
@@ -136,6 +95,7 @@ def test_folder_holds_everything_and_nothing_else(tmp_path):
         "generation_config.json",
         "loss.png",
         "model.safetensors",
+        "model.safetensors.index.json",
         "tokenizer.json",
         "tokenizer_config.json",
     }
@@ -210,7 +170,7 @@ def test_interrupted_save_leaves_nothing(error, tmp_path, monkeypatch):
     tokenizer = tiny_tokenizer()
 
     def interrupted(folder):
-        assert (folder / "model.safetensors").exists()
+        assert (folder / "config.json").exists()
         raise error
 
     monkeypatch.setattr(tokenizer, "save_pretrained", interrupted)
@@ -221,11 +181,16 @@ def test_interrupted_save_leaves_nothing(error, tmp_path, monkeypatch):
     assert model.config is config
 
 
-def test_interrupted_weights_give_the_config_back(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     model = tiny_model("deepseek_v3")
     config = model.config
-    monkeypatch.setattr(transformers.modeling_utils, "safe_save_file", lambda *_, **__: (_ for _ in ()).throw(OSError))
-    with pytest.raises(OSError):  # noqa: PT011
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(export_weights, "save_file", full)
+    with pytest.raises(OSError, match="disk full"):
         save_checkpoint(model, tmp_path / "run")
     assert model.config is config
     assert list(tmp_path.iterdir()) == []
@@ -249,29 +214,47 @@ def forget_the_router(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def swap_two_experts(folder: Path) -> None:
+    """All names and shapes are right."""
+    tensors = load_file(folder / "model.safetensors")
+    first, second = (f"model.layers.1.mlp.experts.{expert}.up_proj.weight" for expert in (0, 1))
+    tensors[first], tensors[second] = tensors[second], tensors[first]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def forget_the_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
 def name_another_architecture(folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "llama"}))
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"),
+    ("fault", "error", "message"),
     [
-        (damage_shard, r"must load bit for bit from the written checkpoint, but model\.\S+ did not"),
-        (truncate_shard, "The written checkpoint must load, but transformers says: "),
-        (name_another_architecture, "The written checkpoint must load, but transformers says: "),
-        (forget_the_router, r"transformers reports \{'missing_keys': \['model\.layers\.1\.mlp\.gate\.weight'\]\}"),
+        (damage_shard, RuntimeError, r"must come back bit for bit from the written checkpoint, but \S+ did not"),
+        (swap_two_experts, RuntimeError, r"bit for bit .* but model\.layers\.1\.mlp\.experts\.gate_up_proj did not"),
+        (truncate_shard, SafetensorError, "incomplete"),
+        (forget_the_router, SafetensorError, "does not contain tensor model.layers.1.mlp.gate.weight"),
+        (forget_the_config, RuntimeError, r"must be a complete checkpoint, but is not\. .* must have a config\.json"),
+        (
+            name_another_architecture,
+            RuntimeError,
+            r"must be a complete checkpoint, but is not\. config\.json must name",
+        ),
     ],
 )
-def test_a_folder_that_does_not_load_never_gets_its_name(fault, message, tmp_path, monkeypatch):
-    write = hub._write_model
+def test_a_wrong_folder_never_gets_its_name(fault, error, message, tmp_path, monkeypatch):
+    write = WeightWriter.write
 
-    def faulty(model, folder, max_shard_size):
-        write(model, folder, max_shard_size)
+    def faulty(writer, folder, ranks):
+        write(writer, folder, ranks)
         fault(folder)
 
-    monkeypatch.setattr(hub, "_write_model", faulty)
-    with pytest.raises(RuntimeError, match=message):
+    monkeypatch.setattr(WeightWriter, "write", faulty)
+    with pytest.raises(error, match=message):
         save_checkpoint(tiny_model("deepseek_v3"), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -281,6 +264,69 @@ def test_larger_tokenizer_is_refused(tmp_path):
         save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tiny_tokenizer(200))
     assert list(tmp_path.iterdir()) == []
     assert save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tiny_tokenizer(100)).is_dir()
+
+
+def test_much_smaller_tokenizer_is_refused_unless_allowed(tmp_path):
+    model, tokenizer = tiny_model("llama_gqa"), tiny_tokenizer(50)
+    with pytest.raises(ValueError, match=r"got 50 ids for 128 embeddings.*allow_unused_ids=True"):
+        save_checkpoint(model, tmp_path / "run", tokenizer=tokenizer)
+    assert list(tmp_path.iterdir()) == []
+    folder = save_checkpoint(model, tmp_path / "run", tokenizer=tokenizer, allow_unused_ids=True)
+    assert check_checkpoint(folder, allow_unused_ids=True).tokenizer_size == 50
+
+
+def test_resized_embeddings_make_a_smaller_tokenizer_fit(tmp_path):
+    """The way out that the refusal names."""
+    model = tiny_model("llama_gqa")
+    model.resize_token_embeddings(50, pad_to_multiple_of=64)
+    folder = save_checkpoint(model, tmp_path / "run", tokenizer=tiny_tokenizer(50))
+    assert check_checkpoint(folder).vocab_size == 64
+
+
+def test_tokenizer_without_a_json_is_refused(tmp_path, monkeypatch):
+    tokenizer = tiny_tokenizer()
+    monkeypatch.setattr(type(tokenizer), "is_fast", False)
+    with pytest.raises(ValueError, match=r"one that saves a tokenizer\.json, which engines read"):
+        save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tokenizer)
+
+
+def test_chat_template_is_saved(tmp_path):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    folder = save_checkpoint(tiny_model("deepseek_v3"), tmp_path / "run", tokenizer=tokenizer)
+    messages = [{"role": "user", "content": "w7 w9"}]
+    loaded = AutoTokenizer.from_pretrained(folder)
+    assert loaded.apply_chat_template(messages, tokenize=False) == "w7 w9"
+    assert (folder / "tokenizer.json").is_file()
+
+
+def test_config_that_disagrees_with_the_weights_is_refused(tmp_path):
+    model = tiny_model("deepseek_v3")
+    model.config.n_routed_experts = 3
+    with pytest.raises(ValueError, match=r"by it model\.layers\.1\.mlp\.experts\.down_proj has shape \(3, 64, 32\)"):
+        save_checkpoint(model, tmp_path / "run")
+    untied = tiny_model("llama_gqa")
+    untied.config.tie_word_embeddings = True
+    with pytest.raises(
+        ValueError, match=r"lm_head\.weight has shape None, and the model has \(128, 64\).*tie the weights"
+    ):
+        save_checkpoint(untied, tmp_path / "run")
+
+
+def test_quantized_model_is_refused(tmp_path):
+    model = tiny_model("llama_gqa")
+    model.config.quantization_config = {"quant_method": "fp8"}
+    with pytest.raises(ValueError, match=r"must hold plain weights, got LlamaForCausalLM quantized by .*fp8"):
+        save_checkpoint(model, tmp_path / "run")
+
+
+def test_class_of_its_own_is_refused(tmp_path):
+    class Mine(type(tiny_model("mixtral").model)):
+        pass
+
+    model = Mine(MixtralConfig(**tiny_model("mixtral").config.to_diff_dict()))
+    with pytest.raises(ValueError, match="that AutoModelForCausalLM builds from its configuration, MixtralForCausalLM"):
+        save_checkpoint(model, tmp_path / "run")
 
 
 def test_wrapped_model_is_refused(tmp_path):

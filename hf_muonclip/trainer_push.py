@@ -6,7 +6,7 @@ upload. So the upload itself is awaited: from the beginning of a push until then
 
 import dataclasses
 import functools
-import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerState
 from transformers.training_args import TrainingArguments
 
-from .export import _engine_fields
+from .export_config import write_configs
+from .kimi_k2.model_type import KimiK2Config
 from .model_card import render_model_card
 from .run_figures import figures_of_state
 
@@ -34,11 +35,20 @@ _originals: list[Callable[..., Any]] = []  # the unwrapped upload_folder, while 
 
 
 def complete_config(model: nn.Module | None, folder: Path) -> None:
-    """Add what engines read to the config.json that the Trainer has written, if it has."""
+    """Write the config.json that the Trainer has written, if it has, again as engines read it.
+
+    Of a model with code of its own or with quantized weights it stays as it is: neither can do without its fields.
+    """
     path = folder / "config.json"
-    if isinstance(model, PreTrainedModel) and path.is_file():
-        written = json.loads(path.read_text(encoding="utf-8")) | _engine_fields(model.config)
-        _replace(path, json.dumps(written, indent=2, sort_keys=True) + "\n")
+    if not isinstance(model, PreTrainedModel) or not path.is_file():
+        return
+    config = model.config
+    if getattr(config, "auto_map", None) or getattr(config, "quantization_config", None):
+        return
+    chosen = KimiK2Config.model_type if config.model_type == KimiK2Config.model_type else None
+    with tempfile.TemporaryDirectory() as elsewhere:
+        write_configs(model, Path(elsewhere), dtype=model.dtype, model_type=chosen)
+        _replace(path, (Path(elsewhere) / path.name).read_text(encoding="utf-8"))
 
 
 def newest_checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

@@ -1,8 +1,8 @@
 """A small Hub on this machine that speaks the real one's HTTP protocol to the real `huggingface_hub` client.
 
-It keeps repositories with a history of commits, branches and pull requests in memory, checks every uploaded object
-against its sha256, and knows tokens that may write, read, or nothing. What a push meets on a bad day can be ordered:
-an error on a route, a connection that breaks inside an upload, an answer that is lost, a commit of somebody else.
+It checks every uploaded object against its sha256, and knows tokens that may write, read, or nothing. What a push meets
+on a bad day can be ordered: an error on a route, a connection that breaks inside an upload, an answer that is lost, a
+commit of somebody else.
 
 Not spoken: Xet (the client must run with HF_HUB_DISABLE_XET=1), and the Hub's rules for what a card may say, of which
 only one stands here, that a license must be known.
@@ -14,129 +14,19 @@ import json
 import re
 import socket
 import struct
-import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import huggingface_hub
-import pytest
-import torch
-import transformers.utils.hub
 import yaml
+from hub_state import LFS_SUFFIXES, Account, Blob, Commit, Fault, RefusalError, Repository
 
 LICENSES = {"apache-2.0", "mit", "other"}
-LFS_SUFFIXES = (".safetensors", ".bin", ".png")
-
-
-@dataclass(frozen=True)
-class Account:
-    """Who a token belongs to, and what it may do."""
-
-    user: str
-    role: str = "write"
-    organizations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A file of a commit."""
-
-    content: bytes
-    is_lfs: bool
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def pointer(self) -> bytes:
-        text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self.content)}\n"
-        return text.encode()
-
-    @property
-    def git_oid(self) -> str:
-        stored = self.pointer if self.is_lfs else self.content
-        return hashlib.sha1(b"blob %d\0" % len(stored) + stored).hexdigest()
-
-    def entry(self, path: str) -> dict[str, Any]:
-        entry = {"type": "file", "path": path, "oid": self.git_oid, "size": len(self.content)}
-        if self.is_lfs:
-            lfs = {"oid": self.sha256, "size": len(self.content), "pointerSize": len(self.pointer)}
-            entry["lfs"] = lfs
-        return entry
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A state of all files."""
-
-    oid: str
-    parent: str | None
-    title: str
-    files: dict[str, Blob]
-
-
-@dataclass
-class Repository:
-    """A model repository."""
-
-    private: bool
-    refs: dict[str, str] = field(default_factory=dict)
-    commits: dict[str, Commit] = field(default_factory=dict)
-    objects: dict[str, bytes] = field(default_factory=dict)
-
-    def commit(self, ref: str, title: str, files: dict[str, Blob], parent: str | None = None) -> Commit:
-        listing = json.dumps([title, parent, sorted((path, blob.git_oid) for path, blob in files.items())])
-        commit = Commit(hashlib.sha1(listing.encode()).hexdigest(), parent, title, files)
-        self.commits[commit.oid] = commit
-        self.refs[ref] = commit.oid
-        return commit
-
-    def find(self, revision: str) -> Commit | None:
-        return self.commits.get(self.refs.get(revision, revision))
-
-    @property
-    def head(self) -> Commit:
-        return self.commits[self.refs["main"]]
-
-    def history(self, revision: str = "main") -> list[str]:
-        """Titles of the commits, newest first."""
-        titles, commit = [], self.find(revision)
-        while commit is not None:
-            titles.append(commit.title)
-            commit = self.commits.get(commit.parent or "")
-        return titles
-
-
-@dataclass
-class Fault:
-    """What shall go wrong with the next requests whose "METHOD /path" matches."""
-
-    route: re.Pattern[str]
-    times: int
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: dict[str, Any] = field(default_factory=dict)
-    break_after: int | None = None  # bytes of the request's body, then the connection is reset
-    lose_answer: bool = False  # the request is carried out, and nobody hears of it
-    meanwhile: Callable[[], None] | None = None  # done just before the request is carried out
-
-
-class RefusalError(Exception):
-    """An error answer."""
-
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.body = status, {"error": message}
-        self.headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
 
 
 class HubServer(ThreadingHTTPServer):
@@ -536,40 +426,3 @@ def hub_server() -> Iterator[HubServer]:
         server.server_close()
         thread.join()
     assert server.mistakes == []
-
-
-def take_for_the_hub(server: HubServer, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let the client of this process take a server for the real Hub, with nobody logged in."""
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.endpoint)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(folder / "no-token"))
-    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # it would keep the endpoint of before
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-
-
-def pull(server: HubServer, source: str, folder: Path, prompt: str | None = None) -> dict[str, Any]:
-    """Load a model as a stranger would, in a fresh process: its weights, and the tokens that it continues with."""
-    code = f"""
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-model = AutoModelForCausalLM.from_pretrained({source!r})
-pulled = dict(model.state_dict())
-if {prompt!r} is not None:
-    inputs = AutoTokenizer.from_pretrained({source!r})({prompt!r}, return_tensors="pt", return_token_type_ids=False)
-    pulled["tokens"] = model.generate(**inputs, max_new_tokens=8, do_sample=False)
-torch.save(pulled, "pulled.pt")
-"""
-    environment = {
-        "HF_ENDPOINT": server.endpoint,  # read when the client is imported
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HOME": str(folder / "home"),
-        "OMP_NUM_THREADS": str(torch.get_num_threads()),
-        "PATH": "/usr/bin:/bin",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return torch.load(folder / "pulled.pt")

@@ -10,7 +10,9 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from hub_server import Blob, HubServer, hub_server, pull, take_for_the_hub
+from hub_server import HubServer, hub_server
+from hub_state import Blob
+from hub_visits import pull, take_for_the_hub
 from safetensors.torch import load_file
 from tiny_models import tiny_model, tiny_tokenizer
 from transformers import AutoTokenizer
@@ -460,6 +462,15 @@ def test_a_connection_that_breaks_once_inside_a_shard(hub, folder, waits):
     push(folder)
     assert on_the_hub(hub) == contents(folder)
     assert waits == [1]
+    assert hub.bytes_put[oid] == 1000 + (folder / name).stat().st_size
+
+
+def test_of_a_file_in_parts_only_the_broken_part_is_sent_again(hub, folder, waits):
+    hub.chunk_size = 40_000
+    name, oid = list(shards(folder).items())[1]
+    hub.break_upload(f"PUT /storage/{oid}", after=1000)
+    push(folder)
+    assert on_the_hub(hub) == contents(folder)
     assert hub.bytes_put[oid] == 1000 + (folder / name).stat().st_size
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from hub_server import HubServer, hub_server, take_for_the_hub
+from hub_server import HubServer, hub_server
+from hub_visits import take_for_the_hub
 from rich.console import Console
 from tiny_models import tiny_model, tiny_tokenizer
 

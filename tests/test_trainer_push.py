@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import Commit, HubServer, hub_server, pull, take_for_the_hub
+from hub_server import HubServer, hub_server
+from hub_state import Commit
+from hub_visits import pull, take_for_the_hub
 from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load
-from tiny_models import tiny_tokenizer
+from tiny_models import tiny_model, tiny_tokenizer
 from tiny_trainer import build, sharp_model
 from transformers import Trainer, TrainerCallback
 
 from hf_muonclip import MuonClipCallback
+from hf_muonclip.kimi_k2.model_type import KimiK2Config
+from hf_muonclip.trainer_push import complete_config
 
 REPO = "ada/run"
 HAND_WRITTEN = "---\nlicense: mit\n---\n\n# Mine\n"
@@ -156,3 +160,28 @@ def test_a_model_of_another_architecture_gets_its_card_and_keeps_its_config(hub,
     files = hub.repositories[REPO].head.files
     assert "scoring_func" not in json.loads(files["config.json"].content)
     assert "8 heads" in files["README.md"].content.decode()
+
+
+def test_a_config_that_would_lose_something_stays(tmp_path):
+    model = tiny_model("llama_gqa")
+    model.config.auto_map = {"AutoModelForCausalLM": "modeling.Model"}
+    (tmp_path / "config.json").write_text("{}")
+    complete_config(model, tmp_path)
+    assert (tmp_path / "config.json").read_text() == "{}"
+
+
+def test_the_model_type_that_was_chosen_stays(tmp_path):
+    model = tiny_model("deepseek_v3")
+    model.config = KimiK2Config(**{k: v for k, v in model.config.to_dict().items() if k != "model_type"})
+    (tmp_path / "config.json").write_text("{}")
+    complete_config(model, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "kimi_k2"
+
+
+def test_only_the_first_rank_completes(tmp_path):
+    trainer = build(tmp_path, max_steps=1)
+    trainer.train()
+    upload = HfApi.upload_folder
+    trainer.state.is_world_process_zero = False
+    trainer.callback_handler.on_push_begin(trainer.args, trainer.state, trainer.control)
+    assert HfApi.upload_folder is upload

@@ -1,10 +1,11 @@
-"""The command `hf-muonclip`: look at a model before training it, and at what a step would cost on many ranks.
+"""The command `hf-muonclip`: look at a model before training it, at a step's cost on many ranks, and push the result.
 
     hf-muonclip inspect moonshotai/Moonlight-16B-A3B
     hf-muonclip plan --model kimi-k2 --world 2048 --mesh fsdp
+    hf-muonclip push runs/kimi_k2_nano/model me/kimi-k2-nano --dry-run
 
-Exit codes: 0 all is well; 1 the attention layout is refused or its proof failed, with the reason on stderr; 2 the
-command cannot be carried out as it was given.
+Exit codes: 0 all is well; 1 the attention layout is refused, its proof failed, or the Hub or the way to it failed, with
+the reason on stderr; 2 the command cannot be carried out as it was given.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from .push_command import add_push_command
 
 _INSPECT = """\
 Show what MuonClip does to a model: the head layout of every attention module and how QK-Clip scales it, which
@@ -118,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the model run")
     plan.add_argument("-v", "--verbose", action="store_true", help="do not silence transformers' warnings")
     plan.set_defaults(run=_plan)
+    add_push_command(commands)
     return parser
 
 

@@ -19,6 +19,7 @@ from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
 from .muon_clip import MuonClip
 from .run_figures import describe_run
+from .trainer_push import complete_config, complete_next_push, newest_checkpoint
 from .training_logs import start_adding, stop_adding
 
 LOG_NAME = "qk_clip.jsonl"
@@ -109,7 +110,9 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     Capture rests in evaluation and generation: only forwards with gradients in training mode count.
 
-    It also makes the Trainer resume mixture-of-experts models, whose experts it saves in another form than it loads.
+    It also makes the Trainer resume mixture-of-experts models, whose experts it saves in another form than it loads,
+    adds to the config.json of checkpoints what engines read, and with `push_to_hub=True` puts the run's model card into
+    the repository, at every push; a card that somebody wrote by hand stays.
 
     Attributes:
         statistics: per head, over the run so far; None before training.
@@ -283,8 +286,18 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self._consolidate(args)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Leave the save out of the training time."""
+        """Let engines read the checkpoint too, and leave the save out of the training time."""
+        if args.should_save:
+            complete_config(kwargs.get("model"), newest_checkpoint(args, state))
         self._clock_started = time.perf_counter()
+
+    def on_push_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Complete what is pushed: a config.json that engines read, and the run's model card."""
+        if state.is_world_process_zero:
+            complete_config(kwargs.get("model"), newest_checkpoint(args, state))
+            complete_next_push(kwargs.get("model"), args, state, self)
 
     def _consolidate(self, args: TrainingArguments) -> None:
         if isinstance(self._clip, MuonClip) and not args.save_only_model:

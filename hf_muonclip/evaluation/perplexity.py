@@ -63,12 +63,14 @@ def measure_perplexity(
     """
     model, tokenizer = load(model, tokenizer)
     limit = context_limit(model)
-    context_length = context_length or min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
+    if context_length is None:
+        context_length = min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
     if context_length < 2 or context_length > (limit or context_length):
         raise ValueError(
             f"context_length must be from 2 to the model's {limit}, got {context_length}; None fits always"
         )
-    stride = stride or context_length // 2
+    if stride is None:
+        stride = context_length // 2
     if not 1 <= stride < context_length:
         raise ValueError(
             f"stride must be from 1 to context_length - 1 = {context_length - 1}, so that every token is predicted "

@@ -69,7 +69,9 @@ def test_equal_questions_and_equal_answers_are_all_kept() -> None:
     found = measure(questions=[Question("w4 w5")] * 5, k=4, temperature=1e-4, score=counting_score)
     assert len(set(asked)) == 1  # so cold that every answer is the most likely one
     assert len(asked) == len(found.answers) == 20
-    assert [(a.run, a.question) for a in found.answers] == [(run, question) for run in range(4) for question in range(5)]
+    assert [(a.run, a.question) for a in found.answers] == [
+        (run, question) for run in range(4) for question in range(5)
+    ]
     assert len({answer.seed for answer in found.answers}) == 20
 
 
@@ -117,7 +119,7 @@ def test_an_answer_that_ends_on_its_last_token_is_not_truncated() -> None:
     with torch.no_grad():
         model.lm_head.weight[END] = model.lm_head.weight[20:40].mean(0)
     long = measure(model, token_cap=100)
-    ended = next(answer for answer in long.answers if not answer.truncated and 3 < answer.tokens)
+    ended = next(answer for answer in long.answers if not answer.truncated and answer.tokens > 3)
     place = ended.run * len(QUESTIONS) + ended.question
     exact = measure(model, token_cap=ended.tokens).answers[place]
     assert (exact.text, exact.tokens, exact.truncated) == (ended.text, ended.tokens, False)

@@ -9,7 +9,8 @@ from hf_muonclip.evaluation.chat_prompts import write_prompts
 
 # w5 opens a turn, w6 closes it; w7 begins a thought and w8 ends it.
 PLAIN = (
-    "[BOS] {% for message in messages %}w5 {{ message.content }} w6 {% endfor %}{% if add_generation_prompt %}w5{% endif %}"
+    "[BOS] {% for message in messages %}w5 {{ message.content }} w6 {% endfor %}"
+    "{% if add_generation_prompt %}w5{% endif %}"
 )
 OPTIONAL_THOUGHT = PLAIN + "{% if enable_thinking is defined and not enable_thinking %} w7 w8{% endif %}"
 ASKED_THOUGHT = PLAIN + "{% if thinking %} w7{% else %} w8{% endif %}"

@@ -7,7 +7,7 @@ import pytest
 from hf_muonclip.evaluation import Question, metric_scorer, reasoning_gym_questions
 from hf_muonclip.evaluation.questions import final_answer
 
-METRIC = '''
+METRIC = """
 import datasets
 import evaluate
 
@@ -15,13 +15,13 @@ class SharedWords(evaluate.Metric):
     def _info(self):
         return evaluate.MetricInfo(
             description="", citation="", inputs_description="",
-            features=datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")}),
+            features=datasets.Features({key: datasets.Value("string") for key in ("predictions", "references")}),
         )
 
     def _compute(self, predictions, references, scale=1.0):
         pairs = [(set(p.split()), set(r.split())) for p, r in zip(predictions, references)]
         return {"shared_words": scale * sum(len(p & r) / len(r) for p, r in pairs) / len(pairs)}
-'''
+"""
 
 
 def test_reasoning_gym_makes_and_judges_questions() -> None:
@@ -53,7 +53,7 @@ def test_partial_marks_are_not_counted() -> None:
 
 
 def test_settings_that_a_task_does_not_know_are_refused() -> None:
-    with pytest.raises(ValueError, match="settings must be those of the task chain_sum.*no_such_setting"):
+    with pytest.raises(ValueError, match=r"settings must be those of the task chain_sum.*no_such_setting"):
         reasoning_gym_questions("chain_sum", size=1, no_such_setting=3)
     with pytest.raises(ValueError, match="no_such_task"):
         reasoning_gym_questions("no_such_task", size=1)

@@ -1,7 +1,7 @@
 """Perplexity as a module of the `evaluate` package, for code that is written around such modules.
 
-Its own "perplexity" is a script on the Hub: it needs a network, cuts texts at the model's length and reports the mean of
-the texts' perplexities alone. This one takes the same call and returns the same two keys, of whole texts, and more.
+Its own "perplexity" is a script on the Hub: it needs a network, sees a text as one window, and reports the mean of the
+texts' perplexities alone. This one takes the same call and returns the same two keys, of texts of any length, and more.
 """
 
 from typing import Any

@@ -42,8 +42,8 @@ def measure_perplexity(
     window that reaches it, as in transformers' guide to the perplexity of fixed-length models, so that behind the first
     window every token has at least `context_length - stride` tokens in front of it. What the tokenizer puts in front of
     a text by itself is context and is never predicted; where it puts nothing, a document's first token is context.
-    Special tokens at the end are left out. Differs from the `evaluate` package's measurement, which cuts texts at the
-    first window and averages the perplexities of texts, long and short alike: `mean_document_perplexity` is that mean.
+    Special tokens at the end are left out. Differs from the `evaluate` package's measurement, which sees each text
+    as one window and averages the perplexities of texts, long and short alike: `mean_document_perplexity` is that mean.
 
     Logits are taken to float32, sums to float64. The standard error is the ratio estimator's, over documents, or over
     the windows of a single document, whose neighbours depend on each other: read it then as a lower bound.
@@ -63,12 +63,14 @@ def measure_perplexity(
     """
     model, tokenizer = load(model, tokenizer)
     limit = context_limit(model)
-    context_length = context_length or min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
+    if context_length is None:
+        context_length = min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
     if context_length < 2 or context_length > (limit or context_length):
         raise ValueError(
             f"context_length must be from 2 to the model's {limit}, got {context_length}; None fits always"
         )
-    stride = stride or context_length // 2
+    if stride is None:
+        stride = context_length // 2
     if not 1 <= stride < context_length:
         raise ValueError(
             f"stride must be from 1 to context_length - 1 = {context_length - 1}, so that every token is predicted "

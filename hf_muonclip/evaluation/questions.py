@@ -53,8 +53,8 @@ def reasoning_gym_questions(
 ) -> QuestionSet:
     """Draw verifiable questions from a task of the `reasoning_gym` package, which makes and judges them by rule.
 
-    Of an answer `final_answer` is judged. It scores 1 where the task's own scorer gives full marks, and 0 otherwise: the
-    package's partial marks are meant for training.
+    Of an answer `final_answer` is judged. It scores 1 where the task's own scorer gives full marks, and 0 otherwise:
+    the package's partial marks are meant for training.
 
     Args:
         name: of the task, for example "chain_sum".
@@ -75,7 +75,9 @@ def reasoning_gym_questions(
     entries = [dataset[index] for index in range(size)]
 
     def full_marks(question: Question, answer: str) -> float:
-        return float(dataset.score_answer(final_answer(answer, question.reference["answer"]), question.reference) >= 1.0)
+        return float(
+            dataset.score_answer(final_answer(answer, question.reference["answer"]), question.reference) >= 1.0
+        )
 
     shown = ", ".join(f"{key}={value}" for key, value in {"size": size, "seed": seed, **settings}.items())
     return QuestionSet(

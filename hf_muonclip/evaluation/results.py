@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -290,6 +291,7 @@ def save_results(results: Sequence[Perplexity | AvgAtK], path: StrPath) -> Path:
     """Write results to a JSON file, with every answer, for `load_results`."""
     content = [{"metric": result.metric, **dataclasses.asdict(result)} for result in results]
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
@@ -321,7 +323,7 @@ def _from_fields(fields: dict[str, Any]) -> Perplexity | AvgAtK:
 def _eval_result(result: EvaluationResult, metric: str, name: str, value: float, error: float | None) -> EvalResult:
     return EvalResult(
         task_type="text-generation",
-        dataset_type=result.data.hub_id or "-".join(result.data.name.lower().split()),
+        dataset_type=result.data.hub_id or re.sub(r"\W+", "-", result.data.name.lower()),
         dataset_name=result.data.name,
         dataset_config=result.data.config,
         dataset_split=result.data.split,

@@ -6,7 +6,6 @@ the meta device with and without YaRN and sets, in the live one, what differs.
 """
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -58,8 +57,8 @@ def extend_context_(
     original = original_context_length or trained_at or config.max_position_embeddings
     if trained_at not in (None, original):
         raise ValueError(
-            f"YaRN counts from the context that the model was first trained at; got original_context_length={original}, "
-            f"and the model's rope parameters say {trained_at}. Leave it out."
+            f"YaRN counts from the context that a model was first trained at, which is {trained_at} by its rope "
+            f"parameters; got original_context_length={original}. Leave it out."
         )
     if context_length <= original:
         raise ValueError(
@@ -75,22 +74,23 @@ def extend_context_(
     }
     mscales = {"mscale": 1.0, "mscale_all_dim": 1.0}
     yarn = {name: value for name, value in yarn.items() if name not in mscales}
-
-    before = _construct(model, _changed(config, {**plain, "rope_type": "default"}, original))
-    extended = _changed(config, yarn | mscales, context_length)
-    after = _construct(model, extended)
-    different = _different_scalars(before, after)
-    rotaries = dict(_rotary_modules(after))
-    if not any(module not in rotaries for module, _ in different):
+    try:
+        before = _construct(model, _changed(config, {**plain, "rope_type": "default"}, original))
         extended = _changed(config, yarn, context_length)
         after = _construct(model, extended)
-        different = _different_scalars(before, after)
-        rotaries = dict(_rotary_modules(after))
-    fresh = {name: _fresh_buffers(model, name, extended) for name in rotaries}
+        with_mscales = _construct(model, _changed(config, yarn | mscales, context_length))
+        rotaries = _rotary_modules(after)
+        if any(module not in rotaries for module, _ in _different_scalars(after, with_mscales)):
+            extended = _changed(config, yarn | mscales, context_length)
+            after = with_mscales
+        fresh = {name: _fresh_buffers(model, name, extended) for name in rotaries}
+    except (AttributeError, KeyError, TypeError) as error:  # a configuration that transformers' YaRN cannot read
+        raise ValueError(f"transformers does not build {type(model).__name__} with YaRN: {error}") from error
     if not fresh or _shapes(before) != _shapes(after):
         raise ValueError(
             f"YaRN needs rotary embeddings and no learned positions; {type(model).__name__} is not supported."
         )
+    different = _different_scalars(before, after)
 
     config.rope_parameters = extended.rope_parameters
     config.max_position_embeddings = context_length
@@ -147,8 +147,11 @@ def _require_rotary(model: nn.Module) -> None:
     if config.get_text_config() is not config:
         raise ValueError(f"{name} holds several models, each with its own config. Pass its language model.")
     rope = getattr(config, "rope_parameters", None)
-    if not rope:
-        raise ValueError(f"YaRN needs rotary embeddings; {name} has no config.rope_parameters and is not supported.")
+    if not rope or getattr(config, "max_position_embeddings", None) is None:
+        raise ValueError(
+            f"YaRN needs rotary embeddings; {name} has no config.rope_parameters, or no max_position_embeddings beside "
+            "them, and is not supported."
+        )
     if rope.get("rope_type") not in ("default", "yarn"):
         kind = repr(rope["rope_type"]) if "rope_type" in rope else f"one for each of {sorted(rope)}"
         raise ValueError(
@@ -191,11 +194,13 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in (*model.named_parameters(), *model.named_buffers())}
 
 
-def _rotary_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield what transformers itself takes for a rotary embedding when it loads a model."""
-    for name, module in model.named_modules():
-        if "RotaryEmbedding" in type(module).__name__ and hasattr(module, "original_inv_freq"):
-            yield name, module
+def _rotary_modules(model: nn.Module) -> list[str]:
+    """Return the names of what transformers itself takes for rotary embeddings when it loads a model."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if "RotaryEmbedding" in type(module).__name__ and hasattr(module, "original_inv_freq")
+    ]
 
 
 def _fresh_buffers(model: nn.Module, name: str, config: PreTrainedConfig) -> dict[str, Tensor]:

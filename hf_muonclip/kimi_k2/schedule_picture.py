@@ -54,30 +54,32 @@ def plot_schedule(schedule: TokenSchedule, path: str | Path | None = None, title
                 axes.axvspan(start, end, color="0.95", linewidth=0)
 
     contexts = [phase.context_length for phase in schedule.phases]
-    context_axes.stairs(contexts, schedule.boundaries, baseline=None, color="tab:green", linewidth=2, label="trained at")
+    style: Any = {"color": "tab:green", "linewidth": 2, "label": "trained at"}
+    context_axes.stairs(contexts, schedule.boundaries, baseline=None, **style)
     final = schedule.final_context_length
     longer = [start for start, context in zip(schedule.boundaries, contexts, strict=False) if context > contexts[0]]
     if final is not None:
         begin = longer[0] if longer else schedule.total_tokens
         line = context_axes.plot([begin, schedule.total_tokens], [final, final], "--", color="tab:orange", linewidth=2)
-        line[0].set_label(f"reads after YaRN, x{final / contexts[0]:g}")
+        line[0].set_label(f"readable by YaRN, {final / contexts[0]:g}×")
         context_axes.legend(loc="upper left", frameon=False)
 
     lr_axes.set_ylabel("learning rate")
     lr_axes.set_yscale("log")
     positive = [rate for phase in schedule.phases for rate in (phase.lr_start, phase.lr(phase.tokens)) if rate > 0]
     lr_axes.set_ylim(min(positive) / 1.6, max(positive) * 1.6)
-    _mark(lr_axes.yaxis, sorted({rate for rate in positive}), "{:.2g}")
+    _mark(lr_axes.yaxis, {rate: _rate(rate) for rate in sorted(positive)})
     context_axes.set_ylabel("context")
     context_axes.set_yscale("log", base=2)
     lengths = sorted({*contexts, *([] if final is None else [final])})
     context_axes.set_ylim(lengths[0] / 2, lengths[-1] * 2)
-    _mark(context_axes.yaxis, lengths, "{:,d}")
+    _mark(context_axes.yaxis, {length: f"{length:,d}" for length in lengths})
     context_axes.set_xlabel("tokens (within a phase to scale; short phases are drawn wider)")
     context_axes.set_xscale("function", functions=stretch)
     context_axes.set_xlim(0, schedule.total_tokens)
     context_axes.set_xticks(schedule.boundaries, [_tokens(count) for count in schedule.boundaries])
     for axes in (lr_axes, context_axes):
+        axes.set_axisbelow(True)
         axes.grid(axis="y", color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
     if path is not None:
@@ -85,9 +87,15 @@ def plot_schedule(schedule: TokenSchedule, path: str | Path | None = None, title
     return figure
 
 
-def _mark(axis: Any, values: list[Any], form: str) -> None:
-    axis.set_ticks(values, [form.format(value) for value in values])
+def _mark(axis: Any, labels: dict[Any, str]) -> None:
+    axis.set_ticks(list(labels), list(labels.values()))
     axis.set_ticks([], minor=True)
+
+
+def _rate(rate: float) -> str:
+    """Return a learning rate as people write it: 2e-4, 8.7e-6."""
+    mantissa, exponent = f"{rate:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def _tokens(count: int) -> str:

@@ -29,14 +29,19 @@ def attach_schedule(
     A stage has one context length, for data must be cut anew for the next. Training stops, and saves, when it is over;
     the next Trainer resumes from that checkpoint:
 
+        checkpoint = get_last_checkpoint(output_dir)
         while (seen := checkpoint_tokens(checkpoint)) < schedule.total_tokens:
-            trainer = Trainer(model, args, train_dataset=cut(schedule.context_length(seen)), optimizers=...)
+            context_length = schedule.context_length(seen)
+            args = TrainingArguments(output_dir, per_device_train_batch_size=tokens_per_step // context_length, ...)
+            trainer = Trainer(model, args, train_dataset=cut(context_length), optimizers=(optimizer, None))
             attach_schedule(trainer, schedule, tokens_per_step)
             trainer.train(resume_from_checkpoint=checkpoint)
-            checkpoint = get_last_checkpoint(args.output_dir)
+            checkpoint = get_last_checkpoint(output_dir)
 
-    The same loop goes on after an interruption in any phase. The callback extends the model's context where the
-    schedule says so, and adds `schedule/tokens`, `schedule/phase` (from 1) and `schedule/context_length` to every log.
+    The same loop goes on after an interruption in any phase. With as many tokens per step in every stage, as Kimi K2
+    had, the Trainer's place in the data carries over from stage to stage too. The callback extends the model's context
+    where the schedule says so, and adds `schedule/tokens`, `schedule/phase` (from 1) and `schedule/context_length` to
+    every log.
 
     Args:
         trainer: not yet training; with an optimizer, or one it will build (`muonclip_factory`, `attach`), and no
@@ -117,8 +122,8 @@ class TokenScheduleCallback(TrainerCallback):
             )
         if seen >= schedule.total_tokens:
             raise ValueError(
-                f"the schedule ends at {schedule.total_tokens:,} tokens, and the checkpoint has trained {seen:,}. There "
-                "is nothing left to train; give the schedule another phase to go on."
+                f"the schedule ends at {schedule.total_tokens:,} tokens, and the checkpoint has trained {seen:,}: "
+                "nothing is left to train. Give the schedule another phase to go on."
             )
         model = kwargs["model"]
         self._scheduler, self._stage = scheduler, schedule.stage(seen)
@@ -192,7 +197,7 @@ class TokenScheduleCallback(TrainerCallback):
             return
         needed = steps - (start - self._stage.end) // tokens_per_step
         warnings.warn(
-            f"{state.max_steps} steps of {tokens_per_step:,} tokens end at {planned:,} tokens, before the stage does, at "
+            f"{state.max_steps} steps of {tokens_per_step:,} tokens end at {planned:,} tokens, and the stage at "
             f"{self._stage.end:,}: the learning rate will not come down as planned. Pass max_steps={needed} or more "
             "(training stops by itself), or scale the schedule's tokens.",
             stacklevel=3,

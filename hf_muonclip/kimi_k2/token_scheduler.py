@@ -62,7 +62,7 @@ class TokenScheduler(LRScheduler):
         super().__init__(optimizer)
         self.tokens_per_step = tokens_per_step
 
-    def step(self, epoch: None = None, *, tokens_seen: int | None = None) -> None:
+    def step(self, epoch: int | None = None, *, tokens_seen: int | None = None) -> None:
         """Go on to the rates for the next optimizer step. Call it after each one.
 
         Args:

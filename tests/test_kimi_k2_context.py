@@ -301,7 +301,9 @@ def test_every_causal_model_is_extended_right_or_refused(one_thread: None) -> No
             assert str(model.config) == said, name
             assert derived(model).keys() == before.keys(), name
             continue
-        fresh = type(model)(type(config).from_dict(config.to_dict())).eval()
+        saved = type(config).from_dict(config.to_dict())
+        saved._attn_implementation = config._attn_implementation
+        fresh = type(model)(saved).eval()
         fresh.load_state_dict(model.state_dict())
         ids = torch.randint(3, 100, (1, 24), generator=torch.Generator().manual_seed(0))
         with torch.no_grad():

@@ -33,7 +33,8 @@ def attach_schedule(
         while (seen := checkpoint_tokens(checkpoint)) < schedule.total_tokens:
             context_length = schedule.context_length(seen)
             args = TrainingArguments(output_dir, per_device_train_batch_size=tokens_per_step // context_length, ...)
-            trainer = Trainer(model, args, train_dataset=cut(context_length), optimizers=(optimizer, None))
+            model = DeepseekV3ForCausalLM(config)  # gets its weights, and its context, when training resumes
+            trainer = Trainer(model, args, train_dataset=cut(context_length), optimizers=muonclip(model, args))
             attach_schedule(trainer, schedule, tokens_per_step)
             trainer.train(resume_from_checkpoint=checkpoint)
             checkpoint = get_last_checkpoint(output_dir)

@@ -199,7 +199,9 @@ class MuonClip(Muon, ClipState):
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
         if self.updates == 0:
             self._check_model()
-        if not self.state_is_consolidated and self._sharded is not None and self._sharded.replicated is not None:
+        shares_state = self._sharded is not None and self._sharded.replicated is not None
+        # A rate of 0 everywhere: FSDP2 makes a step to have a state to load into, before any callback is called.
+        if shares_state and not self.state_is_consolidated and any(group["lr"] > 0 for group in self.param_groups):
             raise ValueError(
                 "a Trainer saves the optimizer's state from one rank, and ranks share it; this Trainer has no "
                 "MuonClipCallback to gather it first. Pass callbacks=[MuonClipCallback()], or shard_optimizer=False, "

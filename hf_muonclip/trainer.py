@@ -1,24 +1,16 @@
 """What the Trainer sees of MuonClip: figures in its logs and trackers, and statistics per head in its state."""
 
-import functools
 import json
 import math
 import re
 import time
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.trainer_callback import (
-    CallbackHandler,
-    ExportableState,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-)
+from transformers.trainer_callback import ExportableState, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import SaveStrategy
 from transformers.training_args import TrainingArguments
 
@@ -26,6 +18,7 @@ from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
 from .muon_clip import MuonClip
+from .training_logs import start_adding, stop_adding
 
 LOG_NAME = "qk_clip.jsonl"
 
@@ -184,7 +177,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if state.is_world_process_zero and args.output_dir:
             self._log_path = Path(args.output_dir) / LOG_NAME
             _truncate_log(self._log_path, state.global_step)
-        _start_listening(self)
+        start_adding(self)
 
     def _find_clip(
         self, args: TrainingArguments, state: TrainerState, model: nn.Module | None, optimizer: Any
@@ -210,7 +203,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leave the Trainer's logging as it was."""
-        _stop_listening(self)
+        stop_adding(self)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -341,41 +334,3 @@ def _layer_labels(layout: HeadLayout) -> list[str]:
 
 def _finite_or_none(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
-
-
-_listening: "weakref.WeakSet[MuonClipCallback]" = weakref.WeakSet()  # between on_train_begin and on_train_end
-_originals: list[Callable[..., Any]] = []  # the unwrapped on_log, while anybody listens
-
-
-def _start_listening(callback: MuonClipCallback) -> None:
-    """Let a callback add to training logs before any tracker reads them. Undone by `_stop_listening`.
-
-    The Trainer calls its reporting callbacks before the user's, so the callback's own `on_log` would come too late.
-    """
-    _listening.add(callback)
-    if _originals:
-        return
-    original = CallbackHandler.on_log
-
-    @functools.wraps(original)
-    def on_log(
-        self: CallbackHandler,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any],
-        **kwargs: Any,
-    ) -> Any:
-        for callback in self.callbacks:
-            if isinstance(callback, MuonClipCallback):
-                callback.add_figures(state, logs)
-        return original(self, args, state, control, logs, **kwargs)
-
-    _originals.append(original)
-    CallbackHandler.on_log = on_log  # type: ignore[method-assign]
-
-
-def _stop_listening(callback: MuonClipCallback) -> None:
-    _listening.discard(callback)
-    if _originals and not _listening:
-        CallbackHandler.on_log = _originals.pop()  # type: ignore[method-assign]

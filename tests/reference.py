@@ -273,3 +273,52 @@ def qk_clip_mla(
         for row in range(qk_nope_head_dim, qk_nope_head_dim + qk_rope_head_dim):
             q[first_query_row + row] *= factor
     return q, kv
+
+
+def route(
+    hidden: Tensor, weight: Tensor, bias: Tensor, num_experts_per_tok: int, routed_scaling_factor: float = 1.0
+) -> tuple[list[list[int]], list[list[float]]]:
+    """Choose experts by sigmoid scores and a correction bias, and weigh them by their scores alone.
+
+    DeepSeek-V3 (arXiv 2412.19437), equations 13 to 16, with one group of experts.
+
+    Args:
+        hidden: (tokens, hidden).
+        weight: (num_experts, hidden).
+        bias: (num_experts,).
+        num_experts_per_tok: experts of a token.
+        routed_scaling_factor: of the weights, which sum to 1 without it.
+
+    Returns:
+        The chosen experts of each token, best first, and their weights.
+    """
+    chosen, weights = [], []
+    for token in hidden.double():
+        scores = [1 / (1 + math.exp(-float(token @ row))) for row in weight.double()]
+        biased = [score + float(offset) for score, offset in zip(scores, bias.double(), strict=True)]
+        best = sorted(range(len(scores)), key=lambda expert: -biased[expert])[:num_experts_per_tok]
+        total = sum(scores[expert] for expert in best)
+        chosen.append(best)
+        weights.append([routed_scaling_factor * scores[expert] / total for expert in best])
+    return chosen, weights
+
+
+def balanced_bias(bias: Tensor, load: Sequence[int], update_rate: float) -> Tensor:
+    """Move each expert's bias by the rate, against the difference of its load from the mean.
+
+    Loss-free balancing (arXiv 2408.15664), Algorithm 1: e_i = mean - load_i, b_i <- b_i + u·sign(e_i).
+
+    Args:
+        bias: (num_experts,).
+        load: tokens of each expert in one step.
+        update_rate: u.
+
+    Returns:
+        The new bias, float64.
+    """
+    mean = sum(load) / len(load)
+    new = bias.double().clone()
+    for expert, tokens in enumerate(load):
+        if tokens != mean:
+            new[expert] += update_rate if tokens < mean else -update_rate
+    return new

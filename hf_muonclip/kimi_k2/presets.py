@@ -4,6 +4,11 @@ What makes a configuration Kimi K2's (arXiv 2507.20534, section 2.3) stands once
 compressed query and one key per head, a sigmoid router with a correction bias and no expert groups, one shared expert,
 one dense layer in front, untied embeddings. A preset only adds sizes. transformers runs all of them as
 `DeepseekV3ForCausalLM`; sigmoid scores and the correction bias are built into that class.
+
+The sizes keep Kimi K2's proportions as far as their own size lets them: 48 experts for each active one from "tiny" on
+(8 below, where 48 would leave nothing of an expert), a dense layer as wide as the experts and the shared expert that a
+token uses together, heads whose values together are about as wide as the hidden state, and a query compressed to about
+a quarter of it. "large" is Kimi K2 with every width, and the depth, divided by four.
 """
 
 import copy
@@ -21,6 +26,13 @@ _ARCHITECTURE: dict[str, Any] = {
     "topk_group": 1,
     "norm_topk_prob": True,
     "routed_scaling_factor": 2.827,
+    # Kimi K2's own at every size: kernels are compiled for them. vLLM's MLA decodes a latent of 512 + 64 alone, its
+    # prefill takes (128, 64, 128) on all GPUs, and llama.cpp's flash attention wants 576 and 512. A small model has
+    # fewer heads, at least two and a power of two.
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
     "num_key_value_heads": None,  # as many as num_attention_heads
     "hidden_act": "silu",
     "attention_bias": False,
@@ -29,42 +41,105 @@ _ARCHITECTURE: dict[str, Any] = {
     "initializer_range": 0.02,
     "rms_norm_eps": 1e-6,
     "num_mtp_layers": 0,
+    "pretraining_tp": 1,
+    "use_cache": True,
+    # Of the size's own tokenizer, unless a preset says Kimi K2's.
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0},
 }
 
+_KIMI_K2_TOKENS = {"vocab_size": 163840, "bos_token_id": 163584, "eos_token_id": 163585}
+
+# Widths are multiples of 32, which engines' expert kernels and GGUF's blocks need, and of 128 from "base" on, for the
+# blocks of fp8. No preset has 26, 27, 47 or 48 layers: llama.cpp would take it for another model by that number.
 PRESETS: dict[str, dict[str, Any]] = {
-    # 6.0M parameters, 2.9M of them active. The vocabulary and the special tokens' ids come from the tokenizer.
-    "nano": {
-        "vocab_size": 4096,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "hidden_size": 192,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "q_lora_rank": 96,
-        "kv_lora_rank": 64,
-        "qk_nope_head_dim": 32,
-        "qk_rope_head_dim": 16,
-        "v_head_dim": 32,
-        "intermediate_size": 512,
-        "moe_intermediate_size": 128,
+    # 3.0M parameters, 2.0M of them active. For tests and first tries.
+    "micro": {
+        "vocab_size": 2048,
+        "hidden_size": 128,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "q_lora_rank": 32,
+        "intermediate_size": 288,
+        "moe_intermediate_size": 96,
         "n_routed_experts": 16,
         "num_experts_per_tok": 2,
         "max_position_embeddings": 512,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0},
     },
-    # Kimi K2 as first published, at a context of 131072; the release of September 2025 has YaRN's factor at 64.
+    # 6.4M parameters, 4.1M active. Trains on two CPU cores in minutes.
+    "nano": {
+        "vocab_size": 4096,
+        "hidden_size": 192,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "q_lora_rank": 64,
+        "intermediate_size": 288,
+        "moe_intermediate_size": 96,
+        "n_routed_experts": 16,
+        "num_experts_per_tok": 2,
+        "max_position_embeddings": 512,
+    },
+    # 32M parameters, 6.1M active. The smallest of Kimi K2's sparsity.
+    "tiny": {
+        "vocab_size": 8192,
+        "hidden_size": 192,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "q_lora_rank": 64,
+        "intermediate_size": 480,
+        "moe_intermediate_size": 160,
+        "n_routed_experts": 96,
+        "num_experts_per_tok": 2,
+        "max_position_embeddings": 4096,
+    },
+    # 130M parameters, 17M active. For ablations on one GPU.
+    "small": {
+        "vocab_size": 16384,
+        "hidden_size": 256,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 2,
+        "q_lora_rank": 64,
+        "intermediate_size": 672,
+        "moe_intermediate_size": 224,
+        "n_routed_experts": 96,
+        "num_experts_per_tok": 2,
+        "max_position_embeddings": 4096,
+    },
+    # 1.04B parameters, 80M active. A thousandth of Kimi K2, on one GPU with optimizer state and all.
+    "base": {
+        "vocab_size": 32768,
+        "hidden_size": 512,
+        "num_hidden_layers": 14,
+        "num_attention_heads": 4,
+        "q_lora_rank": 128,
+        "intermediate_size": 1280,
+        "moe_intermediate_size": 256,
+        "n_routed_experts": 192,
+        "num_experts_per_tok": 4,
+        "max_position_embeddings": 4096,
+    },
+    # 16.7B parameters, 1.13B active. A quarter of Kimi K2's width and depth, with its tokenizer; for one node.
+    "large": {
+        **_KIMI_K2_TOKENS,
+        "hidden_size": 1792,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 16,
+        "q_lora_rank": 384,
+        "intermediate_size": 4608,
+        "moe_intermediate_size": 512,
+        "n_routed_experts": 384,
+        "num_experts_per_tok": 8,
+        "max_position_embeddings": 4096,
+    },
+    # 1.03T parameters, 32.9B active. Kimi K2 as first published, at a context of 131072; the release of September
+    # 2025 has YaRN's factor at 64 and a context of 262144.
     "full": {
-        "vocab_size": 163840,
-        "bos_token_id": 163584,
-        "eos_token_id": 163585,
+        **_KIMI_K2_TOKENS,
         "hidden_size": 7168,
         "num_hidden_layers": 61,
         "num_attention_heads": 64,
         "q_lora_rank": 1536,
-        "kv_lora_rank": 512,
-        "qk_nope_head_dim": 128,
-        "qk_rope_head_dim": 64,
-        "v_head_dim": 128,
         "intermediate_size": 18432,
         "moe_intermediate_size": 2048,
         "n_routed_experts": 384,
@@ -109,7 +184,9 @@ def kimi_k2_config(preset: str = "nano", **overrides: Any) -> DeepseekV3Config:
     `DeepseekV3ForCausalLM(kimi_k2_config("nano", vocab_size=len(tokenizer)))` builds the model.
 
     Args:
-        preset: "nano" (6.0M parameters, 2.9M active) or "full" (Kimi K2).
+        preset: a size of `PRESETS`, by parameters in all and active for a token: "micro" (3.0M, 2.0M), "nano" (6.4M,
+            4.1M), "tiny" (32M, 6.1M), "small" (130M, 17M), "base" (1.04B, 80M), "large" (16.7B, 1.13B) or "full"
+            (Kimi K2).
         overrides: fields of `DeepseekV3Config` that replace the preset's; `num_key_value_heads` follows
             `num_attention_heads` unless given.
 
@@ -148,8 +225,13 @@ def count_parameters(config: DeepseekV3Config) -> tuple[int, int]:
     A token uses every parameter except the routed experts that it is not sent to. Both embedding matrices count in both
     numbers, buffers (the router's correction bias) in neither.
 
-    Kimi K2's published configuration counts 1.026T and 32.9B this way; the paper's table says 1.04T and 32.6B. The
-    paper does not say how it counts. Were all 61 layers mixtures of experts, and not 60, the total would be 1.043T.
+    Kimi K2's published configuration counts 1,026,408,209,408 and 32,861,477,888 this way, and its published weights
+    hold exactly so many numbers beside the 60 x 384 of the correction bias. The paper's table says 1.04T and 32.6B and
+    not how it counts. No common convention gives both. The total becomes 1.043T if all 61 layers are taken for
+    mixtures of experts, and 1.044T with a layer for multi-token prediction, which Kimi K2 does not have; neither
+    changes the active count by more than a router, 3M. That becomes 31.7B without one of the embeddings, 30.5B without
+    both and 32.7B without routers. Both figures come out, 1.043T and 32.6B, if 61 layers have experts and the
+    projection to the compressed key and value (`kv_a_proj_with_mqa`) is left out, for which there is no reason.
 
     Returns:
         (total, active).

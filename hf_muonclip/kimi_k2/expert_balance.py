@@ -1,0 +1,358 @@
+"""Balance the load of experts by the router's correction bias, without an auxiliary loss.
+
+A router that scores experts on its own sends more and more tokens to the few that it trained first. DeepSeek-V3 and
+Kimi K2 steer against it outside the gradient: each expert has a bias that is added to its score for the choice of
+experts alone, never for their weights, and after every optimizer step the bias of an expert with more than the mean
+load falls by a fixed amount while that of one with less rises (arXiv 2408.15664, Algorithm 1; 2412.19437, section
+2.1.2). transformers holds this bias, `e_score_correction_bias`, and applies it; nothing there updates it.
+
+`ExpertBalancer` is for loops of one's own, `ExpertBalanceCallback` for the Trainer.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate
+from transformers.trainer_callback import ExportableState, TrainerCallback, TrainerControl, TrainerState
+from transformers.training_args import TrainingArguments
+
+from ..rank_collectives import collective_device, num_ranks
+from ..training_logs import start_adding, stop_adding
+
+BIAS = "e_score_correction_bias"
+
+
+@dataclass
+class _Router:
+    """The experts of one layer, and who counts their tokens.
+
+    Attributes:
+        bias_owner: module whose `e_score_correction_bias` it is.
+        experts: module that is called with the chosen experts of every token.
+        counts: (num_experts,), int64; tokens since the last update; None before the first of them.
+        recomputations_due: forwards counted that gradient checkpointing may run again.
+    """
+
+    bias_owner: nn.Module
+    experts: nn.Module
+    counts: Tensor | None = None
+    recomputations_due: int = 0
+
+    @property
+    def bias(self) -> Tensor:
+        # Asked for anew each time: FSDP2 and `.to()` replace it.
+        bias = getattr(self.bias_owner, BIAS)
+        assert isinstance(bias, Tensor)
+        return bias
+
+
+class ExpertBalancer:
+    """Counts the tokens of every expert and moves the router's bias against their imbalance.
+
+        balancer = ExpertBalancer(model)
+        for batch in loader:
+            model(**batch).loss.backward()
+            optimizer.step()
+            balancer.update()
+            optimizer.zero_grad()
+
+    b_i <- b_i + update_rate · sign(mean load - load_i), layer by layer, where the load of an expert is the number of
+    tokens that chose it since the last update: of all micro-batches and all ranks, in forwards with gradients and in
+    training mode. Evaluation and generation do not count, nor does what gradient checkpointing runs again. Where the
+    model is called with a two-dimensional `attention_mask`, padding does not count either: its tokens all look alike,
+    and the bias would push them from expert to expert at the cost of the text. Counting and updating never wait for
+    the device.
+
+    The bias is part of the model's state dict, so checkpoints keep it. It is held in float32 whatever the model's
+    dtype: in bfloat16 a step of 0.001 is lost as soon as the bias reaches 0.5.
+
+    The experts of a layer must all be on every rank (DDP, FSDP2); counts are summed over the default process group.
+
+    Args:
+        model: of transformers, with `e_score_correction_bias` in its routers: DeepSeek-V3, Kimi K2, GLM-4.5, dots.llm1,
+            Ernie 4.5, MiniMax-M2 and others; wrapped or not.
+        update_rate: u, in units of the router's score; >= 0. May be changed between steps: DeepSeek-V3 trained with
+            0.001 and ended with 0 over its last 500B tokens. With 0 loads are counted and the bias stays.
+
+    Attributes:
+        loads: {layer: (num_experts,), int64}, the loads that the last update acted on; empty before it.
+
+    Raises:
+        ValueError: the rate is negative, or the model has no such bias, or a layer with one has no experts.
+    """
+
+    def __init__(self, model: nn.Module, update_rate: float = 1e-3) -> None:
+        if not update_rate >= 0:
+            raise ValueError(
+                f"update_rate must be at least 0, got {update_rate}. DeepSeek-V3 uses 0.001; 0 counts loads alone."
+            )
+        self.update_rate = update_rate
+        self.loads: dict[str, Tensor] = {}
+        self._routers = _find_routers(model)
+        self._padding: Tensor | None = None  # (tokens,), of the forward under way; 0 where a token is padding
+        self._forward_arguments = list(inspect.signature(model.forward).parameters)
+        self._hooks = [model.register_forward_pre_hook(self._see_padding, with_kwargs=True)]
+        for router in self._routers.values():
+            _hold_in_float32(router)
+            self._hooks.append(router.experts.register_forward_pre_hook(self._counter(router), with_kwargs=True))
+
+    def update(self) -> None:
+        """Move the bias of every expert. In place. Collective: call on every rank, after the optimizer's step.
+
+        Raises:
+            ValueError: nothing was counted since the last update.
+        """
+        if all(router.counts is None for router in self._routers.values()):
+            raise ValueError(
+                "update() needs a forward in training mode and with gradients since the last one; it counted none of "
+                f"{', '.join(self._routers)}. Call it once after each optimizer step, and before detach(); a kernel "
+                "that replaces the whole mixture of experts hides its experts from the count."
+            )
+        for (name, router), load in zip(self._routers.items(), self._collect(), strict=True):
+            _hold_in_float32(router)
+            # In integers, so that an expert at the mean stays and every rank decides alike.
+            _add(router.bias, torch.sign(load.sum() - len(load) * load), self.update_rate)
+            self.loads[name] = load
+
+    def detach(self) -> None:
+        """Count no more, and leave the model's forward as it was. The bias stays as it is."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._reset()
+
+    def biases(self) -> dict[str, Tensor]:
+        """Return {layer: (num_experts,), float32}; copies. Collective where FSDP2 shards them."""
+        return {name: _whole(router.bias).flatten().clone() for name, router in self._routers.items()}
+
+    def _collect(self) -> list[Tensor]:
+        """Return each layer's load of all ranks on its own device, and count from zero again."""
+        counts = [
+            router.bias.new_zeros(router.bias.numel(), dtype=torch.int64) if router.counts is None else router.counts
+            for router in self._routers.values()
+        ]
+        devices, sizes = [count.device for count in counts], [len(count) for count in counts]
+        self._reset()
+        if num_ranks() > 1:
+            packed = torch.cat([count.to(collective_device(devices[0])) for count in counts])
+            dist.all_reduce(packed)
+            counts = [count.to(device) for count, device in zip(packed.split(sizes), devices, strict=True)]
+        return counts
+
+    def _reset(self) -> None:
+        self._padding = None
+        for router in self._routers.values():
+            router.counts, router.recomputations_due = None, 0
+
+    def _see_padding(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = {**dict(zip(self._forward_arguments, args, strict=False)), **kwargs}
+        mask = given.get("attention_mask")
+        self._padding = mask.flatten() if isinstance(mask, Tensor) and mask.ndim == 2 else None
+
+    def _counter(self, router: _Router) -> Any:
+        @torch.compiler.disable
+        def count(experts: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not (experts.training and torch.is_grad_enabled()) or _is_recomputation(router):
+                return
+            chosen = _chosen_experts(args, kwargs)
+            if router.counts is None:
+                router.counts = torch.zeros(router.bias.numel(), dtype=torch.int64, device=chosen.device)
+            tokens = torch.ones_like(chosen)
+            if self._padding is not None and len(self._padding) == len(chosen):
+                tokens = tokens * (self._padding != 0).to(chosen.device).unsqueeze(1)
+            router.counts.scatter_add_(0, chosen.flatten(), tokens.flatten())
+
+        return count
+
+
+class ExpertBalanceCallback(TrainerCallback, ExportableState):
+    """Balance the experts' load while a Trainer trains, and log it.
+
+    Updates the router's bias after every optimizer step, as `ExpertBalancer` says. With every training log, to all
+    trackers and `trainer_state.json`:
+
+    - `expert_load/max_violation`: MaxVio of arXiv 2408.15664, the largest load of an expert over the mean load, less
+      1; of one step, averaged over layers and over the steps since the last log. 0 is perfect balance.
+    - `expert_load/max_violation_worst_layer`: the same of the layer where it is largest.
+    - `expert_load/min_share`: the smallest load of any expert in any layer over the mean load of its layer, over all
+      steps since the last log. 0 is an expert that no token chose.
+    - `expert_load/bias_range`: the largest difference of two experts' biases in a layer.
+
+    The bias is saved and resumed with the model, and the figures not yet logged with the Trainer's state.
+
+    Args:
+        update_rate: as for `ExpertBalancer`; 0 logs the load and leaves the bias alone.
+
+    Attributes:
+        balancer: while the Trainer trains; None before and after.
+    """
+
+    def __init__(self, update_rate: float = 1e-3) -> None:
+        self.update_rate = update_rate
+        self.balancer: ExpertBalancer | None = None
+        self._steps = 0  # since the last log, like the two below
+        self._violations: list[Tensor] = []  # (), float32, a layer; summed over steps
+        self._loads: list[Tensor] = []  # (num_experts,), int64, a layer
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the rate, and the figures not yet logged."""
+        since_log = {
+            "steps": self._steps,
+            "violations": [violation.item() for violation in self._violations],
+            "loads": [load.tolist() for load in self._loads],
+        }
+        return {"args": {"update_rate": self.update_rate}, "attributes": {"exported_since_log": since_log}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin to count, and take up the figures that a resumed run had not logged."""
+        self.balancer = ExpertBalancer(kwargs["model"], self.update_rate)
+        self._forget()
+        stored: Any = state.stateful_callbacks
+        saved = (stored or {}).get(type(self).__name__)
+        if state.global_step > 0 and isinstance(saved, dict):
+            since_log = saved["attributes"]["exported_since_log"]
+            self._steps = since_log["steps"]
+            self._violations = [torch.tensor(violation) for violation in since_log["violations"]]
+            self._loads = [torch.tensor(load) for load in since_log["loads"]]
+        start_adding(self)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the model and the Trainer's logging as they were."""
+        stop_adding(self)
+        if self.balancer is not None:
+            self.balancer.detach()
+        self.balancer = None
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Update the bias and add the step to the figures."""
+        assert self.balancer is not None
+        self.balancer.update()
+        loads = list(self.balancer.loads.values())
+        violations = [max_violation(load) for load in loads]
+        if self._steps > 0:
+            loads = [load + before.to(load.device) for load, before in zip(loads, self._loads, strict=True)]
+            violations = [new + old.to(new.device) for new, old in zip(violations, self._violations, strict=True)]
+        self._steps, self._loads, self._violations = self._steps + 1, loads, violations
+
+    def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
+        """Put the figures since the last log into `logs` and the Trainer's history."""
+        if self.balancer is None or self._steps == 0 or "loss" not in logs:
+            return
+        device = self._loads[0].device
+        violations = torch.stack([violation.to(device) for violation in self._violations]) / self._steps
+        shares = [load.min().to(device) * len(load) / load.sum().clamp(min=1).to(device) for load in self._loads]
+        ranges = [(bias.max() - bias.min()).to(device) for bias in self.balancer.biases().values()]
+        names = ("max_violation", "max_violation_worst_layer", "min_share", "bias_range")
+        values = (violations.mean(), violations.max(), torch.stack(shares).min(), torch.stack(ranges).max())
+        rounded = [round(value, 4) for value in torch.stack(values).tolist()]
+        figures = {f"expert_load/{name}": value for name, value in zip(names, rounded, strict=True)}
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._steps, self._violations, self._loads = 0, [], []
+
+
+def max_violation(load: Tensor) -> Tensor:
+    """Return MaxVio of arXiv 2408.15664 (section 4.1): the largest load over the mean load, less 1.
+
+    Args:
+        load: (num_experts,), tokens of each expert.
+
+    Returns:
+        (), float32; 0 in perfect balance, num_experts / num_experts_per_tok - 1 where all choose the same experts; 0
+        where there is no token.
+    """
+    total = load.sum()
+    return torch.where(total > 0, load.max() * len(load) / total.clamp(min=1) - 1, 0.0)
+
+
+def _find_routers(model: nn.Module) -> dict[str, _Router]:
+    """Return {name of the mixture of experts: its router}, in the order of the layers."""
+    modules = dict(model.named_modules())
+    routers: dict[str, _Router] = {}
+    for name, owner in modules.items():
+        if not isinstance(getattr(owner, BIAS, None), Tensor):
+            continue
+        block = name
+        while block and not isinstance(getattr(modules[block], "experts", None), nn.Module):
+            block = block.rpartition(".")[0]
+        experts = getattr(modules[block], "experts", None)
+        if not isinstance(experts, nn.Module):
+            raise ValueError(
+                f"a router with {BIAS} must belong to a module with `experts`, whose call shows the chosen ones; "
+                f"{name or type(owner).__name__} has none above it. Balance this model by its own means."
+            )
+        routers[block] = _Router(owner, experts)
+    if not routers:
+        raise ValueError(
+            f"balancing needs a model whose routers have {BIAS}; {type(model).__name__} has none. Train a mixture of "
+            "experts with a sigmoid router (DeepseekV3, Glm4Moe, Dots1, ...), or leave the balancer out and use the "
+            "model's auxiliary loss."
+        )
+    return routers
+
+
+def _chosen_experts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Return which experts the tokens go to, (tokens, num_experts_per_tok), int64: what else is there is floating."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor) and not value.dtype.is_floating_point:
+            return value.detach().reshape(-1, value.shape[-1]).long()
+    raise ValueError(
+        "the experts of a mixture must be called with the numbers of the chosen ones, an integer tensor; got "
+        f"{[type(value).__name__ for value in (*args, *kwargs.values())]}. Balance this model by its own means."
+    )
+
+
+def _is_recomputation(router: _Router) -> bool:
+    """Tell whether gradient checkpointing runs a forward again that was counted."""
+    inside_backward = torch._C._current_graph_task_id() != -1
+    # Where the first run had no gradients (the reentrant kind), the one inside backward is the one to count.
+    if inside_backward and router.recomputations_due > 0:
+        router.recomputations_due -= 1
+        return True
+    if not inside_backward:
+        router.recomputations_due += 1
+    return False
+
+
+def _hold_in_float32(router: _Router) -> None:
+    """Turn a bias of another dtype into float32. In place, so that whoever holds the tensor holds it still."""
+    bias = router.bias
+    if bias.dtype == torch.float32:
+        return
+    if isinstance(bias, DTensor):
+        raise ValueError(
+            f"{BIAS} must be float32; FSDP2 shards it in {bias.dtype}. Cast it before sharding: construct the balancer "
+            "before accelerator.prepare, or load the model in float32 and use mixed precision."
+        )
+    bias.data = bias.data.float()
+
+
+@torch.no_grad()
+def _add(bias: Tensor, direction: Tensor, rate: float) -> None:
+    """Add rate·direction, (num_experts,), to a bias of any shape, whole or sharded. In place."""
+    step = direction.to(bias.dtype).view(bias.shape)
+    if isinstance(bias, DTensor):
+        mesh = bias.device_mesh
+        # Every rank has the whole step, so each takes its part without asking another.
+        whole = DTensor.from_local(step, mesh, [Replicate()] * mesh.ndim, run_check=False)
+        bias.add_(whole.redistribute(placements=bias.placements), alpha=rate)
+    else:
+        bias.add_(step.to(bias.device), alpha=rate)
+
+
+def _whole(bias: Tensor) -> Tensor:
+    bias = bias.detach()
+    return bias.full_tensor() if isinstance(bias, DTensor) else bias

@@ -44,7 +44,7 @@ class Settings:
     seed: int
     steps: int
     lr: float = 8e-3
-    bias_update_rate: float = 1e-3  # of the router's correction bias
+    bias_update_rate: float = 1e-2  # ten times DeepSeek-V3's: its runs have many thousand steps, these a few hundred
     active: int = 2
     tau: float = 100.0
     batch_size: int = 8
@@ -56,7 +56,7 @@ class Settings:
     betas: tuple[float, float] = (0.9, 0.95)
     warmup: float = 0.1  # of the steps; then linear to zero
     max_grad_norm: float = 1.0
-    evaluate_every: int = 50
+    evaluate_every: int = 100
 
 
 def model_config(settings: Settings) -> DeepseekV3Config:
@@ -148,7 +148,7 @@ def told(row: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--fresh", action="store_true", help="run again what has run already")
     parser.add_argument("--quick", action="store_true", help="a tiny model for a few steps, into a temporary folder")

@@ -282,9 +282,7 @@ def head_costs(config: "Config", heads: int, context: int, active: float | None 
     held = few.weights if active is None else 2 * active
     named = "the weights" if active is None else f"2 x {active / 1e9:g}B"
     return [
-        HeadCost(
-            f"{named} held fixed, all keys", held + few.scores + few.values, held + many.scores + many.values
-        ),
+        HeadCost(f"{named} held fixed, all keys", held + few.scores + few.values, held + many.scores + many.values),
         HeadCost("all keys", *counted(context, "expanded")),
         HeadCost("causal mean (training, prefill)", *counted(mean_keys(context), "expanded")),
         HeadCost("absorbed decode", *counted(context, "absorbed")),

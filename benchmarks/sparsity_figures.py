@@ -47,6 +47,12 @@ def standard_error(values: Sequence[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
+def with_error(values: Sequence[float], form: str = ".3f") -> str:
+    """Return "mean ± standard error", or a single value alone."""
+    mean = f"{statistics.mean(values):{form}}"
+    return f"{mean} ± {standard_error(values):.3f}" if len(values) > 1 else mean
+
+
 def gains(denser: Mapping[int, float], sparser: Mapping[int, float]) -> list[float]:
     """Return by how much the loss falls, for every seed that both have: equal seeds saw equal batches."""
     return [denser[seed] - sparser[seed] for seed in sorted(denser.keys() & sparser.keys())]
@@ -67,9 +73,7 @@ def sentence(losses: Mapping[float, Mapping[int, float]]) -> str:
         return ""
     steps = {(a, b): gains(losses[a], losses[b]) for a, b in pairwise(losses)}
     told = "; ".join(
-        f"{a:g} to {b:g}: {-statistics.mean(found):+.3f} ± {standard_error(found):.3f}"
-        for (a, b), found in steps.items()
-        if found
+        f"{a:g} to {b:g}: {with_error([-gain for gain in found], '+.3f')}" for (a, b), found in steps.items() if found
     )
     lower = sum(gain > 0 for gain in whole)
     if is_clear(whole) and all(found and statistics.mean(found) > 0 for found in steps.values()):
@@ -79,9 +83,10 @@ def sentence(losses: Mapping[float, Mapping[int, float]]) -> str:
     else:
         verdict = "At this size the direction does not show beyond the spread of the seeds."
     return (
-        f"{verdict} From sparsity {densest:g} to {sparsest:g} the loss changes by {-statistics.mean(whole):+.3f} ± "
-        f"{standard_error(whole):.3f} (mean and standard error over seeds, each against itself), and falls in {lower} "
-        f"of {len(whole)} seeds. Step by step: {told}. No more than the direction is claimed. {PAPER}"
+        f"{verdict} From sparsity {densest:g} to {sparsest:g} the loss changes by "
+        f"{with_error([-gain for gain in whole], '+.3f')} (mean and standard error over seeds, each against itself), "
+        f"and falls in {lower} of {len(whole)} seeds. Step by step: {told}. No more than the direction is "
+        f"claimed. {PAPER}"
     )
 
 
@@ -99,7 +104,7 @@ def table(rows: Sequence[Row], losses: Mapping[float, Mapping[int, float]]) -> s
             f"| {sparsity:g} | {row['settings']['active']} of {row['settings']['experts']} | "
             f"{row['active_parameters'] / 1e6:.2f}M of {row['parameters'] / 1e6:.2f}M | "
             f"{row['training_flops_per_token'] / 1e6:.2f}M | "
-            f"{statistics.mean(values):.3f} ± {standard_error(values):.3f} | "
+            f"{with_error(values)} | "
             f"{', '.join(f'{value:.3f}' for value in values)} | "
             f"{1 + statistics.mean(row['max_violation'] for row in runs):.2f} |"
         )

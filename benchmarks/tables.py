@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import orthogonalize_figures as orthogonalize
+import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
 from peers import PEERS
 
@@ -357,6 +358,8 @@ def main() -> None:
         f"## How ranks share a step\n\n`python benchmarks/distributed_step.py`\n\n{distributed}\n"
         f"## Does it train better?\n\n`python benchmarks/convergence.py`\n\n"
         f"{report(convergence, pictures='results/')}\n"
+        "## Is a sparser mixture of experts better at equal FLOPs?\n\n`python benchmarks/sparsity.py`\n\n"
+        f"{sparsity.report(read_rows(sparsity.ROWS), pictures='results/')}\n"
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"
         f"{coverage_summary()}",
         HERE / "coverage.md": coverage_page(),

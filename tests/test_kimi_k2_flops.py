@@ -114,7 +114,9 @@ def test_forward_is_what_torch_counts_part_by_part(overrides: dict[str, object])
     assert counted_parts(counter) == by_part(token_flops(config, 11) * 22)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[pytest.mark.slow] if name == "full" else []) for name in PRESETS]
+)
 def test_every_preset_is_what_torch_counts(preset: str) -> None:
     config = kimi_k2_config(preset)
     with torch.device("meta"):
@@ -135,24 +137,17 @@ def test_training_takes_three_times_the_forward(overrides: dict[str, object]) ->
     assert counter.get_total_flops() == training_flops(config, 22, 11, causal=False).total
 
 
-def test_frozen_embeddings_save_only_gradients_that_nothing_needs() -> None:
-    config = tiny_config()
-    model, ids = tiny_model(config).train(), torch.randint(0, 72, (2, 11))
-    model.model.embed_tokens.requires_grad_(False)
-    counter = count(lambda: model(input_ids=ids, labels=ids, use_cache=False).loss.backward())
-    # The first layer's two projections of its input no longer hand a gradient back.
-    saved = 2 * 22 * config.hidden_size * (28 + 20 + 8)
-    assert counter.get_total_flops() == training_flops(config, 22, 11, causal=False).total - saved
-
-
-def test_decoding_in_transformers_expands_latents_again() -> None:
+def test_decoding_with_a_cache_is_what_torch_counts() -> None:
     config = tiny_config()
     model, ids, cache = tiny_model(config), torch.randint(0, 72, (1, 11)), DynamicCache(config=config)
     with torch.no_grad():
         prefill = count(lambda: model(input_ids=ids[:, :-1], past_key_values=cache, logits_to_keep=1))
         decode = count(lambda: model(input_ids=ids[:, -1:], past_key_values=cache))
     assert counted_parts(prefill) == by_part(prefill_flops(config, 10, causal=False))
-    assert counted_parts(decode) == by_part(decode_flops(config, 11, "expanded again"))
+    # transformers kept heads' own keys and values in its cache before it kept latents there.
+    holds_latents = cache.layers[0].keys.shape[-1] == config.kv_lora_rank
+    mla = "expanded again" if holds_latents else "expanded"
+    assert counted_parts(decode) == by_part(decode_flops(config, 11, mla))
 
 
 def absorbed_pairs(

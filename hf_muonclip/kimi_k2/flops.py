@@ -166,7 +166,7 @@ def token_flops(config: "Config | Sizes", keys: float, mla: Mla = "expanded") ->
             that all heads share: the up-projections act on the query and on the head's output, scores take
             kv_lora_rank + qk_rope_head_dim operands and values kv_lora_rank (decoding with a cache of latents in
             vLLM and SGLang). "expanded again" expands the latents of all keys for this one token (decoding in
-            transformers, whose cache holds latents).
+            transformers 5.24, whose cache holds latents).
 
     Raises:
         ValueError: see `sizes_of`; or `keys` is below 1, or `mla` is none of the three.

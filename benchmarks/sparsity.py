@@ -47,11 +47,11 @@ class Settings:
     bias_update_rate: float = 1e-2  # ten times DeepSeek-V3's: its runs have many thousand steps, these a few hundred
     active: int = 2
     tau: float = 100.0
-    batch_size: int = 8
+    batch_size: int = 16
     length: int = 128
-    vocab_size: int = 1024
-    hidden_size: int = 128
-    layers: int = 3
+    vocab_size: int = 512
+    hidden_size: int = 48
+    layers: int = 2
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     warmup: float = 0.1  # of the steps; then linear to zero
@@ -148,7 +148,7 @@ def told(row: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--fresh", action="store_true", help="run again what has run already")
     parser.add_argument("--quick", action="store_true", help="a tiny model for a few steps, into a temporary folder")

@@ -235,6 +235,12 @@ def test_the_papers_figure_for_128_heads_and_what_else_it_could_be(context: int,
     assert [cost.ratio for cost in costs] == pytest.approx(expected, abs=5e-4)
 
 
+def test_weights_count_the_output_head_and_not_the_embedding() -> None:
+    flops = token_flops(kimi_k2_config("full"), 1)
+    assert flops.weights == pytest.approx(2 * 31.7e9, rel=1e-3)
+    assert flops.weights - flops.output_head == pytest.approx(2 * 30.5e9, rel=1e-3)
+
+
 def test_the_papers_figure_by_hand() -> None:
     pairs = 61 * 2 * (128 + 64 + 128) * 128_000  # of one head, in all layers
     papers = head_costs(kimi_k2_config("full"), 128, 128_000, KIMI_K2_ACTIVE)[0]
@@ -320,6 +326,9 @@ def test_the_command_reads_a_config_and_says_what_it_cannot_read(
         with pytest.raises(SystemExit):
             main([str(tmp_path / name)])
         assert why in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--heads", "0"])
+    assert "heads must be at least 1" in capsys.readouterr().err
 
 
 def test_the_arithmetic_needs_no_torch(tmp_path: Path) -> None:

@@ -253,16 +253,40 @@ def train(settings: Settings, training: Tensor, validation: Tensor) -> dict[str,
     }
 
 
-class Runs:
-    """Runs what has not run yet, and keeps every row in a file as soon as it is there."""
+def told(row: dict[str, Any]) -> str:
+    """Return the line that says how a run ended."""
+    settings = row["settings"]
+    tau = "" if settings["tau"] is None else f", tau {settings['tau']:g}"
+    return (
+        f"{settings['question']:11} {settings['variant'] + tau:18} lr {settings['lr']:<8.3g} seed {settings['seed']} "
+        f"{settings['steps']:4} steps: loss {row['final_loss']}, highest max logit {row['highest_max_logit']}, "
+        f"{sum(row['curve']['seconds'][-1:]):.0f} s"
+    )
 
-    def __init__(self, path: Path, fresh: bool = False) -> None:
+
+class Runs:
+    """Runs what has not run yet, and keeps every row in a file as soon as it is there.
+
+    Args:
+        path: of the file.
+        fresh: run again what an earlier process ran.
+        train: (settings, training blocks, validation blocks) -> row; settings have `vocab_size`, `length` and `betas`.
+        told: row -> what to print of it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        fresh: bool = False,
+        train: Callable[[Any, Tensor, Tensor], dict[str, Any]] = train,
+        told: Callable[[dict[str, Any]], str] = told,
+    ) -> None:
         self.path = path
-        self._fresh = fresh
+        self._fresh, self._train, self._told = fresh, train, told
         self._corpora: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._done: set[str] = set()
 
-    def __call__(self, settings: Settings) -> dict[str, Any]:
+    def __call__(self, settings: Any) -> dict[str, Any]:
         """Return the run's row, from the file if it holds one of these settings, data and package version."""
         shape = settings.vocab_size, settings.length
         if shape not in self._corpora:
@@ -279,18 +303,12 @@ class Runs:
             for row in reversed(read_rows(self.path)):
                 if all(row.get(name) == value for name, value in wanted.items()):
                     return row
-        row = train(settings, training, validation) | {"data": digest} | stamp()
+        row = self._train(settings, training, validation) | {"data": digest} | stamp()
         self._done.add(key)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        tau = "" if settings.tau is None else f", tau {settings.tau:g}"
-        print(
-            f"{settings.question:11} {settings.variant + tau:18} lr {settings.lr:<8.3g} seed {settings.seed} "
-            f"{settings.steps:4} steps: loss {row['final_loss']}, highest max logit {row['highest_max_logit']}, "
-            f"{sum(row['curve']['seconds'][-1:]):.0f} s",
-            flush=True,
-        )
+        print(self._told(row), flush=True)
         return row
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import expert_balance_figures as expert_balance
 import orthogonalize_figures as orthogonalize
+import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
 from peers import PEERS
 
@@ -360,6 +361,8 @@ def main() -> None:
         f"{report(convergence, pictures='results/')}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
+        "## Is a sparser mixture of experts better at equal FLOPs?\n\n`python benchmarks/sparsity.py`\n\n"
+        f"{sparsity.report(read_rows(sparsity.ROWS), pictures='results/')}\n"
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"
         f"{coverage_summary()}",
         HERE / "coverage.md": coverage_page(),

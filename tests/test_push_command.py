@@ -13,10 +13,10 @@ from hub_visits import take_for_the_hub
 from rich.console import Console
 from tiny_models import tiny_model, tiny_tokenizer
 
-from hf_muonclip import hub as hub_module
 from hf_muonclip.cli import main
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import push_to_hub
+from hf_muonclip.hub_client import HubClient
 from hf_muonclip.model_card import render_model_card
 from hf_muonclip.push_command import in_bytes, show
 
@@ -162,7 +162,7 @@ def test_an_interrupt_says_how_to_go_on(hub, folder, capsys, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hub_module, "_upload", interrupted)
+    monkeypatch.setattr(HubClient, "upload", interrupted)
     code, _, err = push(capsys, folder, REPO)
     assert code == 130
     assert "Run the same command again; it sends only what is missing." in err

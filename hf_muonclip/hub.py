@@ -269,7 +269,7 @@ class _Push:
                 said = "The Hub keeps what was sent so far."
             else:
                 missing = [addition.path_in_repo for addition in changed if addition.path_in_repo not in there]
-                said = f"On the Hub: {_listed(sorted(there)) or 'none of the files'}. Missing: {_listed(missing)}."
+                said = f"On the Hub: {', '.join(sorted(there)) or 'none of the files'}. Missing: {', '.join(missing)}."
             raise PushError(
                 f"the upload to {self.repo_id} broke off: {' '.join(reason.split()).rstrip('.')}. {said} Nothing was "
                 "committed: the repository shows what it showed before. Run the same command again; it sends only "

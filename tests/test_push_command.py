@@ -45,12 +45,12 @@ def push(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return code, said.out, said.err
 
 
-def test_a_push_says_what_it_sent_and_where_it_is(hub, folder, capsys):
+def test_a_push_says_what_it_committed_and_where_it_is(hub, folder, capsys):
     code, out, _ = push(capsys, folder, REPO)
     assert code == 0
     sent, commit = out.splitlines()
     files = hub.repositories[REPO].head.files
-    assert sent.startswith(f"{len(files) - 1} files sent, ")
+    assert sent.startswith(f"{len(files) - 1} files committed, ")
     assert commit == f"commit: {hub.endpoint}/{REPO}/commit/{hub.repositories[REPO].head.oid}"
     assert push(capsys, folder, REPO)[1].startswith(f"All {len(files) - 1} files are there already: ")
 
@@ -117,6 +117,7 @@ def test_options_reach_the_push(hub, folder, capsys):
     assert repository.history("run-2")[0] == "A title"
     code, out, _ = push(capsys, folder, REPO, "--create-pr")
     assert code == 0
+    assert " files proposed, " in out
     assert out.splitlines()[1] == f"pull request: {hub.endpoint}/{REPO}/discussions/1"
     assert repository.history() == ["initial commit"]
 

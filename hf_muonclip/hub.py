@@ -57,8 +57,8 @@ class FileChange:
     Attributes:
         path: in the repository.
         size: bytes; of a stale file, those on the Hub.
-        state: new; changed; same (not sent); stale (part of an older checkpoint, deleted); unknown (the Hub was not
-            reached).
+        state: new; changed; same (not sent); stale (part of an older checkpoint, deleted); unknown (what the Hub has is
+            not known).
     """
 
     path: str
@@ -141,27 +141,171 @@ def push_to_hub(
     branch = revision or _DEFAULT_BRANCH
     _refuse_names(repo_id, branch)
     additions, card = _read_folder(Path(folder), allow_unused_ids)
-    if dry_run:
-        return _rehearse(HubClient(token, retries=0), repo_id, branch, additions, card, private, create_pr, overwrite)
+    hub = HubClient(token, retries=0) if dry_run else HubClient(token)
+    push = _Push(hub, repo_id, branch, additions, card, private, create_pr, overwrite)
+    return push.rehearse() if dry_run else push.carry_out(commit_message or "Push a checkpoint trained with MuonClip")
 
-    hub = HubClient(token)
-    account = hub.account()
-    repo_id = repo_id if "/" in repo_id else f"{account.name}/{repo_id}"
-    remote = hub.look(repo_id, branch)
-    files = _compare(additions, remote.files)
-    for obstacle in _obstacles(repo_id, branch, remote, files, private, create_pr, overwrite):
-        raise obstacle
-    result = PushResult(repo_id, branch, hub.url(repo_id), remote.exists, files, card)
-    if remote.has_revision and not result.of_state("new", "changed", "stale"):
-        return replace(result, commit_url=f"{result.url}/commit/{remote.head}")
-    if card is not None:
-        hub.validate_card(card)
-    remote = _prepare(hub, repo_id, branch, remote, private, account)
 
-    result = replace(result, files=_compare(additions, remote.files))
-    changed = [additions[file.path] for file in result.of_state("new", "changed")]
-    _upload(hub, repo_id, branch, create_pr, changed, account)
-    return _commit(hub, result, create_pr, changed, commit_message, remote, account, additions)
+@dataclass(frozen=True)
+class _Push:
+    """A push as it was asked for, and its steps."""
+
+    hub: HubClient
+    repo_id: str
+    branch: str
+    additions: Mapping[str, CommitOperationAdd]
+    card: str | None
+    private: bool
+    create_pr: bool
+    overwrite: bool
+
+    def rehearse(self) -> PushResult:
+        """Return what the push would do, with reading requests alone."""
+        push, account, remote = self, None, None
+        obstacles: list[str] = []
+        unreached = None
+        try:
+            try:
+                account = self.hub.account()
+                push = self._under(account)
+            except PermissionError as error:  # what is public can be read all the same
+                obstacles.append(str(error))
+            if "/" in push.repo_id:
+                remote = self.hub.look(push.repo_id, self.branch)
+        except (PushError, PermissionError) as error:
+            unreached = str(error)
+        if remote is None or not (remote.exists or account):  # strangers hear that a private repository is not there
+            unknown = (FileChange(path, add.upload_info.size, "unknown") for path, add in self.additions.items())
+            result = push._result(None, tuple(unknown))
+        else:
+            result = push._result(remote.exists, _compare(self.additions, remote.files))
+            obstacles += map(str, push._obstacles(remote, result))
+        return replace(result, obstacles=tuple(obstacles), unreached=unreached)
+
+    def carry_out(self, message: str) -> PushResult:
+        """Do it."""
+        account = self.hub.account()
+        push = self._under(account)
+        remote = self.hub.look(push.repo_id, self.branch)
+        result = push._result(remote.exists, _compare(self.additions, remote.files))
+        for obstacle in push._obstacles(remote, result):
+            raise obstacle
+        if remote.has_revision and not result.of_state("new", "changed", "stale"):
+            return replace(result, commit_url=f"{result.url}/commit/{remote.head}")
+        if self.card is not None:
+            self.hub.validate_card(self.card)
+        remote = push._prepare(remote, account)
+        result = replace(result, files=_compare(self.additions, remote.files))
+        changed = [self.additions[file.path] for file in result.of_state("new", "changed")]
+        push._upload(changed, account)
+        return push._commit(result, changed, message, remote, account)
+
+    def _under(self, account: Account) -> "_Push":
+        """Complete the name."""
+        return self if "/" in self.repo_id else replace(self, repo_id=f"{account.name}/{self.repo_id}")
+
+    def _result(self, exists: bool | None, files: tuple[FileChange, ...]) -> PushResult:
+        return PushResult(self.repo_id, self.branch, self.hub.url(self.repo_id), exists, files, self.card)
+
+    def _obstacles(self, remote: Remote, result: PushResult) -> list[Exception]:
+        """Return why the push must not go on."""
+        found: list[Exception] = []
+        if self.private and remote.exists and not remote.private:
+            found.append(
+                ValueError(
+                    f"private=True (--private) is for a repository that the push creates; {self.repo_id} exists and is "
+                    "public. Make it private in its settings first, or choose another name."
+                )
+            )
+        if self.create_pr and not remote.has_revision:
+            missing = f"its branch {self.branch}" if remote.exists else "that repository"
+            found.append(
+                ValueError(
+                    f"a pull request needs a branch to be opened against, and {self.repo_id}: {missing} does not "
+                    "exist. Leave create_pr (--create-pr) out to create it."
+                )
+            )
+        effects = {"changed": "would be replaced", "stale": "would be deleted"}
+        said = [
+            f"{_listed(paths)} {effect}"
+            for state, effect in effects.items()
+            if (paths := [file.path for file in result.of_state(state) if _is_any_of(file.path, _LOADED + _TOKENIZER)])
+        ]
+        if said and remote.has_revision and not (self.overwrite or self.create_pr):
+            found.append(
+                FileExistsError(
+                    f"{self.repo_id} (branch {self.branch}) holds another checkpoint: {'; '.join(said)}. Pass "
+                    "overwrite=True (--overwrite) to replace it in one commit, create_pr=True (--create-pr) to propose "
+                    "that, another revision, or another name."
+                )
+            )
+        return found
+
+    def _prepare(self, remote: Remote, account: Account) -> Remote:
+        """Create the repository and the branch, if they are missing, and return what then stands there."""
+        if remote.has_revision:
+            return remote
+        if not remote.exists:
+            self.hub.create_repository(self.repo_id, self.private, account)
+        if self.branch != _DEFAULT_BRANCH:
+            self.hub.create_branch(self.repo_id, self.branch, account)
+        prepared = self.hub.look(self.repo_id, self.branch)
+        if not prepared.has_revision:
+            raise PushError(
+                f"the Hub should have the branch {self.branch} of {self.repo_id} now, but does not. Try again."
+            )
+        return prepared
+
+    def _upload(self, changed: Sequence[CommitOperationAdd], account: Account) -> None:
+        """Upload the large files, or say what is on the Hub."""
+        try:
+            self.hub.upload(self.repo_id, self.branch, self.create_pr, changed, account)
+        except PermissionError:
+            raise
+        except (PushError, RuntimeError, OSError, ValueError) as error:  # the client and Xet raise any of them
+            reason = str(error) if isinstance(error, PushError) else f"{error} {error.__cause__ or ''}"
+            there = self.hub.uploaded(self.repo_id, changed)
+            if there is None:
+                said = "The Hub keeps what was sent so far."
+            else:
+                missing = [addition.path_in_repo for addition in changed if addition.path_in_repo not in there]
+                said = f"On the Hub: {', '.join(sorted(there)) or 'none of the files'}. Missing: {', '.join(missing)}."
+            raise PushError(
+                f"the upload to {self.repo_id} broke off: {' '.join(reason.split()).rstrip('.')}. {said} Nothing was "
+                "committed: the repository shows what it showed before. Run the same command again; it sends only "
+                "what is missing."
+            ) from error
+
+    def _commit(
+        self,
+        result: PushResult,
+        changed: Sequence[CommitOperationAdd],
+        message: str,
+        remote: Remote,
+        account: Account,
+    ) -> PushResult:
+        """Commit, and check that the commit holds the checkpoint."""
+        deletions = [CommitOperationDelete(file.path) for file in result.of_state("stale")]
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [*changed, *deletions]
+        try:
+            commit = self.hub.commit(
+                self.repo_id, self.branch, self.create_pr, operations, message, remote.head, account
+            )
+        except PushError as error:  # perhaps the commit was made, and its answer lost
+            if self.create_pr:
+                raise PushError(f"{error} See first whether {result.url}/discussions has the pull request.") from error
+            now = self.hub.look(self.repo_id, self.branch)
+            if any(file.state != "same" for file in _compare(self.additions, now.files)):
+                raise
+            return replace(result, commit_url=f"{result.url}/commit/{now.head}")
+        committed = {file.path: file for file in self.hub.files(self.repo_id, commit.oid)}
+        wrong = [file.path for file in _compare(self.additions, committed) if file.state != "same"]
+        if wrong:
+            raise PushError(
+                f"the commit {commit.commit_url} must hold the whole checkpoint, but {_listed(wrong)} differ. See "
+                "whether the repository's .gitignore names them, then run the same command again."
+            )
+        return replace(result, commit_url=str(commit.commit_url), pull_request_url=commit.pr_url)
 
 
 def _refuse_names(repo_id: str, branch: str) -> None:
@@ -190,41 +334,6 @@ def _read_folder(folder: Path, allow_unused_ids: bool) -> tuple[dict[str, Commit
     return {name: CommitOperationAdd(name, folder / name) for name in names}, card
 
 
-def _rehearse(
-    hub: HubClient,
-    repo_id: str,
-    branch: str,
-    additions: Mapping[str, CommitOperationAdd],
-    card: str | None,
-    private: bool,
-    create_pr: bool,
-    overwrite: bool,
-) -> PushResult:
-    """Return what a push would do, with reading requests alone."""
-    obstacles: list[str] = []
-    unreached = None
-    remote = None
-    try:
-        try:
-            account: Account | None = hub.account()
-        except PermissionError as error:  # what is public can be read all the same
-            account = None
-            obstacles.append(str(error))
-        if account is not None and "/" not in repo_id:
-            repo_id = f"{account.name}/{repo_id}"
-        if "/" in repo_id:
-            remote = hub.look(repo_id, branch)
-    except (PushError, PermissionError) as error:
-        unreached = str(error)
-    if remote is None or not (remote.exists or account):  # a stranger is told that a private repository does not exist
-        files = tuple(FileChange(path, add.upload_info.size, "unknown") for path, add in additions.items())
-        exists = None
-    else:
-        files, exists = _compare(additions, remote.files), remote.exists
-        obstacles += map(str, _obstacles(repo_id, branch, remote, files, private, create_pr, overwrite))
-    return PushResult(repo_id, branch, hub.url(repo_id), exists, files, card, tuple(obstacles), unreached)
-
-
 def _compare(additions: Mapping[str, CommitOperationAdd], there: Mapping[str, RepoFile]) -> tuple[FileChange, ...]:
     """Return what a push changes; only files of equal size are read."""
     in_both = [path for path in additions if path in there]
@@ -246,126 +355,6 @@ def _is_same(addition: CommitOperationAdd, there: RepoFile) -> bool:
         return addition.upload_info.sha256.hex() == there.lfs.sha256
     with addition.as_file() as file:
         return git_hash(file.read()) == there.blob_id
-
-
-def _obstacles(
-    repo_id: str,
-    branch: str,
-    remote: Remote,
-    files: Iterable[FileChange],
-    private: bool,
-    create_pr: bool,
-    overwrite: bool,
-) -> list[Exception]:
-    """Return why a push must not go on."""
-    found: list[Exception] = []
-    if private and remote.exists and not remote.private:
-        found.append(
-            ValueError(
-                f"private=True (--private) is for a repository that the push creates; {repo_id} exists and is public. "
-                "Make it private in its settings first, or choose another name."
-            )
-        )
-    if create_pr and not remote.has_revision:
-        missing = f"its branch {branch}" if remote.exists else "that repository"
-        found.append(
-            ValueError(
-                f"a pull request needs a branch to be opened against, and {repo_id}: {missing} does not exist. Leave "
-                "create_pr (--create-pr) out to create it."
-            )
-        )
-    replaced = [
-        file for file in files if file.state in ("changed", "stale") and _is_any_of(file.path, _LOADED + _TOKENIZER)
-    ]
-    if replaced and remote.has_revision and not (overwrite or create_pr):
-        effects = {"changed": "would be replaced", "stale": "would be deleted"}
-        said = [
-            f"{_listed(paths)} {effect}"
-            for state, effect in effects.items()
-            if (paths := [file.path for file in replaced if file.state == state])
-        ]
-        found.append(
-            FileExistsError(
-                f"{repo_id} (branch {branch}) holds another checkpoint: {'; '.join(said)}. Pass overwrite=True "
-                "(--overwrite) to replace it in one commit, create_pr=True (--create-pr) to propose that, another "
-                "revision, or another name."
-            )
-        )
-    return found
-
-
-def _prepare(hub: HubClient, repo_id: str, branch: str, remote: Remote, private: bool, account: Account) -> Remote:
-    """Create the repository and the branch, if they are missing, and return what then stands there."""
-    if remote.has_revision:
-        return remote
-    if not remote.exists:
-        hub.create_repository(repo_id, private, account)
-    if branch != _DEFAULT_BRANCH:
-        hub.create_branch(repo_id, branch, account)
-    prepared = hub.look(repo_id, branch)
-    if not prepared.has_revision:
-        raise PushError(f"the Hub should have the branch {branch} of {repo_id} now, but does not. Try again.")
-    return prepared
-
-
-def _upload(
-    hub: HubClient,
-    repo_id: str,
-    branch: str,
-    create_pr: bool,
-    additions: Sequence[CommitOperationAdd],
-    account: Account,
-) -> None:
-    """Upload the large files, or say which of them are on the Hub."""
-    try:
-        hub.upload(repo_id, branch, create_pr, additions, account)
-    except PermissionError:
-        raise
-    except (PushError, RuntimeError, OSError, ValueError) as error:
-        reason = str(error) if isinstance(error, PushError) else f"{error} {error.__cause__ or ''}"
-        there = hub.uploaded(repo_id, additions)
-        if there is None:
-            said = "The Hub keeps what was sent so far."
-        else:
-            missing = [addition.path_in_repo for addition in additions if addition.path_in_repo not in there]
-            said = f"On the Hub: {_listed(sorted(there)) or 'none of the files'}. Missing: {_listed(missing)}."
-        raise PushError(
-            f"the upload to {repo_id} broke off: {' '.join(reason.split()).rstrip('.')}. {said} Nothing was committed: "
-            "the repository shows what it showed before. Run the same command again; it sends only what is missing."
-        ) from error
-
-
-def _commit(
-    hub: HubClient,
-    result: PushResult,
-    create_pr: bool,
-    changed: Sequence[CommitOperationAdd],
-    message: str | None,
-    remote: Remote,
-    account: Account,
-    additions: Mapping[str, CommitOperationAdd],
-) -> PushResult:
-    """Commit, and check that the commit holds the checkpoint."""
-    deletions = [CommitOperationDelete(file.path) for file in result.of_state("stale")]
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [*changed, *deletions]
-    title = message or "Push a checkpoint trained with MuonClip"
-    try:
-        commit = hub.commit(result.repo_id, result.revision, create_pr, operations, title, remote.head, account)
-    except PushError as error:  # perhaps the commit was made, and its answer lost
-        if create_pr:
-            raise PushError(f"{error} See first whether {result.url}/discussions has the pull request.") from error
-        now = hub.look(result.repo_id, result.revision)
-        if any(file.state != "same" for file in _compare(additions, now.files)):
-            raise
-        return replace(result, commit_url=f"{result.url}/commit/{now.head}")
-    committed = {file.path: file for file in hub.files(result.repo_id, commit.oid)}
-    wrong = [file.path for file in _compare(additions, committed) if file.state != "same"]
-    if wrong:
-        raise PushError(
-            f"the commit {commit.commit_url} must hold the whole checkpoint, but {_listed(wrong)} differ. See whether "
-            "the repository's .gitignore names them, then run the same command again."
-        )
-    return replace(result, commit_url=str(commit.commit_url), pull_request_url=commit.pr_url)
 
 
 def _is_hidden(path: str) -> bool:

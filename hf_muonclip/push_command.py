@@ -161,13 +161,14 @@ def summary(result: "PushResult") -> str:
     sent, kept, deleted = result.of_state("new", "changed"), result.of_state("same"), result.of_state("stale")
     if not sent and not deleted:
         return f"All {len(kept)} files are there already: {result.commit_url}"
-    parts = [f"{_files(len(sent))} sent, {in_bytes(sum(file.size for file in sent))}"]
+    done, deletion = ("proposed", "to be deleted") if result.pull_request_url else ("committed", "deleted")
+    parts = [f"{_files(len(sent))} {done}, {in_bytes(sum(file.size for file in sent))}"]
     if kept:
         parts.append(f"{len(kept)} there already")
     if deleted:
-        parts.append(f"deleted: {', '.join(file.path for file in deleted)}")
-    where = result.pull_request_url or result.commit_url
-    return f"{'; '.join(parts)}\n{'pull request' if result.pull_request_url else 'commit'}: {where}"
+        parts.append(f"{deletion}: {', '.join(file.path for file in deleted)}")
+    where = f"pull request: {result.pull_request_url}" if result.pull_request_url else f"commit: {result.commit_url}"
+    return f"{'; '.join(parts)}\n{where}"
 
 
 def _rows(result: "PushResult") -> list[tuple[str, str, str]]:
@@ -178,7 +179,7 @@ def _totals(result: "PushResult") -> str:
     whole = [file for file in result.files if file.state != "stale"]
     sent = [file for file in whole if file.state != "same"]
     return (
-        f"{_files(len(whole))}, {in_bytes(sum(file.size for file in whole))}; to send: {_files(len(sent))}, "
+        f"{_files(len(whole))}, {in_bytes(sum(file.size for file in whole))}; to commit: {_files(len(sent))}, "
         f"{in_bytes(sum(file.size for file in sent))}. This was a dry run: nothing was sent."
     )
 

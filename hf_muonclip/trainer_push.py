@@ -95,7 +95,8 @@ def _before_upload_of(folder: Path, action: Callable[[str], None]) -> None:
             if not _awaited:
                 HfApi.upload_folder = _originals.pop()  # type: ignore[method-assign]
             action(repo_id)
-            options["ignore_patterns"] = [*(options.get("ignore_patterns") or ()), _PICKLED]
+            ignored = options.get("ignore_patterns") or []
+            options["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), _PICKLED]
         return original(self, folder_path=folder_path, repo_id=repo_id, **options)
 
     _originals.append(original)
@@ -114,7 +115,7 @@ def _is_automatic(card: Path) -> bool:
 
 def _card_of_run(model: PreTrainedModel, state: TrainerState, callback: "MuonClipCallback", repo_id: str) -> ModelCard:
     """Render the card of a run from its own history."""
-    kept = dataclasses.asdict(state) | {"stateful_callbacks": {type(callback).__name__: callback.state()}}
+    kept = dataclasses.asdict(state) | {"stateful_callbacks": {"MuonClipCallback": callback.state()}}
     run, clip = figures_of_state(kept)
     card = render_model_card(
         model, repo_id.rpartition("/")[2], load_from=repo_id, run=run, clip=clip, base_model=_base_model(model)

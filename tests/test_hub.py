@@ -393,7 +393,9 @@ def test_an_incomplete_checkpoint_is_not_pushed(damage, hub, folder):
 
 
 def test_a_vocabulary_far_larger_than_the_tokenizers_is_pushed_if_asked(hub, tmp_path):
-    folder = save_checkpoint(tiny_model("llama_gqa", vocab_size=4096), tmp_path / "model", tokenizer=tiny_tokenizer(16))
+    model = tiny_model("llama_gqa", vocab_size=4096)
+    tokenizer = tiny_tokenizer(16)
+    folder = save_checkpoint(model, tmp_path / "model", tokenizer=tokenizer, allow_unused_ids=True)
     with pytest.raises(ValueError, match=r"allow_unused_ids"):
         push(folder)
     push(folder, allow_unused_ids=True)

@@ -13,10 +13,10 @@ from hub_visits import take_for_the_hub
 from rich.console import Console
 from tiny_models import tiny_model, tiny_tokenizer
 
-from hf_muonclip import hub as hub_module
 from hf_muonclip.cli import main
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import push_to_hub
+from hf_muonclip.hub_client import HubClient
 from hf_muonclip.model_card import render_model_card
 from hf_muonclip.push_command import in_bytes, show
 
@@ -45,12 +45,12 @@ def push(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return code, said.out, said.err
 
 
-def test_a_push_says_what_it_sent_and_where_it_is(hub, folder, capsys):
+def test_a_push_says_what_it_committed_and_where_it_is(hub, folder, capsys):
     code, out, _ = push(capsys, folder, REPO)
     assert code == 0
     sent, commit = out.splitlines()
     files = hub.repositories[REPO].head.files
-    assert sent.startswith(f"{len(files) - 1} files sent, ")
+    assert sent.startswith(f"{len(files) - 1} files committed, ")
     assert commit == f"commit: {hub.endpoint}/{REPO}/commit/{hub.repositories[REPO].head.oid}"
     assert push(capsys, folder, REPO)[1].startswith(f"All {len(files) - 1} files are there already: ")
 
@@ -117,6 +117,7 @@ def test_options_reach_the_push(hub, folder, capsys):
     assert repository.history("run-2")[0] == "A title"
     code, out, _ = push(capsys, folder, REPO, "--create-pr")
     assert code == 0
+    assert " files proposed, " in out
     assert out.splitlines()[1] == f"pull request: {hub.endpoint}/{REPO}/discussions/1"
     assert repository.history() == ["initial commit"]
 
@@ -162,7 +163,7 @@ def test_an_interrupt_says_how_to_go_on(hub, folder, capsys, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hub_module, "_upload", interrupted)
+    monkeypatch.setattr(HubClient, "upload", interrupted)
     code, _, err = push(capsys, folder, REPO)
     assert code == 130
     assert "Run the same command again; it sends only what is missing." in err

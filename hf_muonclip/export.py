@@ -55,8 +55,8 @@ def save_checkpoint(
         card: becomes README.md.
         pictures: files to copy into the folder; those that the card shows must be among them.
         max_shard_size: bytes, or text such as "5GB"; a tensor larger than it gets a shard of its own.
-        dtype: to which floating-point weights are rounded on disk; None keeps each in its own. The router's correction
-            bias is float32 always, as Kimi K2 publishes it.
+        dtype: to which floating-point weights are rounded on disk, torch.float32 or torch.bfloat16; None keeps each in
+            its own. The router's correction bias is float32 always, as Kimi K2 publishes it.
         model_type: how config.json calls DeepSeek-V3's architecture. "deepseek_v3", the default, is read by every
             engine and by plain transformers; "kimi_k2" is what Kimi K2 says, and transformers reads it once
             `hf_muonclip.kimi_k2` is imported.
@@ -142,6 +142,11 @@ def _form_of(model: PreTrainedModel) -> SavedForm:
             f"model must be the class that AutoModelForCausalLM builds from its configuration, "
             f"{type(form.model).__name__}, so that others can load it without more code; got {type(model).__name__}. "
             "Copy its weights into one."
+        )
+    if offloaded := [name for name, tensor in model.state_dict().items() if tensor.is_meta]:
+        raise ValueError(
+            f"model must hold all of its weights in memory, but {len(offloaded)} of them are on the meta device, "
+            f"{offloaded[0]} for one. Load it without offloading, or save it where its weights are."
         )
     expected, found = form.state_of(form.model), form.state_of(model)
     for name in sorted(expected.keys() | found.keys()):

@@ -48,8 +48,11 @@ class WeightWriter:
         Raises:
             ValueError: the dtype or the size cannot be.
         """
-        if dtype is not None and not dtype.is_floating_point:
-            raise ValueError(f"dtype must be a floating-point one, got {dtype}. Kimi K2 is trained in torch.bfloat16.")
+        if dtype not in (None, torch.float32, torch.bfloat16):
+            raise ValueError(
+                f"dtype must be torch.float32 or torch.bfloat16, which lose no large weight, got {dtype}. Kimi K2 is "
+                "published in torch.bfloat16."
+            )
         if isinstance(max_shard_size, int) and max_shard_size < 1:
             raise ValueError(f'max_shard_size must be positive, got {max_shard_size}. Use "5GB".')
         self._form, self._state, self._dtype = form, state, dtype
@@ -126,13 +129,12 @@ class WeightWriter:
         made: dict[str, Tensor] = {}
         for piece in pieces:
             taken = self._take(piece, ranks)
-            if taken:
-                made |= {name: tensor for name, tensor in self._form.saved(piece, taken).items() if name in wanted}
-        return {
-            name: made[name].to(self._stored_dtype(name, made[name].dtype)).contiguous()
-            for name in names
-            if name in made
-        }
+            if not taken:
+                continue
+            for name, tensor in self._form.saved(piece, taken).items():
+                if name in wanted:
+                    made[name] = tensor.to(self._stored_dtype(name, tensor.dtype)).contiguous()
+        return {name: made[name] for name in names if name in made}
 
     def _take(self, piece: Piece, ranks: WritingRank) -> dict[str, Tensor]:
         """Return the tensors of a piece on the CPU, without a copy where they are there; nothing on other ranks."""

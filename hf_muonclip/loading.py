@@ -28,7 +28,7 @@ def load_checkpoint(
     Differs from `from_pretrained`, which warns of missing and unexpected tensors and goes on with random ones.
 
     Args:
-        folder: of the checkpoint.
+        folder: of the checkpoint; `huggingface_hub.snapshot_download(repo)` gives one.
         dtype: of the weights; the one that config.json says by default. transformers keeps the router in float32.
         device_map: as for `from_pretrained`.
 

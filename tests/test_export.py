@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -318,6 +322,42 @@ def test_quantized_model_is_refused(tmp_path):
     model.config.quantization_config = {"quant_method": "fp8"}
     with pytest.raises(ValueError, match=r"must hold plain weights, got LlamaForCausalLM quantized by .*fp8"):
         save_checkpoint(model, tmp_path / "run")
+
+
+def test_offloaded_model_is_refused(tmp_path):
+    model = tiny_model("llama_gqa")
+    model.lm_head.to("meta")
+    with pytest.raises(ValueError, match=r"but 1 of them are on the meta device, lm_head\.weight for one"):
+        save_checkpoint(model, tmp_path / "run")
+
+
+def test_killed_save_leaves_a_folder_that_is_refused(tmp_path):
+    """Nothing can be cleaned up after a kill; what is left has neither the name nor the contents of a checkpoint."""
+    code = (
+        "import os, signal\n"
+        "from tiny_models import tiny_model\n"
+        "from hf_muonclip import export_weights\n"
+        "from hf_muonclip.export import save_checkpoint\n"
+        "write = export_weights.save_file\n"
+        "def killed(tensors, path, metadata):\n"
+        "    write(tensors, path, metadata)\n"
+        "    if '-00002-' in path.name:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "export_weights.save_file = killed\n"
+        "save_checkpoint(tiny_model('deepseek_v3'), 'run', max_shard_size='100KB')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=120)
+    assert result.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+    with pytest.raises(ValueError, match="is left from an interrupted write"):
+        check_checkpoint(left)
+    renamed = left.rename(tmp_path / "run")
+    with pytest.raises(
+        ValueError, match=r"got model-00001-of-00006\.safetensors, model-00002-of-00006\.safetensors in"
+    ):
+        check_checkpoint(renamed)
 
 
 def test_class_of_its_own_is_refused(tmp_path):

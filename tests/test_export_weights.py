@@ -80,9 +80,10 @@ def test_each_weight_keeps_its_own_dtype_otherwise(tmp_path: Path) -> None:
     assert wide == {"model.layers.1.mlp.gate.weight", *BIASES}  # the biases were rounded in memory, and are wide again
 
 
-def test_an_integer_dtype_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must be a floating-point one, got torch\.int8"):
-        save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", dtype=torch.int8)
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float16, torch.float8_e4m3fn])
+def test_a_narrower_dtype_is_refused(dtype: torch.dtype, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"must be torch\.float32 or torch\.bfloat16, .* got {dtype}\."):
+        save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", dtype=dtype)
 
 
 # A model of 134 MiB in shards of 8 MB; what saving adds to this process's own memory, in MiB.

@@ -369,6 +369,21 @@ def test_the_trainer_logs_and_balances(tmp_path: Path):
         assert all(written[f"expert_load/{name}"] == read[f"expert_load/{name}"] for name in FIGURES)
 
 
+def test_a_run_that_broke_leaves_no_hooks_behind(tmp_path: Path):
+    class Broken(TrainerCallback):
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            raise KeyboardInterrupt
+
+    model, callback = tiny_model("deepseek_v3"), ExpertBalanceCallback(RATE)
+    trainer = build(tmp_path, model, [callback, Broken()], max_steps=2)
+    hooks = [len(module._forward_pre_hooks) for module in model.modules()]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer.remove_callback(Broken)
+    trainer.train()
+    assert [len(module._forward_pre_hooks) for module in model.modules()] == hooks
+
+
 def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path):
     def trained(folder: str, resume: bool) -> Any:
         callbacks: list[TrainerCallback] = [MuonClipCallback(), ExpertBalanceCallback(RATE)]

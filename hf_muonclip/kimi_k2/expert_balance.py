@@ -213,6 +213,8 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin to count, and take up the figures that a resumed run had not logged."""
+        if self.balancer is not None:  # of a run that ended in an exception
+            self.balancer.detach()
         self.balancer = ExpertBalancer(kwargs["model"], self.update_rate)
         self._forget()
         stored: Any = state.stateful_callbacks

@@ -225,13 +225,14 @@ def count_parameters(config: DeepseekV3Config) -> tuple[int, int]:
     A token uses every parameter except the routed experts that it is not sent to. Both embedding matrices count in both
     numbers, buffers (the router's correction bias) in neither.
 
-    Kimi K2's published configuration counts 1,026,408,209,408 and 32,861,477,888 this way, and its published weights
-    hold exactly so many numbers beside the 60 x 384 of the correction bias. The paper's table says 1.04T and 32.6B and
-    not how it counts. No common convention gives both. The total becomes 1.043T if all 61 layers are taken for
-    mixtures of experts, and 1.044T with a layer for multi-token prediction, which Kimi K2 does not have; neither
-    changes the active count by more than a router, 3M. That becomes 31.7B without one of the embeddings, 30.5B without
-    both and 32.7B without routers. Both figures come out, 1.043T and 32.6B, if 61 layers have experts and the
-    projection to the compressed key and value (`kv_a_proj_with_mqa`) is left out, for which there is no reason.
+    Kimi K2's published configuration counts 1,026,408,209,408 and 32,861,477,888 this way, and the weights published
+    for it hold 1,026,408,232,448 numbers: these and the correction bias of 60 x 384 experts. The paper's table says
+    1.04T and 32.6B and not how it counts. No common convention gives both. The total becomes 1.043T if all 61 layers
+    are taken for mixtures of experts, which leaves the active count as it is but for a router's 3M, and 1.044T with a
+    layer for multi-token prediction, which Kimi K2 does not have. The active count becomes 31.7B without one of the
+    embeddings, 30.5B without both, and 32.7B without routers. Both figures come out, 1.043T and 32.6B, if 61 layers
+    have experts and the projection to the compressed key and value (`kv_a_proj_with_mqa`) is left out, for which there
+    is no reason.
 
     Returns:
         (total, active).

@@ -145,7 +145,7 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
     curves.set_ylabel("max violation (0: every expert has the mean load)")
     curves.grid(alpha=0.25)
     curves.spines[["top", "right"]].set_visible(False)
-    curves.legend(fontsize="medium", frameon=False, loc="lower left")
+    curves.legend(fontsize="medium", frameon=False, loc="upper right")
     seeds = len(next(iter(runs.values())))
     curves.set_title(f"Fullest expert: mean over layers and {seeds} seeds, band over seeds", fontsize="medium")
     maps = [figure.add_subplot(grid[place, 1]) for place in range(len(runs))]

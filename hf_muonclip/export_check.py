@@ -25,6 +25,8 @@ StrPath = str | os.PathLike[str]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 UNFINISHED = (".partial", ".incomplete", ".tmp")
+# A buffer that older code saved in every layer and no engine reads; published Kimi K2 and Moonlight still have it.
+_UNREAD = ".rotary_emb.inv_freq"
 _NOT_UPLOADED = (".git", ".cache")  # huggingface_hub leaves them out as well
 
 register_kimi_k2()
@@ -124,7 +126,7 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
         files=files,
         shards=tuple(sorted({tensor.shard for tensor in stored.values()})),
         tensors=len(stored),
-        parameters=sum(map(prod, shapes.values())),
+        parameters=sum(prod(shapes[name]) for name in form.tensors),
         weight_bytes=sum(tensor.nbytes for tensor in stored.values()),
         dtypes=dict(dtypes.most_common()),
         model_type=config.model_type,
@@ -215,7 +217,7 @@ def compare_with_architecture(folder: Path, shapes: Mapping[str, tuple[int, ...]
             f"The weights must hold every tensor of {what}, but {len(missing)} of {len(expected)} "
             f"{'is' if len(missing) == 1 else 'are'} missing: {some_of(missing)} in {folder}. {way_out}"
         )
-    if surplus := shapes.keys() - expected.keys():
+    if surplus := {name for name in shapes.keys() - expected.keys() if not name.endswith(_UNREAD)}:
         raise ValueError(
             f"The weights must hold nothing but the tensors of {what}, got {len(surplus)} more: {some_of(surplus)} in "
             f"{folder}. {way_out}"

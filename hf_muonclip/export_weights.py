@@ -79,7 +79,7 @@ class WeightWriter:
     def write(self, folder: Path, ranks: WritingRank) -> None:
         """Write all shards, and the index. Collective: call on every rank."""
         for shard, names in self._split.filename_to_tensors.items():
-            ranks.write(partial(save_file, self._shard(names, ranks), folder / shard, {"format": "pt"}))
+            ranks.write(partial(_write_shard, self._shard(names, ranks), folder / shard))
         # One file needs no index, but whoever reads a mixture of experts expects one.
         if self._split.is_sharded or any(piece.row is not None for piece in self._form.pieces):
             index = {
@@ -162,6 +162,13 @@ def _refuse_differences(wrong: list[str]) -> None:
             f"Every tensor must come back bit for bit from the written checkpoint, but {wrong[0]} did not. The disk or "
             "the memory is at fault, or the model was changed meanwhile: save it again."
         )
+
+
+def _write_shard(tensors: dict[str, Tensor], path: Path) -> None:
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(tensors, path, {"format": "pt"})
+    path.chmod(mode)  # safetensors leaves a file that only its owner can read
 
 
 def _write_text(path: Path, text: str) -> None:

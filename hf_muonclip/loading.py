@@ -60,7 +60,7 @@ def load_checkpoint(
         model, report = from_pretrained(
             None,
             config=config,
-            state_dict={name: _Slice(weight, stored, files) for name, weight in weights.items()},
+            state_dict={name: _Slice(weights[name], stored, files) for name in form.tensors},
             dtype=dtype or config.dtype or torch.get_default_dtype(),
             device_map=device_map,
             output_loading_info=True,

@@ -17,8 +17,6 @@ from .weight_headers import StoredTensor, some_of
 
 Read = Callable[[str], Tensor]  # a tensor by its name on disk
 
-# A buffer that older code saved in every layer and nobody reads; published Kimi K2 and Moonlight still have it.
-_UNREAD = ".rotary_emb.inv_freq"
 _PER_WORD = 8  # 4-bit values in an int32
 
 
@@ -78,7 +76,7 @@ Weight = PlainWeight | Fp8Weight | Int4Weight
 
 
 def weights_in(folder: Path, stored: Mapping[str, StoredTensor], quantization: Any) -> dict[str, Weight]:
-    """Return the weights that stored tensors stand for, by name; buffers that nobody reads are left out.
+    """Return the weights that stored tensors stand for, by name.
 
     Args:
         folder: of the checkpoint, for errors.
@@ -88,22 +86,20 @@ def weights_in(folder: Path, stored: Mapping[str, StoredTensor], quantization: A
     Raises:
         ValueError: the quantization is not one of Kimi K2's, or its parts do not fit together.
     """
-    kept = {name: tensor for name, tensor in stored.items() if not name.endswith(_UNREAD)}
     match quantization:
         case None:
-            weights = {name: PlainWeight(name, tensor.shape) for name, tensor in kept.items()}
-            if encoded := [name for name, tensor in kept.items() if tensor.dtype.startswith(("F8", "F4"))]:
+            if encoded := [name for name, tensor in stored.items() if tensor.dtype.startswith(("F8", "F4"))]:
                 raise ValueError(
                     f"FP8 weights need a quantization_config in config.json that says how to read them, got none in "
                     f"{folder} for {some_of(encoded)}. Put back the config.json that they were saved with."
                 )
-            return dict(weights)
+            return {name: PlainWeight(name, tensor.shape) for name, tensor in stored.items()}
         case {"quant_method": "fp8", "weight_block_size": [int(rows), int(columns)]}:
-            return _fp8_weights(folder, kept, (rows, columns))
+            return _fp8_weights(folder, stored, (rows, columns))
         case {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": dict(groups)}:
             sizes = {_group_size(group) for group in groups.values()}
             if len(sizes) == 1 and (size := sizes.pop()) is not None:
-                return _int4_weights(folder, kept, size)
+                return _int4_weights(folder, stored, size)
     raise ValueError(
         f"quantization_config must be one that Kimi K2 is published with: fp8 with weight_block_size, or "
         f"compressed-tensors in pack-quantized format with symmetric 4-bit integers in groups; got {quantization} in "

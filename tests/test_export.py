@@ -166,6 +166,9 @@ def test_folder_is_as_readable_as_any_other(tmp_path):
     (tmp_path / "other").mkdir()
     folder = save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run")
     assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+    (tmp_path / "file").touch()
+    for path in folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "file").stat().st_mode), path.name
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")])

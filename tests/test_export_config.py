@@ -125,8 +125,8 @@ def test_a_published_config_comes_back(tmp_path: Path) -> None:
 def test_the_type_is_deepseek_v3_unless_chosen(chosen: str | None, tmp_path: Path) -> None:
     fields = {k: v for k, v in tiny_model("deepseek_v3").config.to_dict().items() if k != "model_type"}
     for model in (tiny_model("deepseek_v3"), DeepseekV3ForCausalLM(KimiK2Config(**fields))):
-        assert written(model, tmp_path, model_type=chosen)["model_type"] == chosen or "deepseek_v3"
-        assert AutoConfig.from_pretrained(tmp_path).model_type == chosen or "deepseek_v3"
+        assert written(model, tmp_path, model_type=chosen)["model_type"] == (chosen or "deepseek_v3")
+        assert AutoConfig.from_pretrained(tmp_path).model_type == (chosen or "deepseek_v3")
 
 
 def test_an_unknown_type_is_refused(tmp_path: Path) -> None:

@@ -8,15 +8,12 @@ import pytest
 import torch
 from published_kimi_k2 import LAYOUTS, in_memory, write_published
 from safetensors.torch import load_file, save_file
-from test_export_check import edit_json
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.export_check import check_checkpoint
 from hf_muonclip.loading import load_checkpoint
-
-INDEX = "model.safetensors.index.json"
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +92,8 @@ def test_unexpected_tensors_are_an_error(tmp_path: Path) -> None:
 
 def test_other_shapes_are_an_error(tmp_path: Path) -> None:
     folder = plain_folder(tmp_path)
-    edit_json(folder / "config.json", moe_intermediate_size=16)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"moe_intermediate_size": 16}))
     with pytest.raises(ValueError, match=r"\d+ of 67 have another: \S+ must be \[64, 16\], got \[64, 32\]"):
         load_checkpoint(folder)
 

@@ -320,7 +320,7 @@ def _from_fields(fields: dict[str, Any]) -> Perplexity | AvgAtK:
 def _eval_result(result: EvaluationResult, metric: str, name: str, value: float, error: float | None) -> EvalResult:
     return EvalResult(
         task_type="text-generation",
-        dataset_type=result.data.hub_id or re.sub(r"\W+", "-", result.data.name.lower()),
+        dataset_type=result.data.hub_id or re.sub(r"\W+", "-", result.data.name.lower()).strip("-"),
         dataset_name=result.data.name,
         dataset_config=result.data.config,
         dataset_split=result.data.split,

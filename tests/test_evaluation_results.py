@@ -12,7 +12,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from hf_muonclip.evaluation import Answer, AvgAtK, EvaluationData, Perplexity, load_results, save_results
 
 PERPLEXITY = Perplexity(
-    data=EvaluationData(name="Hamlet, Act I"),
+    data=EvaluationData(name="Hamlet (Act I)"),
     loss=2.5,
     loss_standard_error=0.125,
     standard_error_over="documents",
@@ -107,8 +107,8 @@ def test_the_model_index_holds_value_error_and_settings() -> None:
     card = ModelCardData(model_name="tiny", eval_results=results)
     _, read = model_index_to_eval_results(card.to_dict()["model-index"])
     assert [(r.dataset_type, r.dataset_name, r.metric_type, r.metric_name, r.metric_value) for r in read] == [
-        ("hamlet-act-i", "Hamlet, Act I", "perplexity", "Perplexity", 12.1825),
-        ("hamlet-act-i", "Hamlet, Act I", "bits_per_byte", "Bits per byte", 0.75),
+        ("hamlet-act-i", "Hamlet (Act I)", "perplexity", "Perplexity", 12.1825),
+        ("hamlet-act-i", "Hamlet (Act I)", "bits_per_byte", "Bits per byte", 0.75),
         ("openai/gsm8k", "GSM8K", "avg_at_k", "Avg@2", 0.5),
     ]
     assert (read[2].dataset_config, read[2].dataset_split) == ("main", "test")

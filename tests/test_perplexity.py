@@ -11,7 +11,7 @@ import reference
 import torch
 from tiny_models import tiny_model, tiny_tokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from hf_muonclip.evaluation import EvaluationData, Perplexity, measure_perplexity
 
@@ -107,6 +107,19 @@ def test_bits_per_byte_are_of_the_predicted_bytes() -> None:
     assert found.bits_per_byte == pytest.approx(found.loss / math.log(2) * 2 / len(" w8 w9"))
     found = measure(sharp_model(), ["w7 w8 w9"], tokenizer_that_adds("[BOS] $A"))
     assert found.bits_per_byte == pytest.approx(found.loss / math.log(2) * 3 / len("w7 w8 w9"))
+
+
+def test_a_first_token_that_does_not_decode_to_its_text_counts_its_own_bytes() -> None:
+    found = measure(sharp_model(), ["é w8 w9"])  # [UNK] w8 w9
+    assert found.bits_per_byte == pytest.approx(found.loss / math.log(2) * 2 / len(" w8 w9"))
+
+
+def test_bytes_are_counted_for_tokenizers_in_python_too() -> None:
+    tokenizer = ByT5Tokenizer(extra_ids=0)  # each byte is a token, behind three special ones
+    assert not tokenizer.is_fast
+    found = measure(sharp_model(vocab_size=259), ["hello"], tokenizer)
+    assert found.tokens == 4
+    assert found.bits_per_byte == pytest.approx(found.loss / math.log(2))
 
 
 def test_standard_error_over_documents_of_equal_length_is_that_of_their_mean() -> None:

@@ -26,7 +26,7 @@ def load(
         loaded: Any = AutoModelForCausalLM.from_pretrained(source)
         if torch.accelerator.is_available():
             loaded = loaded.to(torch.accelerator.current_accelerator())
-        return loaded, tokenizer or AutoTokenizer.from_pretrained(source)
+        return loaded, AutoTokenizer.from_pretrained(source) if tokenizer is None else tokenizer
     if tokenizer is None:
         raise ValueError(f"a model in memory ({type(model).__name__}) needs its tokenizer; pass it, or pass a folder")
     if not model.can_generate() or model.config.is_encoder_decoder:

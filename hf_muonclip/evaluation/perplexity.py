@@ -91,8 +91,7 @@ def measure_perplexity(
                 f"every text needs a token that can be predicted, text {document} has {len(tokens)} tokens and "
                 f"{len(prefix)} in front of it; leave it out"
             )
-        context = [] if prefix else tokens[:1]
-        num_bytes += len(text.encode()) - len(str(tokenizer.decode(context)).encode())
+        num_bytes += len((text if prefix else _behind_first_token(tokenizer, text)).encode())
         windows += _cut(document, torch.tensor(prefix + tokens), max(len(prefix), 1), context_length, stride)
 
     sums = _window_sums(model, windows, batch_size)
@@ -117,6 +116,13 @@ def measure_perplexity(
         context_length=context_length,
         stride=stride,
     )
+
+
+def _behind_first_token(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    if tokenizer.is_fast:
+        return text[tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"][0][1] :]
+    first = tokenizer(text, add_special_tokens=False)["input_ids"][:1]
+    return text[len(str(tokenizer.decode(first))) :]
 
 
 def _cut(document: int, tokens: Tensor, first_target: int, context_length: int, stride: int) -> Iterator[_Window]:

@@ -225,17 +225,14 @@ class AvgAtK:
     @property
     def run_means(self) -> tuple[float, ...]:
         """The mean score of each run over all questions."""
-        return tuple(
-            statistics.fmean(answer.score for answer in self.answers if answer.run == run) for run in range(self.k)
-        )
+        scores, n = [answer.score for answer in self.answers], self.questions
+        return tuple(statistics.fmean(scores[run * n : (run + 1) * n]) for run in range(self.k))
 
     @property
     def question_means(self) -> tuple[float, ...]:
         """The mean score of each question over all runs."""
-        return tuple(
-            statistics.fmean(answer.score for answer in self.answers if answer.question == question)
-            for question in range(self.questions)
-        )
+        scores = [answer.score for answer in self.answers]
+        return tuple(statistics.fmean(scores[question :: self.questions]) for question in range(self.questions))
 
     @property
     def standard_deviation(self) -> float | None:
@@ -263,12 +260,12 @@ class AvgAtK:
     @property
     def settings(self) -> dict[str, str | int | float]:
         """What the value depends on, and the figures beside it."""
-        deviation = self.standard_deviation
+        deviation, error = self.standard_deviation, self.standard_error
         return {
             "questions": self.questions,
             "runs": self.k,
             **({} if deviation is None else {"standard deviation over runs": _rounded(deviation)}),
-            **({} if self.standard_error is None else {"standard error over": "questions"}),
+            **({} if error is None else {"standard error over": "questions"}),
             "token cap": self.token_cap,
             "truncated answers": _rounded(self.truncation_rate),
             "mean tokens an answer": _rounded(self.mean_answer_tokens),
@@ -323,7 +320,7 @@ def _from_fields(fields: dict[str, Any]) -> Perplexity | AvgAtK:
 def _eval_result(result: EvaluationResult, metric: str, name: str, value: float, error: float | None) -> EvalResult:
     return EvalResult(
         task_type="text-generation",
-        dataset_type=result.data.hub_id or re.sub(r"\W+", "-", result.data.name.lower()),
+        dataset_type=result.data.hub_id or re.sub(r"\W+", "-", result.data.name.lower()).strip("-"),
         dataset_name=result.data.name,
         dataset_config=result.data.config,
         dataset_split=result.data.split,

@@ -1,5 +1,6 @@
 """The picture shows the schedule's own numbers, where its axis says."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_every_phase_is_wide_enough_to_read_and_in_its_place() -> None:
     schedule = kimi_k2_schedule()
     axes = plot_schedule(schedule).axes[1]
     places = [axes.transAxes.inverted().transform(axes.transData.transform((x, 4096)))[0] for x in schedule.boundaries]
-    widths = [after - before for before, after in zip(places, places[1:], strict=False)]
+    widths = [after - before for before, after in pairwise(places)]
     assert min(widths) > 0.09
     assert widths[1] > widths[2] > widths[3]
     assert places[0] == pytest.approx(0)

@@ -272,6 +272,12 @@ def test_a_schedule_extends_a_model_where_its_context_first_grows() -> None:
     assert model.config.max_position_embeddings == 64 * 32
     assert model.config.rope_parameters["factor"] == 32.0
     assert model.config.rope_parameters["original_max_position_embeddings"] == 64  # that of training, not the config's
+    frequencies = model.model.rotary_emb.inv_freq.clone()
+    model.model.rotary_emb.inv_freq.zero_()  # a second call is cheap: it builds nothing anew
+    assert apply_context_(model, schedule, 999_999) == 512
+    assert not model.model.rotary_emb.inv_freq.any()
+    extend_context_(model, 64 * 32)
+    assert torch.equal(model.model.rotary_emb.inv_freq, frequencies)
 
 
 def test_a_phase_longer_than_the_model_is_refused() -> None:

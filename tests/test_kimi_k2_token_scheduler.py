@@ -58,7 +58,7 @@ def test_every_step_uses_the_rate_at_the_tokens_before_it() -> None:
 
 def test_groups_keep_their_ratios() -> None:
     scheduler = TokenScheduler(optimizer(0.2, 0.05, 0.0), SCHEDULE)
-    for tokens in (0, 500, 1_000, 9_000, 10_000):
+    for tokens in (0, 500, 1_000, 9_000, 9_980):
         move(scheduler, tokens)
         now = SCHEDULE.lr(tokens)
         assert rates(scheduler) == [now, pytest.approx(now / 4, rel=1e-12), 0.0]
@@ -180,11 +180,20 @@ def test_going_on_after_the_end_is_told_once_it_happens() -> None:
     scheduler = TokenScheduler(optimizer(), SCHEDULE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        train(scheduler, 10_000, batch=3_000)  # the last batch reaches beyond the end, which is no fault
-    assert scheduler.tokens_seen == 12_000
+        train(scheduler, 10_000, batch=30)  # the last batch reaches beyond the end, which is no fault
+    assert scheduler.tokens_seen == 10_020
     with pytest.warns(UserWarning, match="ended at 10,000 tokens, and training went on to 15,000"):
         move(scheduler, 15_000)
     assert rates(scheduler) == [SCHEDULE.lr(10_000)]
+
+
+def test_a_phase_that_a_step_passes_by_is_told() -> None:
+    """A small budget scaled to Kimi K2's shares: its long context would never be trained, in silence."""
+    scheduler = TokenScheduler(optimizer(), SCHEDULE)
+    train(scheduler, 9_000, batch=1_000)
+    with pytest.warns(UserWarning, match=r"1,000 tokens passed anneal, long context\. Give these phases more") as told:
+        train(scheduler, 10_000, batch=1_000)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("lr", [0.1, 2e-4])

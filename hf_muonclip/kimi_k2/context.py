@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from ..attention.detect_layout import unwrap
 from .schedule import TokenSchedule
 
+_EXTENDED = "_context_extended"  # on a model: from and to which context
 _Scalars = dict[tuple[str, str], bool | int | float | str]  # {(module, attribute): value}
 
 
@@ -92,6 +93,7 @@ def extend_context_(
         )
     different = _different_scalars(before, after)
 
+    setattr(model, _EXTENDED, (original, context_length))
     config.rope_parameters = extended.rope_parameters
     config.max_position_embeddings = context_length
     for (module, attribute), value in different.items():
@@ -123,9 +125,11 @@ def apply_context_(model: nn.Module, schedule: TokenSchedule, tokens_seen: int) 
     """
     context_length = schedule.context_length(tokens_seen)
     original = schedule.phases[0].context_length
-    if context_length > original and schedule.final_context_length is not None:
-        extend_context_(model, schedule.final_context_length, original)
-    allowed = getattr(getattr(unwrap(model), "config", None), "max_position_embeddings", None)
+    model, final = unwrap(model), schedule.final_context_length
+    done = getattr(model, _EXTENDED, None) == (original, final)  # a loop asks at every step
+    if context_length > original and final is not None and not done:
+        extend_context_(model, final, original)
+    allowed = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if allowed is not None and allowed < context_length:
         raise ValueError(
             f"a phase's context must not exceed the model's max_position_embeddings; phase "

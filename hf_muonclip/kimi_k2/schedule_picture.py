@@ -51,7 +51,7 @@ def plot_schedule(schedule: TokenSchedule, path: str | Path | None = None, title
         lr_axes.text((places[index] + places[index + 1]) / 2, 1.02, label, transform=lr_axes.transAxes, ha="center")
         if index % 2 == 0:
             for axes in (lr_axes, context_axes):
-                axes.axvspan(start, end, color="0.95", linewidth=0)
+                axes.axvspan(start, end, color="0.95", linewidth=0, zorder=0)
 
     contexts = [phase.context_length for phase in schedule.phases]
     style: Any = {"color": "tab:green", "linewidth": 2, "label": "trained at"}
@@ -62,7 +62,7 @@ def plot_schedule(schedule: TokenSchedule, path: str | Path | None = None, title
         begin = longer[0] if longer else schedule.total_tokens
         line = context_axes.plot([begin, schedule.total_tokens], [final, final], "--", color="tab:orange", linewidth=2)
         line[0].set_label(f"readable by YaRN, {final / contexts[0]:g}×")
-        context_axes.legend(loc="upper left", frameon=False)
+        context_axes.legend(loc="center left", frameon=False)
 
     lr_axes.set_ylabel("learning rate")
     lr_axes.set_yscale("log")

@@ -87,7 +87,14 @@ class TokenScheduler(LRScheduler):
                 f"tokens_seen counts from the start of training and never falls; got {tokens_seen} after "
                 f"{self.tokens_seen}. Pass the total, not the tokens of a batch."
             )
-        total = self.schedule.total_tokens
+        total, phases = self.schedule.total_tokens, self.schedule.phases
+        first, last = (self.schedule.phase_index(tokens) for tokens in (self.tokens_seen, tokens_seen))
+        if passed := [phase.name for phase in phases[first + 1 : last + (tokens_seen >= total)]]:
+            warnings.warn(
+                f"a phase shorter than a step is not trained; {tokens_seen - self.tokens_seen:,} tokens passed "
+                f"{', '.join(passed)}. Give these phases more tokens, or train with smaller batches.",
+                stacklevel=2,
+            )
         if tokens_seen > self.tokens_seen >= total:
             warnings.warn(
                 f"the schedule ended at {total:,} tokens, and training went on to {tokens_seen:,} at its last learning "

@@ -80,11 +80,13 @@ def sentence(losses: Mapping[float, Mapping[int, float]]) -> str:
         verdict = "The direction is the paper's: the sparser, the lower the loss."
     elif is_clear(whole):
         verdict = "From end to end the direction is the paper's, but not at every step between."
+    elif is_clear([-gain for gain in whole]):
+        verdict = "At this size the direction is the opposite of the paper's."
     else:
-        verdict = "At this size the direction does not show beyond the spread of the seeds."
+        verdict = "At this size no direction shows beyond the spread of the seeds."
     return (
         f"{verdict} From sparsity {densest:g} to {sparsest:g} the loss changes by "
-        f"{with_error([-gain for gain in whole], '+.3f')} (mean and standard error over seeds, each against itself), "
+        f"{with_error([-gain for gain in whole], '+.3f')} (mean and standard error of the seeds' own differences), "
         f"and falls in {lower} of {len(whole)} seeds. Step by step: {told}. No more than the direction is "
         f"claimed. {PAPER}"
     )
@@ -125,13 +127,15 @@ def report(rows: Sequence[Row], pictures: str) -> str:
     for row in kept:
         stamps.setdefault((row["device"], row["threads"], row["torch"], row["transformers"]), []).append(row)
     seeds = len({row["settings"]["seed"] for row in kept})
+    tokens = settings["steps"] * settings["batch_size"] * settings["length"]
     diverged = sum(row["final_loss"] is None for row in kept)
     about = (
         f"Kimi K2's architecture with {settings['layers']} layers and width {settings['hidden_size']}, Shakespeare's "
         f"plays (four of them held out), {settings['steps']} steps of {settings['batch_size']}x{settings['length']} "
-        f"tokens, {seeds} seeds. Every model sees the same tokens and sends each to {settings['active']} experts of "
-        "the same size beside the shared one, so FLOPs per token differ by the router's product alone (counted by "
-        "`hf_muonclip.kimi_k2.flops`, causal mean). MuonClip, rate "
+        f"tokens, {seeds} seeds. Every model sees the same {tokens:,} tokens and sends each to {settings['active']} "
+        "experts of the same size beside the shared one, so FLOPs per token differ by the router's product alone "
+        "(counted by `hf_muonclip.kimi_k2.flops`, causal mean), and an expert's share of the tokens falls with "
+        f"sparsity, to {tokens / max(losses, default=1):,.0f} of them. MuonClip, rate "
         f"{settings['lr']:g} for all, not tuned for any of them, {settings['warmup']:.0%} warm-up, then linear to "
         f"zero; the router's correction bias moves by {settings['bias_update_rate']:g} a step against the experts' "
         "imbalance, which the last column shows over the last tenth of the steps, mean over layers and seeds."

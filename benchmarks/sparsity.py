@@ -4,7 +4,9 @@ Four tiny models of Kimi K2's architecture on Shakespeare's plays. Every token u
 same size, out of 8, 16, 32 or 64: sparsity, experts over active experts (arXiv 2507.20534, section 2.3), is 4, 8, 16 or
 32, and a token costs the same FLOPs but for the router's own product. All see the same batches in the same order,
 trained by MuonClip at one rate, and every seed draws other weights and batches. The question is the sign alone: models
-of this size say nothing about the law's numbers.
+of this size say nothing about the law's numbers. They are this small so that a few hundred steps bring sixteen tokens
+for every weight that a token uses beside the embeddings; at width 128, with half a token for each, one seed showed no
+order (its rows stand in the file too).
 
     OMP_NUM_THREADS=1 python benchmarks/sparsity.py          # appends a row a run; go on after an interruption
     python benchmarks/sparsity.py --plot                     # draws the picture from the rows

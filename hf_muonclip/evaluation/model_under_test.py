@@ -8,6 +8,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from ..kimi_k2.model_type import register_kimi_k2
 from .results import StrPath
 
 
@@ -23,6 +24,7 @@ def load(
     """
     if not isinstance(model, PreTrainedModel):
         source = str(model)
+        register_kimi_k2()
         loaded: Any = AutoModelForCausalLM.from_pretrained(source)
         if torch.accelerator.is_available():
             loaded = loaded.to(torch.accelerator.current_accelerator())

@@ -203,7 +203,7 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
     axes.set_xlabel("sparsity: experts / active experts")
     axes.set_ylabel("final validation loss (nats per token)")
     flops = [row["training_flops_per_token"] / 1e6 for row in newest(rows)]
-    axes.set_title(f"Equal tokens, {min(flops):.2f} to {max(flops):.2f} MFLOP of training for each", fontsize="medium")
+    axes.set_title(f"Equal tokens; {min(flops):.2f} to {max(flops):.2f} MFLOP of training per token", fontsize="medium")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize="small", frameon=False)

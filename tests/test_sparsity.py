@@ -76,7 +76,7 @@ def test_models_differ_in_experts_alone(sparsity: ModuleType) -> None:
 
 def test_a_run_learns_balances_and_says_what_it_saw(sparsity: ModuleType, tmp_path: Path) -> None:
     blocks = (torch.arange(64).unsqueeze(1) + torch.arange(16)) % 64  # counting: learned within a few steps
-    settings = sparsity.Settings(8, 0, 12, hidden_size=32, vocab_size=64, length=16, evaluate_every=4)
+    settings = sparsity.Settings(8, 0, 12, batch_size=8, hidden_size=32, vocab_size=64, length=16, evaluate_every=4)
     run = sparsity.Runs(tmp_path / "rows.jsonl", False, sparsity.train, sparsity.told)
     run._corpora[64, 16] = (blocks, blocks[:8])
     row = run(settings)

@@ -59,7 +59,7 @@ def save_checkpoint(
             its own. The router's correction bias is float32 always, as Kimi K2 publishes it.
         model_type: how config.json calls DeepSeek-V3's architecture. "deepseek_v3", the default, is read by every
             engine and by plain transformers; "kimi_k2" is what Kimi K2 says, and transformers reads it once
-            `hf_muonclip.kimi_k2` is imported.
+            `hf_muonclip.kimi_k2` is imported (before that, even AutoTokenizer fails on such a folder).
         allow_unused_ids: accept a vocabulary that exceeds the tokenizer's by more than padding.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import split_state_dict_into_shards_factory
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -96,30 +96,38 @@ class WeightWriter:
         Raises:
             RuntimeError: a tensor is not what it was.
         """
-        wrong: list[str] = []
+        problem = ""
         with ExitStack() as stack:
             files: dict[str, Any] = {}
-            if ranks.is_writer:
-                for shard in self._split.filename_to_tensors:
-                    files[shard] = stack.enter_context(safe_open(folder / shard, "pt"))
             for piece in self._form.pieces:
                 expected = self._take(piece, ranks)
-                if files and not wrong:
-                    where = self._split.tensor_to_filename
-                    saved = {name: files[where[name]].get_tensor(name) for name in piece.names}
-                    wrong = self._differences(piece, saved, expected)
+                if not ranks.is_writer or problem:
+                    continue  # but take part in gathering what the others wait for
+                try:
+                    saved = {}
+                    for name in piece.names:
+                        shard = self._split.tensor_to_filename[name]
+                        if shard not in files:
+                            files[shard] = stack.enter_context(safe_open(folder / shard, "pt"))
+                        saved[name] = files[shard].get_tensor(name)
+                except (SafetensorError, OSError) as error:
+                    problem = f"{piece.names[0]} cannot be read: {error}"
+                else:
+                    problem = self._difference(piece, saved, expected)
         self._gathered = None
-        ranks.write(lambda: _refuse_differences(wrong))
+        ranks.write(partial(_refuse, problem))
 
-    def _differences(self, piece: Piece, saved: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    def _difference(self, piece: Piece, saved: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+        """Return what is wrong with a piece that was read back; "" if nothing is."""
         restored = self._form.restored(piece, saved)
-        wrong = sorted(restored.keys() ^ expected.keys())
-        for key in expected.keys() & restored.keys():
+        for key in sorted(expected.keys() | restored.keys()):
+            if key not in restored or key not in expected:
+                return f"{key} is joined from other tensors"
             rounded = expected[key].to(restored[key].dtype)
             # Compared as bytes: a NaN equals itself there.
             if rounded.shape != restored[key].shape or not torch.equal(_as_bytes(rounded), _as_bytes(restored[key])):
-                wrong.append(key)
-        return wrong
+                return f"{key} did not"
+        return ""
 
     def _shard(self, names: list[str], ranks: WritingRank) -> dict[str, Tensor]:
         """Return the tensors of one shard as they are stored, in the order of the names; nothing on other ranks."""
@@ -156,11 +164,11 @@ class WeightWriter:
         return self._dtype if self._dtype is not None and dtype.is_floating_point else dtype
 
 
-def _refuse_differences(wrong: list[str]) -> None:
-    if wrong:
+def _refuse(problem: str) -> None:
+    if problem:
         raise RuntimeError(
-            f"Every tensor must come back bit for bit from the written checkpoint, but {wrong[0]} did not. The disk or "
-            "the memory is at fault, or the model was changed meanwhile: save it again."
+            f"Every tensor must come back bit for bit from the written checkpoint, but {problem}. The disk or the "
+            "memory is at fault, or the model was changed meanwhile: save it again."
         )
 
 

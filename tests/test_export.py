@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from fresh_process import run_python
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokenizer
 from transformers import AutoTokenizer, MixtralConfig
@@ -239,21 +239,20 @@ def name_another_architecture(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "error", "message"),
+    ("fault", "message"),
     [
-        (damage_shard, RuntimeError, r"must come back bit for bit from the written checkpoint, but \S+ did not"),
-        (swap_two_experts, RuntimeError, r"bit for bit .* but model\.layers\.1\.mlp\.experts\.gate_up_proj did not"),
-        (truncate_shard, SafetensorError, "incomplete"),
-        (forget_the_router, SafetensorError, "does not contain tensor model.layers.1.mlp.gate.weight"),
-        (forget_the_config, RuntimeError, r"must be a complete checkpoint, but is not\. .* must have a config\.json"),
+        (damage_shard, r"must come back bit for bit from the written checkpoint, but \S+ did not"),
+        (swap_two_experts, r"bit for bit .* but model\.layers\.1\.mlp\.experts\.gate_up_proj did not"),
+        (truncate_shard, r"bit for bit .* but \S+ cannot be read: .*incomplete"),
+        (forget_the_router, r"but model\.layers\.1\.mlp\.gate\.weight cannot be read: .*not contain"),
+        (forget_the_config, r"must be a complete checkpoint, but is not\. .* must have a config\.json"),
         (
             name_another_architecture,
-            RuntimeError,
             r"must be a complete checkpoint, but is not\. config\.json must name",
         ),
     ],
 )
-def test_a_wrong_folder_never_gets_its_name(fault, error, message, tmp_path, monkeypatch):
+def test_a_wrong_folder_never_gets_its_name(fault, message, tmp_path, monkeypatch):
     write = WeightWriter.write
 
     def faulty(writer, folder, ranks):
@@ -261,7 +260,7 @@ def test_a_wrong_folder_never_gets_its_name(fault, error, message, tmp_path, mon
         fault(folder)
 
     monkeypatch.setattr(WeightWriter, "write", faulty)
-    with pytest.raises(error, match=message):
+    with pytest.raises(RuntimeError, match=message):
         save_checkpoint(tiny_model("deepseek_v3"), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 

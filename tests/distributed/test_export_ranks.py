@@ -75,3 +75,21 @@ def test_an_occupied_folder_stops_every_rank(tmp_path: Path) -> None:
     first, second = outcomes_of_ranks(2, save_shared, "fsdp", tmp_path / "run", timeout=60)
     assert "FileExistsError" in first.error
     assert "could not: FileExistsError: A checkpoint is written to a new or empty folder" in second.error
+
+
+def _damage_what_was_written(folder: Path) -> None:
+    save_file = export_weights.save_file
+
+    def truncated(tensors: Any, path: Path, metadata: Any) -> None:
+        save_file(tensors, path, metadata)
+        path.write_bytes(path.read_bytes()[:-1])
+
+    export_weights.save_file = truncated
+    save_shared("fsdp", folder)
+
+
+def test_a_failed_proof_stops_every_rank(tmp_path: Path) -> None:
+    first, second = outcomes_of_ranks(2, _damage_what_was_written, tmp_path / "run", timeout=60)
+    assert "RuntimeError: Every tensor must come back bit for bit" in first.error
+    assert "could not: RuntimeError: Every tensor must come back bit for bit" in second.error
+    assert list(tmp_path.iterdir()) == []

@@ -377,7 +377,7 @@ def parse_arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dataset-config", help="configuration of a Hub dataset that has several")
     parser.add_argument("--text-column", default="text", help="column of a Hub dataset [%(default)s]")
     parser.add_argument("--vocab-size", type=positive_int, default=4096)
-    parser.add_argument("--steps", type=positive_int, default=500)
+    parser.add_argument("--steps", type=positive_int, default=300)
     parser.add_argument("--batch-size", type=positive_int, default=8, help="sequences per step")
     parser.add_argument("--sequence-length", type=positive_int, default=256)
     parser.add_argument("--learning-rate", type=float, default=1.2e-2)

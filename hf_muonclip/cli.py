@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .push_command import add_push_command
+from .hub.command import add_push_command
 
 _INSPECT = """\
 Show what MuonClip does to a model: the head layout of every attention module and how QK-Clip scales it, which

@@ -17,9 +17,9 @@ from transformers.training_args import TrainingArguments
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
+from .hub.trainer_push import complete_config, complete_next_push, newest_checkpoint
 from .muon_clip import MuonClip
 from .run_figures import describe_run
-from .trainer_push import complete_config, complete_next_push, newest_checkpoint
 from .training_logs import start_adding, stop_adding
 
 LOG_NAME = "qk_clip.jsonl"

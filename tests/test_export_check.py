@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, tiny_model, tiny_tokenizer
 
-from hf_muonclip.export_check import Checkpoint, check_checkpoint
+from hf_muonclip.export.check import Checkpoint, check_checkpoint
 
 INDEX = "model.safetensors.index.json"
 

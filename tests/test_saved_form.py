@@ -11,8 +11,8 @@ from tiny_models import TINY_MODEL_NAMES, tiny_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from hf_muonclip.export.saved_form import Piece, SavedForm
 from hf_muonclip.kimi_k2 import kimi_k2_config
-from hf_muonclip.saved_form import Piece, SavedForm
 
 
 def source(piece: Piece, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

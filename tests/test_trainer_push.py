@@ -16,8 +16,8 @@ from tiny_trainer import build, sharp_model
 from transformers import Trainer, TrainerCallback
 
 from hf_muonclip import MuonClipCallback
+from hf_muonclip.hub.trainer_push import complete_config
 from hf_muonclip.kimi_k2.model_type import KimiK2Config
-from hf_muonclip.trainer_push import complete_config
 
 REPO = "ada/run"
 HAND_WRITTEN = "---\nlicense: mit\n---\n\n# Mine\n"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hf_muonclip.weight_headers import StoredTensor, read_headers, read_json, some_of
+from hf_muonclip.export.weight_headers import StoredTensor, read_headers, read_json, some_of
 
 
 def test_headers_say_shape_dtype_bytes_and_shard(tmp_path: Path) -> None:

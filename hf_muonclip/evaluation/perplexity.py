@@ -120,8 +120,12 @@ def measure_perplexity(
 
 def _behind_first_token(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     if tokenizer.is_fast:
-        return text[tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"][0][1] :]
-    first = tokenizer(text, add_special_tokens=False)["input_ids"][:1]
+        return text[
+            tokenizer(text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)["offset_mapping"][0][
+                1
+            ] :
+        ]
+    first = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:1]
     return text[len(str(tokenizer.decode(first))) :]
 
 

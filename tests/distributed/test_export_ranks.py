@@ -12,8 +12,7 @@ from processes import outcomes_of_ranks, run_on_ranks
 from tiny_models import tiny_model, tiny_tokenizer
 from torch.distributed.tensor import DTensor
 
-from hf_muonclip import export_weights
-from hf_muonclip.export import save_checkpoint
+from hf_muonclip.export import save_checkpoint, weight_writer
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -47,7 +46,7 @@ def _save_rounded(how: str, folder: Path) -> list[str]:
 
 
 def _fail_in_the_middle(folder: Path) -> None:
-    save_file, written = export_weights.save_file, []
+    save_file, written = weight_writer.save_file, []
 
     def full(*args: Any) -> None:
         if len(written) == 2:
@@ -56,7 +55,7 @@ def _fail_in_the_middle(folder: Path) -> None:
         save_file(*args)
 
     if dist.get_rank() == 0:
-        export_weights.save_file = full
+        weight_writer.save_file = full
     save_shared("fsdp", folder)
 
 
@@ -78,13 +77,13 @@ def test_an_occupied_folder_stops_every_rank(tmp_path: Path) -> None:
 
 
 def _damage_what_was_written(folder: Path) -> None:
-    save_file = export_weights.save_file
+    save_file = weight_writer.save_file
 
     def truncated(tensors: Any, path: Path, metadata: Any) -> None:
         save_file(tensors, path, metadata)
         path.write_bytes(path.read_bytes()[:-1])
 
-    export_weights.save_file = truncated
+    weight_writer.save_file = truncated
     save_shared("fsdp", folder)
 
 

@@ -12,8 +12,8 @@ from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip.export import save_checkpoint
-from hf_muonclip.export_check import check_checkpoint
-from hf_muonclip.loading import load_checkpoint
+from hf_muonclip.export.check import check_checkpoint
+from hf_muonclip.export.load import load_checkpoint
 
 
 @pytest.fixture(scope="module")

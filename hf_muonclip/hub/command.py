@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .hub import PushResult
+    from .push import PushResult
 
 _PUSH = """\
 Push a checkpoint's folder to the Hub in one commit. Large files that the Hub already has are not sent again, so a push
@@ -57,8 +57,8 @@ def run_push(arguments: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         from rich.console import Console
 
-        from .hub import push_to_hub
-        from .hub_client import PushError
+        from .client import PushError
+        from .push import push_to_hub
 
         try:
             result = push_to_hub(

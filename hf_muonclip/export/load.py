@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from .export_check import StrPath, build_config, build_form, compare_with_architecture, read_config
+from .check import StrPath, build_config, build_form, compare_with_architecture, read_config
 from .stored_weights import Weight, weights_in
 from .weight_headers import StoredTensor, read_headers
 

@@ -16,12 +16,12 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from .export_check import StrPath, check_contents
-from .export_config import write_configs
-from .export_ranks import WritingRank
-from .export_weights import WeightWriter
+from .check import StrPath, check_contents
+from .engine_config import write_configs
 from .saved_form import SavedForm
 from .tokenizer_fit import count_ids, refuse_unfit_tokenizer
+from .weight_writer import WeightWriter
+from .writing_rank import WritingRank
 
 
 def save_checkpoint(

@@ -26,7 +26,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.lfs import post_lfs_batch_info
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
-from . import __version__
+from .. import __version__
 
 T = TypeVar("T")
 # Of httpx or httpx2, whichever this version of the client uses: no answer came, or a bad one.

@@ -19,13 +19,13 @@ from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerState
 from transformers.training_args import TrainingArguments
 
-from .export_config import write_configs
-from .kimi_k2.model_type import KimiK2Config
-from .model_card import render_model_card
-from .run_figures import figures_of_state
+from ..export.engine_config import write_configs
+from ..kimi_k2.model_type import KimiK2Config
+from ..model_card import render_model_card
+from ..run_figures import figures_of_state
 
 if TYPE_CHECKING:
-    from .trainer import MuonClipCallback
+    from ..trainer import MuonClipCallback
 
 _AUTOMATIC = "generated_from_trainer"  # the tag of cards that nobody wrote by hand; the Trainer's own have it too
 _PICKLED = "training_args.bin"  # no checkpoint needs it, and unpickling it runs code

@@ -18,10 +18,9 @@ from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokeniz
 from transformers import AutoTokenizer, MixtralConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from hf_muonclip import export_weights
-from hf_muonclip.export import save_checkpoint
-from hf_muonclip.export_check import check_checkpoint
-from hf_muonclip.export_weights import WeightWriter
+from hf_muonclip.export import save_checkpoint, weight_writer
+from hf_muonclip.export.check import check_checkpoint
+from hf_muonclip.export.weight_writer import WeightWriter
 from hf_muonclip.model_card import render_model_card
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -196,7 +195,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(export_weights, "save_file", full)
+    monkeypatch.setattr(weight_writer, "save_file", full)
     with pytest.raises(OSError, match="disk full"):
         save_checkpoint(model, tmp_path / "run")
     assert model.config is config
@@ -338,14 +337,14 @@ def test_killed_save_leaves_a_folder_that_is_refused(tmp_path):
     code = (
         "import os, signal\n"
         "from tiny_models import tiny_model\n"
-        "from hf_muonclip import export_weights\n"
+        "from hf_muonclip.export import weight_writer\n"
         "from hf_muonclip.export import save_checkpoint\n"
-        "write = export_weights.save_file\n"
+        "write = weight_writer.save_file\n"
         "def killed(tensors, path, metadata):\n"
         "    write(tensors, path, metadata)\n"
         "    if '-00002-' in path.name:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "export_weights.save_file = killed\n"
+        "weight_writer.save_file = killed\n"
         "save_checkpoint(tiny_model('deepseek_v3'), 'run', max_shard_size='100KB')\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])}

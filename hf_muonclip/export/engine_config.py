@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import DeepseekV3Config, PreTrainedConfig, PreTrainedModel
 
-from .kimi_k2.model_type import KimiK2Config
+from ..kimi_k2.model_type import KimiK2Config
 
 _MODEL_TYPES = (DeepseekV3Config.model_type, KimiK2Config.model_type)
 # Code of its own, and how these weights were stored before: neither is true of what is written.

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip.export import save_checkpoint
-from hf_muonclip.export_check import check_checkpoint
+from hf_muonclip.export.check import check_checkpoint
 
 BIASES = [f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2)]
 

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from .export_ranks import WritingRank
 from .saved_form import Piece, SavedForm
 from .weight_headers import INDEX
+from .writing_rank import WritingRank
 
 # Kimi K2 and DeepSeek-V3 publish it in float32 among bfloat16 weights: it is moved by 1e-3 at a time.
 _ALWAYS_FLOAT32 = ".e_score_correction_bias"

@@ -15,7 +15,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
-from .kimi_k2.model_type import register_kimi_k2
+from ..kimi_k2.model_type import register_kimi_k2
 from .saved_form import SavedForm
 from .stored_weights import weights_in
 from .tokenizer_fit import count_ids_in, refuse_unfit_tokenizer

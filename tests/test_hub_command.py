@@ -16,9 +16,9 @@ from tiny_models import tiny_model, tiny_tokenizer
 from hf_muonclip.cli import main
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import push_to_hub
-from hf_muonclip.hub_client import HubClient
+from hf_muonclip.hub.client import HubClient
+from hf_muonclip.hub.command import in_bytes, show
 from hf_muonclip.model_card import render_model_card
-from hf_muonclip.push_command import in_bytes, show
 
 REPO = "ada/nano"
 

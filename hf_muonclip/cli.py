@@ -55,7 +55,9 @@ meshes:
   parameter_bytes, gradient_bytes   {busiest, mean} over ranks
   optimizers  [{name, state_bytes, flops: {busiest, mean}, balance: busiest / mean,
               sent_bytes: {collective: {busiest, mean}}, seconds: {products, sending}}]"""
-_PRESETS = {"kimi-k2": "full", "kimi-k2-nano": "nano"}
+_PRESETS = {"kimi-k2": "full"} | {
+    f"kimi-k2-{name}": name for name in ("micro", "nano", "tiny", "small", "base", "large")
+}
 
 
 class UsageError(Exception):

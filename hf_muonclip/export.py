@@ -1,27 +1,27 @@
 """A trained model as a folder that the Hub and inference engines read: weights, configuration, tokenizer, model card.
 
-`save_checkpoint` writes the folder and proves it: it appears under its name only after every tensor came back from it
-bit for bit through `AutoModelForCausalLM`.
+`save_checkpoint` writes the folder and proves it: it appears under its name only after every tensor was read back from
+it and found equal, bit for bit, to the model's.
 """
 
-import copy
-import json
-import os
 import re
 import shutil
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 from urllib.parse import unquote
 
 import torch
 from huggingface_hub import ModelCard
-from safetensors import SafetensorError
-from transformers import AutoTokenizer, DeepseekV3Config, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-StrPath = str | os.PathLike[str]
+from .export_check import StrPath, check_contents
+from .export_config import write_configs
+from .export_ranks import WritingRank
+from .export_weights import WeightWriter
+from .saved_form import SavedForm
+from .tokenizer_fit import count_ids, refuse_unfit_tokenizer
 
 
 def save_checkpoint(
@@ -32,23 +32,35 @@ def save_checkpoint(
     card: ModelCard | None = None,
     pictures: Iterable[StrPath] = (),
     max_shard_size: int | str = "5GB",
+    dtype: torch.dtype | None = None,
+    model_type: Literal["deepseek_v3", "kimi_k2"] | None = None,
+    allow_unused_ids: bool = False,
 ) -> Path:
-    """Write a Hub-ready folder and prove that it loads.
+    """Write a Hub-ready folder and prove it.
 
     Weights are written as the architecture publishes them, the form that engines read: for DeepSeek-V3 and Kimi K2
-    that is expert by expert (`mlp.experts.N.{gate,up,down}_proj.weight`). Everything goes into a hidden folder beside
-    the target, which is renamed at the end, so that a half-written checkpoint never has the target's name. The proof
-    loads the model a second time, on the CPU.
+    that is expert by expert (`mlp.experts.N.{gate,up,down}_proj.weight`), with an index. Beyond the model, this takes
+    the memory of one shard at most; a model that FSDP2 shards is gathered one tensor at a time. Everything goes into a
+    hidden folder beside the target, renamed at the end, so that a half-written checkpoint never has the target's name.
 
-    Call it on one process, with the whole model in memory. The model and its configuration are not changed.
+    Collective for a model that FSDP2 or tensor parallelism shards: call it on every rank, and the first one writes. Any
+    other model is saved by the process that calls: under DDP, call it on one. The model and its configuration are not
+    changed.
 
     Args:
-        model: any causal language model of transformers.
+        model: any causal language model of transformers, not quantized.
         folder: must not exist, or be empty.
-        tokenizer: saved beside the weights; its largest id must fit in the model's vocabulary.
+        tokenizer: saved beside the weights, as tokenizer.json and with its chat template; it must fit the model's
+            vocabulary.
         card: becomes README.md.
         pictures: files to copy into the folder; those that the card shows must be among them.
-        max_shard_size: bytes, or text such as "5GB".
+        max_shard_size: bytes, or text such as "5GB"; a tensor larger than it gets a shard of its own.
+        dtype: to which floating-point weights are rounded on disk; None keeps each in its own. The router's correction
+            bias is float32 always, as Kimi K2 publishes it.
+        model_type: how config.json calls DeepSeek-V3's architecture. "deepseek_v3", the default, is read by every
+            engine and by plain transformers; "kimi_k2" is what Kimi K2 says, and transformers reads it once
+            `hf_muonclip.kimi_k2` is imported.
+        allow_unused_ids: accept a vocabulary that exceeds the tokenizer's by more than padding.
 
     Returns:
         The folder.
@@ -56,10 +68,58 @@ def save_checkpoint(
     Raises:
         FileExistsError: the folder holds something already.
         FileNotFoundError: a picture is not there.
-        ValueError: the model is wrapped or carries adapters, the tokenizer does not fit, or the card shows a picture
-            that is not given.
-        RuntimeError: what was written does not load as the model that was given; nothing is left under the name.
+        ValueError: the model is wrapped, quantized or carries adapters, an argument does not suit it, the tokenizer
+            does not fit, or the card shows a picture that is not given.
+        RuntimeError: what was written is not the model that was given; nothing is left under the name.
     """
+    form = _form_of(model)
+    state = form.state_of(model)
+    ranks = WritingRank(state.values())
+    writer = WeightWriter(form, state, dtype=dtype, max_shard_size=max_shard_size)
+    target = Path(folder).resolve()
+    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+
+    def write_small_files() -> None:
+        _refuse_occupied(target)
+        pictures_by_name = _by_name(pictures)
+        if tokenizer is not None:
+            _refuse_tokenizer(tokenizer, model, allow_unused_ids=allow_unused_ids)
+        if card is not None and (missing := _pictures_shown(card) - set(pictures_by_name)):
+            raise ValueError(
+                f"Every picture that the card shows must be given, got {sorted(pictures_by_name)} without "
+                f"{sorted(missing)}. Add them to pictures."
+            )
+        staging.mkdir(parents=True)
+        write_configs(model, staging, dtype=writer.main_dtype, model_type=model_type)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(staging)
+        for name, picture in pictures_by_name.items():
+            if (staging / name).exists():
+                raise ValueError(f"A picture must not have the name of a checkpoint file, got {name}. Rename it.")
+            shutil.copyfile(picture, staging / name)
+        if card is not None:
+            card.save(staging / "README.md")
+
+    def finish() -> None:
+        _check_written(staging, tokenizer)
+        _refuse_occupied(target)
+        if target.exists():
+            target.rmdir()
+        staging.rename(target)
+
+    try:
+        ranks.write(write_small_files)
+        writer.write(staging, ranks)
+        writer.prove(staging, ranks)
+        ranks.write(finish)
+    finally:
+        if ranks.is_writer:
+            shutil.rmtree(staging, ignore_errors=True)
+    return Path(folder)
+
+
+def _form_of(model: PreTrainedModel) -> SavedForm:
+    """Return the form of a model's architecture on disk; raise ValueError if the model cannot be saved in it."""
     if not isinstance(model, PreTrainedModel):
         raise ValueError(
             f"model must be a transformers PreTrainedModel, got {type(model).__name__}. Unwrap it first: "
@@ -70,37 +130,28 @@ def save_checkpoint(
             f"model must hold all of its weights itself, got {type(model).__name__} with adapters, and transformers "
             "would save the adapters alone. Merge them into the model first."
         )
-    target = Path(folder).resolve()
-    _refuse_occupied(target)
-    if tokenizer is not None:
-        _refuse_large_tokenizer(tokenizer, model)
-    pictures_by_name = _by_name(pictures)
-    if card is not None and (missing := _pictures_shown(card) - set(pictures_by_name)):
+    if getattr(model.config, "quantization_config", None) is not None:
         raise ValueError(
-            f"Every picture that the card shows must be given, got {sorted(pictures_by_name)} without "
-            f"{sorted(missing)}. Add them to pictures."
+            f"model must hold plain weights, got {type(model).__name__} quantized by "
+            f"{model.config.quantization_config}. Load it with load_checkpoint, which dequantizes Kimi K2's forms, or "
+            "call model.dequantize()."
         )
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        _write_model(model, staging, max_shard_size)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(staging)
-        for name, picture in pictures_by_name.items():
-            if (staging / name).exists():
-                raise ValueError(f"A picture must not have the name of a checkpoint file, got {name}. Rename it.")
-            shutil.copyfile(picture, staging / name)
-        if card is not None:
-            card.save(staging / "README.md")
-        _prove_checkpoint(staging, model, tokenizer)
-        _refuse_occupied(target)
-        if target.exists():
-            target.rmdir()
-        staging.rename(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return Path(folder)
+    form = SavedForm(model.config)
+    if not isinstance(model, type(form.model)):
+        raise ValueError(
+            f"model must be the class that AutoModelForCausalLM builds from its configuration, "
+            f"{type(form.model).__name__}, so that others can load it without more code; got {type(model).__name__}. "
+            "Copy its weights into one."
+        )
+    expected, found = form.state_of(form.model), form.state_of(model)
+    for name in sorted(expected.keys() | found.keys()):
+        shapes = [tuple(state[name].shape) if name in state else None for state in (expected, found)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"model.config must describe the model's weights, but by it {name} has shape {shapes[0]}, and the "
+                f"model has {shapes[1]}. Correct the configuration, or tie the weights as it says."
+            )
+    return form
 
 
 def _refuse_occupied(target: Path) -> None:
@@ -121,17 +172,15 @@ def _refuse_occupied(target: Path) -> None:
     )
 
 
-def _refuse_large_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Raise ValueError if the tokenizer can produce an id that the model has no embedding for."""
-    needed = max(tokenizer.get_vocab().values(), default=-1) + 1
+def _refuse_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, allow_unused_ids: bool) -> None:
+    """Raise ValueError unless the tokenizer fits the model and can be saved as tokenizer.json."""
     embeddings = model.get_input_embeddings().weight
     assert isinstance(embeddings, torch.Tensor)
-    available = embeddings.shape[0]
-    if needed > available:
+    refuse_unfit_tokenizer(count_ids(tokenizer), embeddings.shape[0], allow_unused_ids=allow_unused_ids)
+    if not tokenizer.is_fast:
         raise ValueError(
-            f"The tokenizer's ids must fit in the model's vocabulary, got ids up to {needed - 1} and {available} "
-            f"embeddings. Save the tokenizer that the model was trained with, or call "
-            f"model.resize_token_embeddings({needed}) before training."
+            f"The tokenizer must be one that saves a tokenizer.json, which engines read, got {type(tokenizer).__name__}"
+            ". Convert it first: transformers.convert_slow_tokenizer, or PreTrainedTokenizerFast(tokenizer_object=...)."
         )
 
 
@@ -156,61 +205,11 @@ def _pictures_shown(card: ModelCard) -> set[str]:
     return {unquote(target) for target in targets if "://" not in target}
 
 
-def _write_model(model: PreTrainedModel, folder: Path, max_shard_size: int | str) -> None:
-    """Write weights, config.json and generation_config.json."""
-    config = model.config
-    model.config = copy.deepcopy(config)  # save_pretrained writes the dtype and the architecture into it
+def _check_written(staging: Path, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    """Raise RuntimeError unless the folder is complete and its tokenizer is the one that was given."""
     try:
-        model.save_pretrained(folder, max_shard_size=max_shard_size, save_original_format=True)
-    finally:
-        model.config = config
-    path = folder / "config.json"
-    written = json.loads(path.read_text(encoding="utf-8")) | _engine_fields(config)
-    path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _engine_fields(config: PreTrainedConfig) -> dict[str, Any]:
-    """Return what engines look up in config.json and transformers 5 does not write.
-
-    vLLM loads the router's correction bias only where `topk_method` is "noaux_tc", and takes a missing `scoring_func`
-    for softmax: without these fields it computes something else and says nothing. transformers' own DeepSeek-V3 has
-    sigmoid scores and the bias built in, and makes every layer after the dense ones a mixture of experts.
-    """
-    if not isinstance(config, DeepseekV3Config):
-        return {}
-    rope: dict[str, Any] = dict(config.rope_parameters or {})
-    theta, rope_type = rope.pop("rope_theta"), rope.pop("rope_type")
-    return {
-        "scoring_func": "sigmoid",
-        "topk_method": "noaux_tc",
-        "moe_layer_freq": 1,
-        "rope_theta": theta,
-        "rope_scaling": None if rope_type == "default" else {"type": rope_type} | rope,
-    }
-
-
-def _prove_checkpoint(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-    """Raise RuntimeError unless the folder loads as the model and the tokenizer that were saved."""
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
-    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
-        raise RuntimeError(f"The written checkpoint must load, but transformers says: {error}") from error
-    reloaded, report = loaded
-    problems = {what: sorted(map(str, names)) for what, names in report.items() if names}
-    if problems:
-        raise RuntimeError(f"Every tensor must load from the written checkpoint, but transformers reports {problems}.")
-    restored = reloaded.state_dict()
-    for name, tensor in model.state_dict().items():
-        if name not in restored:
-            raise RuntimeError(f"Every tensor must load from the written checkpoint, but {name} did not.")
-        expected = tensor.detach().cpu().to(restored[name].dtype).contiguous()
-        # Compared as bytes: a NaN equals itself there.
-        same_shape = expected.shape == restored[name].shape
-        if not same_shape or not torch.equal(_as_bytes(expected), _as_bytes(restored[name].contiguous())):
-            raise RuntimeError(f"Every tensor must load bit for bit from the written checkpoint, but {name} did not.")
-    if tokenizer is not None and AutoTokenizer.from_pretrained(folder).get_vocab() != tokenizer.get_vocab():
+        check_contents(staging, allow_unused_ids=True)
+    except ValueError as error:
+        raise RuntimeError(f"What was written must be a complete checkpoint, but is not. {error}") from error
+    if tokenizer is not None and AutoTokenizer.from_pretrained(staging).get_vocab() != tokenizer.get_vocab():
         raise RuntimeError("The tokenizer must load from the written checkpoint with its own vocabulary, but did not.")
-
-
-def _as_bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.reshape(-1).view(torch.uint8)

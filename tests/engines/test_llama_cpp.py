@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 CASES = [*LLAMA_CPP_EQUAL, *LLAMA_CPP_DIFFERENT]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # before the checkpoints, which take long to make: skip first
 def installed() -> tuple[str, Path]:
     return llama_cpp_python(), llama_cpp_source()
 

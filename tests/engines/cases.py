@@ -51,6 +51,8 @@ VLLM_DIFFERENT = [
 LLAMA_CPP_EQUAL = [
     Case(checkpoint, dtype) for checkpoint in ("default", "yarn", "kimi_k2") for dtype in ("float32", "bfloat16")
 ]
+# llama-cpp-python's Llama(...) sets yarn_beta_fast to 32 unless told, whatever the file says.
+LLAMA_CPP_YARN_DEFAULTS = Case("yarn", "float32", {"yarn_from_model": False})
 LLAMA_CPP_DIFFERENT = VLLM_DIFFERENT
 
 
@@ -76,10 +78,11 @@ def ask_llama_cpp(
     requests = []
     for case in cases:
         outfile = folder / f"{checkpoints[case.checkpoint].name}.{case.dtype}.gguf"
-        convert_to_gguf(
-            source, checkpoints[case.checkpoint], outfile, {"float32": "f32", "bfloat16": "bf16"}[case.dtype]
-        )
-        requests.append(_request(case, checkpoints, outfile) | {"text": plays()[:20_000]})
+        if not outfile.exists():
+            outtype = {"float32": "f32", "bfloat16": "bf16"}[case.dtype]
+            convert_to_gguf(source, checkpoints[case.checkpoint], outfile, outtype)
+        always = {"text": plays()[:20_000], "yarn_from_model": True}
+        requests.append(always | _request(case, checkpoints, outfile))
     return ask(python, "llama_cpp_runner.py", requests)
 
 

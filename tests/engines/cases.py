@@ -48,12 +48,20 @@ VLLM_DIFFERENT = [
     Case("no scoring_func", "float32", truth="yarn"),
 ]
 
+# llama.cpp's DeepSeek does not read the file's yarn_beta_fast (src/models/deepseek2.cpp; the default of 32 stands in
+# src/llama-hparams.h), so Kimi K2's 1 must be given: --yarn-beta-fast 1.
+BETA_FAST = {"yarn_beta_fast": 1.0}
+
 LLAMA_CPP_EQUAL = [
-    Case(checkpoint, dtype) for checkpoint in ("default", "yarn", "kimi_k2") for dtype in ("float32", "bfloat16")
+    Case("default", "float32"),
+    Case("default", "bfloat16"),
+    Case("yarn", "float32", BETA_FAST),
+    Case("yarn", "bfloat16", BETA_FAST),
+    Case("kimi_k2", "float32", BETA_FAST),
+    Case("kimi_k2", "bfloat16", BETA_FAST),
 ]
-# llama-cpp-python's Llama(...) sets yarn_beta_fast to 32 unless told, whatever the file says.
-LLAMA_CPP_YARN_DEFAULTS = Case("yarn", "float32", {"yarn_from_model": False})
-LLAMA_CPP_DIFFERENT = VLLM_DIFFERENT
+LLAMA_CPP_YARN_FROM_FILE = Case("yarn", "float32")
+LLAMA_CPP_DIFFERENT = [dataclasses.replace(case, settings=BETA_FAST) for case in VLLM_DIFFERENT]
 
 
 def prompts_of(checkpoint: Path) -> list[list[int]]:
@@ -81,7 +89,7 @@ def ask_llama_cpp(
         if not outfile.exists():
             outtype = {"float32": "f32", "bfloat16": "bf16"}[case.dtype]
             convert_to_gguf(source, checkpoints[case.checkpoint], outfile, outtype)
-        always = {"text": plays()[:20_000], "yarn_from_model": True}
+        always = {"text": plays()[:20_000], "yarn_beta_fast": -1.0}  # negative: from the file
         requests.append(always | _request(case, checkpoints, outfile))
     return ask(python, "llama_cpp_runner.py", requests)
 

@@ -22,9 +22,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return log-probabilities of the prompts' tokens, and greedy continuations with theirs."""
     # The cache of keys and values is half precision unless told, and would hide behind its rounding what is looked for.
     cache = {"float32": llama_cpp.GGML_TYPE_F32, "bfloat16": llama_cpp.GGML_TYPE_F16}[request["dtype"]]
-    # The binding's own defaults replace what the file says about YaRN, by DeepSeek's values and not Kimi K2's; a negative
-    # number leaves the file's.
-    from_model = {"yarn_attn_factor": -1.0, "yarn_beta_fast": -1.0, "yarn_beta_slow": -1.0}
     engine = llama_cpp.Llama(
         request["checkpoint"],
         n_ctx=request["max_length"],
@@ -34,7 +31,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         type_k=cache,
         type_v=cache,
         verbose=False,
-        **(from_model if request["yarn_from_model"] else {}),
+        yarn_beta_fast=request["yarn_beta_fast"],
     )
     answers: dict[str, Any] = {"prompt_logprobs": [], "greedy_tokens": [], "greedy_logprobs": []}
     for ids in request["prompts"]:

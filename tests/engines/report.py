@@ -21,7 +21,7 @@ import transformers
 from cases import (
     LLAMA_CPP_DIFFERENT,
     LLAMA_CPP_EQUAL,
-    LLAMA_CPP_YARN_DEFAULTS,
+    LLAMA_CPP_YARN_FROM_FILE,
     VLLM_DIFFERENT,
     VLLM_EQUAL,
     VLLM_ROTARY_KERNEL,
@@ -52,7 +52,7 @@ def main() -> None:
             cases = [*VLLM_EQUAL, VLLM_ROTARY_KERNEL, *VLLM_DIFFERENT]
             rows += rows_of("vLLM", checkpoints, cases, ask_vllm(vllm, checkpoints, cases))
         if llama_cpp is not None:
-            cases = [*LLAMA_CPP_EQUAL, LLAMA_CPP_YARN_DEFAULTS, *LLAMA_CPP_DIFFERENT]
+            cases = [*LLAMA_CPP_EQUAL, LLAMA_CPP_YARN_FROM_FILE, *LLAMA_CPP_DIFFERENT]
             source = Path(os.environ[LLAMA_CPP_SOURCE])
             answers = ask_llama_cpp(llama_cpp, source, checkpoints, cases, Path(folder))
             rows += rows_of("llama.cpp", checkpoints, cases, answers)

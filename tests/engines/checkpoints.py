@@ -144,14 +144,15 @@ def make_checkpoints(folder: Path, steps: int = 30) -> dict[str, Path]:
         "kimi_k2": save_checkpoint(stretched, folder / "kimi_k2", model_type="kimi_k2", **settings),
         "zero bias": save_checkpoint(unbiased, folder / "zero_bias", **settings),
     }
-    made["no scoring_func"] = edited(made["yarn"], folder / "no_scoring_func", scoring_func=None)
+    made["no scoring_func"] = without("scoring_func", made["yarn"], folder / "no_scoring_func")
     return made
 
 
-def edited(checkpoint: Path, folder: Path, **fields: Any) -> Path:
-    """Copy a checkpoint and change fields of its config.json; None removes one."""
+def without(field: str, checkpoint: Path, folder: Path) -> Path:
+    """Copy a checkpoint and leave a field out of its config.json."""
     shutil.copytree(checkpoint, folder)
     path = folder / "config.json"
-    config = {name: value for name, value in (json.loads(path.read_text()) | fields).items() if value is not None}
+    config = json.loads(path.read_text())
+    del config[field]
     path.write_text(json.dumps(config, indent=2))
     return folder

@@ -25,7 +25,7 @@ CASES = [*LLAMA_CPP_EQUAL, *LLAMA_CPP_DIFFERENT, LLAMA_CPP_YARN_FROM_FILE]
 BETA_FAST_UNREAD = {"llama-cpp-python 0.3.36"}
 
 
-@pytest.fixture(scope="session")  # before the checkpoints, which take long to make: skip first
+@pytest.fixture(scope="session", autouse=True)  # the first of all: the checkpoints take long to make
 def installed() -> tuple[str, Path]:
     return llama_cpp_python(), llama_cpp_source()
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 FAULTY_ROTARY_KERNEL = {"0.32.0"}
 
 
-@pytest.fixture(scope="session")  # before the checkpoints, which take long to make: skip first
+@pytest.fixture(scope="session", autouse=True)  # the first of all: the checkpoints take long to make
 def python() -> str:
     return vllm_python()
 

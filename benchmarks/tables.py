@@ -331,6 +331,53 @@ def distributed_step_table() -> str:
     return by_device("distributed_step", tables)
 
 
+def engines_table() -> str:
+    """Return how near engines come to transformers on exported checkpoints."""
+    rows = read_rows(HERE / "results" / "engines.jsonl")
+    head = (
+        "Engine",
+        "Checkpoint",
+        "float32: largest difference",
+        "bfloat16: mean (transformers' own rounding)",
+        "Greedy tokens, float32",
+    )
+    names = {
+        "default": "`deepseek_v3`, plain RoPE",
+        "yarn": "`deepseek_v3`, YaRN",
+        "kimi_k2": "`kimi_k2`, YaRN",
+    }
+    body = []
+    for exact in rows:
+        settings = {name: value for name, value in exact["settings"].items() if name != "mla"}
+        if exact["dtype"] != "float32" or not exact["same_function"] or "mla" in exact["settings"]:
+            continue
+        key = (exact["engine"], exact["checkpoint"])
+        rounded = [
+            f"{row['mean']:.4f} ({row['mean_noise']:.4f})"
+            for row in rows
+            if (row["engine"], row["checkpoint"]) == key and row["dtype"] == "bfloat16" and row["same_function"]
+        ]
+        how = ", ".join(f"`{name}={value}`" for name, value in settings.items())
+        body.append(
+            (
+                f"{exact['engine']} {exact['version']}{', ' + how if how else ''}",
+                names[exact["checkpoint"]],
+                f"{exact['largest']:.0e}",
+                rounded[-1],
+                f"{exact['greedy_equal']} of {exact['greedy_tokens']}",
+            )
+        )
+    controls = {row["checkpoint"]: row["largest"] for row in rows if not row["same_function"]}
+    newest = rows[-1]
+    explained = (
+        f"Teacher-forced log-probabilities of {newest['positions']} positions in nats, against transformers "
+        f"{newest['transformers']}. The comparison sees faults: a zeroed correction bias changes one by "
+        f"{controls['zero bias']:.2f}, a missing `scoring_func` by {controls['no scoring_func']:.2f}."
+    )
+    where = f"{newest['device']}, torch {newest['torch']}, commit {newest['commit']}."
+    return f"{table(head, body)}\n\n{explained}\n\n{where}\n"
+
+
 def with_block(text: str, name: str, content: str) -> str:
     """Return a page with the text between two markers replaced."""
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
@@ -348,6 +395,7 @@ def main() -> None:
     readme = with_block(readme, "memory table", memory)
     readme = with_block(readme, "distributed step table", distributed)
     readme = with_block(readme, "convergence table", report(convergence, pictures="benchmarks/results/"))
+    readme = with_block(readme, "engines table", engines_table())
     balance = expert_balance.report(read_rows(expert_balance.ROWS), "benchmarks/results/")
     readme = with_block(readme, "expert balance", balance)
     readme = with_block(readme, "sparsity", sparsity.report(read_rows(sparsity.ROWS), pictures="benchmarks/results/"))
@@ -366,6 +414,8 @@ def main() -> None:
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         "## Is a sparser mixture of experts better at equal FLOPs?\n\n`python benchmarks/sparsity.py`\n\n"
         f"{sparsity.report(read_rows(sparsity.ROWS), pictures='results/')}\n"
+        "## Do inference engines give the same tokens?\n\n`python tests/engines/report.py`\n\n"
+        f"{engines_table()}\n"
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"
         f"{coverage_summary()}",
         HERE / "coverage.md": coverage_page(),

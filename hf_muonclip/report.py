@@ -144,6 +144,7 @@ def plot_run(record: RunRecord, path: str | Path, title: str) -> Path:
     loss_axes.plot(record.steps, record.losses, color="tab:blue", label="training")
     loss_axes.plot(record.eval_steps, record.eval_losses, "o-", color="tab:orange", label="evaluation")
     loss_axes.set_ylabel("loss (nats per token)")
+    loss_axes.grid(alpha=0.25)
     loss_axes.legend()
     _draw_heads(logit_axes, record)
     _draw_clips(clip_axes, record)
@@ -166,7 +167,7 @@ def plot_comparison(records: Mapping[str, RunRecord], threshold: float, path: st
         loss_axes.plot(record.steps, record.losses, **style, alpha=0.45, label=f"{label}, training")
         loss_axes.plot(record.eval_steps, record.eval_losses, "o", **style, label=f"{label}, evaluation")
     logit_axes.axhline(threshold, label=f"tau = {threshold:g}", **_THRESHOLD_STYLE)
-    logit_axes.set_yscale("log")
+    _scale_logits(logit_axes)
     logit_axes.set_ylabel("highest max logit")
     loss_axes.set_ylabel("loss (nats per token)")
     loss_axes.set_xlabel("optimizer step")
@@ -195,10 +196,20 @@ def _draw_heads(axes: "Axes", record: RunRecord) -> None:
     if math.isfinite(record.threshold):
         axes.axhline(record.threshold, label=f"tau = {record.threshold:g}", **_THRESHOLD_STYLE)
     if any(value > 0 for value in record.highest):
-        axes.set_yscale("log")
+        _scale_logits(axes)
     axes.set_ylabel("max attention logit")
     axes.grid(alpha=0.25)
     axes.legend(fontsize="small", ncols=2)
+
+
+def _scale_logits(axes: "Axes") -> None:
+    """Scale an axis by powers, with ticks at 1, 3, 10, 30, ... written out."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_clips(axes: "Axes", record: RunRecord) -> None:

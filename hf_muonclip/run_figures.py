@@ -22,6 +22,21 @@ from .muon_clip import MuonClip
 
 StrPath = str | Path
 
+# In the order in which people read them; the Trainer's state is sorted by name.
+_SETTINGS = (
+    "optimizer",
+    "learning rate, peak",
+    "learning rate, schedule",
+    "weight decay",
+    "momentum",
+    "Newton–Schulz",
+    "scale of updates",
+    "AdamW, for the rest",
+    "QK-Clip, tau",
+    "sequences per step",
+    "gradient clipping",
+    "precision",
+)
 _PACKAGES = ("hf_muonclip", "torch", "transformers", "accelerate")
 
 
@@ -127,8 +142,8 @@ def figures_of_state(
         eval_loss=after[-1] if after else None,
         eval_loss_before=before[0] if before else None,
         emissions_grams=emissions_grams,
-        optimizer=run.get("optimizer", {}),
-        versions=run.get("versions", {}),
+        optimizer={name: run["optimizer"][name] for name in _SETTINGS if name in run.get("optimizer", {})},
+        versions={name: run["versions"][name] for name in _PACKAGES if name in run.get("versions", {})},
     )
     statistics: Mapping[str, Mapping[str, list[float | None]]] = kept.get("exported_statistics", {})
     return figures, _clip_figures(statistics, run, state["global_step"]) if statistics else None
@@ -166,6 +181,7 @@ def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_sc
         "gradient clipping": args.max_grad_norm or "none",
         "precision": "bfloat16, mixed" if args.bf16 else "float16, mixed" if args.fp16 else "as the weights",
     }
+    assert settings.keys() <= set(_SETTINGS)
     return {
         "optimizer": settings,
         "threshold": _finite_or_none(config.qk_clip_threshold),

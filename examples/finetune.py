@@ -55,6 +55,8 @@ def main() -> None:
     try:
         # The cheap checks first: nobody should wait for a model only to hear that the output folder is taken.
         check_output(args.output, args.resume)
+        if args.questions:
+            package_folder("reasoning_gym", "pip install -e '.[evaluation]'")
         text = read_text(args.text or default_text())
         model, tokenizer = load_pretrained(args.model) if args.model else load_smollm2()
         train_blocks, eval_blocks = cut_blocks(tokenizer, text, args.sequence_length, args.eval_blocks)
@@ -125,7 +127,7 @@ def write_card(run: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path,
     pictures = {
         plot_run(
             RunRecord.load(run), run / "training.png", "Fine-tuning with MuonClip: loss, max logits, clips"
-        ): "Loss, the max logit of every head, and every clip."
+        ): "Loss, the max logit of every head, and the heads clipped between two logs."
     }
     card = render_model_card(
         model,
@@ -139,6 +141,8 @@ def write_card(run: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path,
         pictures=pictures,
         limitations=["What the base model could do beside continuing this text may have suffered."],
         command=told["command"],
+        license=None if told["model"] else "apache-2.0",
+        language=None if told["model"] else "en",
     )
     return card, pictures
 
@@ -210,7 +214,7 @@ def package_folder(package: str, command: str) -> Path:
     """Return where a package lies without importing it: only files in it are wanted."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise UsageError(f"the default needs the package {package}, which is not installed; run: {command}")
+        raise UsageError(f"this needs the package {package}, which is not installed; run: {command}")
     return Path(spec.submodule_search_locations[0])
 
 

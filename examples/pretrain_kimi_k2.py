@@ -285,7 +285,7 @@ def write_card(output: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Pa
     pictures = {
         plot_run(
             records["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"
-        ): "Loss, the max logit of every head with tau, and every clip."
+        ): "Loss, the max logit of every head with tau, and the heads clipped between two logs."
     }
     if "unclipped" in records:
         tau = told["qk_clip_threshold"]
@@ -304,6 +304,8 @@ def write_card(output: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Pa
         pictures=pictures,
         limitations=["A demonstration: far too small, and trained on far too little, to be of use beyond it."],
         command=told["command"],
+        license="apache-2.0",
+        language="en",
     )
     return card, pictures
 

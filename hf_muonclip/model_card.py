@@ -45,6 +45,9 @@ _CITATIONS = """```bibtex
 ```"""
 
 
+_FOLDER = 'name = "."  # the folder of this card'
+
+
 def render_model_card(
     model: PreTrainedModel,
     title: str,
@@ -69,7 +72,8 @@ def render_model_card(
         model: gives the architecture and the number of parameters; may be on the meta device.
         title: the heading, and the model's name in the metadata.
         description: what this model is, in Markdown; follows one sentence about architecture and optimizer.
-        load_from: where the printed code loads from: a repository's name, or "." for the folder of the card.
+        load_from: where the printed code loads from: a repository's name, or "." for the folder of the card, which
+            `push_to_hub` replaces by the name of the repository.
         prompt: what the printed code continues; without it, the code only loads the model.
         run: figures of the training run, as `figures_of_run` reads them.
         clip: figures of QK-Clip, likewise.
@@ -111,19 +115,25 @@ def render_model_card(
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
 
 
+def loading_from(card: str, repo_id: str) -> str:
+    """Return a card's text whose code loads from a repository where it said the folder of the card."""
+    return card.replace(f"\n{_FOLDER}\n", f"\nname = {_literal(repo_id)}\n")
+
+
 def _model_index(
     title: str, run: RunFigures, evaluations: Sequence[EvaluationResult], datasets: Sequence[str]
 ) -> dict[str, Any]:
     """Return the scores in the form that `ModelCardData` writes as model-index."""
     results = [entry for evaluation in evaluations for entry in evaluation.to_eval_results()]
-    if run.eval_loss is not None and run.dataset is not None:
+    measured = {entry.metric_type for entry in results}
+    if run.eval_loss is not None and run.dataset is not None and "perplexity" not in measured:
         results.append(
             EvalResult(
                 task_type="text-generation",
                 dataset_type=datasets[0] if datasets else run.dataset,
                 dataset_name=run.dataset,
                 metric_type="perplexity",
-                metric_name="Perplexity, of the run's evaluation text",
+                metric_name="Perplexity",
                 metric_value=round(math.exp(run.eval_loss), 4),
             )
         )
@@ -187,7 +197,7 @@ def _architecture(model: PreTrainedModel) -> dict[str, object]:
 
 
 def _loading_code(load_from: str, prompt: str | None) -> str:
-    name = f"name = {_literal(load_from)}{'  # the folder of this card' if load_from == '.' else ''}"
+    name = _FOLDER if load_from == "." else f"name = {_literal(load_from)}"
     if prompt is None:
         lines = [
             "from transformers import AutoModelForCausalLM",

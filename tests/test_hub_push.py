@@ -35,6 +35,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
         yield server
 
 
+LOCAL_NAME = 'name = "."  # the folder of this card'
+
+
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that would have been waited; nobody waits."""
@@ -127,6 +130,18 @@ def test_parts_of_large_files_are_put_together(hub, folder):
 def test_a_bare_name_is_the_users(hub, folder):
     assert push(folder, "nano").repo_id == "ada/nano"
     assert on_the_hub(hub) == contents(folder)
+
+
+@pytest.mark.parametrize("repo", [REPO, "nano"])
+def test_the_card_s_code_loads_from_the_repository(hub, folder, repo):
+    local = (folder / "README.md").read_text(encoding="utf-8").replace(f'name = "{REPO}"', LOCAL_NAME)
+    assert LOCAL_NAME in local
+    (folder / "README.md").write_text(local, encoding="utf-8")
+    result = push(folder, repo)
+    pushed = on_the_hub(hub)["README.md"].decode()
+    assert pushed == result.card == local.replace(LOCAL_NAME, f'name = "{REPO}"')
+    assert (folder / "README.md").read_text(encoding="utf-8") == local
+    assert {file.state for file in push(folder, repo).files} == {"same"}
 
 
 def test_an_organization_is_a_namespace_too(hub, folder):

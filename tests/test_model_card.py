@@ -119,9 +119,7 @@ def test_card_metadata_parses(tmp_path):
     (result,) = entry["results"]
     assert entry["name"] == "Tiny"
     assert result["dataset"] == {"name": "Shakespeare's plays", "type": "owner/plays"}
-    assert result["metrics"] == [
-        {"type": "perplexity", "name": "Perplexity, of the run's evaluation text", "value": round(math.exp(3.6), 4)}
-    ]
+    assert result["metrics"] == [{"type": "perplexity", "name": "Perplexity", "value": round(math.exp(3.6), 4)}]
     assert data["co2_eq_emissions"] == {
         "emissions": 12.3456,
         "source": "codecarbon",

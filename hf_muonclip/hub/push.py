@@ -21,6 +21,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
 from ..export import check_checkpoint
+from ..model_card import loading_from
 from .client import Account, HubClient, PushError, Remote
 
 _DEFAULT_BRANCH = "main"
@@ -161,7 +162,7 @@ class _Push:
 
     def rehearse(self) -> PushResult:
         """Return what the push would do, with reading requests alone."""
-        push, account, remote = self, None, None
+        push, account, remote = self._addressed(), None, None
         obstacles: list[str] = []
         unreached = None
         try:
@@ -175,10 +176,10 @@ class _Push:
         except (PushError, PermissionError) as error:
             unreached = str(error)
         if remote is None or not (remote.exists or account):  # strangers hear that a private repository is not there
-            unknown = (FileChange(path, add.upload_info.size, "unknown") for path, add in self.additions.items())
+            unknown = (FileChange(path, add.upload_info.size, "unknown") for path, add in push.additions.items())
             result = push._result(None, tuple(unknown))
         else:
-            result = push._result(remote.exists, _compare(self.additions, remote.files))
+            result = push._result(remote.exists, _compare(push.additions, remote.files))
             obstacles += map(str, push._obstacles(remote, result))
         return replace(result, obstacles=tuple(obstacles), unreached=unreached)
 
@@ -187,22 +188,32 @@ class _Push:
         account = self.hub.account()
         push = self._under(account)
         remote = self.hub.look(push.repo_id, self.branch)
-        result = push._result(remote.exists, _compare(self.additions, remote.files))
+        result = push._result(remote.exists, _compare(push.additions, remote.files))
         for obstacle in push._obstacles(remote, result):
             raise obstacle
         if remote.has_revision and not result.of_state("new", "changed", "stale"):
             return replace(result, commit_url=f"{result.url}/commit/{remote.head}")
-        if self.card is not None:
-            self.hub.validate_card(self.card)
+        if push.card is not None:
+            self.hub.validate_card(push.card)
         remote = push._prepare(remote, account)
-        result = replace(result, files=_compare(self.additions, remote.files))
-        changed = [self.additions[file.path] for file in result.of_state("new", "changed")]
+        result = replace(result, files=_compare(push.additions, remote.files))
+        changed = [push.additions[file.path] for file in result.of_state("new", "changed")]
         push._upload(changed, account)
         return push._commit(result, changed, message, remote, account)
 
     def _under(self, account: Account) -> "_Push":
         """Complete the name."""
-        return self if "/" in self.repo_id else replace(self, repo_id=f"{account.name}/{self.repo_id}")
+        named = self if "/" in self.repo_id else replace(self, repo_id=f"{account.name}/{self.repo_id}")
+        return named._addressed()
+
+    def _addressed(self) -> "_Push":
+        """Let the card's code load from the repository, once its full name is known."""
+        if self.card is None or "/" not in self.repo_id:
+            return self
+        card = loading_from(self.card, self.repo_id)
+        if card == self.card:
+            return self
+        return replace(self, card=card, additions={**self.additions, _CARD: CommitOperationAdd(_CARD, card.encode())})
 
     def _result(self, exists: bool | None, files: tuple[FileChange, ...]) -> PushResult:
         return PushResult(self.repo_id, self.branch, self.hub.url(self.repo_id), exists, files, self.card)

@@ -55,6 +55,8 @@ def main() -> None:
     try:
         # The cheap checks first: nobody should wait for a model only to hear that the output folder is taken.
         check_output(args.output, args.resume)
+        if args.resume:
+            check_settings(args)
         if args.questions:
             package_folder("reasoning_gym", "pip install -e '.[evaluation]'")
         text = read_text(args.text or default_text())
@@ -76,13 +78,10 @@ def main() -> None:
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(ProgressBar)
-    args.output.mkdir(parents=True, exist_ok=True)
-    told = {
-        "model": args.model,
-        "text": str(args.text) if args.text else None,
-        "command": shlex.join(["python", "examples/finetune.py", *sys.argv[1:]]),
-    }
-    (args.output / "settings.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
+    if not args.resume:
+        args.output.mkdir(parents=True, exist_ok=True)
+        told = settings_of(args) | {"command": shlex.join(["python", "examples/finetune.py", *sys.argv[1:]])}
+        (args.output / "settings.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
     trainer.train(resume_from_checkpoint=args.resume)
     if interrupt.interrupted:
         print(f"interrupted after step {trainer.state.global_step}; go on with the same command and --resume")
@@ -197,6 +196,19 @@ def positive_int(value: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return number
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what makes a run, in JSON's types."""
+    settings = {name: value for name, value in vars(args).items() if name not in ("output", "resume")}
+    return settings | {"text": str(args.text) if args.text else None}
+
+
+def check_settings(args: argparse.Namespace) -> None:
+    found = json.loads((args.output / "settings.json").read_text(encoding="utf-8"))
+    different = [f"{name}={found.get(name)}" for name, value in settings_of(args).items() if found.get(name) != value]
+    if different:
+        raise UsageError(f"--resume needs the settings that the run began with; it had {', '.join(different)}")
 
 
 def check_output(output: Path, resume: bool) -> None:

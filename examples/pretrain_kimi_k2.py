@@ -352,6 +352,8 @@ def claim(output: Path, settings: Settings, arguments: argparse.Namespace) -> No
     if arguments.overwrite and output.exists():
         shutil.rmtree(output)
     output.mkdir(parents=True, exist_ok=True)
+    if arguments.resume:
+        return  # the command that began the run stays in its card
     told = asdict(settings) | {
         "prompt": arguments.prompt,
         "command": shlex.join(["python", "examples/pretrain_kimi_k2.py", *sys.argv[1:]]),
@@ -424,7 +426,8 @@ def main() -> None:
         if label == "clipped":
             model = trainer.model
     held_out = tokenizer.decode(torch.cat([block["input_ids"] for block in data[1]]))
-    documents = [document for document in held_out.split(END_OF_TEXT) if document]
+    # A block may begin with a document's last token, which has nothing to be predicted from.
+    documents = [text for text in held_out.split(END_OF_TEXT) if len(tokenizer(text, verbose=False)["input_ids"]) > 1]
     source = EvaluationData(name=f"{settings.dataset or DEFAULT_DATASET}, held out")
     perplexity = measure_perplexity(model, documents, tokenizer, data=source, context_length=settings.sequence_length)
     save_results([perplexity], output / "evaluation.json")

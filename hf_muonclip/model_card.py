@@ -90,7 +90,7 @@ def render_model_card(
     run = run or RunFigures()
     title = _one_line(title)
     sections = [
-        (f"# {title}", _introduction(model, description, base_model)),
+        (f"# {title}", _introduction(model, run, clip, description, base_model)),
         ("## How to load", _loading_code(load_from, prompt)),
         ("## Architecture", _table(("Part", "Size"), _architecture(model))),
         ("## Training", _training(run, command)),
@@ -152,16 +152,32 @@ def _emissions(run: RunFigures, base_model: str | None) -> dict[str, object] | N
     }
 
 
-def _introduction(model: PreTrainedModel, description: str | None, base_model: str | None) -> str:
+def _introduction(
+    model: PreTrainedModel,
+    run: RunFigures,
+    clip: ClipFigures | None,
+    description: str | None,
+    base_model: str | None,
+) -> str:
     size = f"{_count(model.num_parameters())} parameters"
     if isinstance(model.config, DeepseekV3Config):
         size += f", {_count(count_parameters(model.config)[1])} of them active for a token"
     origin = f", fine-tuned from `{base_model}`" if base_model else ""
-    sentence = (
-        f"A causal language model (`{type(model).__name__}`, {size}){origin}, trained with MuonClip, the optimizer of "
-        "[Kimi K2](https://arxiv.org/abs/2507.20534): Muon for the hidden matrices, AdamW for everything else, and "
-        "QK-Clip to keep attention logits from growing."
-    )
+    optimizer = str(run.optimizer.get("optimizer", "MuonClip"))
+    clipping = clip is not None and math.isfinite(clip.threshold)
+    kimi_k2 = "[Kimi K2](https://arxiv.org/abs/2507.20534)"
+    if optimizer != "MuonClip":
+        trained = optimizer + (
+            f" and QK-Clip, by which {kimi_k2} keeps attention logits from growing" if clipping else ""
+        )
+    elif clipping:
+        trained = (
+            f"MuonClip, the optimizer of {kimi_k2}: Muon for the hidden matrices, AdamW for everything else, and "
+            "QK-Clip to keep attention logits from growing"
+        )
+    else:
+        trained = f"MuonClip, the optimizer of {kimi_k2}" + (", without its QK-Clip" if run.optimizer or clip else "")
+    sentence = f"A causal language model (`{type(model).__name__}`, {size}){origin}, trained with {trained}."
     return "\n\n".join(filter(None, [sentence, description]))
 
 
@@ -255,7 +271,7 @@ def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult]) -> str
         parts.append("After training, on the finished model; ± is the standard error.")
         scores = [
             f"| {_cell(evaluation.name)} | {_cell(evaluation.data.name)} | {_score(evaluation)} | "
-            f"{_cell(', '.join(f'{name} {_cell(value)}' for name, value in evaluation.settings.items()))} |"
+            f"{_cell(', '.join(f'{name} {_text(value)}' for name, value in evaluation.settings.items()))} |"
             for evaluation in evaluations
         ]
         parts.append("\n".join(["| Score | Data | Value | How |", "|---|---|---|---|", *scores]))
@@ -307,9 +323,12 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _cell(value: object) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return _one_line(text).replace("|", "\\|")
+    return _one_line(_text(value)).replace("|", "\\|")
 
 
 def _literal(text: str) -> str:

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from tiny_models import tiny_model, tiny_tokenizer
 
 from hf_muonclip import model_card
+from hf_muonclip.evaluation import EvaluationData, Perplexity
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.model_card import render_model_card
 from hf_muonclip.run_figures import ClipFigures, RunFigures
@@ -92,6 +93,47 @@ def test_card_says_that_nothing_was_clipped():
 def test_card_says_when_clipping_ceased(figures, said):
     card = render_model_card(tiny_model("llama_gqa"), "Tiny", clip=replace(CLIP, **figures))
     assert said in card.text
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"run": RUN, "clip": CLIP}, "everything else, and QK-Clip to keep attention logits from growing."),
+        (
+            {"run": RUN},
+            "trained with MuonClip, the optimizer of [Kimi K2](https://arxiv.org/abs/2507.20534), without its",
+        ),
+        ({"run": RUN, "clip": replace(CLIP, threshold=math.inf)}, "without its QK-Clip."),
+        (
+            {"run": replace(RUN, optimizer={"optimizer": "Muon"}), "clip": CLIP},
+            "trained with Muon and QK-Clip, by which",
+        ),
+        ({"run": replace(RUN, optimizer={"optimizer": "AdamW"})}, "trained with AdamW."),
+        ({}, "trained with MuonClip, the optimizer of [Kimi K2](https://arxiv.org/abs/2507.20534)."),
+    ],
+)
+def test_card_says_what_the_model_was_trained_with(figures, said):
+    assert said in render_model_card(tiny_model("llama_gqa"), "Tiny", **figures).text
+
+
+def test_card_has_evaluations_in_its_table_and_model_index():
+    data = EvaluationData(name="plays | held out", hub_id="owner/plays")
+    perplexity = Perplexity(
+        data=data,
+        loss=3.0,
+        loss_standard_error=0.1,
+        standard_error_over="documents",
+        bits_per_byte=1.25,
+        document_losses=(3.0, 3.0),
+        tokens=500,
+        context_length=64,
+        stride=32,
+    )
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", run=RUN, evaluations=[perplexity])
+    assert "| Perplexity | plays \\| held out | 20.09 ± 2 | tokens 500, documents 2," in card.text
+    results = card.data.to_dict()["model-index"][0]["results"]
+    found = {(result["dataset"]["type"], m["type"]): m["value"] for result in results for m in result["metrics"]}
+    assert found == {("owner/plays", "perplexity"): 20.0855, ("owner/plays", "bits_per_byte"): 1.25}
 
 
 def test_card_describes_the_architecture():

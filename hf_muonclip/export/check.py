@@ -38,7 +38,7 @@ class Checkpoint:
 
     Attributes:
         folder: where it is.
-        files: bytes by path in the folder, with "/" on every system; all that an upload would take.
+        files: bytes by path in the folder, with "/" on every system; all but .git and .cache.
         shards: names of the files with weights, in order.
         tensors: number of tensors on disk.
         parameters: number of weights that they stand for, the router's correction biases included.
@@ -138,7 +138,7 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
 
 
 def list_files(folder: Path) -> dict[str, int]:
-    """Return bytes by path of all files in a folder that an upload would take.
+    """Return bytes by path of all files in a folder, those in .git and .cache aside.
 
     Raises:
         ValueError: a link leads nowhere.

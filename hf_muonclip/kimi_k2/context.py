@@ -26,14 +26,15 @@ def extend_context_(
     beta_fast: float = 1.0,
     beta_slow: float = 1.0,
 ) -> dict[str, Any]:
-    """Extend a model's context by YaRN (arXiv 2309.00071). In place; weights stay, and a second call changes nothing.
+    """Extend a model's context by YaRN (arXiv 2309.00071). In place; the weights stay. Idempotent.
 
     Sets `rope_parameters` and `max_position_embeddings` in the model's config, and all that the model derived from them
     when it was constructed: saved and loaded, it computes the same, bit for bit. QK-Clip and its capture follow, for
     they read each module's scaling in the forward.
 
     The defaults are Kimi K2's. So are mscale = mscale_all_dim = 1, where the architecture's attention reads them (MLA);
-    elsewhere they would leave the softmax without YaRN's temperature, and transformers' own default gives it.
+    elsewhere they would leave the softmax without YaRN's temperature, and transformers' own default gives it. A model that
+    has YaRN with other values gets these.
 
     Args:
         model: a transformers model, also inside DDP, FSDP2 or torch.compile; not between a forward and its backward.

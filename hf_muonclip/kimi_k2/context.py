@@ -33,8 +33,8 @@ def extend_context_(
     they read each module's scaling in the forward.
 
     The defaults are Kimi K2's. So are mscale = mscale_all_dim = 1, where the architecture's attention reads them (MLA);
-    elsewhere they would leave the softmax without YaRN's temperature, and transformers' own default gives it. A model that
-    has YaRN with other values gets these.
+    elsewhere they would leave the softmax without YaRN's temperature, and transformers' own default gives it. A model
+    that has YaRN with other values gets these.
 
     Args:
         model: a transformers model, also inside DDP, FSDP2 or torch.compile; not between a forward and its backward.

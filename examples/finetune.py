@@ -126,7 +126,7 @@ def write_card(run: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path,
     pictures = {
         plot_run(
             RunRecord.load(run), run / "training.png", "Fine-tuning with MuonClip: loss, max logits, clips"
-        ): "Loss, the max logit of every head, and the heads clipped between two logs."
+        ): "Loss, the highest max logit of every layer, and the heads clipped between two logs."
     }
     card = render_model_card(
         model,

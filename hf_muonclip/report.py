@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_HEAD_COLUMNS = 24
+_MOST_LAYERS_BY_HEAD = 8
+_MOST_LAYER_LABELS = 12
 _LAYER_COLORS = "viridis"
 _THRESHOLD_STYLE: dict[str, Any] = {"color": "crimson", "linestyle": "--", "linewidth": 1.2}
 
@@ -180,10 +182,15 @@ def plot_comparison(records: Mapping[str, RunRecord], threshold: float, path: st
 
 
 def _draw_heads(axes: "Axes", record: RunRecord) -> None:
+    """Draw one line a head; of many layers, one line a layer, its highest head, with a color bar for a legend."""
     from matplotlib import colormaps
 
-    colors = colormaps[_LAYER_COLORS].resampled(len(record.max_logits) + 1)
+    layers = len(record.max_logits)
+    colors = colormaps[_LAYER_COLORS].resampled(layers + 1)
     for layer, values in enumerate(record.max_logits.values()):
+        if layers > _MOST_LAYERS_BY_HEAD:
+            axes.plot(record.logit_steps, [_highest(row) for row in values], color=colors(layer), linewidth=1)
+            continue
         for head in range(len(values[0]) if values else 0):
             axes.plot(
                 record.logit_steps,
@@ -199,7 +206,15 @@ def _draw_heads(axes: "Axes", record: RunRecord) -> None:
         _scale_logits(axes)
     axes.set_ylabel("max attention logit")
     axes.grid(alpha=0.25)
-    axes.legend(fontsize="small", ncols=2)
+    if layers > _MOST_LAYERS_BY_HEAD:
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
+
+        axes.set_ylabel("max attention logit, a line a layer")
+        shades = ScalarMappable(Normalize(0, layers - 1), colors)
+        axes.figure.colorbar(shades, cax=axes.inset_axes((1.01, 0.0, 0.015, 1.0)), label="layer")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small", ncols=2)
 
 
 def _scale_logits(axes: "Axes") -> None:
@@ -213,14 +228,21 @@ def _scale_logits(axes: "Axes") -> None:
 
 
 def _draw_clips(axes: "Axes", record: RunRecord) -> None:
-    labels: list[str] = []
-    for layer, rows in enumerate(record.clips.values()):
+    """Mark each head at the logs before which it was clipped, layer below layer."""
+    starts: list[int] = []
+    heads = marks = 0
+    for rows in record.clips.values():
+        starts.append(heads)
         for head in range(len(rows[0]) if rows else 0):
             steps = [step for step, row in zip(record.logit_steps, rows, strict=True) if row[head]]
-            axes.plot(steps, [len(labels)] * len(steps), "|", color="crimson", markersize=5)
-            labels.append(f"layer {layer}" if head == 0 else "")
-    axes.set_yticks(range(len(labels)), labels, fontsize="small")
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+            axes.plot(steps, [heads] * len(steps), "|", color="crimson", markersize=5)
+            heads, marks = heads + 1, marks + len(steps)
+    if marks == 0:
+        axes.text(0.5, 0.5, "no head was clipped", transform=axes.transAxes, ha="center", va="center", color="gray")
+    every = math.ceil(len(starts) / _MOST_LAYER_LABELS)
+    shown = range(0, len(starts), every or 1)
+    axes.set_yticks([starts[layer] for layer in shown], [f"layer {layer}" for layer in shown], fontsize="small")
+    axes.set_ylim(heads - 0.5, -0.5)
     axes.set_ylabel("clipped heads")
     axes.grid(axis="x", alpha=0.25)
 

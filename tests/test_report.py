@@ -6,8 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot as plt
 
-from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
+from hf_muonclip.report import (
+    RunRecord,
+    _draw_clips,
+    _draw_heads,
+    head_table,
+    max_logit_table,
+    plot_comparison,
+    plot_run,
+)
 
 
 @pytest.fixture
@@ -92,3 +101,30 @@ def test_pictures_are_drawn(run: Path, tmp_path: Path) -> None:
     ):
         assert path.read_bytes()[:4] == b"\x89PNG"
         assert path.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+def test_a_deep_model_gets_a_line_a_layer_and_few_labels(clipped: bool) -> None:
+    logits = [[float(layer + head + 1) for head in range(4)] for layer in range(30)]
+    record = RunRecord(
+        steps=[1, 2],
+        losses=[3.0, 2.0],
+        eval_steps=[],
+        eval_losses=[],
+        logit_steps=[1, 2],
+        max_logits={f"layers.{layer}": [heads, heads] for layer, heads in enumerate(logits)},
+        clips={f"layers.{layer}": [[0] * 4, [int(clipped)] * 4] for layer in range(30)},
+        threshold=100.0,
+    )
+    figure, (head_axes, clip_axes) = plt.subplots(2)
+    _draw_heads(head_axes, record)
+    _draw_clips(clip_axes, record)
+    *lines, tau = head_axes.lines
+    assert [line.get_ydata().tolist() for line in lines] == [[max(heads)] * 2 for heads in logits]
+    assert set(tau.get_ydata()) == {100.0}
+    assert [text.get_text() for text in head_axes.get_legend().get_texts()] == ["tau = 100"]
+    labels = [label.get_text() for label in clip_axes.get_yticklabels()]
+    assert labels == [f"layer {layer}" for layer in range(0, 30, 3)]
+    assert clip_axes.get_yticks().tolist() == [4 * layer for layer in range(0, 30, 3)]
+    assert [text.get_text() for text in clip_axes.texts] == ([] if clipped else ["no head was clipped"])
+    plt.close(figure)

@@ -37,8 +37,26 @@ def test_a_line_cut_short_is_dropped(tmp_path: Path, rest: str | bytes) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("length", [0, 1, 15, -2, -1])
+def test_a_first_line_cut_short_is_written_anew(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "answers.jsonl"
+    AnswersFile(path, SETTINGS)
+    before = path.read_bytes()
+    path.write_bytes(before[:length])
+    AnswersFile(path, SETTINGS).append([ANSWER], ["one", "two"])
+    assert path.read_bytes().startswith(before)
+    assert AnswersFile(path, SETTINGS).get(0, 1) == ANSWER
+
+
 @pytest.mark.parametrize(
-    "content", ["notes of mine\n", "notes without an end", '{"a": 1}\n', '{"settings": {}}\n{"a": 1}\n']
+    "content",
+    [
+        "notes of mine\n",
+        "notes without an end",
+        '{"settings": {"mine": 1',
+        '{"a": 1}\n',
+        '{"settings": {}}\n{"a": 1}\n',
+    ],
 )
 def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path, content: str) -> None:
     path = tmp_path / "answers.jsonl"
@@ -67,6 +85,24 @@ def test_the_fingerprint_is_of_weights_and_buffers() -> None:
         buffer[1] += 1e-4
     assert fingerprint(model) != before
     assert fingerprint(tiny_model("deepseek_v3").bfloat16()) != before
+
+
+@pytest.mark.parametrize("part", [slice(64, 200), slice(1000, 1200), slice(-1, None)])
+def test_the_fingerprint_looks_all_over_a_tensor(part: slice) -> None:
+    model = tiny_model("llama_gqa")
+    before = fingerprint(model)
+    with torch.no_grad():
+        model.lm_head.weight.view(-1)[part] += 1e-3
+    assert fingerprint(model) != before
+
+
+def test_the_fingerprint_takes_empty_and_single_entries() -> None:
+    module = torch.nn.Module()
+    module.register_buffer("empty", torch.zeros(0, 3))
+    module.register_buffer("single", torch.tensor(1.0))
+    before = fingerprint(module)
+    module.single += 1
+    assert fingerprint(module) != before
 
 
 def test_the_hash_of_prompts_knows_their_order_and_borders() -> None:

@@ -19,7 +19,8 @@ from transformers.trainer_callback import CallbackHandler
 
 from hf_muonclip import MuonClipCallback
 from hf_muonclip.kimi_k2 import ExpertBalanceCallback, ExpertBalancer
-from hf_muonclip.kimi_k2.expert_balance import BIAS, max_violation
+from hf_muonclip.kimi_k2.expert_balance import max_violation
+from hf_muonclip.kimi_k2.routers import BIAS
 
 RATE = 0.01
 EXPERTS, CHOSEN, MOE_LAYERS = 4, 2, 2

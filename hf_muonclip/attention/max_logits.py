@@ -20,6 +20,7 @@ from .interface import start_observing, stop_observing
 from .layout_parts import stated_heads
 from .local_shards import LocalHeads
 from .pair_mask import PairMask, blocks, padded_queries
+from .recomputation import Recomputations
 from .sequence_shards import SpreadCall, context_parallel_mesh, without_dtensors
 
 _TILE = 256  # queries and keys whose scores are held at once; a tile stays in the cache from product to maximum
@@ -98,7 +99,7 @@ class _Recorder:
         self.local_heads = None if layout is None else LocalHeads(layout)
         self.max_logits: Tensor | None = None  # of the heads that this rank computes
         self.in_order: Tensor | None = None  # whether positions said who sees whom, inside context_parallel
-        self.recomputations_due = 0
+        self.recomputations = Recomputations()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         # A copied or pickled model carries None: the copy is not being measured.
@@ -109,7 +110,7 @@ class _Recorder:
     ) -> None:
         """Fold one attention call into the running maximum."""
         compiling = torch.compiler.is_compiling()
-        if not compiling and self._counted_already():
+        if not compiling and self.recomputations.is_one():
             return
         started = 0.0 if compiling else time.perf_counter()
         query, key = (without_dtensors(self.name, states.detach()) for states in (query, key))
@@ -121,7 +122,7 @@ class _Recorder:
 
     def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
         """Fold the scores of a module that computes them itself into the running maximum."""
-        if self._counted_already():
+        if self.recomputations.is_one():
             return
         started = time.perf_counter()
         with torch.no_grad():
@@ -145,17 +146,6 @@ class _Recorder:
     @property
     def keeps_graph(self) -> bool:
         """A maximum needs no graph."""
-        return False
-
-    def _counted_already(self) -> bool:
-        # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was measured already; where
-        # it had not (the reentrant kind), this second run inside backward is the one to measure.
-        inside_backward = torch._C._current_graph_task_id() != -1
-        if inside_backward and self.recomputations_due > 0:
-            self.recomputations_due -= 1
-            return True
-        if not inside_backward:
-            self.recomputations_due += 1
         return False
 
     def _fold(self, measured: Tensor) -> None:
@@ -296,7 +286,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         """Forget all maxima; the next forward starts anew."""
         for recorder in self._recorders.values():
             recorder.max_logits = recorder.in_order = None
-            recorder.recomputations_due = 0
+            recorder.recomputations.forget()
         self.last_mask = self.padding = None
 
     @contextmanager

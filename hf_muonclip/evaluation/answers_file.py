@@ -1,7 +1,8 @@
 """Answers on disk as they come, one JSON object a line, so that an interrupted evaluation goes on where it stood.
 
 The first line holds what the answers depend on. Answers of other weights, questions or settings are never taken for
-those of this evaluation. How many runs there are is not among it: an answer's seed does not depend on it.
+those of this evaluation. How many runs there are is not among it: an answer's seed does not depend on it. Nor is the
+scorer: a score on disk is for readers, and whoever takes an answer up again scores its text anew.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from torch import nn
 
 from .results import Answer, StrPath
 
-_FINGERPRINT_ENTRIES = 64  # of each parameter: training moves all of them, and reading a whole 1T model takes hours
+_FINGERPRINT_ENTRIES = 64  # of each tensor: reading a whole 1T model takes hours
 
 
 class AnswersFile:
@@ -34,11 +35,12 @@ class AnswersFile:
     def __init__(self, path: StrPath, settings: Mapping[str, Any]) -> None:
         self._path = Path(path)
         self._answers: dict[tuple[int, int], Answer] = {}
-        if not self._path.exists() or not self._path.stat().st_size:
+        first_line = _line({"settings": settings}).encode()
+        content = self._path.read_bytes() if self._path.exists() else b""
+        if b"\n" not in content and first_line.startswith(content):  # also where writing it was interrupted
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(_line({"settings": settings}), encoding="utf-8")
+            self._path.write_bytes(first_line)
             return
-        content = self._path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]  # what follows is a line whose writing was interrupted
         try:
             head, *lines = [json.loads(line) for line in whole.decode("utf-8").split("\n")[:-1]]
@@ -80,10 +82,17 @@ def _line(content: Mapping[str, Any]) -> str:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Return a hash of the first entries of every parameter and buffer in a model's state: other after any training."""
+    """Return a hash of entries of every parameter and buffer in a model's state: almost always other after training.
+
+    The entries lie evenly over each tensor, its first and last among them; a small tensor is taken whole.
+    """
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
-        entries = tensor.detach().flatten()[:_FINGERPRINT_ENTRIES]
+        entries = tensor.detach().flatten()
+        count = min(len(entries), _FINGERPRINT_ENTRIES)
+        # In float64, which tells apart the places in any tensor that fits in memory.
+        places = torch.linspace(0, len(entries) - 1, count, dtype=torch.float64).round().long()
+        entries = entries[places.to(entries.device)]
         digest.update(f"{name} {tuple(tensor.shape)} {entries.to(torch.float32).tolist()}".encode())
     return digest.hexdigest()[:16]
 

@@ -7,6 +7,7 @@ whether its question, its prompt or its answer equals another's.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def measure_avg_at_k(
     Args:
         model: in memory, a folder, or a name on the Hub.
         questions: at least one.
-        score: the worth of an answer, a finite number; called once an answer.
+        score: the worth of an answer, a finite number; called once an answer, those from a file included.
         tokenizer: needed for a model in memory.
         data: where the questions come from.
         k: runs.
@@ -60,7 +61,7 @@ def measure_avg_at_k(
         seed: of all answers.
         batch_size: answers that are generated together.
         answers_file: JSON lines, written as answers come. Where it exists, the evaluation goes on from it; with a
-            higher k it adds runs.
+            higher k it adds runs. Its texts are scored anew, so that another scorer or reference costs no sampling.
 
     Raises:
         ValueError: a setting is out of its range, a prompt leaves no room for the answer in the model's context, a
@@ -82,12 +83,15 @@ def measure_avg_at_k(
             "top k": top_k,
             "top p": top_p,
             "seed": seed,
-            "scorer": getattr(score, "__qualname__", type(score).__qualname__),
         }
         file = AnswersFile(answers_file, settings)
 
     places = [(run, index) for run in range(k) for index in range(len(questions))]
-    answers = {place: answer for place in places if file and (answer := file.get(*place))}
+    kept = {place: answer for place in places if file and (answer := file.get(*place))}
+    answers = {
+        place: replace(answer, score=_finite(score(questions[place[1]], answer.text), place[1], answer.text))
+        for place, answer in kept.items()
+    }
     missing = [place for place in places if place not in answers]
     # Prompts of a like length together: little padding. The longest first, so that they fit in memory or fail at once.
     missing.sort(key=lambda place: (-len(prompts[place[1]]), place[1], place[0]))

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from ..kimi_k2.model_type import register_kimi_k2
+from ..export import load_checkpoint
+from ..export.weight_headers import some_of
 from .results import StrPath
 
 
@@ -17,15 +19,20 @@ def load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a causal language model and its tokenizer, loaded where a folder or a name on the Hub is given.
 
-    A loaded model goes to the accelerator, where there is one. A model in memory stays where it is.
+    A folder is loaded by `load_checkpoint`; one with an adapter, or a name on the Hub, by `from_pretrained`. A loaded
+    model goes to the accelerator, where there is one. A model in memory stays where it is.
 
     Raises:
-        ValueError: a model in memory comes without its tokenizer, or is no causal language model.
+        ValueError: a model in memory comes without its tokenizer, or is no causal language model; a loaded one would
+            have weights that are not the checkpoint's.
     """
     if not isinstance(model, PreTrainedModel):
         source = str(model)
-        register_kimi_k2()
-        loaded: Any = AutoModelForCausalLM.from_pretrained(source)
+        folder = Path(source)
+        if folder.is_dir() and not (folder / "adapter_config.json").is_file():
+            loaded: Any = load_checkpoint(folder)
+        else:
+            loaded = _load_whole(source)
         if torch.accelerator.is_available():
             loaded = loaded.to(torch.accelerator.current_accelerator())
         return loaded, AutoTokenizer.from_pretrained(source) if tokenizer is None else tokenizer
@@ -36,6 +43,21 @@ def load(
             f"only causal language models are evaluated, got {type(model).__name__}; load a ...ForCausalLM"
         )
     return model, tokenizer
+
+
+def _load_whole(source: str) -> Any:
+    """Return what `from_pretrained` loads, which would also go on with random weights where some are missing."""
+    from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+    loaded, report = from_pretrained(source, output_loading_info=True)
+    found = {what: sorted(map(str, report[what])) for what in ("missing_keys", "mismatched_keys")}
+    if problems := {what: keys for what, keys in found.items() if keys}:
+        described = "; ".join(f"{what}: {some_of(keys)}" for what, keys in problems.items())
+        raise ValueError(
+            f"every weight of a model must come from its checkpoint, or random ones are measured, but transformers "
+            f"reports of {source} {described}. Load a complete checkpoint; of a quantized Kimi K2, pass the folder of "
+            "huggingface_hub.snapshot_download"
+        )
+    return loaded
 
 
 @contextmanager

@@ -6,7 +6,7 @@ in both directions, in pieces small enough to stream: an expert of a layer is a 
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
@@ -51,15 +51,15 @@ class SavedForm:
         tensors: on the meta device, by name on disk, in natural order: layer by layer, expert by expert.
     """
 
-    def __init__(self, config: PreTrainedConfig, build: Callable[[PreTrainedConfig], Any] | None = None) -> None:
+    def __init__(self, config: PreTrainedConfig) -> None:
         """Build the architecture on the meta device; nothing is allocated.
 
         Args:
             config: of the model; it is copied.
-            build: makes the model from the configuration; `AutoModelForCausalLM.from_config` by default.
         """
+        build: Any = AutoModelForCausalLM.from_config
         with torch.device("meta"):
-            self.model: PreTrainedModel = (build or AutoModelForCausalLM.from_config)(copy.deepcopy(config))
+            self.model: PreTrainedModel = build(copy.deepcopy(config))
         # A model from `from_pretrained` carries the conversions of the files that it came from; these are the
         # architecture's own. A prefix that only some files have is not part of the form.
         conversions: list[Any] = get_model_conversion_mapping(self.model, add_legacy=False)
@@ -95,9 +95,12 @@ class SavedForm:
         """
         return dict(zip(piece.names, self._revert(tensors).values(), strict=True))
 
-    def restored(self, piece: Piece, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return a piece as it is in memory: the inverse of `saved`, by the conversions that `from_pretrained` uses."""
-        del piece  # the names say where each tensor belongs
+    def restored(self, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a piece as it is in memory: the inverse of `saved`, by the conversions that `from_pretrained` uses.
+
+        Args:
+            saved: all tensors of the piece by name on disk; the names say where each belongs.
+        """
         renamings = [entry for entry in self._conversions if isinstance(entry, WeightRenaming)]
         converters = [entry for entry in self._conversions if isinstance(entry, WeightConverter)]
         by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}

@@ -1,7 +1,7 @@
 """The weights of a checkpoint, written shard by shard and read back piece by piece."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -96,13 +96,10 @@ class WeightWriter:
         Raises:
             RuntimeError: a tensor is not what it was.
         """
-        problem = ""
         with ExitStack() as stack:
             files: dict[str, Any] = {}
-            for piece in self._form.pieces:
-                expected = self._take(piece, ranks)
-                if not ranks.is_writer or problem:
-                    continue  # but take part in gathering what the others wait for
+
+            def compare(piece: Piece, expected: Mapping[str, Tensor]) -> None:
                 try:
                     saved = {}
                     for name in piece.names:
@@ -111,15 +108,18 @@ class WeightWriter:
                             files[shard] = stack.enter_context(safe_open(folder / shard, "pt"))
                         saved[name] = files[shard].get_tensor(name)
                 except (SafetensorError, OSError) as error:
-                    problem = f"{piece.names[0]} cannot be read: {error}"
-                else:
-                    problem = self._difference(piece, saved, expected)
-        self._gathered = None
-        ranks.write(partial(_refuse, problem))
+                    raise _unproven(f"{piece.names[0]} cannot be read: {error}") from error
+                if difference := self._difference(saved, expected):
+                    raise _unproven(difference)
 
-    def _difference(self, piece: Piece, saved: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+            for piece in self._form.pieces:
+                self._take(piece, ranks, partial(compare, piece))
+        self._gathered = None
+        ranks.write(lambda: None)  # what was found stops every rank
+
+    def _difference(self, saved: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
         """Return what is wrong with a piece that was read back; "" if nothing is."""
-        restored = self._form.restored(piece, saved)
+        restored = self._form.restored(saved)
         for key in sorted(expected.keys() | restored.keys()):
             if key not in restored or key not in expected:
                 return f"{key} is joined from other tensors"
@@ -135,18 +135,27 @@ class WeightWriter:
         pieces = sorted({self._pieces[name] for name in names}, key=lambda piece: (piece.keys, piece.row or 0))
         wanted = set(names)
         made: dict[str, Tensor] = {}
-        for piece in pieces:
-            taken = self._take(piece, ranks)
-            if not taken:
-                continue
+
+        def convert(piece: Piece, taken: Mapping[str, Tensor]) -> None:
             for name, tensor in self._form.saved(piece, taken).items():
                 if name in wanted:
                     made[name] = tensor.to(self._stored_dtype(name, tensor.dtype)).contiguous()
+
+        for piece in pieces:
+            self._take(piece, ranks, partial(convert, piece))
         return {name: made[name] for name in names if name in made}
 
-    def _take(self, piece: Piece, ranks: WritingRank) -> dict[str, Tensor]:
-        """Return the tensors of a piece on the CPU, without a copy where they are there; nothing on other ranks."""
-        taken = {}
+    def _take(self, piece: Piece, ranks: WritingRank, use: Callable[[Mapping[str, Tensor]], None]) -> None:
+        """Call `use` with the tensors of a piece on the CPU, without a copy where they are there, on the writing rank.
+
+        Collective: call on every rank. Only the gathering may raise here; all else is attempted, because the other
+        ranks go on to gather what comes next.
+        """
+        taken: dict[str, Tensor] = {}
+
+        def put(key: str, tensor: Tensor) -> None:
+            taken[key] = (tensor if piece.row is None else tensor[piece.row : piece.row + 1]).cpu()
+
         for key in piece.keys:
             tensor = self._state[key].detach()
             if isinstance(tensor, DTensor):
@@ -154,9 +163,8 @@ class WeightWriter:
                     self._gathered = None  # before the next: one at a time
                     self._gathered = (key, tensor.full_tensor())
                 tensor = self._gathered[1]
-            if ranks.is_writer:
-                taken[key] = (tensor if piece.row is None else tensor[piece.row : piece.row + 1]).cpu()
-        return taken
+            ranks.attempt(partial(put, key, tensor))
+        ranks.attempt(partial(use, taken))
 
     def _stored_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
         if name.endswith(_ALWAYS_FLOAT32):
@@ -164,12 +172,11 @@ class WeightWriter:
         return self._dtype if self._dtype is not None and dtype.is_floating_point else dtype
 
 
-def _refuse(problem: str) -> None:
-    if problem:
-        raise RuntimeError(
-            f"Every tensor must come back bit for bit from the written checkpoint, but {problem}. The disk or the "
-            "memory is at fault, or the model was changed meanwhile: save it again."
-        )
+def _unproven(problem: str) -> RuntimeError:
+    return RuntimeError(
+        f"Every tensor must come back bit for bit from the written checkpoint, but {problem}. The disk or the "
+        "memory is at fault, or the model was changed meanwhile: save it again."
+    )
 
 
 def _write_shard(tensors: dict[str, Tensor], path: Path) -> None:

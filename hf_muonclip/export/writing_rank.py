@@ -18,22 +18,33 @@ class WritingRank:
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self.is_shared = any(isinstance(tensor, DTensor) for tensor in tensors)
         self.is_writer = not self.is_shared or dist.get_rank() == 0
+        self._error: BaseException | None = None  # of an attempt, until `write` tells the others
 
-    def write(self, step: Callable[[], None]) -> None:
-        """Do a step on the rank that writes. Collective: call on every rank.
+    def attempt(self, part: Callable[[], None]) -> None:
+        """Do a part of the next step on the rank that writes, between what all ranks must take part in.
 
-        Raises:
-            RuntimeError: on the other ranks, if the step raised; the rank that writes raises its error itself.
+        What it raises waits for `write`, which stops all ranks with it; until then no further part is done. With ranks
+        that do not wait for each other it is raised at once.
         """
         if not self.is_shared:
-            step()
-            return
-        error: BaseException | None = None
-        if self.is_writer:
+            part()
+        elif self.is_writer and self._error is None:
             try:
-                step()
+                part()
             except BaseException as raised:  # an interrupt too: the other ranks wait for this one
-                error = raised
+                self._error = raised
+
+    def write(self, step: Callable[[], None]) -> None:
+        """Do a step on the rank that writes, unless an attempt before it failed. Collective: call on every rank.
+
+        Raises:
+            RuntimeError: on the other ranks, if the step or an attempt raised; the rank that writes raises its error
+                itself.
+        """
+        self.attempt(step)
+        if not self.is_shared:
+            return
+        error, self._error = self._error, None
         told = [f"{type(error).__name__}: {error}" if error else ""]
         dist.broadcast_object_list(told, src=0)
         if error is not None:

@@ -10,7 +10,6 @@ load falls by a fixed amount while that of one with less rises (arXiv 2408.15664
 """
 
 import inspect
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,35 +21,7 @@ from transformers.training_args import TrainingArguments
 
 from ..rank_collectives import collective_device, num_ranks
 from ..training_logs import start_adding, stop_adding
-
-BIAS = "e_score_correction_bias"
-
-
-@dataclass
-class _Router:
-    """The experts of one layer, and who counts their tokens.
-
-    Attributes:
-        bias_owner: module whose `e_score_correction_bias` it is.
-        experts: module that is called with the chosen experts of every token.
-        counts: (num_experts,), int64; tokens since the last update; None before the first of them.
-        recomputations_due: forwards counted that gradient checkpointing may run again.
-    """
-
-    bias_owner: nn.Module
-    experts: nn.Module
-    counts: Tensor | None = None
-    recomputations_due: int = 0
-
-    @property
-    def bias(self) -> Tensor:
-        # Asked for anew each time: FSDP2 and `.to()` replace it.
-        bias = getattr(self.bias_owner, BIAS)
-        assert isinstance(bias, Tensor)
-        return bias
-
-    def no_counts(self, device: torch.device) -> Tensor:
-        return torch.zeros(self.bias.numel(), dtype=torch.int64, device=device)
+from .routers import BIAS, Router, chosen_experts, find_routers
 
 
 class ExpertBalancer:
@@ -95,7 +66,7 @@ class ExpertBalancer:
             )
         self.update_rate = update_rate
         self.loads: dict[str, Tensor] = {}
-        self._routers = _find_routers(model)
+        self._routers = find_routers(model)
         self._padding: Tensor | None = None  # (tokens,), of the forward under way; 0 where a token is padding
         self._forward_arguments = list(inspect.signature(model.forward).parameters)
         self._hooks = [model.register_forward_pre_hook(self._see_padding, with_kwargs=True)]
@@ -106,10 +77,13 @@ class ExpertBalancer:
     def update(self) -> None:
         """Move the bias of every expert. In place. Collective: call on every rank, after the optimizer's step.
 
+        A rank that counted nothing adds nothing to the others' loads. Where no rank of several counted anything, the
+        biases stay and `loads` are zeros: to refuse it, every update would have to wait for the device.
+
         Raises:
-            ValueError: nothing was counted since the last update.
+            ValueError: there is one rank, and it counted nothing since the last update.
         """
-        if all(router.counts is None for router in self._routers.values()):
+        if num_ranks() == 1 and all(router.counts is None for router in self._routers.values()):
             raise ValueError(
                 "update() needs a forward in training mode and with gradients since the last one; it counted none of "
                 f"{', '.join(self._routers)}. Call it once after each optimizer step, and before detach(); a kernel "
@@ -149,18 +123,19 @@ class ExpertBalancer:
     def _reset(self) -> None:
         self._padding = None
         for router in self._routers.values():
-            router.counts, router.recomputations_due = None, 0
+            router.counts = None
+            router.recomputations.forget()
 
     def _see_padding(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = {**dict(zip(self._forward_arguments, args, strict=False)), **kwargs}
         mask = given.get("attention_mask")
         self._padding = mask.flatten() if isinstance(mask, Tensor) and mask.ndim == 2 else None
 
-    def _counter(self, router: _Router) -> Any:
+    def _counter(self, router: Router) -> Any:
         def count(experts: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if not (experts.training and torch.is_grad_enabled()) or _is_recomputation(router):
+            if not (experts.training and torch.is_grad_enabled()) or router.recomputations.is_one():
                 return
-            chosen = _chosen_experts(args, kwargs)
+            chosen = chosen_experts(args, kwargs)
             if router.counts is None:
                 router.counts = router.no_counts(chosen.device)
             tokens = torch.ones_like(chosen)
@@ -285,56 +260,7 @@ def max_violation(load: Tensor) -> Tensor:
     return torch.where(total > 0, load.max() * len(load) / total.clamp(min=1) - 1, 0.0)
 
 
-def _find_routers(model: nn.Module) -> dict[str, _Router]:
-    """Return {name of the mixture of experts: its router}, in the order of the layers."""
-    modules = dict(model.named_modules())
-    routers: dict[str, _Router] = {}
-    for name, owner in modules.items():
-        if not isinstance(getattr(owner, BIAS, None), Tensor):
-            continue
-        block = name
-        while block and not isinstance(getattr(modules[block], "experts", None), nn.Module):
-            block = block.rpartition(".")[0]
-        experts = getattr(modules[block], "experts", None)
-        if not isinstance(experts, nn.Module):
-            raise ValueError(
-                f"a router with {BIAS} must belong to a module with `experts`, whose call shows the chosen ones; "
-                f"{name or type(owner).__name__} has none above it. Balance this model by its own means."
-            )
-        routers[block] = _Router(owner, experts)
-    if not routers:
-        raise ValueError(
-            f"balancing needs a model whose routers have {BIAS}; {type(model).__name__} has none. Train a mixture of "
-            "experts with a sigmoid router (DeepseekV3, Glm4Moe, Dots1, ...), or leave the balancer out and use the "
-            "model's auxiliary loss."
-        )
-    return routers
-
-
-def _chosen_experts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Return which experts the tokens go to, (tokens, num_experts_per_tok), int64: what else is there is floating."""
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor) and not value.dtype.is_floating_point:
-            return value.detach().reshape(-1, value.shape[-1]).long()
-    raise ValueError(
-        "the experts of a mixture must be called with the numbers of the chosen ones, an integer tensor; got "
-        f"{[type(value).__name__ for value in (*args, *kwargs.values())]}. Balance this model by its own means."
-    )
-
-
-def _is_recomputation(router: _Router) -> bool:
-    """Tell whether gradient checkpointing runs a forward again that was counted."""
-    inside_backward = torch._C._current_graph_task_id() != -1
-    # Where the first run had no gradients (the reentrant kind), the one inside backward is the one to count.
-    if inside_backward and router.recomputations_due > 0:
-        router.recomputations_due -= 1
-        return True
-    if not inside_backward:
-        router.recomputations_due += 1
-    return False
-
-
-def _hold_in_float32(router: _Router) -> None:
+def _hold_in_float32(router: Router) -> None:
     """Turn a bias of another dtype into float32. In place, so that whoever holds the tensor holds it still."""
     bias = router.bias
     if bias.dtype == torch.float32:

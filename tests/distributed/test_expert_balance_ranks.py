@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from hf_muonclip.kimi_k2 import ExpertBalanceCallback, ExpertBalancer
-from hf_muonclip.kimi_k2.expert_balance import BIAS
+from hf_muonclip.kimi_k2.routers import BIAS
 
 RANKS, STEPS, RATE = 2, 3, 0.01
 
@@ -81,6 +81,31 @@ def test_ranks_balance_as_one_process(name: str, how: str, sharded_bias: bool) -
                 assert torch.equal(values, of_one)
     for layer in one.loads[0]:
         assert len({tuple(biases[layer].tolist()) for biases in one.biases}) > 1
+
+
+def balance_on_the_first_ranks(counting: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Update after a forward on so many of the ranks; return loads and biases."""
+    model = build("deepseek_v3")
+    balancer = ExpertBalancer(model, RATE)
+    if (dist.get_rank() if dist.is_initialized() else 0) < counting:
+        model(**random_batch(model))
+    balancer.update()
+    return balancer.loads, balancer.biases()
+
+
+def test_a_rank_that_counted_nothing_adds_nothing() -> None:
+    expected = balance_on_the_first_ranks(1)
+    for found in run_on_ranks(RANKS, balance_on_the_first_ranks, 1):
+        for mine, of_one in zip(found, expected, strict=True):
+            assert mine.keys() == of_one.keys()
+            assert all(torch.equal(mine[layer], of_one[layer]) for layer in of_one)
+
+
+def test_ranks_that_all_counted_nothing_leave_the_biases() -> None:
+    before = ExpertBalancer(build("deepseek_v3")).biases()
+    for loads, biases in run_on_ranks(RANKS, balance_on_the_first_ranks, 0):
+        assert all(not load.any() for load in loads.values())
+        assert all(torch.equal(biases[layer], bias) for layer, bias in before.items())
 
 
 def balance_in_bfloat16() -> str:

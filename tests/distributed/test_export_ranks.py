@@ -13,6 +13,7 @@ from tiny_models import tiny_model, tiny_tokenizer
 from torch.distributed.tensor import DTensor
 
 from hf_muonclip.export import save_checkpoint, weight_writer
+from hf_muonclip.export.saved_form import SavedForm
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -65,6 +66,31 @@ def test_a_full_disk_stops_every_rank_and_leaves_nothing(tmp_path: Path) -> None
     assert "The first rank must write the checkpoint, but could not: OSError: disk full" in second.error
     assert not first.hung
     assert not second.hung
+    assert list(tmp_path.iterdir()) == []
+
+
+def _fail_between_gatherings(folder: Path, method: str) -> None:
+    """Let the third piece's conversion fail where the others still have tensors to gather."""
+    original, calls = getattr(SavedForm, method), []
+
+    def broken(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 3:
+            raise MemoryError("none left")
+        return original(*args)
+
+    if dist.get_rank() == 0:
+        setattr(SavedForm, method, broken)
+    save_shared("fsdp", folder)
+
+
+@pytest.mark.parametrize("method", ["saved", "restored"])
+def test_a_failed_conversion_stops_every_rank(method: str, tmp_path: Path) -> None:
+    first, second = outcomes_of_ranks(2, _fail_between_gatherings, tmp_path / "run", method, timeout=60)
+    assert not first.hung
+    assert not second.hung
+    assert "MemoryError: none left" in first.error
+    assert "could not: MemoryError: none left" in second.error
     assert list(tmp_path.iterdir()) == []
 
 

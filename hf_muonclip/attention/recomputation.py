@@ -1,0 +1,29 @@
+"""Tell a forward from its repetition by gradient checkpointing, so that what a forward shows is counted once.
+
+The only place that asks torch's private API whether a backward pass is under way.
+"""
+
+import torch
+
+
+class Recomputations:
+    """The forwards of one module that gradient checkpointing may run again."""
+
+    def __init__(self) -> None:
+        self._due = 0
+
+    def is_one(self) -> bool:
+        """Tell whether the forward under way repeats one that was counted. Call once for each forward that counts."""
+        # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was counted already; where
+        # it had not (the reentrant kind), this second run inside backward is the one to count.
+        inside_backward = torch._C._current_graph_task_id() != -1
+        if inside_backward and self._due > 0:
+            self._due -= 1
+            return True
+        if not inside_backward:
+            self._due += 1
+        return False
+
+    def forget(self) -> None:
+        """Expect none of the forwards so far."""
+        self._due = 0

@@ -148,7 +148,7 @@ def figures_of_state(
         versions={name: run["versions"][name] for name in _PACKAGES if name in run.get("versions", {})},
     )
     statistics: Mapping[str, Mapping[str, list[float | None]]] = kept.get("exported_statistics", {})
-    # Without the run's threshold, as in checkpoints of earlier versions, nobody can tell clipped from measured heads.
+    # Checkpoints of earlier versions lack the threshold, and a run without one would pass for measured only.
     return figures, _clip_figures(statistics, run, state["global_step"]) if statistics and run else None
 
 
@@ -195,7 +195,7 @@ def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_sc
 
 
 def newest_state(folder: Path) -> Path:
-    """Return the path of a run's `trainer_state.json`: its own, or a checkpoint's: whichever has seen most steps.
+    """Return the path of a run's `trainer_state.json`: its own or a checkpoint's, whichever has most steps.
 
     Raises:
         FileNotFoundError: neither is there.
@@ -207,9 +207,8 @@ def newest_state(folder: Path) -> Path:
             f"a run's folder holds trainer_state.json or a checkpoint; {folder} has neither. Call "
             "trainer.save_state() after training."
         )
-    return max(
-        states, key=lambda path: json.loads(path.read_text(encoding="utf-8"))["global_step"]
-    )  # the first of equals
+    # Of equals max takes the first, the run's own.
+    return max(states, key=lambda path: json.loads(path.read_text(encoding="utf-8"))["global_step"])
 
 
 def _callback_attributes(state: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers.training_args import TrainingArguments
 
+from . import __version__
 from .clip_state import ClipState
 from .muon_clip import MuonClip
 
@@ -37,7 +38,8 @@ _SETTINGS = (
     "gradient clipping",
     "precision",
 )
-_PACKAGES = ("hf_muonclip", "torch", "transformers", "accelerate")
+_DEPENDENCIES = ("torch", "transformers", "accelerate")
+_PACKAGES = ("hf_muonclip", *_DEPENDENCIES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,7 @@ def figures_of_run(folder: StrPath, *, dataset: str | None = None) -> tuple[RunF
         dataset: its name, which no file holds.
 
     Returns:
-        (figures of the run, figures of QK-Clip; None without it).
+        (figures of the run, figures of QK-Clip; None without it, and where the run's settings were not kept).
 
     Raises:
         FileNotFoundError: the folder has no `trainer_state.json`, in itself or in a checkpoint.
@@ -146,7 +148,8 @@ def figures_of_state(
         versions={name: run["versions"][name] for name in _PACKAGES if name in run.get("versions", {})},
     )
     statistics: Mapping[str, Mapping[str, list[float | None]]] = kept.get("exported_statistics", {})
-    return figures, _clip_figures(statistics, run, state["global_step"]) if statistics else None
+    # Checkpoints of earlier versions lack the threshold, and a run without one would pass for measured only.
+    return figures, _clip_figures(statistics, run, state["global_step"]) if statistics and run else None
 
 
 def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_scheduler: Any) -> dict[str, Any]:
@@ -187,31 +190,32 @@ def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_sc
         "threshold": _finite_or_none(config.qk_clip_threshold),
         "seed": args.seed,
         "hardware": _hardware(args.world_size),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {"hf_muonclip": __version__, **{name: version(name) for name in _DEPENDENCIES}},
     }
 
 
 def newest_state(folder: Path) -> Path:
-    """Return the path of a run's `trainer_state.json`: its own, or that of the newest checkpoint.
+    """Return the path of a run's `trainer_state.json`: its own or a checkpoint's, whichever has most steps.
 
     Raises:
         FileNotFoundError: neither is there.
     """
-    checkpoints = sorted(folder.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
-    states = [path for path in (folder / "trainer_state.json", *reversed(checkpoints)) if path.exists()]
+    candidates = (folder / "trainer_state.json", *folder.glob("checkpoint-*/trainer_state.json"))
+    states = [path for path in candidates if path.exists()]
     if not states:
         raise FileNotFoundError(
             f"a run's folder holds trainer_state.json or a checkpoint; {folder} has neither. Call "
             "trainer.save_state() after training."
         )
-    return states[0]
+    # Of equals max takes the first, the run's own.
+    return max(states, key=lambda path: json.loads(path.read_text(encoding="utf-8"))["global_step"])
 
 
 def _callback_attributes(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    kept = state["stateful_callbacks"]
-    for name in ("MuonClipCallback", "DeepSpeedClipCallback"):
-        if isinstance(found := (kept or {}).get(name), dict):
-            attributes: Mapping[str, Any] = found["attributes"]
+    """Return what `MuonClipCallback` or a subclass kept, by what it is: a subclass is kept under its own name."""
+    for kept in (state["stateful_callbacks"] or {}).values():
+        attributes: Mapping[str, Any] = kept["attributes"] if isinstance(kept, dict) else {}
+        if "exported_run" in attributes or "exported_statistics" in attributes:
             return attributes
     return {}
 

@@ -17,7 +17,7 @@ from transformers.training_args import TrainingArguments
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
-from .hub.trainer_push import complete_config, complete_next_push, newest_checkpoint
+from .hub.trainer_push import complete_config, complete_next_push, forget_push, newest_checkpoint
 from .muon_clip import MuonClip
 from .run_figures import describe_run
 from .training_logs import start_adding, stop_adding
@@ -169,6 +169,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Find the clip, take up the statistics of a resumed run, and open the log."""
+        forget_push(self)  # one that failed
         self._clip = clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
         self._updates_seen = clip.updates
         if isinstance(clip, MuonClip):

@@ -105,6 +105,7 @@ def test_json_has_the_keys_that_the_help_names(hub, folder, capsys):
     assert main(["push", "--help"]) == 0
     help_text = capsys.readouterr().out
     assert all(key in help_text for key in said)
+    assert "130 it was interrupted" in help_text
     assert {"path": "pytorch_model.bin", "size": 5, "state": "stale"} in said["files"]
     assert said["commit_url"].endswith(hub.repositories[REPO].head.oid)
     assert (said["dry_run"], said["obstacles"], said["pull_request_url"]) == (False, [], None)

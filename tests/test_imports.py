@@ -10,10 +10,12 @@ import sys
 import tomllib
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import hf_muonclip
+from hf_muonclip import hub
 
 PACKAGE = "hf_muonclip"
 ROOT = Path(__file__).parents[1]
@@ -216,6 +218,19 @@ def test_importing_the_package_is_cheap(tmp_path: Path) -> None:
     assert "matplotlib" in loaded_after(f"import {PACKAGE}, matplotlib", tmp_path)
 
 
+def test_the_command_line_is_cheap() -> None:
+    """Its help comes at once: every command loads what it needs when it runs."""
+    loaded = loaded_after(f"import {PACKAGE}.cli; assert {PACKAGE}.cli.main(['push', '--help']) == 0")
+    assert f"{PACKAGE}.hub.command" in loaded
+    assert loaded.isdisjoint({"torch", "transformers", "huggingface_hub", "rich"})
+
+
+def test_training_loads_no_client_of_the_hub() -> None:
+    loaded = loaded_after(f"import {PACKAGE}.trainer, {PACKAGE}.hub")
+    assert f"{PACKAGE}.hub.trainer_push" in loaded
+    assert loaded.isdisjoint({f"{PACKAGE}.hub.push", f"{PACKAGE}.hub.client"})
+
+
 def test_the_optimizer_column_runs_without_transformers() -> None:
     loaded = loaded_after(f"import {PACKAGE}.muon, {PACKAGE}.param_groups")
     assert f"{PACKAGE}.muon" in loaded
@@ -246,10 +261,11 @@ assert "{PACKAGE}.trainer" in sys.modules
     assert "transformers" in loaded_after(code)
 
 
-def test_public_names_are_sorted_and_resolve() -> None:
-    assert list(hf_muonclip.__all__) == sorted(hf_muonclip.__all__)
-    assert set(hf_muonclip.__all__) <= set(dir(hf_muonclip))
-    for name in hf_muonclip.__all__:
-        assert getattr(hf_muonclip, name) is not None
+@pytest.mark.parametrize("package", [hf_muonclip, hub], ids=lambda package: package.__name__)
+def test_public_names_are_sorted_and_resolve(package: ModuleType) -> None:
+    assert list(package.__all__) == sorted(package.__all__)
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
-        hf_muonclip.no_such_name  # noqa: B018
+        package.no_such_name  # noqa: B018

@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Path:
         {"step": 20, "eval_loss": 2.5},
         {"step": 30, "loss": 1.0},
     ]
-    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"global_step": 30, "log_history": history}))
     rows = [
         {"step": step, "threshold": 30.0, "max_logits": {"a": [1.0, 2.0], "b": [3.0, high]}, "clips": clips}
         for step, high, clips in (

@@ -1,7 +1,9 @@
 """What a run's folder says of it: losses, settings, time and clips, also after a resume."""
 
 import json
+import os
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ from tiny_trainer import HEADS, THRESHOLD, build
 from torch.optim.lr_scheduler import ConstantLR
 from transformers import Trainer
 
-from hf_muonclip import MuonClipCallback, muonclip
-from hf_muonclip.run_figures import figures_of_run, figures_of_state
+import hf_muonclip
+from hf_muonclip import MuonClipCallback, muonclip, run_figures
+from hf_muonclip.run_figures import figures_of_run, figures_of_state, newest_state
 
 
 def train(folder: Path, steps: int = 6, resume: str | None = None, **settings: object) -> Trainer:
@@ -107,6 +110,54 @@ def test_a_monitored_run_has_no_threshold(tmp_path: Path) -> None:
     assert clip.threshold == float("inf")
     assert clip.heads_clipped == 0
     json.loads((tmp_path / "trainer_state.json").read_text(), parse_constant=pytest.fail)  # strict JSON
+
+
+def test_a_subclass_of_the_users_own_has_its_figures(tmp_path: Path) -> None:
+    class Mine(MuonClipCallback):
+        pass
+
+    train(tmp_path, callbacks=[Mine()])
+    run, clip = figures_of_run(tmp_path)
+    assert run.optimizer["optimizer"] == "MuonClip"
+    assert clip.heads_clipped > 0
+
+
+def test_a_run_needs_no_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "hf_muonclip":  # it is on PYTHONPATH alone
+            raise PackageNotFoundError(name)
+        return "1.2.3"
+
+    monkeypatch.setattr(run_figures, "version", version)
+    train(tmp_path, steps=1)
+    versions = {"hf_muonclip": hf_muonclip.__version__, "torch": "1.2.3"}
+    assert versions.items() <= figures_of_run(tmp_path)[0].versions.items()
+
+
+def test_a_checkpoint_without_tau_has_no_figures_of_the_clip(tmp_path: Path) -> None:
+    state = asdict(train(tmp_path).state)
+    del state["stateful_callbacks"]["MuonClipCallback"]["attributes"]["exported_run"]
+    run, clip = figures_of_state(state)
+    assert run.steps == 6
+    assert clip is None
+
+
+def write_state(folder: Path, step: int, written: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "trainer_state.json"
+    path.write_text(json.dumps({"global_step": step}))
+    os.utime(path, (written, written))
+    return path
+
+
+def test_the_state_with_most_steps_counts(tmp_path: Path) -> None:
+    tenth = write_state(tmp_path / "checkpoint-10", 10, written=1)
+    write_state(tmp_path / "checkpoint-9", 9, written=2)  # copied here later
+    assert newest_state(tmp_path) == tenth
+    write_state(tmp_path, 4, written=3)  # of a run that went on after trainer.save_state()
+    assert newest_state(tmp_path) == tenth
+    whole = write_state(tmp_path, 10, written=0)
+    assert newest_state(tmp_path) == whole
 
 
 def test_a_folder_of_no_run_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What the Trainer pushes to a Hub on this machine, at every save and at the end."""
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,7 @@ HAND_WRITTEN = "---\nlicense: mit\n---\n\n# Mine\n"
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    gc.collect()  # the test before may have left a Trainer whose push broke off
     with hub_server() as server:
         take_for_the_hub(server, monkeypatch, tmp_path)
         yield server
@@ -48,6 +51,18 @@ def pushing(folder: Path, **settings) -> Trainer:
     waiting.trainer = trainer
     trainer.processing_class = trainer.callback_handler.processing_class = tiny_tokenizer()
     return trainer
+
+
+def break_off(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a push that fails between the Trainer's card and the upload."""
+
+    def fail() -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "_finish_current_push", fail)
+        with pytest.raises(ConnectionError):
+            trainer.push_to_hub()
 
 
 def commits(hub: HubServer) -> list[Commit]:
@@ -128,6 +143,72 @@ def test_a_card_that_somebody_wrote_stays(hub, tmp_path):
     (tmp_path / "run" / "README.md").write_text(HAND_WRITTEN)
     trainer.train()
     assert hub.repositories[REPO].head.files["README.md"].content.decode() == HAND_WRITTEN
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_card_that_somebody_wrote_stays_after_a_push_by_hand(hub, tmp_path, steps):
+    trainer = pushing(tmp_path / "run", save_strategy="no", max_steps=1)
+    if steps:
+        trainer.train()
+    card = tmp_path / "run" / "README.md"
+    card.parent.mkdir(exist_ok=True)
+    card.write_text(HAND_WRITTEN)
+    trainer.push_to_hub()
+    assert hub.repositories[REPO].head.files["README.md"].content.decode() == HAND_WRITTEN
+    assert card.read_text() == HAND_WRITTEN
+
+
+def test_a_push_that_broke_off_loses_no_card(hub, tmp_path, monkeypatch):
+    trainer = pushing(tmp_path / "run", save_strategy="no", max_steps=1)
+    trainer.train()
+    card = tmp_path / "run" / "README.md"
+    card.write_text(HAND_WRITTEN)
+    break_off(trainer, monkeypatch)
+    assert card.read_text() != HAND_WRITTEN  # the Trainer's own
+    trainer.train()
+    assert card.read_text() == HAND_WRITTEN
+    break_off(trainer, monkeypatch)
+    trainer.push_to_hub()
+    assert hub.repositories[REPO].head.files["README.md"].content.decode() == HAND_WRITTEN
+
+
+def test_after_a_push_that_broke_off_ones_own_uploads_pass(hub, tmp_path, monkeypatch):
+    trainer = pushing(tmp_path / "run", save_strategy="no", max_steps=1)
+    trainer.train()
+    break_off(trainer, monkeypatch)
+    (tmp_path / "run" / "README.md").unlink()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    api = HfApi(endpoint=hub.endpoint, token="hf_ada")
+    api.create_repo("ada/mine")
+    api.upload_folder(repo_id=REPO, folder_path=tmp_path / "run")
+    api.upload_folder(repo_id="ada/mine", folder_path=tmp_path / "run", ignore_patterns=["checkpoint-*"])
+    for repo in (REPO, "ada/mine"):
+        files = hub.repositories[repo].head.files
+        assert files["config.json"].content == b"{}"
+        assert "training_args.bin" in files
+        assert "README.md" not in files
+
+
+def test_training_forgets_a_push_that_broke_off(hub, tmp_path, monkeypatch):
+    upload = HfApi.upload_folder
+    trainer = pushing(tmp_path / "run", save_strategy="no", max_steps=1)
+    trainer.train()
+    break_off(trainer, monkeypatch)
+    assert HfApi.upload_folder is not upload
+    trainer.train()
+    assert HfApi.upload_folder is upload
+
+
+def test_a_push_that_broke_off_keeps_no_model(hub, tmp_path, monkeypatch):
+    upload = HfApi.upload_folder
+    trainer = pushing(tmp_path / "run", save_strategy="no", max_steps=1)
+    trainer.train()
+    break_off(trainer, monkeypatch)
+    model = weakref.ref(trainer.model)
+    del trainer
+    gc.collect()
+    assert model() is None
+    assert HfApi.upload_folder is upload
 
 
 def test_before_training_the_trainers_own_card_stays(hub, tmp_path):

@@ -62,6 +62,7 @@ def test_a_callback_that_is_gone_does_not_keep_the_patch_for_ever(arguments: Tra
     lost = Adder("lost")
     start_adding(lost)
     del lost  # a run that ended in an exception, and its Trainer with it
+    assert CallbackHandler.on_log is unpatched
     other = Adder("other")
     start_adding(other)
     assert logged(arguments, other) == {"loss": 1.0, "other": 7}

@@ -23,8 +23,9 @@ _PUSH_HELP = """\
   dry_run, obstacles: [why the push would be refused], unreached: why the Hub could not be asked, or null
   commit_url, pull_request_url   or null
 
-exit codes: 0 ok, 1 the Hub or the connection failed, 2 the push is refused as it was given; why: stderr. A dry run
-ends with 2 as well if the push would be refused, and with 0 if the Hub was not reached."""
+exit codes: 0 ok, 1 the Hub or the connection failed, 2 the push is refused as it was given, 130 it was interrupted with
+Ctrl-C; why: stderr. A dry run ends with 2 as well if the push would be refused, and with 0 if the Hub was not
+reached."""
 _STATES = {"new": "new", "changed": "changed", "same": "there already", "stale": "to be deleted", "unknown": "-"}
 
 

@@ -5,9 +5,9 @@ upload. So the upload itself is awaited: from the beginning of a push until then
 """
 
 import dataclasses
-import functools
 import tempfile
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerState
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.training_args import TrainingArguments
 
 from ..export.engine_config import write_configs
 from ..kimi_k2.model_type import KimiK2Config
 from ..model_card import render_model_card
+from ..patched_method import PatchedMethod
 from ..run_figures import figures_of_state
 
 if TYPE_CHECKING:
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 
 _AUTOMATIC = "generated_from_trainer"  # the tag of cards that nobody wrote by hand; the Trainer's own have it too
 _PICKLED = "training_args.bin"  # no checkpoint needs it, and unpickling it runs code
-
-_awaited: dict[Path, Callable[[str], None]] = {}  # what to do before the next upload of a folder
-_originals: list[Callable[..., Any]] = []  # the unwrapped upload_folder, while any is awaited
 
 
 def complete_config(model: nn.Module | None, folder: Path) -> None:
@@ -48,59 +47,101 @@ def complete_config(model: nn.Module | None, folder: Path) -> None:
     chosen = KimiK2Config.model_type if config.model_type == KimiK2Config.model_type else None
     with tempfile.TemporaryDirectory() as elsewhere:
         write_configs(model, Path(elsewhere), dtype=model.dtype, model_type=chosen)
-        _replace(path, (Path(elsewhere) / path.name).read_text(encoding="utf-8"))
+        _replace(path, (Path(elsewhere) / path.name).read_bytes())
 
 
 def newest_checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
     """Return the folder of the checkpoint of this step."""
-    return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+    return Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
 
 
 def complete_next_push(
     model: nn.Module | None, args: TrainingArguments, state: TrainerState, callback: "MuonClipCallback"
 ) -> None:
-    """Complete the output folder just before it is next uploaded, and keep pickled arguments out of the repository.
+    """Complete the output folder just before the Trainer uploads it, and keep pickled arguments out of the repository.
 
-    A README.md that somebody wrote by hand stays. Of a model with adapters, and before training, the Trainer's own card
-    stays too: ours would not be true.
+    A README.md that somebody wrote by hand stays, although `trainer.push_to_hub()` writes over it. Of a model with
+    adapters, and before training, the Trainer's own card stays too: ours would not be true.
+
+    The Trainer does not say when a push fails. What was to be done is then forgotten with the next push of this
+    callback or folder, by `forget_push`, or with the callback.
     """
-    folder = Path(str(args.output_dir))
+    push = _Push(model, args, state)
+    for other, left in list(_pushes.items()):
+        if other is callback or left.folder == push.folder:
+            forget_push(other)
+    push.keep_card()
+    _pushes[callback] = push
+    _upload_folder.start(callback)
 
-    def complete(repo_id: str) -> None:
-        complete_config(model, folder)
-        if isinstance(model, PreTrainedModel) and state.global_step > 0 and _is_automatic(folder / "README.md"):
-            _replace(folder / "README.md", str(_card_of_run(model, state, callback, repo_id)))
 
-    _before_upload_of(folder, complete)
+def forget_push(callback: "MuonClipCallback") -> None:
+    """Forget a push that began and never came to its upload; a README.md written by hand is put back."""
+    push = _pushes.pop(callback, None)
+    if push is not None:
+        _upload_folder.stop(callback)
+        push.put_card_back()
 
 
-def _replace(path: Path, text: str) -> None:
+class _Push:
+    """A push of the Trainer that has begun."""
+
+    def __init__(self, model: nn.Module | None, args: TrainingArguments, state: TrainerState) -> None:
+        self.folder = Path(str(args.output_dir)).resolve()
+        self._repository = args.hub_model_id or Path(str(args.output_dir)).absolute().name  # as the Trainer names it
+        self._model = None if model is None else weakref.ref(model)
+        self._state = state
+        self._card = self.folder / "README.md"
+        self._written_by_hand: bytes | None = None
+
+    def keep_card(self) -> None:
+        """Remember what somebody wrote by hand, before the Trainer writes over it."""
+        if not _is_automatic(self._card):
+            self._written_by_hand = self._card.read_bytes()
+
+    def put_card_back(self) -> None:
+        """Undo what the Trainer wrote over a card written by hand."""
+        if self._written_by_hand is not None and _is_automatic(self._card):
+            _replace(self._card, self._written_by_hand)
+
+    def is_upload(self, folder: Path, repo_id: str, ignored: Sequence[str]) -> bool:
+        """Tell whether an upload is this push: the Trainer leaves its checkpoints out of it."""
+        is_repository = self._repository in (repo_id, repo_id.rpartition("/")[2])
+        return folder == self.folder and is_repository and f"{PREFIX_CHECKPOINT_DIR}-*" in ignored
+
+    def complete(self, repo_id: str, callback: "MuonClipCallback") -> None:
+        """Complete the folder, which is uploaded next."""
+        self.put_card_back()
+        model = None if self._model is None else self._model()
+        complete_config(model, self.folder)
+        if isinstance(model, PreTrainedModel) and self._state.global_step > 0 and _is_automatic(self._card):
+            card = _card_of_run(model, self._state, callback, repo_id)
+            _replace(self._card, str(card).encode())
+
+
+def _complete_and_upload(
+    upload: Callable[..., Any], api: HfApi, *, folder_path: str | Path, repo_id: str, **options: Any
+) -> Any:
+    patterns = options.get("ignore_patterns") or []
+    ignored = [patterns] if isinstance(patterns, str) else list(patterns)
+    for callback, push in list(_pushes.items()):
+        if push.is_upload(Path(folder_path).resolve(), repo_id, ignored):
+            del _pushes[callback]
+            _upload_folder.stop(callback)
+            push.complete(repo_id, callback)
+            options["ignore_patterns"] = [*ignored, _PICKLED]
+    return upload(api, folder_path=folder_path, repo_id=repo_id, **options)
+
+
+_pushes: "weakref.WeakKeyDictionary[MuonClipCallback, _Push]" = weakref.WeakKeyDictionary()
+_upload_folder = PatchedMethod(HfApi, "upload_folder", _complete_and_upload)
+
+
+def _replace(path: Path, content: bytes) -> None:
     """Write a file so that an upload in the background reads it whole, as it was or as it is now."""
     written = path.with_name(f"_{path.name}")  # the Trainer uploads no file with such a name
-    written.write_text(text, encoding="utf-8")
+    written.write_bytes(content)
     written.replace(path)
-
-
-def _before_upload_of(folder: Path, action: Callable[[str], None]) -> None:
-    """Do something just before a folder is next uploaded to a repository; once."""
-    _awaited[folder.resolve()] = action
-    if _originals:
-        return
-    original = HfApi.upload_folder
-
-    @functools.wraps(original)
-    def upload_folder(self: HfApi, *, folder_path: str | Path, repo_id: str, **options: Any) -> Any:
-        action = _awaited.pop(Path(folder_path).resolve(), None)
-        if action is not None:
-            if not _awaited:
-                HfApi.upload_folder = _originals.pop()  # type: ignore[method-assign]
-            action(repo_id)
-            ignored = options.get("ignore_patterns") or []
-            options["ignore_patterns"] = [*([ignored] if isinstance(ignored, str) else ignored), _PICKLED]
-        return original(self, folder_path=folder_path, repo_id=repo_id, **options)
-
-    _originals.append(original)
-    HfApi.upload_folder = upload_folder  # type: ignore[method-assign]
 
 
 def _is_automatic(card: Path) -> bool:

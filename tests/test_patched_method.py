@@ -1,0 +1,75 @@
+"""A method of a class is wrapped while anybody needs it, and what others laid around it stays."""
+
+from collections.abc import Callable
+
+import pytest
+
+from hf_muonclip.patched_method import PatchedMethod
+
+
+class Owner:
+    def greet(self, name: str) -> str:
+        """Greet."""
+        return f"hello {name}"
+
+
+class User:
+    pass
+
+
+def twice(greet: Callable[..., str], owner: Owner, name: str) -> str:
+    return greet(owner, f"{name} {name}")
+
+
+@pytest.fixture
+def patched(monkeypatch: pytest.MonkeyPatch) -> PatchedMethod:
+    monkeypatch.setattr(Owner, "greet", Owner.greet)  # as it was, after every test
+    return PatchedMethod(Owner, "greet", twice)
+
+
+def test_it_is_wrapped_from_the_first_user_to_the_last(patched: PatchedMethod) -> None:
+    unpatched = Owner.greet
+    first, second = User(), User()
+    patched.start(first)
+    patched.start(second)
+    patched.start(second)
+    assert Owner().greet("ada") == "hello ada ada"
+    assert Owner.greet.__doc__ == "Greet."
+    patched.stop(first)
+    patched.stop(first)
+    assert (first in patched, second in patched) == (False, True)
+    assert Owner().greet("ada") == "hello ada ada"
+    patched.stop(second)
+    assert Owner.greet is unpatched
+    patched.start(first)
+    assert Owner().greet("ada") == "hello ada ada"
+
+
+def test_a_user_that_is_gone_needs_it_no_more(patched: PatchedMethod) -> None:
+    unpatched = Owner.greet
+    lost, other = User(), User()
+    patched.start(lost)
+    patched.start(other)
+    del lost
+    assert Owner().greet("ada") == "hello ada ada"
+    del other
+    assert Owner.greet is unpatched
+
+
+def test_the_patch_of_somebody_else_stays(patched: PatchedMethod) -> None:
+    user = User()
+    patched.start(user)
+    below = Owner.greet
+
+    def louder(self: Owner, name: str) -> str:
+        return below(self, name).upper()
+
+    Owner.greet = louder
+    assert Owner().greet("ada") == "HELLO ADA ADA"
+    patched.stop(user)
+    assert Owner.greet is louder
+    assert Owner().greet("ada") == "HELLO ADA"
+    patched.start(user)
+    assert Owner().greet("ada") == "HELLO ADA ADA"  # once, not twice
+    patched.stop(user)
+    assert Owner.greet is louder

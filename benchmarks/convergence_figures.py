@@ -288,7 +288,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         _image(pictures, "explosion.png", "Highest max logit and loss where logits explode, with and without the clip"),
         about,
         *(
-            f"{device}, {threads} threads, torch {torch}, transformers {transformers}, commit "
+            f"{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit "
             f"{', '.join(sorted({row['commit'] for row in made}))}, {max(row['date'] for row in made)}."
             for (device, threads, torch, transformers), made in stamps.items()
         ),

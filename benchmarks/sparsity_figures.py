@@ -156,7 +156,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         f"![Validation loss against sparsity]({pictures}sparsity.png)" if ROWS.with_suffix(".png").exists() else "",
         about,
         *(
-            f"{device}, {threads} threads, torch {torch}, transformers {transformers}, commit "
+            f"{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit "
             f"{', '.join(sorted({row['commit'] for row in made}))}, {max(row['date'] for row in made)}."
             for (device, threads, torch, transformers), made in stamps.items()
         ),

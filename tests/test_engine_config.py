@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from published_config import PUBLISHED
+from published_fields import PUBLISHED
 from tiny_models import tiny_model
 from transformers import AutoConfig, DeepseekV3ForCausalLM, GenerationConfig
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from published_config import PUBLISHED
+from published_fields import PUBLISHED
 from tiny_models import tiny_model
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM

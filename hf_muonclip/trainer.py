@@ -289,7 +289,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Let engines read the checkpoint too, and leave the save out of the training time."""
         if args.should_save:
-            complete_config(kwargs.get("model"), newest_checkpoint(args, state))
+            complete_config(kwargs.get("model"), newest_checkpoint(args, state), resumable=True)
         self._clock_started = time.perf_counter()
 
     def on_push_begin(
@@ -297,7 +297,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Complete what is pushed: a config.json that engines read, and the run's model card."""
         if state.is_world_process_zero:
-            complete_config(kwargs.get("model"), newest_checkpoint(args, state))
+            complete_config(kwargs.get("model"), newest_checkpoint(args, state), resumable=True)
             complete_next_push(kwargs.get("model"), args, state, self)
 
     def _consolidate(self, args: TrainingArguments) -> None:

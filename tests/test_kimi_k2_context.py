@@ -91,7 +91,7 @@ def test_the_published_rope_parameters_come_out() -> None:
     said = extend_context_(model, 131072)
     assert said == model.config.rope_parameters == PRESETS["full"]["rope_parameters"]
     assert model.config.max_position_embeddings == PRESETS["full"]["max_position_embeddings"]
-    assert model.model.layers[0].self_attn.scaling == pytest.approx((32 + 16) ** -0.5 * MSCALE**2, rel=1e-12)
+    assert model.model.layers[0].self_attn.scaling == pytest.approx((128 + 64) ** -0.5 * MSCALE**2, rel=1e-12)
 
 
 def yarn_frequencies(dim: int, theta: float) -> Tensor:

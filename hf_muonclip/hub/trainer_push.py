@@ -5,6 +5,7 @@ upload. So the upload itself is awaited: from the beginning of a push until then
 """
 
 import dataclasses
+import json
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
@@ -30,13 +31,16 @@ if TYPE_CHECKING:
     from ..trainer import MuonClipCallback
 
 _AUTOMATIC = "generated_from_trainer"  # the tag of cards that nobody wrote by hand; the Trainer's own have it too
+_OLDER_ROPE = ("rope_theta", "rope_scaling")
 _PICKLED = "training_args.bin"  # no checkpoint needs it, and unpickling it runs code
 
 
-def complete_config(model: nn.Module | None, folder: Path) -> None:
+def complete_config(model: nn.Module | None, folder: Path, *, resumable: bool = False) -> None:
     """Write the config.json that the Trainer has written, if it has, again as engines read it.
 
-    Of a model with code of its own or with quantized weights it stays as it is: neither can do without its fields.
+    Where the Trainer shall resume from the folder, the older names of a scaled rope's parameters are left out: it reads
+    the file as a configuration of no model, which cannot tell the rope's context from them. Of a model with code of its
+    own or with quantized weights the file stays as it is: neither can do without its fields.
     """
     path = folder / "config.json"
     if not isinstance(model, PreTrainedModel) or not path.is_file():
@@ -47,7 +51,12 @@ def complete_config(model: nn.Module | None, folder: Path) -> None:
     chosen = KimiK2Config.model_type if config.model_type == KimiK2Config.model_type else None
     with tempfile.TemporaryDirectory() as elsewhere:
         write_configs(model, Path(elsewhere), dtype=model.dtype, model_type=chosen)
-        _replace(path, (Path(elsewhere) / path.name).read_bytes())
+        completed = (Path(elsewhere) / path.name).read_text(encoding="utf-8")
+    fields: dict[str, Any] = json.loads(completed)
+    if resumable and fields.get("rope_scaling"):
+        kept = {name: value for name, value in fields.items() if name not in _OLDER_ROPE}
+        completed = json.dumps(kept, indent=2, sort_keys=True) + "\n"
+    _replace(path, completed.encode())
 
 
 def newest_checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

@@ -133,7 +133,9 @@ def nan_logits_on_one_rank() -> str:
 
 def test_a_max_logit_that_is_nan_on_one_rank_stops_all() -> None:
     for message in run_on_ranks(2, nan_logits_on_one_rank):
-        assert "head 0 of model.layers.0.self_attn is NaN or Inf" in message
+        # Whether it reaches other heads and layers depends on the processor's attention kernel.
+        assert message.startswith("the max attention logit of head 0 of model.layers.0.self_attn")
+        assert "NaN or Inf. The step was not taken" in message
 
 
 # Ranks that differ

@@ -297,13 +297,14 @@ def test_accuracy_is_the_distance_to_the_polar_factor() -> None:
 
 
 def test_orthogonalizations_are_timed_a_matrix_beside_their_floors() -> None:
-    methods = list(orthogonalizations().values())
+    named = orthogonalizations()
+    methods = list(named.values())
     measured, floor = orthogonalize.time_shape((2, 16, 48), methods, 2, CPU)
     assert set(measured) == {method.name for method in methods}
     assert all(seconds > 0 for rounds in measured.values() for seconds in rounds)
     assert set(floor) == {method.name for method in methods if method.flops}
     square, _ = orthogonalize.time_shape((2, 16, 16), methods, 2, CPU)
-    assert square["jordan, float32, one by one"] is square["jordan, float32"]
+    assert square[named["jordan, one by one"].name] is square[named["jordan"].name]
 
 
 def test_recorded_momentum_is_every_matrix_of_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:

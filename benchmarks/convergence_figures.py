@@ -248,6 +248,18 @@ def explosion_sentence(rows: Sequence[Row]) -> str:
     )
 
 
+def measured_with(rows: Sequence[Row]) -> list[str]:
+    """Return where and with what rows were measured, a line for each machine and set of versions."""
+    stamps: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        stamps.setdefault((row["device"], row["threads"], row["torch"], row["transformers"]), []).append(row)
+    return [
+        f"{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit "
+        f"{', '.join(sorted({row['commit'] for row in made}))}, {max(row['date'] for row in made)}."
+        for (device, threads, torch, transformers), made in stamps.items()
+    ]
+
+
 def report(rows: Sequence[Row], pictures: str) -> str:
     """Return the Markdown block for the READMEs.
 
@@ -258,9 +270,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
     compared = newest(rows, "convergence")
     if not compared:
         return "No rows yet.\n"
-    settings, stamps = compared[-1]["settings"], {}
-    for row in [*compared, *newest(rows, "explosion")]:
-        stamps.setdefault((row["device"], row["threads"], row["torch"], row["transformers"]), []).append(row)
+    settings = compared[-1]["settings"]
     edges = [
         TITLES[variant]
         for variant in ("adamw", "muonclip")
@@ -287,11 +297,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         explosion_sentence(rows),
         _image(pictures, "explosion.png", "Highest max logit and loss where logits explode, with and without the clip"),
         about,
-        *(
-            f"{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit "
-            f"{', '.join(sorted({row['commit'] for row in made}))}, {max(row['date'] for row in made)}."
-            for (device, threads, torch, transformers), made in stamps.items()
-        ),
+        *measured_with([*compared, *newest(rows, "explosion")]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -15,6 +15,8 @@ from convergence_figures import with_spread
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+from convergence_figures import measured_with
+
 ROWS = Path(__file__).parent / "results" / "expert_balance.jsonl"
 LAST = 50  # steps that "at the end" means
 RARE = 0.1  # of the mean load
@@ -107,20 +109,13 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         "DeepSeek-V3's 0.001, meant for many thousand steps, has only begun here. The update takes at most "
         f"{share:.2%} of a step."
     )
-    stamps: dict[tuple[Any, ...], list[Row]] = {}
-    for row in used:
-        stamps.setdefault((row["device"], row["threads"], row["torch"], row["transformers"]), []).append(row)
     parts = [
         table(rows),
         f"![Load of the experts over training, with and without balance]({pictures}expert_balance.png)"
         if ROWS.with_suffix(".png").exists()
         else "",
         about,
-        *(
-            f"{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit "
-            f"{', '.join(sorted({row['commit'] for row in made}))}, {max(row['date'] for row in made)}."
-            for (device, threads, torch, transformers), made in stamps.items()
-        ),
+        *measured_with(used),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

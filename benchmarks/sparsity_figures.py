@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from convergence_figures import measured_with
+
 ROWS = Path(__file__).parent / "results" / "sparsity.jsonl"
 EARLIER = (
     "Models of width 128 on a third of the tokens, half a token for each weight that one uses beside the embeddings, "
@@ -128,9 +130,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
     if not rows:
         return "Nothing measured yet: run `python benchmarks/sparsity.py`.\n"
     kept, losses = newest(rows), finals(rows)
-    settings, stamps = kept[-1]["settings"], {}
-    for row in kept:
-        stamps.setdefault((row["device"], row["threads"], row["torch"], row["transformers"]), []).append(row)
+    settings = kept[-1]["settings"]
     seeds = len({row["settings"]["seed"] for row in kept})
     flops = [row["training_flops_per_token"] for row in kept]
     tokens = settings["steps"] * settings["batch_size"] * settings["length"]
@@ -155,11 +155,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         sentence(losses),
         f"![Validation loss against sparsity]({pictures}sparsity.png)" if ROWS.with_suffix(".png").exists() else "",
         about,
-        *(
-            f"{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit "
-            f"{', '.join(sorted({row['commit'] for row in made}))}, {max(row['date'] for row in made)}."
-            for (device, threads, torch, transformers), made in stamps.items()
-        ),
+        *measured_with(kept),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -34,6 +34,8 @@ class MatrixView:
         kernel: the dimensions after the first are one. A convolution's (out, in/groups, *kernel_size) is `stacked` =
             groups matrices (out/groups, in/groups·prod(kernel_size)); XLNet's (hidden, num_heads, head_dim) is one,
             transposed.
+        interleaved: matrices whose columns take turns, one column each (PEFT's LoRA B of stacked experts, stored
+            (out, rank·experts)).
     """
 
     sections: tuple[int, ...] = ()
@@ -42,6 +44,7 @@ class MatrixView:
     transposed: bool = False
     stacked: int = 1
     kernel: bool = False
+    interleaved: int = 1
 
     def matrix_shapes(self, shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
         """Return (count, out, in) of the matrices of each section.
@@ -63,6 +66,12 @@ class MatrixView:
                 f"head_rows must name a divisor, or 0, for each section; got {head_rows} for sections {sections} in a "
                 f"parameter of shape {tuple(shape)}."
             )
+        if in_features % self.interleaved:
+            raise ValueError(
+                f"interleaved matrices must divide the columns; got {self.interleaved} for {in_features} columns in a "
+                f"parameter of shape {tuple(shape)}."
+            )
+        leading, in_features = leading * self.interleaved, in_features // self.interleaved
         return tuple(
             (leading * self.periods * (size // head), head, in_features)
             if head
@@ -108,13 +117,21 @@ def matrix_blocks(parameter: Tensor, view: MatrixView) -> list[Tensor]:
         slices = slices.mT
     sections = view.sections or (slices.shape[1] // view.periods,)
     if sections == (slices.shape[1],) and not any(view.head_rows):
-        return [slices]
+        return [_apart(slices, view)]
     period = slices.unflatten(1, (view.periods, sum(sections)))  # (slices, periods, rows, in)
     blocks = period.split(sections, dim=2)
     return [
-        block.unflatten(2, (-1, head)) if head else block
+        _apart(block.unflatten(2, (-1, head)) if head else block, view)
         for block, head in zip(blocks, view.head_rows or (0,) * len(sections), strict=True)
     ]
+
+
+def _apart(block: Tensor, view: MatrixView) -> Tensor:
+    """Return (slices, interleaved, ..., in) of (slices, ..., in·interleaved); shares memory."""
+    if view.interleaved == 1:
+        return block
+    apart: Tensor = block.unflatten(-1, (block.shape[-1] // view.interleaved, view.interleaved))
+    return apart.movedim(-1, 1)
 
 
 def to_matrices(parameter: Tensor, view: MatrixView) -> list[Tensor]:

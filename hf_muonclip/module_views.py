@@ -21,6 +21,8 @@ _GATED_PAIRS = {
     "weights_in": "weights_out",
 }
 _FUSED_GATE_UP_NAME = re.compile(r"(^|\.)gate_up_proj$")
+# What PEFT puts between a module and the attribute of its parent that it replaced.
+_PEFT_WRAPPING = re.compile(r"(\.base_layer|\.modules_to_save\.[^.]+)+$")
 _KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -63,7 +65,7 @@ def view_of_linear(model: nn.Module, path: str) -> tuple[MatrixView, str]:
     outputs: Any = getattr(linear, "nf" if transposed else "out_features", None)
     if not isinstance(outputs, int):
         return PLAIN, ""
-    parent_path, _, child = path.removesuffix(".base_layer").rpartition(".")
+    parent_path, _, child = _PEFT_WRAPPING.sub("", path).rpartition(".")
     parent = model.get_submodule(parent_path)
     sections, periods, said = _fused(parent, child, outputs)
     if sections:

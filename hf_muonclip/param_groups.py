@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from .adapter_views import is_magnitude, read_lora_factor, reason_for_adamw
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_convolution, is_linear, view_of_experts, view_of_kernel, view_of_linear
 
 _ROUTER_NAME = re.compile(r"(^|\.)(router|gate|shared_expert_gate)(\.|$)")
-_ADAPTER_OUTPUT_NAME = re.compile(r"\.lora_B\.[^.]+\.weight$")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,10 @@ def plan_parameters(
         path = name.rpartition(".")[0]
         module = model.get_submodule(path)
         algorithm, reason, view = "adamw", "", PLAIN
-        if isinstance(module, nn.Embedding):
+        factor = read_lora_factor(model, name, views)
+        if adapter := reason_for_adamw(name):
+            reason = adapter
+        elif isinstance(module, nn.Embedding):
             reason = "embedding: rows are looked up, not multiplied"
         elif head is not None and parameter is getattr(head, "weight", None):
             reason = "output head: maps to the vocabulary"
@@ -79,7 +82,9 @@ def plan_parameters(
             reason = "bias" if name.endswith("bias") else "vector: no matrix to orthogonalize"
         elif name.endswith("bias"):
             reason = "bias of several experts"
-        elif parameter in inside_router or (_ROUTER_NAME.search(name) and parameter.shape[0] in (1, num_experts)):
+        elif parameter in inside_router or (
+            _ROUTER_NAME.search(name) and (factor.outputs if factor else parameter.shape[0]) in (1, num_experts)
+        ):
             reason = "router: picks experts"
         elif inside_base is not None and parameter not in inside_base:
             reason = "head: stands outside the base model"
@@ -89,15 +94,17 @@ def plan_parameters(
             if kernel:
                 view = kernel
                 reason += f"; {_said_of_kernel(kernel, parameter.shape)} if a group override gives it to muon"
+        elif factor is not None:
+            algorithm, reason, view = "muon", factor.reason, factor.view
         elif (experts := view_of_experts(model, name)) is not None:
             view, count, split = experts
             algorithm, reason = "muon", ", ".join(filter(None, [f"{count} expert{'s' * (count > 1)}", split]))
         elif name in views or (parameter.ndim == 2 and name.endswith("weight") and is_linear(module)):
-            view, split = views[name] if name in views else _view_of_weight(model, name, views)
+            view, split = views[name] if name in views else view_of_linear(model, path)
             algorithm, reason = "muon", ", ".join(filter(None, ["hidden matrix", split]))
         else:
             reason = f"not known as a linear map ({type(module).__name__})"
-        decays = parameter.ndim >= 2 and not name.endswith("bias")
+        decays = parameter.ndim >= 2 and not name.endswith("bias") and not is_magnitude(name)
         plan.append(PlannedParameter(name, tuple(parameter.shape), algorithm, decays, reason, view))
     return plan
 
@@ -213,16 +220,6 @@ def _inside_base(model: nn.Module) -> set[nn.Parameter] | None:
     prefix = getattr(inner, "base_model_prefix", "")
     base = getattr(inner, prefix, None) if prefix else None
     return set(base.parameters()) if isinstance(base, nn.Module) else None
-
-
-def _view_of_weight(model: nn.Module, name: str, views: Mapping[str, tuple[MatrixView, str]]) -> tuple[MatrixView, str]:
-    """Return the view of a linear map's weight; the rows of LoRA's B are the outputs of the map beside it."""
-    adapter = _ADAPTER_OUTPUT_NAME.search(name)
-    if adapter is None:
-        return view_of_linear(model, name.rpartition(".")[0])
-    base = f"{name[: adapter.start()]}.base_layer"
-    view, split = views[f"{base}.weight"] if f"{base}.weight" in views else view_of_linear(model, base)
-    return replace(view, transposed=False), split
 
 
 def _said_of_kernel(view: MatrixView, shape: torch.Size) -> str:

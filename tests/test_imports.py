@@ -29,6 +29,7 @@ OPTIMIZER_COLUMN = {
         "matrix_batches",
         "muon_state",
         "module_views",
+        "adapter_views",
         "sharding",
         "moments",
         "sharded_update",

@@ -1,5 +1,6 @@
 """The attention column: which rows feed which head, each head's exact max logit, and the clip that scales them back."""
 
+from .adapters import AdapterWatch
 from .detect_layout import detect_head_layout
 from .head_layout import AttentionLayout, HeadLayout, HeadRows, ProjectionPart, ProjectionRows, around_frozen
 from .max_logits import MaxLogitCapture, capture_max_logits
@@ -8,6 +9,7 @@ from .proof import verify_head_layout
 from .qk_clip import Writable, qk_clip_, qk_clip_gamma
 
 __all__ = [
+    "AdapterWatch",
     "AttentionLayout",
     "HeadLayout",
     "HeadRows",

@@ -188,6 +188,12 @@ class PartReader:
     def _projection(self, path: str, linear: nn.Module) -> Projection:
         if hasattr(linear, "base_layer") and hasattr(linear, "lora_A"):
             return self._adapted(path, linear)
+        copies = linear._modules.get("modules_to_save")
+        if isinstance(copies, nn.ModuleDict):  # PEFT trains a copy of the module, one for each adapter
+            active = next((name for name in linear.active_adapters if name in copies), None)  # type: ignore[union-attr]
+            if active is None or linear.disable_adapters:
+                return self._projection(f"{path}.original_module", linear.original_module)  # type: ignore[arg-type]
+            return self._projection(f"{path}.modules_to_save.{active}", copies[active])
         wrapped = getattr(linear, "base_layer", None)
         if isinstance(wrapped, nn.Module):
             base = self._projection(f"{path}.base_layer", wrapped)
@@ -230,9 +236,16 @@ class PartReader:
         dora = [adapter for adapter in active if adapter in getattr(linear, "lora_magnitude_vector", {})]
         biases = tuple(name for name in base.parameters if name.endswith(".bias"))
         if dora == active and len(dora) == 1:
-            if biases:
+            if not all(self.module.get_parameter(name).requires_grad for name in biases):
                 return replace(base, parameters=(), note=f"{path} is a DoRA layer whose frozen bias cannot follow")
-            return replace(base, parameters=(f"{path}.lora_magnitude_vector.{dora[0]}.weight",))
+            return replace(base, parameters=(f"{path}.lora_magnitude_vector.{dora[0]}.weight", *biases))
+        if dora:
+            note = f"{path} has several adapters active, DoRA among them, and no one weight scales their sum"
+            return replace(base, parameters=(), note=note)
+        variants = {type(v).__name__ for name, v in getattr(linear, "lora_variant", {}).items() if name in active}
+        if self.scale_lora_base and variants:
+            note = f"{path} is a LoRA layer of another form ({', '.join(sorted(variants))}), which the rules do not know"
+            return replace(base, parameters=(), note=note)
         if not self.scale_lora_base:
             note = (
                 f"{path} is a LoRA layer: its frozen base cannot follow, and scaling the adapter alone would miss tau. "

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .adapters import AdapterWatch
 from .detect_layout import attention_modules, is_cross_attention, unwrap
 from .head_layout import AttentionLayout, HeadLayout
 from .interface import start_observing, stop_observing
@@ -261,6 +262,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         self.seconds = 0.0
         self._training_only = training_only
         self._paused = 0
+        self._adapters = None if model is None else AdapterWatch(model)
         self._modules = dict(modules)
         crosses = {name: is_cross_attention(name, module) for name, module in modules.items()}
         self.crosses = any(crosses.values())
@@ -310,7 +312,11 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         """Tell whether a forward of `module` counts now."""
         if self._paused:
             return False
-        return not self._training_only or (module.training and torch.is_grad_enabled())
+        if not self._training_only:
+            return True
+        # With its adapters off a model is its own reference, whose logits no training moves.
+        reference = self._adapters is not None and self._adapters.switched_off
+        return module.training and torch.is_grad_enabled() and not reference
 
     def __getitem__(self, name: str) -> Tensor:
         measured = self._recorders[name].of_all_heads(self._modules.get(name))

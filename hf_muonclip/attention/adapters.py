@@ -1,0 +1,60 @@
+"""How PEFT's adapters stand: which are active, merged into their base, or switched off.
+
+The layers are known by what they have, so that PEFT need not be installed.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+
+def adapter_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield path and module of every layer that PEFT put around another: adapters, and copies to be saved."""
+    for name, module in model.named_modules():
+        children = module._modules  # not hasattr(): PEFT's wrappers answer for the module inside them
+        if ("base_layer" in children or "original_module" in children) and hasattr(module, "active_adapters"):
+            yield name, module
+
+
+class AdapterWatch:
+    """The adapters of a model as they stood when this was made.
+
+    Args:
+        model: any; without adapters there is nothing to watch.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = dict(adapter_layers(model))
+        self._before = {name: _standing(layer) for name, layer in self._layers.items()}
+
+    @property
+    def switched_off(self) -> bool:
+        """Whether adapters are off now, as inside `disable_adapter()`: the model then is its own reference."""
+        return any(layer.disable_adapters for layer in self._layers.values())
+
+    def change(self) -> str:
+        """Say how they stand otherwise now than before; "" if they do not."""
+        for name, layer in self._layers.items():
+            now = _standing(layer)
+            if now != self._before[name]:
+                return f"{name} had {_said(self._before[name])}, and now has {_said(now)}"
+        return ""
+
+    def additions(self, model: nn.Module) -> str:
+        """Say which layers were put into the model since; "" if none."""
+        added = [name for name, layer in adapter_layers(model) if layer is not self._layers.get(name)]
+        return f"{added[0]} and {len(added) - 1} more were put into the model since" if added else ""
+
+
+def _standing(layer: Any) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Return the active adapters, the merged ones, and whether all are off."""
+    return tuple(layer.active_adapters), tuple(getattr(layer, "merged_adapters", ())), bool(layer.disable_adapters)
+
+
+def _said(standing: tuple[tuple[str, ...], tuple[str, ...], bool]) -> str:
+    active, merged, off = standing
+    said = f"adapters {list(active)} active" if active else "no adapter active"
+    if merged:
+        said += f", {list(merged)} merged into the base"
+    return f"{said}, all switched off" if off else said

@@ -1,9 +1,10 @@
 """What PEFT's adapters train, and how their parameters hold matrices.
 
 LoRA's update is B·A: A maps hidden vectors to the rank, B maps the rank to outputs. Each is a linear map of its own, so
-each is orthogonalized on its own. With `adjust_lr_fn="match_rms_adamw"` both then move by the RMS that AdamW would give
-them, whatever the rank, so rates that suit LoRA under AdamW carry over; LoRA+'s higher rate for B (arXiv 2402.12354) is
-a group override, and so is AdamW for either. LoRA-Muon (arXiv 2606.12921) couples the two factors, which this does not.
+each is orthogonalized on its own. With `adjust_lr_fn="match_rms_adamw"` both move by the RMS that AdamW would give
+them, whatever the rank, so a rate that suits LoRA under AdamW is where to start. LoRA+'s higher rate for B (arXiv
+2402.12354) is a group override, and so is AdamW for either factor. LoRA-Muon (arXiv 2606.12921) whitens each factor's
+update by the other factor; this does not.
 """
 
 import re

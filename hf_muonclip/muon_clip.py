@@ -6,6 +6,7 @@ The attention's layout tells the optimizer two things: which matrices a projecti
 
 import logging
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from .attention import (
+    AdapterWatch,
     HeadLayout,
     ProjectionRows,
     detect_head_layout,
@@ -31,6 +33,7 @@ from .setting_rules import parse_overrides
 
 logger = logging.getLogger(__name__)
 
+_training: "weakref.WeakSet[MuonClip]" = weakref.WeakSet()  # those that may step; one for each model
 _SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
 
 
@@ -42,6 +45,9 @@ class MuonClip(Muon, ClipState):
     (Kimi K2, arXiv 2507.20534, Algorithm 1). All micro-batches since the last step count; evaluation and generation
     do not.
     `str(optimizer)` lists every parameter, what updates it and why.
+
+    One MuonClip at a time trains a model: one that is built on the same model later takes its place, and the earlier
+    refuses to step. It trains the adapters that were active when it was built, and refuses to step with others.
 
     With torch.distributed initialized, construction, `step()` and `state_dict()` are collective.
     DDP, FSDP2, HSDP, tensor and expert parallel give what one process gives; see `Muon`.
@@ -91,6 +97,8 @@ class MuonClip(Muon, ClipState):
         skipped_steps: steps that were refused for NaN or Inf, since construction.
         clip_seconds: host time spent on collecting maxima and clipping, since construction.
         state_is_consolidated: False where one rank alone will be asked for the state and nobody gathers it before.
+        callback_expected: True where it was made for a Trainer, until a `MuonClipCallback` reports to it; the first
+            step then says what is missing without one.
 
     Raises:
         ValueError: a setting out of range, a model without hidden matrices, or an attention that no rule covers.
@@ -173,14 +181,62 @@ class MuonClip(Muon, ClipState):
         )
         self._reset_clip()
         self.state_is_consolidated = True
+        self.callback_expected = False
+        self._adapters = AdapterWatch(self._model)
+        self._superseded = False
+        self._take_over()
         if qk_clip_threshold is not None and detected is not None:
             self._start_capture(self._model, qk_clip_threshold, detected)
+
+    def detach(self) -> None:
+        """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""
+        super().detach()
+        _training.discard(self)
+
+    def _take_over(self) -> None:
+        """Take the place of those that were built on this model, its base or its wrapper before."""
+        own = set(self._model.modules())
+        for other in list(_training):
+            if other._model in own or self._model in set(other._model.modules()):
+                other.detach()
+                other._superseded = True
+        _training.add(self)
 
     def _moves_weights(self) -> bool:
         return any(float(group["lr"]) > 0 for group in self.param_groups)
 
     def _check_model(self) -> None:
-        """Refuse parameters that the model no longer has: it was wrapped after the optimizer was built."""
+        """Refuse to step on a model that is no longer what the optimizer was built for."""
+        if self._superseded:
+            raise ValueError(
+                "one MuonClip at a time can train a model; another was built on this model since, and measures it now. "
+                "Step that one, or build MuonClip (in a Trainer: the Trainer) anew to go on here. To step both, call "
+                "detach() on the first before you build the second: it goes on as Muon without the clip."
+            )
+        if change := self._adapters.change():
+            raise ValueError(
+                f"MuonClip trains the adapters that were active when it was built; {change}. Call set_adapter() and "
+                "merge_adapter() before you build it, or undo them (set_adapter(), unmerge_adapter(), leave "
+                "disable_adapter()) before step()."
+            )
+        if self.updates == 0:
+            self._check_parameters()
+        if self.callback_expected and self._moves_weights():
+            self.callback_expected = False
+            logger.warning(
+                "This Trainer has no MuonClipCallback. QK-Clip works, but its figures are missing from the logs, from "
+                "qk_clip.jsonl and from trainer_state.json, a model with stacked experts will not resume, and with "
+                "scale_lora_base=True nothing says which clips a saved adapter lacks. Pass "
+                "callbacks=[MuonClipCallback()]."
+            )
+
+    def _check_parameters(self) -> None:
+        """Refuse parameters that the model no longer has, or adapters that the optimizer knows nothing of."""
+        if added := self._adapters.additions(self._model):
+            raise ValueError(
+                f"MuonClip trains the parameters that its model had when it was built; {added}. Call "
+                "get_peft_model() or add_adapter() first, and build MuonClip on what it returns."
+            )
         check_not_flattened(self.param_groups)
         own = {id(parameter) for parameter in self._model.parameters()}
         gone = [name for name, parameter in self._named_parameters() if id(parameter) not in own]
@@ -197,8 +253,7 @@ class MuonClip(Muon, ClipState):
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
-        if self.updates == 0:
-            self._check_model()
+        self._check_model()
         shares_state = self._sharded is not None and self._sharded.replicated is not None
         # A rate of 0 everywhere: FSDP2 makes a step to have a state to load into, before any callback is called.
         if shares_state and not self.state_is_consolidated and any(group["lr"] > 0 for group in self.param_groups):

@@ -14,6 +14,7 @@ from transformers.trainer_callback import ExportableState, TrainerCallback, Trai
 from transformers.trainer_utils import SaveStrategy
 from transformers.training_args import TrainingArguments
 
+from .adapter_saves import AdapterSaves
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
@@ -129,6 +130,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._run: dict[str, Any] = {}
         self._clock_started = 0.0
         self._clip: ClipState | None = None
+        self._adapter_saves: AdapterSaves | None = None
         self._step_started = 0.0
         self._updates_seen = 0
         self._log_path: Path | None = None
@@ -174,8 +176,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._updates_seen = clip.updates
         if isinstance(clip, MuonClip):
             clip.state_is_consolidated = True  # by this callback, before every save
+            clip.callback_expected = False
         self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"))
         saved = self._saved_attributes(state)
+        self._adapter_saves = AdapterSaves(clip, kwargs.get("model"))
+        self._adapter_saves.check_start(args, saved.get("exported_statistics"))
         self.train_seconds = saved.get("exported_run", {}).get("seconds", 0.0)
         self._clock_started = time.perf_counter()
         if clip.layout is None:
@@ -224,6 +229,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Leave the Trainer's logging as it was, and the statistics in its state, for `trainer.save_state()`."""
         stop_adding(self)
+        if args.should_save:
+            self._warn_of_adapter_saves()
         kept: Any = state.stateful_callbacks
         kept[type(self).__name__] = self.state()
 
@@ -290,6 +297,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         """Let engines read the checkpoint too, and leave the save out of the training time."""
         if args.should_save:
             complete_config(kwargs.get("model"), newest_checkpoint(args, state), resumable=True)
+            self._warn_of_adapter_saves()
         self._clock_started = time.perf_counter()
 
     def on_push_begin(
@@ -299,6 +307,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if state.is_world_process_zero:
             complete_config(kwargs.get("model"), newest_checkpoint(args, state), resumable=True)
             complete_next_push(kwargs.get("model"), args, state, self)
+
+    def _warn_of_adapter_saves(self) -> None:
+        if self._adapter_saves is not None and self.statistics is not None:
+            self._adapter_saves.warn(self.statistics.to_dict())
 
     def _consolidate(self, args: TrainingArguments) -> None:
         if isinstance(self._clip, MuonClip) and not args.save_only_model:

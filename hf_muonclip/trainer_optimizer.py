@@ -98,6 +98,7 @@ def _of_trainer(args: "TrainingArguments | None", model: nn.Module, **settings: 
     # The Trainer asks one rank alone for the optimizer's state, which ranks share; the callback gathers it before.
     saves = args is not None and args.save_strategy != "no" and not args.save_only_model
     optimizer.state_is_consolidated = not saves
+    optimizer.callback_expected = True
     return optimizer
 
 

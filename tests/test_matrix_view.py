@@ -191,3 +191,20 @@ def test_what_does_not_divide_is_refused(view: MatrixView, shape: tuple[int, ...
     for act in (view.matrix_shapes, lambda size: to_matrices(torch.zeros(size), view)):
         with pytest.raises(ValueError, match=message):
             act(shape)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("view", "rows"), CUTS)
+def test_interleaved_columns_are_matrices_of_their_own(view: MatrixView, rows: int, transposed: bool) -> None:
+    count, columns = 3, 6
+    whole = torch.arange(rows * columns, dtype=torch.float32).reshape(rows, columns)
+    together = turned(view, interleaved=count, transposed=transposed)
+    stacks = there_and_back(whole.mT.contiguous() if transposed else whole, together)
+    alone = [to_matrices(whole[:, index::count], view) for index in range(count)]
+    for section, stack in enumerate(stacks):
+        assert torch.equal(stack, torch.cat([matrices[section] for matrices in alone]))
+
+
+def test_interleaved_matrices_must_divide_the_columns() -> None:
+    with pytest.raises(ValueError, match="must divide the columns; got 4 for 6 columns"):
+        MatrixView(interleaved=4).matrix_shapes((2, 6))

@@ -412,16 +412,50 @@ def test_detach_leaves_no_trace_and_goes_on_as_muon() -> None:
     MuonClip(model, qk_clip_threshold=threshold)  # free again
 
 
-def test_a_second_optimizer_on_one_model_is_refused_until_the_first_lets_go() -> None:
+@pytest.mark.parametrize("threshold", [100.0, None])  # with the clip, and without
+def test_a_second_optimizer_on_one_model_takes_over_and_the_first_refuses(threshold: float | None) -> None:
+    model = tiny_model("llama_gqa")
+    first = MuonClip(model, qk_clip_threshold=threshold)
+    backward(model, random_batch(model))
+    first.step()
+    second = MuonClip(model, qk_clip_threshold=threshold)
+    backward(model, random_batch(model))
+    before = weights_of(model)
+    with pytest.raises(ValueError, match=r"another was built on this model since.*Step that one, .*detach\(\)"):
+        first.step()
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+    second.step()
+    assert (second.updates, len(second.max_logits)) == (1, 0 if threshold is None else 2)
+    assert not all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+
+
+def test_a_detached_optimizer_goes_on_as_muon_beside_a_second() -> None:
     model = tiny_model("llama_gqa")
     first = MuonClip(model)
-    with pytest.raises(ValueError, match=r"layers\.0\.self_attn is being measured already.*detach\(\)"):
-        MuonClip(model)
-    assert first.capture is not None
-    backward(model, random_batch(model))
-    assert len(first.capture) == 2  # the refusal did not disturb it
     first.detach()
+    second = MuonClip(model)
+    for optimizer in (first, second):
+        backward(model, random_batch(model))
+        optimizer.step()
+    assert (first.updates, second.updates) == (1, 1)
+
+
+def test_an_optimizer_of_a_part_is_taken_over_and_one_of_another_model_is_not() -> None:
+    model, other = tiny_model("llama_gqa"), tiny_model("llama_gqa")
+    part, apart = MuonClip(model.model), MuonClip(other)
     MuonClip(model)
+    assert (part.capture is None, apart.capture is None) == (True, False)
+    part = MuonClip(model.model)
+    assert part.capture is not None
+
+
+def test_a_capture_block_must_be_left_before_an_optimizer_is_built() -> None:
+    model = tiny_model("llama_gqa")
+    with (
+        capture_max_logits(model),
+        pytest.raises(ValueError, match=r"layers\.0\.self_attn is being measured already.*leave the other"),
+    ):
+        MuonClip(model)
 
 
 def test_a_collected_optimizer_releases_the_model() -> None:

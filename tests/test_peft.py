@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft import LoHaConfig, LoraConfig, PeftModel, get_peft_model
 from tiny_models import random_batch, tiny_model
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from hf_muonclip import MuonClip, capture_max_logits, detect_head_layout, verify_head_layout
@@ -102,6 +102,153 @@ def test_dora_scales_its_magnitude_vector_alone(name: str) -> None:
 def test_dora_with_a_frozen_bias_is_monitored() -> None:
     layout = detect_head_layout(with_adapter("qwen2", use_dora=True))
     assert all("frozen bias cannot follow" in module.note for module in layout.values())
+
+
+def test_dora_scales_a_trained_bias_beside_its_magnitudes() -> None:
+    model = with_adapter("qwen2", use_dora=True, bias="lora_only")
+    optimizer, before, threshold = clipped(model)
+    assert_landed(model, before, threshold)
+    named = {rows.parameter for layout in optimizer.layout.values() for rows in layout.head_rows}
+    assert {name.rpartition("_proj.")[2] for name in named} == {
+        "lora_magnitude_vector.default.weight",
+        "base_layer.bias",
+    }
+    verify_head_layout(model, optimizer.layout)
+
+
+@pytest.mark.parametrize("name", ["llama_mha", "llama_gqa", "qwen2"])
+def test_a_copy_in_modules_to_save_is_clipped_as_the_module_that_it_copies(name: str) -> None:
+    model = with_adapter(name, ("v_proj",), modules_to_save=["q_proj", "lm_head", "embed_tokens"])
+    optimizer, before, threshold = clipped(model)
+    assert_landed(model, before, threshold)
+    (layout,) = optimizer.layout.values()
+    assert (layout.kind, layout.granularity) == ("separate", "head")
+    assert {rows.parameter.rpartition(".")[0] for rows in layout.head_rows} == {"q_proj.modules_to_save.default"}
+    verify_head_layout(model, optimizer.layout)
+    model.base_model.disable_adapter_layers()
+    rows = [rows.parameter for layout in detect_head_layout(model).values() for rows in layout.head_rows]
+    assert "q_proj.original_module.weight" in rows
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora"])
+def test_adapters_that_begin_with_a_part_of_the_base_land_with_it(init: str) -> None:
+    model = with_adapter(init_lora_weights=init, rank_pattern={"q_proj": 2}, alpha_pattern={"k_proj": 3})
+    optimizer, before, threshold = clipped(model, scale_lora_base=True)
+    assert_landed(model, before, threshold)
+    verify_head_layout(model, optimizer.layout)
+
+
+def second_adapter(model: PeftModel, **settings: Any) -> None:
+    model.add_adapter("second", LoraConfig(r=2, target_modules=["q_proj", "k_proj"], **settings))
+    with torch.no_grad():
+        for path, parameter in model.named_parameters():
+            if "lora_B.second" in path:
+                parameter.normal_(std=0.05, generator=torch.Generator().manual_seed(1))
+
+
+def test_of_several_adapters_the_active_one_is_clipped_and_trained() -> None:
+    model = with_adapter(use_dora=True)
+    second_adapter(model, use_dora=True)
+    model.set_adapter("second")
+    weights = {path: tensor.clone() for path, tensor in model.state_dict().items()}
+    optimizer, before, threshold = clipped(model)
+    assert_landed(model, before, threshold)
+    assert all(".second." in planned.name for planned in optimizer.plan)
+    changed = {path for path, tensor in model.state_dict().items() if not torch.equal(tensor, weights[path])}
+    assert changed
+    assert all("lora_magnitude_vector.second" in path for path in changed)
+
+
+def test_several_active_adapters_are_scaled_together_with_their_base() -> None:
+    model = with_adapter()
+    second_adapter(model)
+    model.base_model.set_adapter(["default", "second"])
+    _, before, threshold = clipped(model, scale_lora_base=True)
+    assert_landed(model, before, threshold)
+
+
+def test_a_sum_with_dora_in_it_is_monitored() -> None:
+    model = with_adapter()
+    second_adapter(model, use_dora=True)
+    model.base_model.set_adapter(["default", "second"])
+    for layout in detect_head_layout(model, scale_lora_base=True).values():
+        assert layout.granularity == "monitored"
+        assert "several adapters active, DoRA among them" in layout.note
+
+
+def test_a_form_of_lora_that_no_rule_knows_is_monitored() -> None:
+    model = with_adapter(alora_invocation_tokens=[5])
+    for layout in detect_head_layout(model, scale_lora_base=True).values():
+        assert layout.granularity == "monitored"
+        assert "a form that no rule knows (ALoraLinearVariant)" in layout.note
+
+
+def backward(model: PeftModel) -> None:
+    model(**random_batch(model.get_base_model())).loss.backward()
+
+
+def test_a_step_with_an_adapter_merged_is_refused_and_goes_on_when_it_is_not() -> None:
+    model = with_adapter(use_dora=True)
+    optimizer = MuonClip(model, lr=0.01)
+    backward(model)
+    optimizer.step()
+    model.merge_adapter()
+    with pytest.raises(ValueError, match=r"\['default'\] merged into the base\. Call .*unmerge_adapter\(\)"):
+        optimizer.step()
+    model.unmerge_adapter()
+    backward(model)
+    optimizer.step()
+    assert optimizer.updates == 2
+
+
+def test_a_step_with_another_adapter_active_is_refused() -> None:
+    model = with_adapter(use_dora=True)
+    optimizer = MuonClip(model, lr=0.01)
+    second_adapter(model, use_dora=True)
+    backward(model)
+    optimizer.step()  # an adapter that is not active changes nothing
+    model.set_adapter("second")
+    weights = {path: tensor.clone() for path, tensor in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"had adapters \['default'\] active, and now has adapters \['second'\]"):
+        optimizer.step()
+    assert all(torch.equal(tensor, weights[path]) for path, tensor in model.state_dict().items())
+
+
+def test_an_adapter_put_around_a_model_that_has_an_optimizer_is_refused() -> None:
+    base: Any = tiny_model("llama_mha", num_hidden_layers=1)
+    optimizer = MuonClip(base)
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"]))
+    backward(model)
+    with pytest.raises(ValueError, match=r"q_proj .* put into the model since\. Call get_peft_model\(\)"):
+        optimizer.step()
+
+
+class EightBit(nn.Linear):
+    """Keeps its weight in eight bits, as quantized models do."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear.in_features, linear.out_features, bias=False)
+        self.step = linear.weight.abs().amax().item() / 127
+        self.weight = nn.Parameter((linear.weight / self.step).round().to(torch.int8), requires_grad=False)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return nn.functional.linear(states, self.weight.float() * self.step)
+
+
+def test_over_a_quantized_base_adapters_are_trained_and_heads_monitored(caplog: pytest.LogCaptureFixture) -> None:
+    base: Any = tiny_model("llama_mha", num_hidden_layers=1)
+    attention = base.model.layers[0].self_attn
+    for name in ("q_proj", "k_proj", "v_proj"):
+        setattr(attention, name, EightBit(getattr(attention, name)))
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "k_proj", "v_proj"]))
+    optimizer = MuonClip(model, lr=0.01, weight_decay=0.0, qk_clip_threshold=1e-3, scale_lora_base=True)
+    assert "q_proj.base_layer is quantized (EightBit, torch.int8)" in caplog.text
+    weights = {path: tensor.clone() for path, tensor in model.state_dict().items()}
+    backward(model)
+    optimizer.step()
+    changed = {path for path, tensor in model.state_dict().items() if not torch.equal(tensor, weights[path])}
+    assert len(changed) == 3
+    assert all("lora_B" in path for path in changed)  # A has no gradient while B is 0
 
 
 def test_adapters_elsewhere_leave_the_attention_as_it_was(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,11 +1,12 @@
 """The three ways into a Trainer: what they take from where, what they refuse, and that all train alike."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_models import tiny_model
+from tiny_models import random_batch, tiny_model
 from tiny_trainer import THRESHOLD, sharp_model, token_rows, weights_of
 from transformers import Trainer, TrainingArguments
 
@@ -162,3 +163,38 @@ def test_attach_refuses_a_trainer_with_an_optimizer_and_bad_settings(tmp_path: P
         attach(free, momentum=2.0)
     assert free.optimizer_cls_and_kwargs is None
     assert not any(isinstance(callback, MuonClipCallback) for callback in free.callback_handler.callbacks)
+
+
+WITHOUT = "This Trainer has no MuonClipCallback"
+
+
+@pytest.mark.parametrize("built", ["before", "by the Trainer"])
+def test_without_the_callback_training_works_and_says_once_what_is_missing(
+    built: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    args = training_arguments(tmp_path, max_steps=1, learning_rate=1e-6, save_strategy="no")
+    model = sharp_model()
+    ways: dict[str, Any] = {"optimizers": muonclip(model, args, qk_clip_threshold=THRESHOLD)}
+    if built != "before":
+        ways = {"optimizer_cls_and_kwargs": muonclip_factory(args, qk_clip_threshold=THRESHOLD)}
+    trainer = Trainer(model, args, train_dataset=token_rows(), **ways)
+    with caplog.at_level(logging.WARNING):
+        trainer.train()
+    optimizer = trainer.optimizer.optimizer  # type: ignore[union-attr]
+    assert (torch.cat(list(optimizer.gammas.values())) < 1).any()  # it works
+    assert [WITHOUT in record.message for record in caplog.records].count(True) == 1
+    assert "qk_clip.jsonl" in caplog.text
+    assert "callbacks=[MuonClipCallback()]" in caplog.text
+
+
+def test_with_the_callback_or_in_a_plain_loop_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    args = training_arguments(tmp_path, max_steps=1, save_strategy="no")
+    model = sharp_model()
+    callbacks: list[Any] = [MuonClipCallback()]
+    optimizers: Any = muonclip(model, args)
+    with caplog.at_level(logging.WARNING):
+        Trainer(model, args, train_dataset=token_rows(), optimizers=optimizers, callbacks=callbacks).train()
+        optimizer = MuonClip(model)
+        model(**random_batch(model)).loss.backward()
+        optimizer.step()
+    assert WITHOUT not in caplog.text

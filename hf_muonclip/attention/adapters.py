@@ -26,12 +26,13 @@ class AdapterWatch:
 
     def __init__(self, model: nn.Module) -> None:
         self._layers = dict(adapter_layers(model))
+        self._first = next(iter(self._layers.values()), None)
         self._before = {name: _standing(layer) for name, layer in self._layers.items()}
 
     @property
     def switched_off(self) -> bool:
-        """Whether adapters are off now, as inside `disable_adapter()`: the model then is its own reference."""
-        return any(layer.disable_adapters for layer in self._layers.values())
+        """Whether adapters are off now, as inside `disable_adapter()`, which switches all of a model at once."""
+        return self._first is not None and bool(self._first.disable_adapters)
 
     def change(self) -> str:
         """Say how they stand otherwise now than before; "" if they do not."""
@@ -42,8 +43,12 @@ class AdapterWatch:
         return ""
 
     def additions(self, model: nn.Module) -> str:
-        """Say which layers were put into the model since; "" if none."""
-        added = [name for name, layer in adapter_layers(model) if layer is not self._layers.get(name)]
+        """Say which layers with weights to train were put into the model since; "" if none."""
+        added = [
+            name
+            for name, layer in adapter_layers(model)
+            if layer is not self._layers.get(name) and any(p.requires_grad for p in layer.parameters())
+        ]
         return f"{added[0]} and {len(added) - 1} more were put into the model since" if added else ""
 
 

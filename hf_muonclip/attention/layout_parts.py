@@ -242,9 +242,9 @@ class PartReader:
         if dora:
             note = f"{path} has several adapters active, DoRA among them, and no one weight scales their sum"
             return replace(base, parameters=(), note=note)
-        variants = {type(v).__name__ for name, v in getattr(linear, "lora_variant", {}).items() if name in active}
+        variants = sorted({type(v).__name__ for name, v in linear.lora_variant.items() if name in active})
         if self.scale_lora_base and variants:
-            note = f"{path} is a LoRA layer of another form ({', '.join(sorted(variants))}), which the rules do not know"
+            note = f"{path} is a LoRA layer of a form that no rule knows ({', '.join(variants)})"
             return replace(base, parameters=(), note=note)
         if not self.scale_lora_base:
             note = (

@@ -152,6 +152,8 @@ def _random_tokens(model: nn.Module) -> dict[str, Any]:
     embedding: Any = None
     with suppress(AttributeError, NotImplementedError):
         embedding = model.get_input_embeddings()  # type: ignore[operator]
+    while embedding is not None and embedding._modules.keys() & {"base_layer", "original_module"}:  # PEFT's
+        embedding = embedding._modules.get("base_layer") or embedding._modules["original_module"]
     if not isinstance(embedding, nn.Embedding):
         raise ValueError(
             f"the proof feeds random tokens to one nn.Embedding; {type(model).__name__} takes its input through "

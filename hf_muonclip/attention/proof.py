@@ -98,9 +98,13 @@ def _prove_by_gradient(layout: AttentionLayout, observed: Observed, parameters: 
 def _named_and_beside(layout: AttentionLayout, module: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that the layout names, and those beside them in the same projection, such as its bias."""
     parameters: dict[str, nn.Parameter] = {}
+    # Under DoRA's magnitudes the weight gives the direction alone, so that only a bias beside it is scaled.
+    adapted = (rows.parameter.partition(".lora_magnitude_vector.") for rows in layout.head_rows)
+    directions = {f"{projection}.base_layer" for projection, found, _ in adapted if found}
     for rows in layout.head_rows:
         owner = rows.parameter.rpartition(".")[0]
-        beside = module.get_submodule(owner).named_parameters(prefix=owner, recurse=False) if owner else ()
+        known = not owner or owner in directions
+        beside = () if known else module.get_submodule(owner).named_parameters(prefix=owner, recurse=False)
         parameters |= {name: parameter for name, parameter in beside if parameter.is_floating_point()}
         parameters[rows.parameter] = module.get_parameter(rows.parameter)
     return parameters

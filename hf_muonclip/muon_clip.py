@@ -33,7 +33,7 @@ from .setting_rules import parse_overrides
 
 logger = logging.getLogger(__name__)
 
-_training: "weakref.WeakSet[MuonClip]" = weakref.WeakSet()  # those that may step; one for each model
+_measuring: "weakref.WeakSet[MuonClip]" = weakref.WeakSet()  # one for each model
 _SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
 
 
@@ -46,7 +46,7 @@ class MuonClip(Muon, ClipState):
     do not.
     `str(optimizer)` lists every parameter, what updates it and why.
 
-    One MuonClip at a time trains a model: one that is built on the same model later takes its place, and the earlier
+    One MuonClip at a time clips a model: one that is built on the same model later takes its place, and the earlier
     refuses to step. It trains the adapters that were active when it was built, and refuses to step with others.
 
     With torch.distributed initialized, construction, `step()` and `state_dict()` are collective.
@@ -184,23 +184,23 @@ class MuonClip(Muon, ClipState):
         self.callback_expected = False
         self._adapters = AdapterWatch(self._model)
         self._superseded = False
-        self._take_over()
         if qk_clip_threshold is not None and detected is not None:
+            self._take_over()
             self._start_capture(self._model, qk_clip_threshold, detected)
 
     def detach(self) -> None:
         """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""
         super().detach()
-        _training.discard(self)
+        _measuring.discard(self)
 
     def _take_over(self) -> None:
         """Take the place of those that were built on this model, its base or its wrapper before."""
         own = set(self._model.modules())
-        for other in list(_training):
+        for other in list(_measuring):
             if other._model in own or self._model in set(other._model.modules()):
                 other.detach()
                 other._superseded = True
-        _training.add(self)
+        _measuring.add(self)
 
     def _moves_weights(self) -> bool:
         return any(float(group["lr"]) > 0 for group in self.param_groups)
@@ -209,7 +209,7 @@ class MuonClip(Muon, ClipState):
         """Refuse to step on a model that is no longer what the optimizer was built for."""
         if self._superseded:
             raise ValueError(
-                "one MuonClip at a time can train a model; another was built on this model since, and measures it now. "
+                "one MuonClip at a time can clip a model; another was built on this model since, and measures it now. "
                 "Step that one, or build MuonClip (in a Trainer: the Trainer) anew to go on here. To step both, call "
                 "detach() on the first before you build the second: it goes on as Muon without the clip."
             )

@@ -4,7 +4,6 @@ The attention's layout tells the optimizer two things: which matrices a projecti
 (`projection_views`), and which of their rows to clip after the update (`MuonClip`).
 """
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,8 +27,10 @@ from .muon_refusals import check_not_flattened
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
 from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
+from .verbosity import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
+get_logger(Muon.__module__)  # which knows torch alone
 
 _SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
 
@@ -145,9 +146,10 @@ class MuonClip(Muon, ClipState):
             max_batch_bytes=max_batch_bytes,
             shard_optimizer=shard_optimizer,
         )
+        threshold = self.config.qk_clip_threshold
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         _refuse_flat_parameters(model)
-        detected = detect_head_layout(self._model, scale_lora_base) if qk_clip_threshold is not None else None
+        detected = detect_head_layout(self._model, scale_lora_base) if threshold is not None else None
         plan = plan_parameters(self._model, projection_views(self._model, detected, split_heads))
         self.plan = override_plan(plan, parse_overrides(group_overrides))
         super().__init__(
@@ -173,8 +175,8 @@ class MuonClip(Muon, ClipState):
         )
         self._reset_clip()
         self.state_is_consolidated = True
-        if qk_clip_threshold is not None and detected is not None:
-            self._start_capture(self._model, qk_clip_threshold, detected)
+        if threshold is not None and detected is not None:
+            self._start_capture(self._model, threshold, detected)
 
     def _moves_weights(self) -> bool:
         return any(float(group["lr"]) > 0 for group in self.param_groups)

@@ -349,8 +349,11 @@ def test_the_callbacks_state_is_the_saved_one_and_its_threshold_is_json(tmp_path
     saved = json.loads(text, parse_constant=pytest.fail)["stateful_callbacks"]["MuonClipCallback"]
     restored = MuonClipCallback.from_state(saved)
     assert restored.exported_statistics == callback.state()["attributes"]["exported_statistics"]  # type: ignore[attr-defined]
-    assert max(
-        value
-        for heads in restored.exported_statistics.values()
-        for value in heads["highest_max_logit"]  # type: ignore[attr-defined]
-    ) > THRESHOLD
+    assert (
+        max(
+            value
+            for heads in restored.exported_statistics.values()
+            for value in heads["highest_max_logit"]  # type: ignore[attr-defined]
+        )
+        > THRESHOLD
+    )

@@ -1,6 +1,5 @@
 """What QK-Clip keeps between two steps, whichever optimizer writes the weights: capture, maxima and factors."""
 
-import logging
 import math
 import time
 import weakref
@@ -12,8 +11,9 @@ from torch import Tensor, nn
 
 from .attention import AttentionLayout, HeadLayout, MaxLogitCapture, Writable, around_frozen, qk_clip_
 from .config import MuonClipConfig
+from .verbosity import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ClipState:

@@ -1,9 +1,14 @@
 """The settings of MuonClip that `TrainingArguments` does not already hold."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .setting_rules import check_settings, parse_overrides
+
+if TYPE_CHECKING:
+    Threshold = float | None
+else:
+    Threshold = float | str | None  # so that a parser hands "none" over as text; no instance holds any
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,11 @@ class MuonClipConfig:
             "rate and weight decay carry over; original sqrt(max(1, n/m)); none 1."
         },
     )
-    qk_clip_threshold: float | None = field(
+    qk_clip_threshold: Threshold = field(
         default=100.0,
         metadata={
             "help": "QK-Clip's tau: a head whose max attention logit exceeds it is scaled back to it. inf monitors "
-            "without clipping; None in code turns capture and clip off."
+            "without clipping; none turns capture and clip off."
         },
     )
     qk_clip_alpha: float = field(
@@ -106,6 +111,19 @@ class MuonClipConfig:
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "qk_clip_threshold", _threshold_of(self.qk_clip_threshold))
         settings = asdict(self)
         parse_overrides(settings.pop("group_overrides"))
         check_settings(settings)
+
+
+def _threshold_of(value: Any) -> Any:
+    """Return the threshold that text of a command line or a YAML file means; other text is left to the rules."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() in ("none", "null"):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return value

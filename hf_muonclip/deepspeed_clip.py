@@ -6,7 +6,6 @@ there and written back to both. Only weights of clipped modules are put together
 """
 
 import copy
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,8 +21,9 @@ from .attention import detect_head_layout
 from .clip_state import ClipState, nonfinite_heads
 from .config import MuonClipConfig
 from .trainer import MuonClipCallback
+from .verbosity import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SETTINGS = ("qk_clip_threshold", "qk_clip_alpha", "exact_max_logits", "nonfinite")
 

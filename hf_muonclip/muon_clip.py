@@ -4,7 +4,6 @@ The attention's layout tells the optimizer two things: which matrices a projecti
 (`projection_views`), and which of their rows to clip after the update (`MuonClip`).
 """
 
-import logging
 import math
 import weakref
 from collections.abc import Mapping, Sequence
@@ -30,8 +29,10 @@ from .muon_refusals import check_not_flattened
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
 from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
+from .verbosity import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
+get_logger(Muon.__module__)  # which knows torch alone
 
 _measuring: "weakref.WeakSet[MuonClip]" = weakref.WeakSet()  # one for each model
 _SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
@@ -153,9 +154,10 @@ class MuonClip(Muon, ClipState):
             max_batch_bytes=max_batch_bytes,
             shard_optimizer=shard_optimizer,
         )
+        threshold = self.config.qk_clip_threshold
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         _refuse_flat_parameters(model)
-        detected = detect_head_layout(self._model, scale_lora_base) if qk_clip_threshold is not None else None
+        detected = detect_head_layout(self._model, scale_lora_base) if threshold is not None else None
         plan = plan_parameters(self._model, projection_views(self._model, detected, split_heads))
         self.plan = override_plan(plan, parse_overrides(group_overrides))
         super().__init__(
@@ -184,9 +186,9 @@ class MuonClip(Muon, ClipState):
         self.callback_expected = False
         self._adapters = AdapterWatch(self._model)
         self._superseded = False
-        if qk_clip_threshold is not None and detected is not None:
+        if threshold is not None and detected is not None:
             self._take_over()
-            self._start_capture(self._model, qk_clip_threshold, detected)
+            self._start_capture(self._model, threshold, detected)
 
     def detach(self) -> None:
         """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""

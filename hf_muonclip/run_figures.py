@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
+from transformers.trainer_callback import TrainerState
 from transformers.training_args import TrainingArguments
 
 from . import __version__
@@ -152,7 +153,9 @@ def figures_of_state(
     return figures, _clip_figures(statistics, run, state["global_step"]) if statistics and run else None
 
 
-def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_scheduler: Any) -> dict[str, Any]:
+def describe_run(
+    args: TrainingArguments, clip: ClipState, optimizer: Any, lr_scheduler: Any, state: TrainerState
+) -> dict[str, Any]:
     """Return what a run was given and where it runs, in JSON's types: optimizer, seed, threshold, hardware, versions.
 
     Args:
@@ -160,7 +163,9 @@ def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_sc
         clip: what `MuonClipCallback` watches.
         optimizer: the Trainer's, for its name.
         lr_scheduler: the Trainer's.
+        state: of the Trainer, whose batch size `auto_find_batch_size` changes.
     """
+    batch_size = (args.auto_find_batch_size and state.train_batch_size) or args.train_batch_size
     config = clip.config
     settings: dict[str, object] = {"optimizer": type(getattr(optimizer, "optimizer", optimizer)).__name__}
     if isinstance(clip, MuonClip):
@@ -180,7 +185,7 @@ def describe_run(args: TrainingArguments, clip: ClipState, optimizer: Any, lr_sc
     if config.qk_clip_threshold is not None:
         settings["QK-Clip, tau"] = _finite_or_none(config.qk_clip_threshold) or "infinite: measured only"
     settings |= {
-        "sequences per step": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+        "sequences per step": batch_size * args.gradient_accumulation_steps * args.world_size,
         "gradient clipping": args.max_grad_norm or "none",
         "precision": "bfloat16, mixed" if args.bf16 else "float16, mixed" if args.fp16 else "as the weights",
     }

@@ -93,7 +93,18 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         except (TypeError, ValueError, RuntimeError):  # of another type altogether
             held = False
         if not held:
-            raise ValueError(f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.")
+            raise ValueError(
+                f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.{_hint(settings[name])}"
+            )
+
+
+def _hint(value: Any) -> str:
+    """Say what is wrong with a number that is text: YAML reads a number without a point, such as 1e-7, as that."""
+    try:
+        number = isinstance(value, str) and float(value)
+    except ValueError:
+        return ""
+    return f" That is text; YAML takes {value} for a number if it has a point, as in 1.0e-7." if number else ""
 
 
 def parse_overrides(overrides: Mapping[str, Mapping[str, Any]] | str | None) -> dict[str, dict[str, Any]]:

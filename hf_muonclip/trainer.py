@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers.trainer_callback import ExportableState, TrainerCallback, TrainerControl, TrainerState
-from transformers.trainer_utils import SaveStrategy
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 from transformers.training_args import TrainingArguments
 
 from .adapter_saves import AdapterSaves
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
-from .hub.trainer_push import complete_config, complete_next_push, forget_push, newest_checkpoint
+from .hub.trainer_push import complete_config, complete_next_push, forget_push
 from .muon_clip import MuonClip
 from .run_figures import describe_run
 from .training_logs import start_adding, stop_adding
@@ -133,6 +133,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._adapter_saves: AdapterSaves | None = None
         self._step_started = 0.0
         self._updates_seen = 0
+        self._trial = -1
+        self._folder = Path()
         self._log_path: Path | None = None
         self._since_log_max = torch.empty(0)
         self._since_log_clips = torch.empty(0, dtype=torch.long)
@@ -172,12 +174,16 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Find the clip, take up the statistics of a resumed run, and open the log."""
         forget_push(self)  # one that failed
-        self._clip = clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
+        clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
+        # A start again with smaller batches (auto_find_batch_size) is no new trial: it keeps its optimizer.
+        self._trial += state.is_hyper_param_search and clip is not self._clip
+        self._folder = self._folder_of_run(args, state)
+        self._clip = clip
         self._updates_seen = clip.updates
         if isinstance(clip, MuonClip):
             clip.state_is_consolidated = True  # by this callback, before every save
             clip.callback_expected = False
-        self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"))
+        self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"), state)
         saved = self._saved_attributes(state)
         self._adapter_saves = AdapterSaves(clip, kwargs.get("model"))
         self._adapter_saves.check_start(args, saved.get("exported_statistics"))
@@ -185,6 +191,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._clock_started = time.perf_counter()
         if clip.layout is None:
             return
+        if clip.capture is not None:
+            clip.capture.reset()  # of a forward before, such as one that ran out of memory
         counts = {name: layout.num_attention_heads for name, layout in clip.layout.items()}
         self.statistics = ClipStatistics(counts)
         self._forget_since_log()
@@ -194,9 +202,20 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self._since_log_max = torch.tensor([-math.inf if v is None else v for v in since_log["max_logits"]])
             self._since_log_clips = torch.tensor(since_log["clips"], dtype=torch.long)
         if state.is_world_process_zero and args.output_dir:
-            self._log_path = Path(args.output_dir) / LOG_NAME
+            self._log_path = self._folder / LOG_NAME
             _truncate_log(self._log_path, state.global_step)
         start_adding(self)
+
+    def _folder_of_run(self, args: TrainingArguments, state: TrainerState) -> Path:
+        """Return where the Trainer keeps this run's checkpoints: under the trial's name in a hyper-parameter search."""
+        folder = Path(str(args.output_dir))
+        if not state.is_hyper_param_search:
+            return folder
+        # Nobody tells a callback the number by which the Trainer names a trial that hp_name does not.
+        return folder / (state.trial_name or f"run-{self._trial}")
+
+    def _newest_checkpoint(self, state: TrainerState) -> Path:
+        return self._folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
 
     def _saved_attributes(self, state: TrainerState) -> dict[str, Any]:
         """Return what `state` kept of the run that is resumed; nothing for a new one."""
@@ -296,7 +315,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Let engines read the checkpoint too, and leave the save out of the training time."""
         if args.should_save:
-            complete_config(kwargs.get("model"), newest_checkpoint(args, state), resumable=True)
+            complete_config(kwargs.get("model"), self._newest_checkpoint(state), resumable=True)
             self._warn_of_adapter_saves()
         self._clock_started = time.perf_counter()
 
@@ -305,7 +324,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Complete what is pushed: a config.json that engines read, and the run's model card."""
         if state.is_world_process_zero:
-            complete_config(kwargs.get("model"), newest_checkpoint(args, state), resumable=True)
+            complete_config(kwargs.get("model"), self._newest_checkpoint(state), resumable=True)
             complete_next_push(kwargs.get("model"), args, state, self)
 
     def _warn_of_adapter_saves(self) -> None:

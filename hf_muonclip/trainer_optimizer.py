@@ -31,9 +31,10 @@ def muonclip(
     Args:
         model: the model to train.
         args: gives learning_rate, weight_decay, adam_beta1, adam_beta2 and adam_epsilon; without it, `MuonClip`'s own
-            defaults apply.
+            defaults apply. A subclass with fields of `MuonClipConfig`, as a hyper-parameter search over them needs,
+            gives these too.
         config: the settings that `TrainingArguments` does not hold.
-        overrides: any keyword of `MuonClip`; wins over `args` and `config`.
+        overrides: any keyword of `MuonClip`; wins over `args`, and both over `config`.
 
     Returns:
         (optimizer, None).
@@ -42,7 +43,7 @@ def muonclip(
         TypeError: an override that `MuonClip` does not take.
         ValueError: as `MuonClip`.
     """
-    return _of_trainer(args, model, **_settings(args, config, overrides)), None
+    return _of_trainer(args, config, model, **overrides), None
 
 
 def muonclip_factory(
@@ -51,11 +52,11 @@ def muonclip_factory(
     """Return what `Trainer(optimizer_cls_and_kwargs=...)` wants, so that the Trainer builds the optimizer itself.
 
     For `model_init`, hyper-parameter search and every other case in which the final model exists only later. Arguments
-    and errors as `muonclip`.
+    and errors as `muonclip`; `args` is read whenever an optimizer is built, so a trial's values count.
     """
-    settings = _settings(args, config, overrides)
-    # The Trainer calls this without arguments, and the result with the model and the settings.
-    return functools.partial(functools.partial, _of_trainer, args), settings
+    _settings(args, config, overrides)  # what is out of range would else be refused only when training starts
+    # The Trainer calls this without arguments, and the result with the model and the overrides.
+    return functools.partial(functools.partial, _of_trainer, args, config), overrides
 
 
 def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides: Any) -> "MuonClipCallback":
@@ -93,8 +94,10 @@ def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides
     return callback
 
 
-def _of_trainer(args: "TrainingArguments | None", model: nn.Module, **settings: Any) -> MuonClip:
-    optimizer = MuonClip(model, **settings)
+def _of_trainer(
+    args: "TrainingArguments | None", config: MuonClipConfig | None, model: nn.Module, **overrides: Any
+) -> MuonClip:
+    optimizer = MuonClip(model, **_settings(args, config, overrides))
     # The Trainer asks one rank alone for the optimizer's state, which ranks share; the callback gathers it before.
     saves = args is not None and args.save_strategy != "no" and not args.save_only_model
     optimizer.state_is_consolidated = not saves
@@ -110,6 +113,8 @@ def _settings(
     if unknown:
         raise TypeError(f"MuonClip takes no {', '.join(map(repr, unknown))}; it takes {', '.join(known)}.")
     settings: dict[str, Any] = {}
+    if config is not None:
+        settings |= asdict(config)
     if args is not None:
         if deepspeed := getattr(args, "deepspeed", None) or getattr(args, "deepspeed_plugin", None):
             raise ValueError(
@@ -123,10 +128,10 @@ def _settings(
             "adamw_betas": (args.adam_beta1, args.adam_beta2),
             "adamw_eps": args.adam_epsilon,
         }
-    if config is not None:
-        settings |= asdict(config)
+        settings |= {
+            field.name: getattr(args, field.name) for field in fields(MuonClipConfig) if hasattr(args, field.name)
+        }
     settings |= overrides
-    # A factory's settings would otherwise be refused only when training starts.
     check_settings(settings)
     MuonClipConfig(**{field.name: settings[field.name] for field in fields(MuonClipConfig) if field.name in settings})
     return settings

@@ -59,11 +59,6 @@ def complete_config(model: nn.Module | None, folder: Path, *, resumable: bool = 
     _replace(path, completed.encode())
 
 
-def newest_checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
-    """Return the folder of the checkpoint of this step."""
-    return Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-
-
 def complete_next_push(
     model: nn.Module | None, args: TrainingArguments, state: TrainerState, callback: "MuonClipCallback"
 ) -> None:

@@ -1,6 +1,5 @@
 """A schedule in tokens in any Trainer: rates, context and the end of training follow the tokens it has trained on."""
 
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.trainer_utils import SaveStrategy
 from transformers.training_args import TrainingArguments
 
+from ..verbosity import get_logger
 from .context import apply_context_
 from .schedule import Stage, TokenSchedule
 from .token_scheduler import TokenScheduler
@@ -18,7 +18,7 @@ from .token_scheduler import TokenScheduler
 if TYPE_CHECKING:
     from transformers import Trainer
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def attach_schedule(

@@ -177,10 +177,10 @@ def test_a_head_that_was_only_bounded_is_null_in_the_log(tmp_path: Path) -> None
 
 
 def test_training_leaves_the_trainers_logging_as_it_was(tmp_path: Path) -> None:
-    original = CallbackHandler.on_log
+    original = CallbackHandler.call_event
     trainer = build(tmp_path)
     trainer.train()
-    assert CallbackHandler.on_log is original
+    assert CallbackHandler.call_event is original
     assert any("qk_clip/max_logit" in row for row in trainer.state.log_history)
 
 

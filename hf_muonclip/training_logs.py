@@ -11,7 +11,7 @@ from transformers.trainer_callback import CallbackHandler, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from .patched_method import PatchedMethod
-from .tracker_failures import forget_failures, outlived
+from .trackers import forget_failures, guarded
 
 
 class AddsFigures(Protocol):
@@ -50,7 +50,7 @@ def _add_and_call(
     if event == "on_log":
         for callback in adding:
             callback.add_figures(state, kwargs["logs"])
-    with outlived(handler.callbacks, event, state):
+    with guarded(handler.callbacks, event, state):
         return call(handler, event, args, state, control, **kwargs)
 
 

@@ -1,12 +1,12 @@
-"""A tracker that fails in the middle of a run: training goes on, and the failure is said once.
+"""What the trackers behind `report_to` need while a run goes on: names that they can store, and to be outlived.
 
 A server that is gone or a disk that is full raises inside of the Trainer's callback, and would end the training, or the
-script after it, before the model is saved.
+script after it, before the model is saved. Here training goes on, and the failure is said once.
 """
 
 import logging
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
@@ -19,10 +19,10 @@ _said: weakref.WeakSet[TrainerCallback] = weakref.WeakSet()
 
 
 @contextmanager
-def outlived(callbacks: Iterable[TrainerCallback], event: str, state: TrainerState) -> Iterator[None]:
-    """Let trackers fail in an event without ending the training.
+def guarded(callbacks: Iterable[TrainerCallback], event: str, state: TrainerState) -> Iterator[None]:
+    """Let trackers fail in an event without ending the training, and give MLflow names that it can store.
 
-    Trackers are the callbacks behind `report_to`; every other callback, a subclass of a tracker's too, raises as ever.
+    Every other callback, a subclass of a tracker's too, is left as it is and raises as ever.
 
     Args:
         callbacks: of a Trainer.
@@ -33,13 +33,23 @@ def outlived(callbacks: Iterable[TrainerCallback], event: str, state: TrainerSta
         for callback in callbacks:
             kind = type(callback)
             if kind in _trackers() and getattr(kind, event) is not getattr(TrainerCallback, event):
-                stack.enter_context(_outlived(callback, event, state))
+                stack.enter_context(_guarded(callback, event, state))
         yield
 
 
 def forget_failures() -> None:
     """Say the next failure of every tracker again: another training begins."""
     _said.clear()
+
+
+def mlflow_names(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return logs in which no name is a folder of another: "a" beside "a/b" becomes "a/all".
+
+    MLflow's file store, which a server may use too, keeps a metric as a file, and loses without a word all the metrics
+    of a log in which one would have to be a file and a folder.
+    """
+    folders = {name[:end] for name in logs for end, letter in enumerate(name) if letter == "/"}
+    return {f"{name}/all" if name in folders else name: value for name, value in logs.items()}
 
 
 @cache
@@ -50,10 +60,14 @@ def _trackers() -> frozenset[type]:
 
 
 @contextmanager
-def _outlived(tracker: TrainerCallback, event: str, state: TrainerState) -> Iterator[None]:
+def _guarded(tracker: TrainerCallback, event: str, state: TrainerState) -> Iterator[None]:
+    from transformers.integrations.integration_utils import MLflowCallback
+
     method: Callable[..., Any] = getattr(tracker, event)
 
     def call(*arguments: Any, **options: Any) -> Any:
+        if event == "on_log" and isinstance(tracker, MLflowCallback):
+            options["logs"] = mlflow_names(options["logs"])
         try:
             return method(*arguments, **options)
         except Exception as error:  # of any tracker's own kinds, and of its network's, database's and disk's

@@ -82,7 +82,6 @@ def train_and_report(folder: Path) -> list[dict[str, Any]]:
 def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
     """The folder of one run that reported to all trackers at once, and its logs; in a process of its own."""
     folder = tmp_path_factory.mktemp("reported")
-    (folder / "mlflow").mkdir()
     [logs] = run_on_ranks(1, train_and_report, folder, environment=environment(folder))
     return folder, logs
 
@@ -150,6 +149,7 @@ def read_mlflow(folder: Path) -> Stored:
 READERS = {"tensorboard": read_tensorboard, "wandb": read_wandb, "trackio": read_trackio, "mlflow": read_mlflow}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracker", READERS)
 def test_a_tracker_stores_every_figure_of_every_log(tracker: str, reported: tuple[Path, list[dict[str, Any]]]) -> None:
     pytest.importorskip(tracker, reason=f"{tracker} is not installed")
@@ -211,11 +211,11 @@ def train_through_an_outage(folder: Path) -> tuple[list[dict[str, Any]], list[st
     return logs_of(trainer), heard.said, read_log(folder / "run")
 
 
+@pytest.mark.slow
 def test_training_outlives_trackers_and_says_so_once(tmp_path: Path) -> None:
     failing = [name for name in ("wandb", "mlflow") if name in TRACKERS]
     if not failing:
         pytest.skip("neither wandb nor mlflow is installed")
-    (tmp_path / "mlflow").mkdir()
     [(logs, said, rows)] = run_on_ranks(1, train_through_an_outage, tmp_path, environment=environment(tmp_path))
     assert len(said) == len(failing), said
     for name, what in (
@@ -256,6 +256,7 @@ def test_a_failure_names_the_tracker_the_error_and_the_way_out(
     assert said.endswith("Mend what it reports to, or leave it out of report_to.")
     [tracker] = [c for c in trainer.callback_handler.callbacks if isinstance(c, TensorBoardCallback)]
     assert "on_log" not in vars(tracker)
+    tracker.tb_writer = FullDisk()
     trainer.train()  # another training says it anew
     assert sum(record.name == "hf_muonclip.trackers" for record in caplog.records) == 2
 

@@ -354,8 +354,9 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         per_module = self._since_log_max.split(list(self.statistics.num_attention_heads.values()))
         figures: dict[str, float] = {}
         for label, maxima in zip(_layer_labels(self._clip.layout), per_module, strict=True):
-            if maxima.max() > -math.inf:
-                figures[f"qk_clip/max_logit/{label}"] = round(float(maxima.max()), 4)
+            highest = max(maxima.tolist())
+            if highest > -math.inf:
+                figures[f"qk_clip/max_logit/{label}"] = round(highest, 4)
         if figures:
             figures = {"qk_clip/max_logit": max(figures.values()), **figures}
         figures["qk_clip/clipped_heads"] = int((self._since_log_clips > 0).sum())

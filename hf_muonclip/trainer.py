@@ -205,7 +205,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             since_log = saved["exported_since_log"]
             self._since_log_max = torch.tensor([-math.inf if v is None else v for v in since_log["max_logits"]])
             self._since_log_clips = torch.tensor(since_log["clips"], dtype=torch.long)
-            self._since_log_min_gamma = since_log.get("min_gamma", 1.0)  # version 0.1 kept none
+            self._since_log_min_gamma = since_log.get("min_gamma", 1.0)  # older checkpoints have none
         if state.is_world_process_zero and args.output_dir:
             self._log_path = Path(args.output_dir) / LOG_NAME
             _truncate_log(self._log_path, state.global_step)

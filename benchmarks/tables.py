@@ -36,7 +36,8 @@ def overhead_table() -> str:
         "| Measured | Model | Variant | Ratio (median) | Of it in capture | Time, median (p20 to p80) |",
         "|---|---|---|---|---|---|",
     ]
-    rows = newest_rows("overhead")
+    found = newest_rows("overhead")
+    rows = [row for row in found if row["question"] == "capture"]
     for row in rows:
         spread = f"{row['p50_ms']:,.0f} ms ({row['p20_ms']:,.0f} to {row['p80_ms']:,.0f})"
         what = f"forward + backward, {row['shape']}"
@@ -49,7 +50,35 @@ def overhead_table() -> str:
             "Ratios are medians over rounds within one process; of two nearly equal variants they carry the machine's "
             "noise, a few percent here, which the time counted inside the capture itself does not."
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + callback_table([row for row in found if row["question"] == "callback"])
+
+
+def callback_table(rows: list[dict]) -> str:
+    """Return what the callback adds to a Trainer's step; nothing where it was not measured."""
+    head = ("A Trainer's step", "Model", "Ratio (median)", "Of it in the callback", "Time, median (p20 to p80)")
+    body = [
+        (
+            f"{row['variant']}, {row['shape']}",
+            row["model"],
+            f"{row['ratio_p50']:.3f}",
+            f"{row['share_p50']:.3%}",
+            f"{row['p50_ms']:,.0f} ms ({row['p20_ms']:,.0f} to {row['p80_ms']:,.0f})",
+        )
+        for row in rows
+    ]
+    if not body:
+        return ""
+    said = sorted({(r["device"], r["threads"], r["torch"], r["transformers"], r["commit"], r["date"]) for r in rows})
+    where = [
+        f"{device}, threads: {threads}, torch {torch}, transformers {transformers}, commit {commit}, {date}."
+        for device, threads, torch, transformers, commit, date in said
+    ]
+    explained = (
+        "Whole steps: forward, backward, MuonClip, and what the Trainer and TensorBoard do; the ratio is to the row "
+        "without the callback above it. The Trainer's default is a log every 500 steps. A step that logs also measures "
+        "every head exactly, which is in its ratio and, above, `always exact`."
+    )
+    return "\n" + "\n\n".join([table(head, body), explained, *where]) + "\n"
 
 
 def newest_runs(name: str) -> dict[str, list[dict]]:

@@ -33,6 +33,7 @@ from .setting_rules import check_settings
 from .sharded_update import ShardedUpdate
 from .sharding import is_replicated, local_shard
 from .thread_per_batch import for_each_batch
+from .update_meter import UpdateMeter
 from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype
 
 logger = logging.getLogger(__name__)
@@ -83,10 +84,20 @@ class Muon(torch.optim.Optimizer):
         maximize: refused; negate the loss.
         differentiable: refused; the update is written in place.
 
+    Attributes:
+        measure_update_rms: whether the next steps measure `update_rms`; False at first; the same on every rank.
+        update_rms: root mean square of the last step's Muon updates over all weights that they were of, on all ranks,
+            before lr and decay; about 0.2 with match_rms_adamw, less where gradients lack rank. None where the last
+            step did not measure it: it was skipped, compiled, or captured in a graph.
+
     Raises:
         ValueError: a setting is out of range, a group is empty or has a setting that Muon does not know, a parameter of
             a Muon group does not hold matrices, or `views` names a parameter that is in no group.
     """
+
+    measure_update_rms = False
+    update_rms: float | None = None
+    _meter: UpdateMeter | None = None  # of the step under way
 
     def __init__(
         self,
@@ -320,6 +331,7 @@ class Muon(torch.optim.Optimizer):
             if bad:
                 self._reject(describe_nonfinite(bad))
                 return False
+        self._meter = UpdateMeter() if self.measure_update_rms and finite is None else None
         here = self.param_groups
         if sharded is not None:
             self._make_sharded_moments(named)
@@ -330,6 +342,8 @@ class Muon(torch.optim.Optimizer):
                 self._muon_updates(group, self._batches_of(index, group), finite)
             else:
                 self._adamw_update(group, finite)
+        self.update_rms = None if self._meter is None else self._meter.rms([p for _, p in self._named_parameters()])
+        self._meter = None
         return True
 
     def _muon_updates(
@@ -366,7 +380,11 @@ class Muon(torch.optim.Optimizer):
         parameters = [block.of(local_shard(block.parameter)) for block in batch]
         pieces = update.split([block.num_matrices for block in batch])
         updates = [piece.reshape(weight.shape) for piece, weight in zip(pieces, parameters, strict=True)]
-        apply_updates_(parameters, updates, update_scale(shape, group["adjust_lr_fn"]), group, finite)
+        scale = update_scale(shape, group["adjust_lr_fn"])
+        if self._meter is not None:
+            for block, of_block in zip(batch, updates, strict=True):
+                self._meter.add(block.parameter, of_block, scale)
+        apply_updates_(parameters, updates, scale, group, finite)
 
     def _adamw_update(self, group: Mapping[str, Any], finite: Tensor | None) -> None:
         by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
@@ -418,6 +436,7 @@ class Muon(torch.optim.Optimizer):
     def _reject(self, what: str) -> None:
         """Raise or skip, as configured, before any weight is written."""
         self.skipped_steps += 1
+        self.update_rms = None
         message = f"{what}. The step was not taken: no weight and no moment changed."
         if self._nonfinite == "raise":
             raise FloatingPointError(f"{message} Pass nonfinite='skip' to skip such steps and go on.")

@@ -101,13 +101,21 @@ class ClipStatistics:
 
 
 class MuonClipCallback(TrainerCallback, ExportableState):
-    """Log what QK-Clip sees and does.
+    """Log what Muon and QK-Clip see and do.
 
-    With every training log, to all trackers and `trainer_state.json`: `qk_clip/max_logit` (the highest since the last
-    log), `qk_clip/max_logit/layer_N`, `qk_clip/clipped_heads` (distinct heads clipped since the last log) and
-    `qk_clip/clipped_heads_ever`. Steps that log measure every head exactly; on a CPU the steps between measure those
-    that may exceed the threshold. Per head, one line per log goes to `qk_clip.jsonl` in the output folder, and first
-    and last clipped step, clip count and highest max logit go into the Trainer's state, from which they resume.
+    With every training log, to all trackers and `trainer_state.json`:
+
+    - `qk_clip/max_logit`: the highest max logit since the last log; `qk_clip/max_logit/layer_N`: of one layer.
+    - `qk_clip/clipped_heads`: distinct heads clipped since the last log; `qk_clip/clipped_heads_ever`: in all the run.
+    - `qk_clip/min_gamma`: the smallest factor of a clip since the last log; 1 where none was.
+    - `muon/update_rms`: `MuonClip.update_rms` of the logged step.
+    - `muon/skipped_steps`: steps since the last log that were not taken, where steps may be skipped: with
+      nonfinite="skip", or for a GradScaler's overflow under fp16.
+
+    Steps that log measure every head exactly; on a CPU the steps between measure those that may exceed the threshold.
+    Per head, one line per log goes to `qk_clip.jsonl` in the output folder, and first and last clipped step, clip count
+    and highest max logit go into the Trainer's state, from which they resume. A tracker that fails while training goes
+    on is warned of once, and does not end the training.
 
     Capture rests in evaluation and generation: only forwards with gradients in training mode count.
 
@@ -138,6 +146,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._log_path: Path | None = None
         self._since_log_max = torch.empty(0)
         self._since_log_clips = torch.empty(0, dtype=torch.long)
+        self._since_log_min_gamma = 1.0
+        self._since_log_skipped = 0
+        self._skips = False
+        self._update_rms: float | None = None
 
     @property
     def capture_seconds(self) -> float:
@@ -160,6 +172,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         since_log = {
             "max_logits": [_finite_or_none(value) for value in self._since_log_max.tolist()],
             "clips": self._since_log_clips.tolist(),
+            "min_gamma": self._since_log_min_gamma,
         }
         exported = {"exported_statistics": self.statistics.to_dict(), "exported_since_log": since_log}
         return {"args": {}, "attributes": {**run, **exported}}
@@ -180,6 +193,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._folder = self._folder_of_run(args, state)
         self._clip = clip
         self._updates_seen = clip.updates
+        self._skips = args.fp16 or clip.config.nonfinite == "skip"
+        self._since_log_skipped, self._update_rms = 0, None
         if isinstance(clip, MuonClip):
             clip.state_is_consolidated = True  # by this callback, before every save
             clip.callback_expected = False
@@ -190,6 +205,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self.train_seconds = saved.get("exported_run", {}).get("seconds", 0.0)
         self._clock_started = time.perf_counter()
         if clip.layout is None:
+            self.statistics = None
+            start_adding(self)
             return
         if clip.capture is not None:
             clip.capture.reset()  # of a forward before, such as one that ran out of memory
@@ -201,6 +218,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             since_log = saved["exported_since_log"]
             self._since_log_max = torch.tensor([-math.inf if v is None else v for v in since_log["max_logits"]])
             self._since_log_clips = torch.tensor(since_log["clips"], dtype=torch.long)
+            self._since_log_min_gamma = since_log.get("min_gamma", 1.0)  # older checkpoints have none
         if state.is_world_process_zero and args.output_dir:
             self._log_path = self._folder / LOG_NAME
             _truncate_log(self._log_path, state.global_step)
@@ -248,6 +266,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Leave the Trainer's logging as it was, and the statistics in its state, for `trainer.save_state()`."""
         stop_adding(self)
+        if isinstance(self._clip, MuonClip):
+            self._clip.measure_update_rms = False
         if args.should_save:
             self._warn_of_adapter_saves()
         kept: Any = state.stateful_callbacks
@@ -256,14 +276,18 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Measure every head exactly in a step that will be logged."""
-        if self._clip is None or self._clip.capture is None:
+        """Measure every head exactly, and the update, in a step that will be logged."""
+        clip = self._clip
+        if clip is None:
             return
         step = state.global_step + 1
         logs = args.logging_strategy == "epoch"  # any step may be the last of one
         if args.logging_strategy == "steps":
             logs = step % max(1, state.logging_steps) == 0 or (step == 1 and args.logging_first_step)
-        self._clip.capture.screen_threshold = None if logs else self._clip.screen_threshold
+        if isinstance(clip, MuonClip):
+            clip.measure_update_rms = logs
+        if clip.capture is not None:
+            clip.capture.screen_threshold = None if logs else clip.screen_threshold
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -277,20 +301,27 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         """Count what the step saw and clipped."""
         self.step_seconds += time.perf_counter() - self._step_started
         clip = self._clip
-        if clip is None or clip.capture is None or self.statistics is None:
+        if clip is None:
             return
         if clip.updates == self._updates_seen:
             # The step was not taken: a GradScaler found an overflow, or a gradient was not finite. Its logits do not
             # belong to the next one.
-            clip.capture.reset()
+            self._since_log_skipped += 1
+            if clip.capture is not None:
+                clip.capture.reset()
             return
         self._updates_seen = clip.updates
+        if isinstance(clip, MuonClip):
+            self._update_rms = clip.update_rms
+        if clip.capture is None or self.statistics is None:
+            return
         max_logits = torch.cat(list(clip.max_logits.values()))
-        untouched = {name: torch.ones_like(logits) for name, logits in clip.max_logits.items()}
-        clipped = torch.cat(list((untouched | clip.gammas).values())) < 1
+        gammas = torch.cat(list(clip.gammas.values()))
+        clipped = gammas < 1
         self.statistics.record(state.global_step + 1, max_logits, clipped)
         self._since_log_max = torch.maximum(self._since_log_max, max_logits)
         self._since_log_clips += clipped
+        self._since_log_min_gamma = min(self._since_log_min_gamma, float(gammas.min()))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Gather the optimizer's state where a save follows: the Trainer asks one rank alone for it."""
@@ -337,22 +368,41 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""
-        if self.statistics is None or self._clip is None or "loss" not in logs:
+        if self._clip is None or "loss" not in logs:
             return
+        figures = {**self._clip_figures(), **self._muon_figures()}
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+        if self.statistics is not None:
+            counts = list(self.statistics.num_attention_heads.values())
+            self._append_to_log(state.global_step, self._since_log_max.split(counts))
+            self._forget_since_log()
+
+    def _clip_figures(self) -> dict[str, float]:
+        if self.statistics is None or self._clip is None:
+            return {}
         assert self._clip.layout is not None
         per_module = self._since_log_max.split(list(self.statistics.num_attention_heads.values()))
         figures: dict[str, float] = {}
         for label, maxima in zip(_layer_labels(self._clip.layout), per_module, strict=True):
-            if maxima.max() > -math.inf:
-                figures[f"qk_clip/max_logit/{label}"] = round(float(maxima.max()), 4)
+            highest = max(maxima.tolist())
+            if highest > -math.inf:
+                figures[f"qk_clip/max_logit/{label}"] = round(highest, 4)
         if figures:
             figures = {"qk_clip/max_logit": max(figures.values()), **figures}
         figures["qk_clip/clipped_heads"] = int((self._since_log_clips > 0).sum())
         figures["qk_clip/clipped_heads_ever"] = self.statistics.clipped_heads
-        logs.update(figures)
-        state.log_history[-1].update(figures)
-        self._append_to_log(state.global_step, per_module)
-        self._forget_since_log()
+        figures["qk_clip/min_gamma"] = round(self._since_log_min_gamma, 6)
+        return figures
+
+    def _muon_figures(self) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        if self._update_rms is not None:
+            figures["muon/update_rms"] = round(self._update_rms, 6)
+        if self._skips and isinstance(self._clip, MuonClip):
+            figures["muon/skipped_steps"] = self._since_log_skipped
+        self._update_rms, self._since_log_skipped = None, 0
+        return figures
 
     def _append_to_log(self, step: int, per_module: tuple[Tensor, ...]) -> None:
         if self._log_path is None or self.statistics is None or self._clip is None:
@@ -372,6 +422,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         assert self.statistics is not None
         self._since_log_max = torch.full_like(self.statistics.highest, -math.inf)
         self._since_log_clips = torch.zeros_like(self.statistics.clips)
+        self._since_log_min_gamma = 1.0
 
 
 def read_log(run: str | Path) -> list[dict[str, Any]]:

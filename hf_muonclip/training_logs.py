@@ -1,4 +1,4 @@
-"""How a callback's figures reach a training log before any tracker reads it.
+"""How a callback's figures reach a training log before any tracker reads it, and outlive a tracker that fails.
 
 The Trainer calls its reporting callbacks before the user's, so figures that a callback adds in its own `on_log` come
 too late. Between `start_adding` and `stop_adding` a callback's `add_figures` runs first.
@@ -11,6 +11,7 @@ from transformers.trainer_callback import CallbackHandler, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from .patched_method import PatchedMethod
+from .trackers import forget_failures, guarded
 
 
 class AddsFigures(Protocol):
@@ -21,28 +22,36 @@ class AddsFigures(Protocol):
 
 
 def start_adding(callback: AddsFigures) -> None:
-    """Let a callback add to the logs of the Trainer that holds it, until `stop_adding` or until it is gone."""
-    _on_log.start(callback)
+    """Let a callback add to the logs of the Trainer that holds it, until `stop_adding` or until it is gone.
+
+    As long, a tracker of that Trainer that fails does not end the training.
+    """
+    _call_event.start(callback)
 
 
 def stop_adding(callback: AddsFigures) -> None:
     """Let a callback add no more; the last one leaves the Trainer's logging as it was."""
-    _on_log.stop(callback)
+    _call_event.stop(callback)
+    forget_failures()
 
 
-def _add_and_log(
-    log: Callable[..., Any],
+def _add_and_call(
+    call: Callable[..., Any],
     handler: CallbackHandler,
+    event: str,
     args: TrainingArguments,
     state: TrainerState,
     control: TrainerControl,
-    logs: dict[str, Any],
     **kwargs: Any,
 ) -> Any:
-    for callback in handler.callbacks:
-        if callback in _on_log:
-            callback.add_figures(state, logs)
-    return log(handler, args, state, control, logs, **kwargs)
+    adding = [callback for callback in handler.callbacks if callback in _call_event]
+    if not adding:
+        return call(handler, event, args, state, control, **kwargs)
+    if event == "on_log":
+        for callback in adding:
+            callback.add_figures(state, kwargs["logs"])
+    with guarded(handler.callbacks, event, state):
+        return call(handler, event, args, state, control, **kwargs)
 
 
-_on_log = PatchedMethod(CallbackHandler, "on_log", _add_and_log)
+_call_event = PatchedMethod(CallbackHandler, "call_event", _add_and_call)

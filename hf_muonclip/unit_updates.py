@@ -99,9 +99,12 @@ def apply_to_parts_(
     for unit, weight, update in ready:
         update = update.to(weight.device, wide_dtype(weight))
         scale = unit_scale(unit, optimizer.param_groups[unit.group])
+        if isinstance(scale, Tensor) and box_of is not None:
+            scale = box_of(unit).take(scale)
+        if optimizer._meter is not None:
+            optimizer._meter.add(unit.parameter, update, scale)
         if isinstance(scale, Tensor):
-            part = scale if box_of is None else box_of(unit).take(scale)
-            apply_updates_([weight], [update], part, optimizer.param_groups[unit.group], finite)
+            apply_updates_([weight], [update], scale, optimizer.param_groups[unit.group], finite)
         else:
             alike[unit.group, scale, weight.device, weight.dtype].append((weight, update))
     for (index, scale, _, _), pairs in alike.items():

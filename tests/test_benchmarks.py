@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_models import tiny_model
 from torch import nn
+from transformers import Trainer
 
 from hf_muonclip import MuonClip, newton_schulz
 from hf_muonclip.matrix_view import PLAIN
@@ -26,6 +27,7 @@ import peers  # noqa: E402
 import tables  # noqa: E402
 import workloads  # noqa: E402
 
+VERSIONS = {"torch": "2", "transformers": "5", "commit": "abc", "date": "2026-01-01"}
 PEERS_IN_TORCH = [peer.name for peer in peers.PEERS if peer.module == "torch"]
 
 
@@ -45,6 +47,35 @@ def test_captured_variants_really_capture() -> None:
     _, metered = overhead.interleaved(variants, 2, meter)
     assert all(seconds == 0 for seconds in metered["no capture"])
     assert all(seconds > 0 for name in ("screened", "always exact") for seconds in metered[name])
+
+
+def test_the_callback_is_timed_where_it_is_and_a_log_takes_more_than_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: dict[str, int] = {}
+    timed_steps = overhead.timed_steps
+
+    def watched(trainer: Trainer) -> tuple[float, float]:
+        found = timed_steps(trainer)
+        logged[Path(trainer.args.output_dir).name] = sum(
+            "qk_clip/max_logit" in log for log in trainer.state.log_history
+        )
+        return found
+
+    monkeypatch.setattr(overhead, "timed_steps", watched)
+    made = overhead.callback_rows(lambda: tiny_model("llama_gqa"), "tiny", 32, 2, tmp_path)
+    rows = {row["variant"]: row for row in made}
+    between, without, each, none = (
+        f"{who}, {when}" for when in ("between logs", "a log every step") for who in ("callback", "no callback")
+    )
+    assert logged == {between: 0, without: 0, each: overhead.STEPS + 1, none: 0}
+    assert rows[without]["share_p50"] == rows[none]["share_p50"] == 0
+    assert 0 < rows[between]["share_p50"] < rows[each]["share_p50"] < 1
+    assert [rows[name]["baseline"] for name in (between, each)] == [without, none]
+    shown = tables.callback_table([row | {"device": "a chip", "threads": 1} | VERSIONS for row in made])
+    assert f"| callback, between logs, 1x32 tokens | tiny | {rows[between]['ratio_p50']:.3f} |" in shown
+    assert "a chip, threads: 1, torch 2" in shown
+    assert tables.callback_table([]) == ""
 
 
 def matrices_of(load: workloads.Workload) -> list[torch.Tensor]:

@@ -327,7 +327,7 @@ class Tracker(TrainerCallback):
 
 
 def test_the_trainer_logs_and_balances(tmp_path: Path):
-    on_log = CallbackHandler.on_log
+    call_event = CallbackHandler.call_event
     tracker, seen = Tracker(), []
 
     class Loads(TrainerCallback):
@@ -341,7 +341,7 @@ def test_the_trainer_logs_and_balances(tmp_path: Path):
     trainer = build(tmp_path, model, callbacks, gradient_accumulation_steps=2, max_steps=4, eval_strategy="epoch")
     before = {name: router.e_score_correction_bias.clone() for name, router in routers(model).items()}
     trainer.train()
-    assert CallbackHandler.on_log is on_log
+    assert CallbackHandler.call_event is call_event
     assert callback.balancer is None
     rows = [row for row in tracker.read if "loss" in row]
     assert [row["step"] for row in trainer.state.log_history if "loss" in row] == [2, 4]

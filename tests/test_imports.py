@@ -36,6 +36,7 @@ OPTIMIZER_COLUMN = {
         "replicated_update",
         "scattered_update",
         "unit_updates",
+        "update_meter",
         "rank_collectives",
         "update_rules",
         "muon",

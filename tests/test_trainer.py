@@ -51,14 +51,18 @@ class WatchSteps(TrainerCallback):
 
     def __init__(self) -> None:
         self.max_logits: list[Tensor] = []
+        self.gammas: list[Tensor] = []
         self.clipped: list[Tensor] = []
+        self.update_rms: list[float | None] = []
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         optimizer = kwargs["optimizer"].optimizer
         self.max_logits.append(torch.stack(list(optimizer.max_logits.values())))
-        self.clipped.append(torch.stack(list(optimizer.gammas.values())) < 1)
+        self.gammas.append(torch.stack(list(optimizer.gammas.values())))
+        self.clipped.append(self.gammas[-1] < 1)
+        self.update_rms.append(optimizer.update_rms)
 
 
 # ----------------------------------------------------------------------------------------------- where the figures go
@@ -91,7 +95,10 @@ def test_figures_reach_the_log_trainer_state_tensorboard_and_the_per_head_log(tm
             "qk_clip/max_logit/layer_1": pytest.approx(float(seen[1].max()), abs=1e-4),
             "qk_clip/clipped_heads": int(clipped.sum()),
             "qk_clip/clipped_heads_ever": int(ever.sum()),
+            "qk_clip/min_gamma": pytest.approx(float(torch.stack(watch.gammas[window]).min()), abs=1e-6),
         }
+        assert log["muon/update_rms"] == pytest.approx(watch.update_rms[2 * index + 1], abs=1e-6)
+        assert "muon/skipped_steps" not in log  # a step that is not finite raises
     assert 0 < ever.sum() < ever.numel()
     assert not any(figures(log) for log in trainer.state.log_history if "loss" not in log)
 
@@ -146,6 +153,7 @@ def test_logged_steps_are_exact_and_the_others_screened(tmp_path: Path) -> None:
     )
     trainer.train()
     exact = [bool(seen.isfinite().all()) for seen in watch.max_logits]
+    assert [rms is not None for rms in watch.update_rms] == exact
     screened = [bool((seen == -math.inf).all()) for seen in watch.max_logits]
     assert exact == [True, False, True, False, False, True, False]
     assert screened == [not is_exact for is_exact in exact]
@@ -171,16 +179,16 @@ def test_a_head_that_was_only_bounded_is_null_in_the_log(tmp_path: Path) -> None
     callback._since_log_max.fill_(-math.inf)
     logs: dict[str, Any] = {"loss": 1.0}
     callback.add_figures(trainer.state, logs)
-    assert figures(logs) == {"qk_clip/clipped_heads": 0, "qk_clip/clipped_heads_ever": 0}
+    assert logs == {"loss": 1.0, "qk_clip/clipped_heads": 0, "qk_clip/clipped_heads_ever": 0, "qk_clip/min_gamma": 1.0}
     row = json.loads((tmp_path / LOG_NAME).read_text().splitlines()[-1], parse_constant=pytest.fail)
     assert set(row["max_logits"]["model.layers.0.self_attn"]) == {None}
 
 
 def test_training_leaves_the_trainers_logging_as_it_was(tmp_path: Path) -> None:
-    original = CallbackHandler.on_log
+    original = CallbackHandler.call_event
     trainer = build(tmp_path)
     trainer.train()
-    assert CallbackHandler.on_log is original
+    assert CallbackHandler.call_event is original
     assert any("qk_clip/max_logit" in row for row in trainer.state.log_history)
 
 
@@ -189,6 +197,7 @@ def test_without_qk_clip_there_are_no_figures(tmp_path: Path) -> None:
     trainer.train()
     assert len(training_logs(trainer.state)) == 3
     assert not any(figures(log) for log in trainer.state.log_history)
+    assert all(0.1 < log["muon/update_rms"] < 0.3 for log in training_logs(trainer.state))
     assert not (tmp_path / LOG_NAME).exists()
     assert callback_of(trainer).statistics is None
     assert callback_of(trainer).capture_seconds == 0.0
@@ -329,6 +338,7 @@ def test_a_skipped_step_is_no_clipped_step(tmp_path: Path) -> None:
         tmp_path,
         callbacks=[MuonClipCallback(), Poison()],
         max_steps=1,
+        logging_steps=1,
         max_grad_norm=0.0,
         muon={"nonfinite": "skip"},
     )
@@ -338,6 +348,10 @@ def test_a_skipped_step_is_no_clipped_step(tmp_path: Path) -> None:
     assert statistics.clipped_heads == 0
     assert (statistics.highest == -math.inf).all()
     assert optimizer_of(trainer).skipped_steps == 1
+    [log] = training_logs(trainer.state)
+    assert log["muon/skipped_steps"] == 1
+    assert "muon/update_rms" not in log
+    assert "qk_clip/max_logit" not in log
     assert all(weight.isfinite().all() for weight in trainer.model.parameters())
 
 

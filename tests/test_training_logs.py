@@ -41,7 +41,7 @@ def logged(arguments: TrainingArguments, *callbacks: TrainerCallback) -> dict[st
 
 
 def test_figures_come_before_the_trackers_and_each_handler_has_its_own(arguments: TrainingArguments) -> None:
-    unpatched = CallbackHandler.on_log
+    unpatched = CallbackHandler.call_event
     first, second, silent = Adder("first"), Adder("second"), Adder("silent")
     assert logged(arguments, first) == {"loss": 1.0}
     start_adding(first)
@@ -51,20 +51,20 @@ def test_figures_come_before_the_trackers_and_each_handler_has_its_own(arguments
     assert logged(arguments, second) == {"loss": 1.0, "second": 7}
     stop_adding(first)
     assert logged(arguments, first, second) == {"loss": 1.0, "second": 7}
-    assert CallbackHandler.on_log is not unpatched
+    assert CallbackHandler.call_event is not unpatched
     stop_adding(second)
     stop_adding(second)
-    assert CallbackHandler.on_log is unpatched
+    assert CallbackHandler.call_event is unpatched
 
 
 def test_a_callback_that_is_gone_does_not_keep_the_patch_for_ever(arguments: TrainingArguments) -> None:
-    unpatched = CallbackHandler.on_log
+    unpatched = CallbackHandler.call_event
     lost = Adder("lost")
     start_adding(lost)
     del lost  # a run that ended in an exception, and its Trainer with it
-    assert CallbackHandler.on_log is unpatched
+    assert CallbackHandler.call_event is unpatched
     other = Adder("other")
     start_adding(other)
     assert logged(arguments, other) == {"loss": 1.0, "other": 7}
     stop_adding(other)
-    assert CallbackHandler.on_log is unpatched
+    assert CallbackHandler.call_event is unpatched

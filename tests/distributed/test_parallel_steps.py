@@ -21,6 +21,7 @@ def compare_with_whole_model(folders: dict[str, str], sizes: dict[str, int]) -> 
         assert any(isinstance(parameter, DTensor) for parameter in model.parameters())
         settings = {"lr": 5e-3, "qk_clip_threshold": 0.03, "ns_dtype": "float32"}
         optimizer, reference = MuonClip(model, **settings), MuonClip(alone, **settings, shard_optimizer=False)
+        optimizer.measure_update_rms = reference.measure_update_rms = True
         clipped = 0
         for step in range(STEPS):
             batch = random_batch(alone, seed=step)
@@ -28,6 +29,7 @@ def compare_with_whole_model(folders: dict[str, str], sizes: dict[str, int]) -> 
                 trained(**batch).loss.backward()
                 by.step()
                 by.zero_grad()
+            assert optimizer.update_rms == pytest.approx(reference.update_rms, rel=1e-4)
             for module, gamma in reference.gammas.items():
                 assert torch.equal(optimizer.gammas[module] < 1, gamma < 1), (name, module)
                 clipped += int((gamma < 1).sum())

@@ -30,13 +30,14 @@ def optimizer_of(parameters: dict[str, nn.Parameter], **settings: Any) -> Muon:
     return Muon(groups_of(parameters), lr=0.02, views=VIEWS, **{"ns_dtype": "float32", **settings})
 
 
-def one_process(**settings: Any) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+def one_process(**settings: Any) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], float | None]:
     parameters = every_kind()
     optimizer = optimizer_of(parameters, **settings)
+    optimizer.measure_update_rms = True
     for step in range(STEPS):
         set_gradients(parameters, step)
         optimizer.step()
-    return {name: p.detach() for name, p in parameters.items()}, optimizer.state_dict()["state"]
+    return {name: p.detach() for name, p in parameters.items()}, optimizer.state_dict()["state"], optimizer.update_rms
 
 
 def on_mesh(kind: str) -> dict[str, nn.Parameter]:
@@ -77,9 +78,10 @@ def whole(tensor: Tensor) -> Tensor:
 
 def train(
     kind: str, settings: dict[str, Any]
-) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], int, list[bool]]:
+) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], float | None, list[bool]]:
     parameters = every_kind() if kind == "replicated" else on_mesh(kind)
     optimizer = optimizer_of(parameters, **settings)
+    optimizer.measure_update_rms = True
     for step in range(STEPS):
         gradients_like(parameters, step)
         optimizer.step()
@@ -87,16 +89,10 @@ def train(
         index: {key: whole(value) for key, value in moments.items()}
         for index, moments in optimizer.state_dict()["state"].items()
     }
-    local = sum(
-        (value.to_local() if isinstance(value, DTensor) else value).numel()
-        for moments in optimizer.state.values()
-        for key, value in moments.items()
-        if key != "step"
-    )
     return (
         {n: whole(p).detach() for n, p in parameters.items()},
         state,
-        local,
+        optimizer.update_rms,
         [isinstance(p, DTensor) for p in parameters.values()],
     )
 
@@ -116,10 +112,11 @@ def train(
     ],
 )
 def test_n_ranks_do_what_one_does(kind: str, world: int, settings: dict[str, Any]) -> None:
-    weights, state = one_process(**settings)
+    weights, state, update_rms = one_process(**settings)
     found = run_on_ranks(world, train, kind, settings)
-    for rank, (theirs, moments, _, sharded) in enumerate(found):
+    for rank, (theirs, moments, rms, sharded) in enumerate(found):
         assert all(sharded) == (kind != "replicated")
+        assert rms == pytest.approx(update_rms, rel=1e-4)
         for name, weight in weights.items():
             torch.testing.assert_close(theirs[name], weight, atol=1e-5, rtol=1e-5, msg=f"{name} on rank {rank}")
             assert torch.equal(theirs[name], found[0][0][name])
@@ -128,6 +125,12 @@ def test_n_ranks_do_what_one_does(kind: str, world: int, settings: dict[str, Any
             assert moments[index].keys() == wanted.keys()
             for key, value in wanted.items():
                 torch.testing.assert_close(moments[index][key], value, atol=1e-5, rtol=1e-3, msg=f"{key} of {index}")
+
+
+def test_the_size_of_updates_is_the_same_where_every_rank_repeats_them() -> None:
+    _, _, update_rms = one_process()
+    for _, _, rms, _ in run_on_ranks(2, train, "replicated", {"shard_optimizer": False}):
+        assert rms == pytest.approx(update_rms, rel=1e-5)
 
 
 def counted(kind: str, settings: dict[str, Any]) -> dict[str, int]:

@@ -138,6 +138,8 @@ def assert_close(outcome: Outcome, expected: Outcome, atol: float) -> None:
     assert [row["clips"] for row in outcome.log] == [row["clips"] for row in expected.log]
     losses = [row["loss"] for row in expected.log_history]
     assert [row["loss"] for row in outcome.log_history] == pytest.approx(losses, abs=1e-4)
+    sizes = [row["muon/update_rms"] for row in expected.log_history]
+    assert [row["muon/update_rms"] for row in outcome.log_history] == pytest.approx(sizes, rel=1e-4)
     assert outcome.weights.keys() == expected.weights.keys()
     for name, weight in outcome.weights.items():
         difference = float((weight - expected.weights[name]).abs().max())

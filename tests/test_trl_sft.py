@@ -46,7 +46,9 @@ def test_maxima_are_exact_under_every_packing_and_the_clip_lands(
     assert watch.clipped[0].any()
     assert not watch.clipped[0].all()
     assert trainer.args.gradient_checkpointing  # TRL's default
-    assert (trainer.get_train_dataset()["labels"][0][0] if False else -100) == -100
+    told = {label for row in trainer.train_dataset["labels"] for label in row}
+    assert -100 in told  # assistant_only_loss
+    assert len(told) > 2
 
 
 def test_accumulation_and_checkpointing_measure_every_forward_once(
@@ -96,8 +98,3 @@ def test_lora_of_the_trainer_is_monitored(tmp_path: Path, caplog: pytest.LogCapt
     moved = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
     assert moved
     assert all("lora_" in name for name in moved)
-
-
-def test_an_optimizer_that_is_older_than_the_trainers_adapter_is_refused(tmp_path: Path) -> None:
-    adapter = LoraConfig(r=4, target_modules=["q_proj", "k_proj"])
-    sft(tmp_path, "optimizers", WatchLogits(), given={"peft_config": adapter}, **PACKED)

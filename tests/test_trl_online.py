@@ -30,9 +30,7 @@ def even_words(completions: list[Any], **_: Any) -> list[float]:
 
 def online(kind: str, folder: Path, way: str, watch: WatchLogits, policy_folder: Path, **more: Any) -> Trainer:
     config, trainer_class = CLASSES[kind]
-    args = config(
-        **settings(folder, num_generations=2, max_completion_length=6, per_device_train_batch_size=4, **more)
-    )
+    args = config(**settings(folder, num_generations=2, max_completion_length=6, per_device_train_batch_size=4, **more))
     data = Dataset.from_list([{"prompt": [turn("user", seed)]} for seed in range(8)])
     model = AutoModelForCausalLM.from_pretrained(policy_folder, dtype=torch.float32).train()
     given = {"train_dataset": data, "processing_class": chat_tokenizer(), "reward_funcs": even_words}

@@ -58,9 +58,7 @@ def reward(folder: Path, way: str, watch: WatchLogits, **more: Any) -> Trainer:
 
 
 @pytest.mark.parametrize(("run", "way"), [(dpo, "attach"), (kto, "optimizers")])
-def test_a_reference_model_is_not_measured(
-    run: Any, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reference_model_is_not_measured(run: Any, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, watch = measured_calls(monkeypatch), WatchLogits(landing=True)
     run(tmp_path, way, watch, ref_model=sharper(policy()), learning_rate=0.0)
     assert watch.clipped[0].any()

@@ -8,10 +8,8 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from tiny_trainer import assert_equal_weights, weights_of
-from tiny_trl import MUON, WatchLogits, chat_tokenizer, measured_calls, policy, settings, train, turn
+from tiny_trl import WatchLogits, chat_tokenizer, measured_calls, policy, settings, train, turn
 from trl import SFTConfig, SFTTrainer
-
-from hf_muonclip import muonclip
 
 PACKED = {"packing": True, "packing_strategy": "bfd"}
 

@@ -86,7 +86,7 @@ class WatchLogits(TrainerCallback):
     log-probabilities), and that the optimizer saw the maxima of brute force.
 
     Args:
-        landing: assert too that every clipped head landed; at a learning rate of 0, so that the clip alone moves weights.
+        landing: assert too that every clipped head landed; at a rate of 0, so that the clip alone moves weights.
 
     Attributes:
         batches: what the policy was given since the last step, forward by forward.

@@ -11,6 +11,8 @@ from tiny_trainer import assert_equal_weights, weights_of
 from tiny_trl import WatchLogits, chat_tokenizer, measured_calls, policy, settings, train, turn
 from trl import SFTConfig, SFTTrainer
 
+from hf_muonclip.trainer import read_log
+
 PACKED = {"packing": True, "packing_strategy": "bfd"}
 
 
@@ -96,3 +98,25 @@ def test_lora_of_the_trainer_is_monitored(tmp_path: Path, caplog: pytest.LogCapt
     moved = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
     assert moved
     assert all("lora_" in name for name in moved)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    saved = {"save_strategy": "steps", "save_steps": 1, **PACKED}
+    whole = sft(tmp_path, "attach", WatchLogits(), **saved)
+    resumed = sft(tmp_path, "attach", WatchLogits(), given={"resume": str(tmp_path / "checkpoint-1")}, **saved)
+    assert resumed.state.global_step == 2
+    assert_equal_weights(weights_of(whole), weights_of(resumed))
+    assert [row["step"] for row in read_log(tmp_path)] == [1, 2]
+
+
+def test_an_optimizer_that_is_older_than_new_chat_tokens_is_refused(tmp_path: Path) -> None:
+    source = chat_tokenizer()
+    source.add_tokens(["<turn>"], special_tokens=True)
+    source.save_pretrained(tmp_path / "source")
+    chat = {"chat_template_path": str(tmp_path / "source"), **PACKED}
+    with pytest.raises(ValueError, match=r"lm_head.weight and 0 more were replaced .*attach\(trainer\)"):
+        sft(tmp_path, "optimizers", WatchLogits(), **chat)
+    watch = WatchLogits()
+    trainer = sft(tmp_path, "attach", watch, **chat)
+    assert trainer.model.get_input_embeddings().num_embeddings > 128
+    assert watch.clipped[0].any()

@@ -152,7 +152,15 @@ class WatchLogits(TrainerCallback):
         return {name: torch.stack([of_batch[name] for of_batch in maxima]).amax(0) for name in maxima[0]}
 
 
-def train(trainer_class: type[Trainer], way: str, model: Any, args: Any, watch: WatchLogits, **given: Any) -> Trainer:
+def train(
+    trainer_class: type[Trainer],
+    way: str,
+    model: Any,
+    args: Any,
+    watch: WatchLogits,
+    resume: str | None = None,
+    **given: Any,
+) -> Trainer:
     """Train by one of the ways in: "optimizers", "factory" (as a keyword) or "attach"."""
     callbacks: list[TrainerCallback] = [MuonClipCallback(), watch]
     if way == "optimizers":
@@ -162,7 +170,7 @@ def train(trainer_class: type[Trainer], way: str, model: Any, args: Any, watch: 
     trainer = trainer_class(model=model, args=args, callbacks=callbacks, **given)
     if way == "attach":
         attach(trainer, **MUON)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 

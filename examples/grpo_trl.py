@@ -19,7 +19,8 @@ from hf_muonclip import MuonClipConfig, attach
 
 def sums(count: int, seed: int) -> Dataset:
     entries = reasoning_gym.create_dataset("chain_sum", size=count, seed=seed, max_terms=2, max_digits=1)
-    prompts = [[{"role": "user", "content": f"{entry['question']} Reply with the number alone."}] for entry in entries]
+    asked = [f"What is {entry['metadata']['expression']}? Reply with the number alone." for entry in entries]
+    prompts = [[{"role": "user", "content": question}] for question in asked]
     return Dataset.from_dict({"prompt": prompts, "answer": [entry["answer"] for entry in entries]})
 
 
@@ -34,9 +35,9 @@ def main() -> None:
     # Minutes on one CPU core.
     parser.set_defaults(
         output_dir="muonclip-grpo",
-        max_steps=8,
-        per_device_train_batch_size=8,
-        num_generations=4,
+        max_steps=6,
+        per_device_train_batch_size=16,
+        num_generations=8,
         max_completion_length=16,
         learning_rate=1e-5,
         weight_decay=0.1,

@@ -246,8 +246,8 @@ class MuonClip(Muon, ClipState):
         if gone:
             raise ValueError(
                 f"the optimizer must hold the model's parameters; {gone[0]} and {len(gone) - 1} more were replaced "
-                "since it was built, as fully_shard() and moves to another device do. Build MuonClip afterwards, or "
-                "pass both through accelerator.prepare(model, optimizer)."
+                "since it was built, as fully_shard(), moves to another device and new embeddings do. Build MuonClip "
+                "afterwards, for a Trainer by attach(trainer), or pass both to accelerator.prepare(model, optimizer)."
             )
 
     def _agreed_settings(self) -> list[str]:

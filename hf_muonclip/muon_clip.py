@@ -208,8 +208,12 @@ class MuonClip(Muon, ClipState):
     def _moves_weights(self) -> bool:
         return any(float(group["lr"]) > 0 for group in self.param_groups)
 
-    def _check_model(self) -> None:
-        """Refuse to step on a model that is no longer what the optimizer was built for."""
+    def check_model(self) -> None:
+        """Refuse a model that is no longer what the optimizer was built for; every step does.
+
+        Raises:
+            ValueError: another MuonClip was built on it since, other adapters are active, or parameters were replaced.
+        """
         if self._superseded:
             raise ValueError(
                 "one MuonClip at a time can clip a model; another was built on this model since, and measures it now. "
@@ -224,21 +228,14 @@ class MuonClip(Muon, ClipState):
             )
         if self.updates == 0:
             self._check_parameters()
-        if self.callback_expected and self._moves_weights():
-            self.callback_expected = False
-            logger.warning(
-                "This Trainer has no MuonClipCallback. QK-Clip works, but its figures are missing from the logs, from "
-                "qk_clip.jsonl and from trainer_state.json, a model with stacked experts will not resume, and with "
-                "scale_lora_base=True nothing says which clips a saved adapter lacks. Pass "
-                "callbacks=[MuonClipCallback()]."
-            )
 
     def _check_parameters(self) -> None:
         """Refuse parameters that the model no longer has, or adapters that the optimizer knows nothing of."""
         if added := self._adapters.additions(self._model):
             raise ValueError(
                 f"MuonClip trains the parameters that its model had when it was built; {added}. Call "
-                "get_peft_model() or add_adapter() first, and build MuonClip on what it returns."
+                "get_peft_model() or add_adapter() first and build MuonClip on what it returns; in a Trainer that adds "
+                "them itself (peft_config=), use attach(trainer)."
             )
         check_not_flattened(self.param_groups)
         own = {id(parameter) for parameter in self._model.parameters()}
@@ -250,13 +247,25 @@ class MuonClip(Muon, ClipState):
                 "afterwards, for a Trainer by attach(trainer), or pass both to accelerator.prepare(model, optimizer)."
             )
 
+    def _miss_callback(self) -> None:
+        """Say once what a Trainer lacks that has no callback."""
+        if self.callback_expected and self._moves_weights():
+            self.callback_expected = False
+            logger.warning(
+                "This Trainer has no MuonClipCallback. QK-Clip works, but its figures are missing from the logs, from "
+                "qk_clip.jsonl and from trainer_state.json, a model with stacked experts will not resume, and with "
+                "scale_lora_base=True nothing says which clips a saved adapter lacks. Pass "
+                "callbacks=[MuonClipCallback()]."
+            )
+
     def _agreed_settings(self) -> list[str]:
         clip = f"qk_clip_threshold {self.config.qk_clip_threshold}, qk_clip_alpha {self.config.qk_clip_alpha}"
         return [f"{clip}, scale_lora_base {self.config.scale_lora_base}", *super()._agreed_settings()]
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
-        self._check_model()
+        self.check_model()
+        self._miss_callback()
         shares_state = self._sharded is not None and self._sharded.replicated is not None
         # A rate of 0 everywhere: FSDP2 makes a step to have a state to load into, before any callback is called.
         if shares_state and not self.state_is_consolidated and any(group["lr"] > 0 for group in self.param_groups):

@@ -259,6 +259,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
                     "model and MuonClipCallback did not enter the Trainer together (model_init, or add_callback). "
                     "Construct it as Trainer(model, args, callbacks=[MuonClipCallback()], ...)."
                 )
+        optimizer.check_model()  # now, and not only at the first step
         return optimizer
 
     def on_train_end(

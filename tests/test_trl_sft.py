@@ -109,6 +109,12 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert [row["step"] for row in read_log(tmp_path)] == [1, 2]
 
 
+def test_an_optimizer_that_is_older_than_the_trainers_adapter_is_refused(tmp_path: Path) -> None:
+    adapter = LoraConfig(r=4, target_modules=["q_proj", "k_proj"])
+    with pytest.raises(ValueError, match=r"parameters that its model had when it was built.*attach\(trainer\)"):
+        sft(tmp_path, "optimizers", WatchLogits(), given={"peft_config": adapter}, **PACKED)
+
+
 def test_an_optimizer_that_is_older_than_new_chat_tokens_is_refused(tmp_path: Path) -> None:
     source = chat_tokenizer()
     source.add_tokens(["<turn>"], special_tokens=True)

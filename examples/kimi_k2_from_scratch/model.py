@@ -154,11 +154,11 @@ class MultiHeadLatentAttention(nn.Module):
         query = torch.cat([query_nope, rotate(query_rope, positions, self.rope_theta)], dim=-1)
         key = torch.cat([key_nope, key_rope.expand(-1, self.num_heads, -1, -1)], dim=-1)
 
-        scores = query @ key.mT * self.scaling  # (B, H, T, S)
-        scores = scores.masked_fill(~attends, torch.finfo(scores.dtype).min)
+        scores = (query @ key.mT * self.scaling).float()  # (B, H, T, S)
+        scores = scores.masked_fill(~attends, torch.finfo(scores.dtype).min)  # -inf would make padding's rows nan
         if self.training and torch.is_grad_enabled():
-            self.max_logits = torch.maximum(self.max_logits, scores.detach().amax(dim=(0, 2, 3)).float())
-        weights = scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)
+            self.max_logits = torch.maximum(self.max_logits, scores.detach().amax(dim=(0, 2, 3)))
+        weights = scores.softmax(dim=-1).to(value.dtype)
         return self.o_proj((weights @ value).transpose(1, 2).flatten(2))
 
 
@@ -339,7 +339,7 @@ class KimiK2(nn.Module):
         return input_ids
 
     def to_transformers(self, **fields: object) -> nn.Module:
-        """Return the same model as a `DeepseekV3ForCausalLM`; fields of its config, such as eos_token_id, can be added."""
+        """Return the same model as a `DeepseekV3ForCausalLM`, with more fields of its config, such as eos_token_id."""
         from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
         sizes = asdict(self.config)

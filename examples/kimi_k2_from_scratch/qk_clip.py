@@ -28,10 +28,10 @@ def qk_clip_(model: nn.Module, tau: float) -> dict[str, Tensor]:
         # k_nope belongs to the head: half of gamma, as a factor its root, goes to the query and half to the key.
         # k_rope belongs to all heads: it stays, and the query takes all of gamma.
         query = attention.q_b_proj.weight.unflatten(0, (heads, -1))  # (heads, nope + rope, rank)
-        query[:, : nope] *= gamma.sqrt().to(query)[:, None, None]
-        query[:, nope :] *= gamma.to(query)[:, None, None]
+        query[:, :nope] *= gamma.sqrt().to(query)[:, None, None]
+        query[:, nope:] *= gamma.to(query)[:, None, None]
         key_value = attention.kv_b_proj.weight.unflatten(0, (heads, -1))  # (heads, nope + v, rank)
-        key_value[:, : nope] *= gamma.sqrt().to(query)[:, None, None]
+        key_value[:, :nope] *= gamma.sqrt().to(query)[:, None, None]
 
         attention.max_logits.fill_(-torch.inf)  # the next step begins anew
     return highest

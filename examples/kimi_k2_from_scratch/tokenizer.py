@@ -29,7 +29,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048, min_frequency:
         [
             normalizers.NFC(),
             normalizers.Lowercase(),
-            normalizers.Replace("’", "'"),
+            normalizers.Replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"),
             # A straight quote opens where a text or a word begins, and closes elsewhere: two tokens, so that the
             # model knows which of them it writes, and decoding where the space belongs.
             normalizers.Replace(Regex(r'(?<![^\s(“])"'), "“"),

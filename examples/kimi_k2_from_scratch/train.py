@@ -95,24 +95,27 @@ def train(model: KimiK2, tokens: torch.Tensor, args: argparse.Namespace) -> dict
 
 
 def plot(history: dict[str, list], tau: float, path: Path) -> None:
-    """Draw the loss, and under it the max logit of every head with tau."""
+    """Draw the loss, the max logit of every head with tau, and how many heads were clipped."""
     import matplotlib.pyplot as plt
 
     max_logits = torch.tensor(history["max_logits"])  # (steps, layers, heads)
-    steps = range(1, len(max_logits) + 1)
-    figure, (above, below) = plt.subplots(2, 1, figsize=(8, 6.5), sharex=True, layout="constrained")
+    count, layers, heads = max_logits.shape
+    steps = range(1, count + 1)
+    figure, (above, middle, below) = plt.subplots(
+        3, 1, figsize=(8, 7.5), sharex=True, layout="constrained", height_ratios=[3, 4, 1.5]
+    )
     above.plot(steps, history["loss"], color="black", linewidth=1.2)
-    above.set(ylabel="loss", title="A small Kimi K2, trained with MuonClip")
-    layers = max_logits.shape[1]
+    above.set(ylabel="loss", ylim=(0, None), title="A small Kimi K2, trained with MuonClip")
     for layer in range(layers):
         color = plt.get_cmap("viridis")(0.85 * layer / max(1, layers - 1))
-        for head in range(max_logits.shape[2]):
-            label = f"layer {layer}" if head == 0 else None
-            below.plot(steps, max_logits[:, layer, head], color=color, linewidth=0.9, alpha=0.85, label=label)
-    below.axhline(tau, color="crimson", linestyle="--", linewidth=1.4, label=f"tau = {tau:g}")
-    below.set(xlabel="step", ylabel="max logit of each head, before its clip", ylim=(0, None), xlim=(0, len(steps)))
-    below.legend(ncols=layers + 1, loc="lower right", fontsize="small")
-    for axes in (above, below):
+        curves = middle.plot(steps, max_logits[:, layer], color=color, linewidth=0.7, alpha=0.7)
+        curves[0].set_label(f"layer {layer}")
+    middle.axhline(tau, color="crimson", linestyle="--", linewidth=1.6, label=f"tau = {tau:g}")
+    middle.set(ylabel="max logit of each head,\nbefore its clip", ylim=(0, None))
+    middle.legend(loc="lower right", ncols=layers + 1, fontsize="small")
+    below.bar(steps, history["clipped"], width=1.0, color="crimson")
+    below.set(xlabel="step", ylabel=f"heads clipped,\nof {layers * heads}", xlim=(1, max(2, count)))
+    for axes in (above, middle, below):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.savefig(path, dpi=120)
@@ -127,7 +130,7 @@ def write_stories(model: KimiK2, tokenizer: PreTrainedTokenizerFast, prompts: li
     for prompt in prompts:
         input_ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
         eos = tokenizer.eos_token_id
-        story = model.generate(input_ids, 80, temperature=0.7, top_k=20, eos_token_id=eos, generator=generator)
+        story = model.generate(input_ids, 80, temperature=0.8, top_k=20, eos_token_id=eos, generator=generator)
         stories.append(tokenizer.decode(story[0], skip_special_tokens=True))
     return stories
 
@@ -141,9 +144,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="default 8")
     parser.add_argument("--length", type=int, default=96, help="words and marks of one training sequence (default 96)")
     parser.add_argument("--learning-rate", type=float, default=1e-2, help="high, so that logits grow (default 0.01)")
-    parser.add_argument("--tau", type=float, default=12.0, help="QK-Clip's threshold (default 12; Kimi K2 uses 100)")
+    parser.add_argument("--tau", type=float, default=10.0, help="QK-Clip's threshold (default 10; Kimi K2 uses 100)")
     parser.add_argument("--clip-by-hand", action="store_true", help="clip with qk_clip.py in place of MuonClip's own")
-    parser.add_argument("--prompt", nargs="*", default=["One day, Mia", "Once upon a time there was a", "Tom and"])
+    parser.add_argument("--prompt", nargs="*", default=["Ben had a red kite.", "One day a little fox", "Tom and Anna"])
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (default 0)")
     parser.add_argument("--output", type=Path, default=Path("kimi_k2_from_scratch"), help="a folder")
     parser.add_argument("--verbose", action="store_true", help="say of every parameter what updates it, and why")

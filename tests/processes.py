@@ -1,6 +1,6 @@
 """Real processes with a gloo group between them, for tests that ask what N ranks do.
 
-They are forked from a server that has imported torch and transformers once, so that a test waits a second and not ten.
+They are forked from a server that has imported what ranks use once, so that a test waits a second and not ten.
 """
 
 import multiprocessing
@@ -10,8 +10,10 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -23,6 +25,7 @@ _CONTEXT.set_forkserver_preload(
         "torch.distributed.checkpoint.state_dict",
         "torch.distributed.fsdp",
         "accelerate",
+        "deepspeed",  # accelerate imports it wherever it is installed, which takes longer than most tests' training
         "transformers.trainer",
         "transformers.models.deepseek_v3.modeling_deepseek_v3",
         "transformers.models.llama.modeling_llama",
@@ -89,6 +92,8 @@ def outcomes_of_ranks(
         group_timeout: seconds that a collective waits for the other ranks.
         environment: more environment variables.
     """
+    with patch.dict(os.environ, DS_ACCELERATOR="cpu"):  # deepspeed chooses while it is imported
+        forkserver.ensure_running()
     with tempfile.TemporaryDirectory() as folder:
         processes = [
             _CONTEXT.Process(

@@ -1,17 +1,21 @@
-"""Real processes with a gloo group between them, for tests that ask what N ranks do.
+"""Real processes with a gloo group between them, for tests that ask what N ranks do; and scripts in their own process.
 
-They are forked from a server that has imported torch and transformers once, so that a test waits a second and not ten.
+They are forked from a server that has imported what ranks use once, so that a test waits a second and not ten.
 """
 
 import multiprocessing
 import os
+import runpy
+import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -23,6 +27,7 @@ _CONTEXT.set_forkserver_preload(
         "torch.distributed.checkpoint.state_dict",
         "torch.distributed.fsdp",
         "accelerate",
+        "deepspeed",  # accelerate imports it wherever it is installed, which takes longer than most tests' training
         "transformers.trainer",
         "transformers.models.deepseek_v3.modeling_deepseek_v3",
         "transformers.models.llama.modeling_llama",
@@ -89,6 +94,7 @@ def outcomes_of_ranks(
         group_timeout: seconds that a collective waits for the other ranks.
         environment: more environment variables.
     """
+    _start_server()
     with tempfile.TemporaryDirectory() as folder:
         processes = [
             _CONTEXT.Process(
@@ -111,6 +117,38 @@ def outcomes_of_ranks(
             _outcome(rank, Path(folder), process.exitcode or 0, late)
             for rank, (process, late) in enumerate(zip(processes, hung, strict=True))
         ]
+
+
+def run_script(script: Path, folder: Path, timeout: float = 300.0) -> tuple[int, str]:
+    """Run a Python file as `python script` does in a folder; only what it imports may have been imported before.
+
+    Returns:
+        Its exit code, and what it printed, errors too.
+    """
+    _start_server()
+    with tempfile.TemporaryDirectory() as elsewhere:
+        output = Path(elsewhere, "output")
+        process = _CONTEXT.Process(target=_script, args=(script, folder, output))
+        process.start()
+        process.join(timeout)
+        process.kill()
+        process.join()
+        return process.exitcode or 0, output.read_text(encoding="utf-8") if output.exists() else ""
+
+
+def _start_server() -> None:
+    with patch.dict(os.environ, DS_ACCELERATOR="cpu"):  # deepspeed chooses while it is imported
+        forkserver.ensure_running()
+
+
+def _script(script: Path, folder: Path, output: Path) -> None:
+    with output.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    sys.argv = [str(script)]
+    sys.path.insert(0, str(script.parent))
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def _outcome(rank: int, folder: Path, exitcode: int, hung: bool) -> Outcome:

@@ -4,16 +4,14 @@ import copy
 import gc
 import logging
 import math
-import os
-import socket
 import weakref
-from pathlib import Path
 from typing import Any
 
 import pytest
 import reference
 import torch
-import torch.multiprocessing as multiprocessing
+import torch.distributed as dist
+from processes import run_on_ranks
 from tiny_models import random_batch, tiny_model
 from tiny_parameters import state_tensors
 from torch import Tensor, nn
@@ -510,8 +508,9 @@ RANKS = 2
 STEPS = 3
 
 
-def training_run(batches: list[dict[str, Tensor]], rank: int | None) -> dict[str, Any]:
-    """Train a few steps, on this rank's half of every batch where there are ranks."""
+def training_run(batches: list[dict[str, Tensor]]) -> dict[str, Any]:
+    """Train a few steps, on this rank's part of every batch where there are ranks."""
+    rank = dist.get_rank() if dist.is_initialized() else None
     model, _, threshold = prepared("deepseek_v3")
     optimizer = MuonClip(model, lr=LR, weight_decay=DECAY, qk_clip_threshold=threshold, ns_dtype="float32")
     running: nn.Module = model if rank is None else DistributedDataParallel(model)
@@ -528,27 +527,12 @@ def training_run(batches: list[dict[str, Tensor]], rank: int | None) -> dict[str
     return {"weights": weights_of(model), "gammas": gammas, "own_maxima": own_maxima}
 
 
-def ddp_worker(rank: int, port: int, folder: str, batches: list[dict[str, Tensor]]) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
-    torch.save(training_run(batches, rank), Path(folder) / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.slow
-def test_two_processes_clip_alike_and_equal_one(tmp_path: Path) -> None:
+def test_two_processes_clip_alike_and_equal_one() -> None:
     model = tiny_model("deepseek_v3")
     batches = [random_batch(model, batch_size=4, seed=seed) for seed in range(STEPS)]
-    alone = training_run(batches, rank=None)
-    multiprocessing.spawn(ddp_worker, (free_port(), str(tmp_path), batches), nprocs=RANKS)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(RANKS)]
+    alone = training_run(batches)
+    ranks = run_on_ranks(RANKS, training_run, batches)
     for name, weight in ranks[0]["weights"].items():
         assert torch.equal(weight, ranks[1]["weights"][name]), name
         torch.testing.assert_close(weight, alone["weights"][name], atol=1e-5, rtol=1e-5, msg=lambda m, n=name: n + m)

@@ -1,4 +1,7 @@
-"""The main job for real, shortened: the script trains, reports, saves, reloads, is interrupted and goes on."""
+"""The main job for real, shortened: the script trains, reports, saves, reloads, is interrupted and goes on.
+
+What it refuses, it refuses in this process: its own would import for seconds to say one sentence.
+"""
 
 import importlib.util
 import json
@@ -6,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import datasets
 import pytest
@@ -35,6 +40,33 @@ def command(corpus: Path, output: Path, *more: str) -> list[str]:
 
 def run(corpus: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(corpus, output, *more), capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def pretrain() -> Iterator[ModuleType]:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("pretrain_kimi_k2", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+@pytest.fixture
+def refusal(
+    pretrain: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Call the script with arguments that it must refuse; return what it says while it exits with 2."""
+
+    def call(*arguments: object) -> str:
+        monkeypatch.setattr("sys.argv", command(*arguments)[1:])
+        with pytest.raises(SystemExit) as stopped:
+            pretrain.main()
+        assert stopped.value.code == 2
+        return capsys.readouterr().err
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +147,9 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_weights(
 
 
 @pytest.mark.slow
-def test_another_run_in_the_folder_is_refused(corpus: Path, finished: tuple[Path, str]) -> None:
+def test_another_run_in_the_folder_is_refused(
+    corpus: Path, finished: tuple[Path, str], refusal: Callable[..., str]
+) -> None:
     output, _ = finished
     weights = (output / "model" / "model.safetensors").read_bytes()
     for more, said in (
@@ -123,17 +157,13 @@ def test_another_run_in_the_folder_is_refused(corpus: Path, finished: tuple[Path
         (("--resume", "--seed", "7"), "seed=0"),
         (("--resume", "--qk-clip-threshold", "0.2"), "is complete"),
     ):
-        process = run(corpus, output, *more)
-        assert process.returncode == 2
-        assert said in process.stderr
+        assert said in refusal(corpus, output, *more)
     assert (output / "model" / "model.safetensors").read_bytes() == weights
 
 
-def test_a_folder_of_other_files_is_never_deleted(corpus: Path, tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_never_deleted(corpus: Path, tmp_path: Path, refusal: Callable[..., str]) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    process = run(corpus, tmp_path, "--overwrite")
-    assert process.returncode == 2
-    assert "not of a run of this script" in process.stderr
+    assert "not of a run of this script" in refusal(corpus, tmp_path, "--overwrite")
     assert (tmp_path / "thesis.tex").exists()
 
 
@@ -141,11 +171,11 @@ def test_a_folder_of_other_files_is_never_deleted(corpus: Path, tmp_path: Path) 
     ("name", "content", "said"),
     [("empty.txt", "", "needs text"), ("short.txt", "To be, or not to be", "too small")],
 )
-def test_a_dataset_without_enough_text_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
+def test_a_dataset_without_enough_text_is_refused(
+    tmp_path: Path, name: str, content: str, said: str, refusal: Callable[..., str]
+) -> None:
     (tmp_path / name).write_text(content)
-    process = run(tmp_path / name, tmp_path / "run")
-    assert process.returncode == 2
-    assert said in process.stderr
+    assert said in refusal(tmp_path / name, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -160,19 +190,15 @@ def test_a_dataset_without_enough_text_is_refused(tmp_path: Path, name: str, con
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_written(
-    corpus: Path, tmp_path: Path, arguments: list[str], said: str
+    corpus: Path, tmp_path: Path, arguments: list[str], said: str, refusal: Callable[..., str]
 ) -> None:
-    process = run(corpus, tmp_path / "run", *arguments)
-    assert process.returncode == 2
-    assert said in process.stderr
+    assert said in refusal(corpus, tmp_path / "run", *arguments)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_streamed_dataset_gives_blocks_and_holds_some_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("pretrain_kimi_k2", SCRIPT)
-    pretrain = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "pretrain_kimi_k2", pretrain)
-    spec.loader.exec_module(pretrain)
+def test_a_streamed_dataset_gives_blocks_and_holds_some_out(
+    pretrain: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stories = [f"Story {index}: once upon a time there were {index} bears. " * 8 for index in range(400)]
     streamed = datasets.Dataset.from_dict({"title": ["bears"] * 400, "text": stories}).to_iterable_dataset()
     asked = []
@@ -198,8 +224,6 @@ def test_a_streamed_dataset_gives_blocks_and_holds_some_out(monkeypatch: pytest.
         pretrain.prepare(replace(settings, text_column="story"))
 
 
-def test_a_dataset_that_nobody_has_is_refused(tmp_path: Path) -> None:
-    process = run(Path("no-such-owner/no-such-dataset"), tmp_path / "run")
-    assert process.returncode == 2
-    assert "no-such-owner/no-such-dataset" in process.stderr
+def test_a_dataset_that_nobody_has_is_refused(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    assert "no-such-owner/no-such-dataset" in refusal(Path("no-such-owner/no-such-dataset"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,7 +1,7 @@
 """The README's commands and snippets do what they say.
 
-Each ```python block runs in a fresh process and a fresh folder; one that follows the comment `<!-- continues -->` runs
-behind the blocks that it continues, in one namespace.
+Each ```python block runs in a process of its own and a fresh folder; one that follows the comment `<!-- continues -->`
+runs behind the blocks that it continues, in one namespace.
 """
 
 import importlib.util
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import run_script
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
@@ -63,15 +64,20 @@ def test_the_readme_shows_python() -> None:
 @pytest.mark.parametrize("program", chains(README), ids=lambda program: program.strip().splitlines()[0])
 def test_snippet_runs(program: str, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
-    command, environment = [sys.executable, str(script)], dict(os.environ)
-    if "deepspeed" in program:  # which the text in front of it starts with torchrun
-        if importlib.util.find_spec("deepspeed") is None:
-            pytest.skip("needs deepspeed")
-        assert "`torchrun --nproc-per-node 2 train.py`" in README
-        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/distributed"), *sys.path])
-        program = f"from deepspeed_uncompiled import compile_nothing\ncompile_nothing()\n{program}"
-    script.write_text(program, encoding="utf-8")
+    if "deepspeed" not in program:
+        script.write_text(program, encoding="utf-8")
+        code, printed = run_script(script, tmp_path)
+        assert code == 0, f"{program}\n{printed}"
+        return
+    # The text in front of it starts it with torchrun.
+    if importlib.util.find_spec("deepspeed") is None:
+        pytest.skip("needs deepspeed")
+    assert "`torchrun --nproc-per-node 2 train.py`" in README
+    script.write_text(
+        f"from deepspeed_uncompiled import compile_nothing\ncompile_nothing()\n{program}", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/distributed"), *sys.path])}
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{program}\n{process.stdout}\n{process.stderr}"
 

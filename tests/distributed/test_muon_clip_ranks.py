@@ -1,6 +1,7 @@
 """MuonClip on a model: N ranks under DDP and FSDP2 against one process on the same global batch."""
 
 import io
+from functools import cache
 from typing import Any
 
 import pytest
@@ -88,12 +89,17 @@ def train(name: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@cache
+def trained_on_ranks(world: int, name: str, kind: str) -> list[dict[str, Any]]:
+    return run_on_ranks(world, train, name, kind, {})
+
+
 @pytest.mark.parametrize(("kind", "world"), [("ddp", 2), ("ddp", 4), ("fsdp2", 2), ("fsdp2", 4), ("hsdp", 4)])
 @pytest.mark.parametrize("name", ["llama_gqa", "deepseek_v3"])
 def test_twenty_steps_equal_those_of_one_process(name: str, kind: str, world: int) -> None:
     weights, gammas = one_process(name)
     assert any((gamma < 1).any() for step in gammas for gamma in step.values())
-    found = run_on_ranks(world, train, name, kind, {})
+    found = trained_on_ranks(world, name, kind)
     for rank in found:
         assert rank["sharded"] == (kind != "ddp")
         for step, first, wanted in zip(rank["gammas"], found[0]["gammas"], gammas, strict=True):
@@ -124,7 +130,7 @@ def test_mixed_precision_and_offload_keep_float32_weights_and_the_clip(kind: str
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp2"])
 def test_equal_runs_are_equal_bit_for_bit(kind: str) -> None:
-    first, second = (run_on_ranks(2, train, "llama_gqa", kind, {})[0] for _ in range(2))
+    first, second = trained_on_ranks(2, "llama_gqa", kind)[0], run_on_ranks(2, train, "llama_gqa", kind, {})[0]
     for name, weight in first["weights"].items():
         assert torch.equal(weight, second["weights"][name]), name
 
@@ -132,7 +138,7 @@ def test_equal_runs_are_equal_bit_for_bit(kind: str) -> None:
 def test_every_rank_keeps_its_share_of_the_state() -> None:
     (whole_state,) = {r["state_bytes"] for r in run_on_ranks(2, train, "llama_gqa", "ddp", {"shard_optimizer": False})}
     for kind in ("ddp", "fsdp2"):
-        found = [rank["state_bytes"] for rank in run_on_ranks(2, train, "llama_gqa", kind, {})]
+        found = [rank["state_bytes"] for rank in trained_on_ranks(2, "llama_gqa", kind)]
         assert sum(found) == whole_state
         assert max(found) <= 1.1 / 2 * whole_state
 

@@ -97,7 +97,10 @@ def train(
     )
 
 
-@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def train_variants(kind: str) -> dict[str, Any]:
+    return {variant: train(kind, settings) for variant, settings in VARIANTS.items()}
+
+
 @pytest.mark.parametrize(
     ("kind", "world"),
     [
@@ -111,20 +114,27 @@ def train(
         ("rows and columns", 4),
     ],
 )
-def test_n_ranks_do_what_one_does(kind: str, world: int, settings: dict[str, Any]) -> None:
+def test_n_ranks_do_what_one_does(kind: str, world: int) -> None:
+    ranks = run_on_ranks(world, train_variants, kind)
+    for variant, settings in VARIANTS.items():
+        assert_equal_to_one_process([rank[variant] for rank in ranks], kind, variant, settings)
+
+
+def assert_equal_to_one_process(found: list[Any], kind: str, variant: str, settings: dict[str, Any]) -> None:
     weights, state, update_rms = one_process(**settings)
-    found = run_on_ranks(world, train, kind, settings)
     for rank, (theirs, moments, rms, sharded) in enumerate(found):
+        where = f"on rank {rank}, {variant}"
         assert all(sharded) == (kind != "replicated")
-        assert rms == pytest.approx(update_rms, rel=1e-4)
+        assert rms == pytest.approx(update_rms, rel=1e-4), where
         for name, weight in weights.items():
-            torch.testing.assert_close(theirs[name], weight, atol=1e-5, rtol=1e-5, msg=f"{name} on rank {rank}")
-            assert torch.equal(theirs[name], found[0][0][name])
+            torch.testing.assert_close(theirs[name], weight, atol=1e-5, rtol=1e-5, msg=f"{name} {where}")
+            assert torch.equal(theirs[name], found[0][0][name]), f"{name} {where}"
         assert moments.keys() == state.keys()
         for index, wanted in state.items():
             assert moments[index].keys() == wanted.keys()
             for key, value in wanted.items():
-                torch.testing.assert_close(moments[index][key], value, atol=1e-5, rtol=1e-3, msg=f"{key} of {index}")
+                said = f"{key} of {index} {where}"
+                torch.testing.assert_close(moments[index][key], value, atol=1e-5, rtol=1e-3, msg=said)
 
 
 def test_the_size_of_updates_is_the_same_where_every_rank_repeats_them() -> None:

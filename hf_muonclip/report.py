@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .run_figures import newest_state
-from .trainer import read_log
+from .run_log import read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,11 +1,10 @@
 """What the Trainer sees of MuonClip: figures in its logs and trackers, and statistics per head in its state."""
 
-import json
 import math
 import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -14,15 +13,17 @@ from transformers.trainer_callback import ExportableState, TrainerCallback, Trai
 from transformers.trainer_utils import SaveStrategy
 from transformers.training_args import TrainingArguments
 
+from . import __version__
 from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
 from .hub.trainer_push import complete_config, complete_next_push, forget_push, newest_checkpoint
 from .muon_clip import MuonClip
 from .run_figures import describe_run
+from .run_log import LOG_NAME as LOG_NAME
+from .run_log import append_row, start_log
+from .run_log import read_log as read_log
 from .training_logs import start_adding, stop_adding
-
-LOG_NAME = "qk_clip.jsonl"
 
 
 class ClipStatistics:
@@ -131,7 +132,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._clip: ClipState | None = None
         self._step_started = 0.0
         self._updates_seen = 0
-        self._log_path: Path | None = None
+        self._log_folder: str | None = None
         self._since_log_max = torch.empty(0)
         self._since_log_clips = torch.empty(0, dtype=torch.long)
 
@@ -174,6 +175,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._updates_seen = clip.updates
         if isinstance(clip, MuonClip):
             clip.state_is_consolidated = True  # by this callback, before every save
+        self._log_folder = None
         self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"))
         saved = self._saved_attributes(state)
         self.train_seconds = saved.get("exported_run", {}).get("seconds", 0.0)
@@ -189,8 +191,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self._since_log_max = torch.tensor([-math.inf if v is None else v for v in since_log["max_logits"]])
             self._since_log_clips = torch.tensor(since_log["clips"], dtype=torch.long)
         if state.is_world_process_zero and args.output_dir:
-            self._log_path = Path(args.output_dir) / LOG_NAME
-            _truncate_log(self._log_path, state.global_step)
+            self._log_folder = args.output_dir
+            start_log(args.output_dir, self._log_header(state, kwargs.get("model")), state.global_step)
         start_adding(self)
 
     def _saved_attributes(self, state: TrainerState) -> dict[str, Any]:
@@ -224,6 +226,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Leave the Trainer's logging as it was, and the statistics in its state, for `trainer.save_state()`."""
         stop_adding(self)
+        self._append_to_log({"finished": state.global_step})
         kept: Any = state.stateful_callbacks
         kept[type(self).__name__] = self.state()
 
@@ -306,7 +309,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""
-        if self.statistics is None or self._clip is None or "loss" not in logs:
+        if self.statistics is None or self._clip is None:
+            return
+        if "eval_loss" in logs:
+            self._append_to_log({"step": state.global_step, "eval_loss": _json_number(logs["eval_loss"])})
+        if "loss" not in logs:
             return
         assert self._clip.layout is not None
         per_module = self._since_log_max.split(list(self.statistics.num_attention_heads.values()))
@@ -320,48 +327,39 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         figures["qk_clip/clipped_heads_ever"] = self.statistics.clipped_heads
         logs.update(figures)
         state.log_history[-1].update(figures)
-        self._append_to_log(state.global_step, per_module)
-        self._forget_since_log()
-
-    def _append_to_log(self, step: int, per_module: tuple[Tensor, ...]) -> None:
-        if self._log_path is None or self.statistics is None or self._clip is None:
-            return
         counts = list(self.statistics.num_attention_heads.values())
         names = list(self.statistics.num_attention_heads)
         row = {
-            "step": step,
+            "step": state.global_step,
             "threshold": _finite_or_none(self._clip.config.qk_clip_threshold),
             "max_logits": {n: [_finite_or_none(v) for v in t.tolist()] for n, t in zip(names, per_module, strict=True)},
             "clips": {n: t.tolist() for n, t in zip(names, self._since_log_clips.split(counts), strict=True)},
+            "last_clip_step": int(self.statistics.last_clip_step.max()) or None,
+            "seconds": round(self.train_seconds, 3),
+            **{name: _json_number(logs[name]) for name in ("loss", "learning_rate", "epoch") if name in logs},
         }
-        with self._log_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        self._append_to_log(row)
+        self._forget_since_log()
+
+    def _log_header(self, state: TrainerState, model: nn.Module | None) -> dict[str, Any]:
+        config = getattr(model, "config", None)
+        return {
+            "hf_muonclip": __version__,
+            "model": None if model is None else type(model).__name__,
+            "model_name": getattr(config, "name_or_path", "") or None,
+            "max_steps": state.max_steps,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "run": self._run,
+        }
+
+    def _append_to_log(self, row: Mapping[str, Any]) -> None:
+        if self._log_folder is not None:
+            append_row(self._log_folder, row)
 
     def _forget_since_log(self) -> None:
         assert self.statistics is not None
         self._since_log_max = torch.full_like(self.statistics.highest, -math.inf)
         self._since_log_clips = torch.zeros_like(self.statistics.clips)
-
-
-def read_log(run: str | Path) -> list[dict[str, Any]]:
-    """Read the per-head log of a run.
-
-    Args:
-        run: the Trainer's output folder.
-
-    Returns:
-        One row per log: `step`, `threshold` (None for inf), `max_logits` {module: one value per head, None where only
-        the bound was taken} and `clips` {module: clipped steps per head since the row before}.
-    """
-    with (Path(run) / LOG_NAME).open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def _truncate_log(path: Path, step: int) -> None:
-    """Keep the rows up to `step`: a resumed run goes on from there, a new one starts empty."""
-    kept = [row for row in read_log(path.parent) if row["step"] <= step] if path.exists() and step > 0 else []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
 
 def _layer_labels(layout: HeadLayout) -> list[str]:
@@ -373,3 +371,8 @@ def _layer_labels(layout: HeadLayout) -> list[str]:
 
 def _finite_or_none(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
+
+
+def _json_number(value: float) -> float | None:
+    """Return a figure as JSON can hold it, which knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None

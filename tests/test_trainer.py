@@ -17,7 +17,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import CallbackHandler
 
 from hf_muonclip import MuonClip, MuonClipCallback
-from hf_muonclip.trainer import LOG_NAME, ClipStatistics, read_log
+from hf_muonclip.run_log import LOG_NAME, read_log
+from hf_muonclip.trainer import ClipStatistics
 
 
 def optimizer_of(trainer: Trainer) -> MuonClip:

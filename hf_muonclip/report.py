@@ -50,7 +50,7 @@ class RunRecord:
 
     @classmethod
     def load(cls, run: str | Path) -> "RunRecord":
-        """Read a Trainer's output folder.
+        """Read a Trainer's output folder, after a save.
 
         Raises:
             FileNotFoundError: it has no `trainer_state.json`, in itself or in a checkpoint, or no per-head log.

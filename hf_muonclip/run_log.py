@@ -112,8 +112,8 @@ class LogReader:
             raise self._damaged("it is no row of a run's log")
         if row.get("format", 0) != LOG_FORMAT and "format" in row:
             raise ValueError(
-                f"this hf_muonclip reads logs of format {LOG_FORMAT}; {self._path} is of format {row['format']}, written "
-                f"by hf_muonclip {row.get('hf_muonclip', 'of an unknown version')}. Upgrade hf_muonclip."
+                f"this hf_muonclip reads logs of format {LOG_FORMAT}; {self._path} is of format {row['format']}, "
+                f"written by hf_muonclip {row.get('hf_muonclip', 'of an unknown version')}. Upgrade hf_muonclip."
             )
         return row
 

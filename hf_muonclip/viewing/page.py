@@ -14,7 +14,8 @@ from .. import __version__
 from ..run_figures import figures_of_state, newest_state
 from ..spectra import read_spectra
 from .charts import Scale, color, line, marks, number, scale_of, thinned
-from .history import ROGUE_SHARE_OF_LOGS, Head, RunHistory, highest
+from .history import RunHistory, highest
+from .verdict import verdict
 
 _MOST_POINTS = 400
 _MOST_COLUMNS = 160
@@ -49,13 +50,10 @@ def recorded_of(history: RunHistory) -> Recorded:
 
     A state of another run that is still in the folder does not count: its max logits differ from the log's.
     """
-    state: Mapping[str, Any] = {}
     try:
-        state = json.loads(newest_state(history.run).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        pass  # nothing is saved yet
-    except ValueError:
-        pass  # it is being written
+        state: Mapping[str, Any] = json.loads(newest_state(history.run).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        state = {}  # nothing is saved yet, or it is being written
     rows = state.get("log_history", [])
     if not _is_of_the_same_run(rows, history):
         state, rows = {}, []
@@ -91,12 +89,11 @@ def _is_of_the_same_run(rows: Sequence[Mapping[str, Any]], history: RunHistory) 
     )
 
 
-def render_page(history: RunHistory, title: str | None = None) -> str:
+def render_page(history: RunHistory) -> str:
     """Return the HTML of a run's page.
 
     Args:
         history: with at least one log.
-        title: of the page; by default the model's name, or the folder's.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -105,9 +102,8 @@ def render_page(history: RunHistory, title: str | None = None) -> str:
     )
     environment.filters["number"] = number
     recorded = recorded_of(history)
-    name = str(history.header.get("model_name") or history.header.get("model") or history.run.resolve().name)
     return environment.get_template("page.html.jinja").render(
-        title=title or (Path(name).name if name.startswith(("/", ".")) else name),
+        title=page_title(history),
         version=__version__,
         folder=history.run.resolve().name,
         history=history,
@@ -119,37 +115,16 @@ def render_page(history: RunHistory, title: str | None = None) -> str:
         raster=_raster(history, recorded),
         rogue=history.rogue_heads()[:_MOST_ROGUE_ROWS],
         rogue_count=len(history.rogue_heads()),
-        rogue_share=ROGUE_SHARE_OF_LOGS,
         spectra=_spectra(history.run),
         settings=recorded.run.get("optimizer", {}),
         environment=_environment(history, recorded),
     )
 
 
-def verdict(history: RunHistory, last_clip_step: int | None) -> str:
-    """Say in a sentence whether the clip fell silent, and when.
-
-    Args:
-        history: with at least one log.
-        last_clip_step: last step in which a head was clipped, where it is known exactly.
-    """
-    end, threshold = history.steps[-1], history.threshold
-    if math.isinf(threshold):
-        return "This run only measured: tau is infinite, so no head can be clipped."
-    place = history.last_clip
-    if place is None:
-        peak = highest(history.highest)
-        reached = f"; the highest max logit was {number(peak)}" if not math.isnan(peak) else ""
-        return f"No head was clipped: none exceeded tau = {number(threshold)} up to step {end:,}{reached}."
-    if place == len(history.steps) - 1:
-        heads = history.clipped_heads[-1]
-        was = f"{heads} head was" if heads == 1 else f"{heads} heads were"
-        return f"Still clipping: {was} clipped since the log before step {end:,}."
-    logs = len(history.steps) - 1 - place
-    silent = f"{logs:,} log{'' if logs == 1 else 's'} up to step {end:,} saw none"
-    if last_clip_step is not None:
-        return f"The clip fell silent: no head was clipped after step {last_clip_step:,}, and {silent}."
-    return f"The clip fell silent: no head was clipped after step {history.steps[place]:,}, and {silent}."
+def page_title(history: RunHistory) -> str:
+    """Return the model's name, or the folder's where a log does not name the model."""
+    name = str(history.header.get("model_name") or history.header.get("model") or history.run.resolve().name)
+    return Path(name).name if name.startswith(("/", ".")) else name
 
 
 def _status(history: RunHistory, recorded: Recorded) -> str:
@@ -270,7 +245,7 @@ def _logit_chart(history: RunHistory, x: Scale) -> dict[str, Any]:
     lines = [
         {
             "path": line(list(zip(history.steps, layer, strict=True)), x, y),
-            "color": color(0.92 * index / last),
+            "color": color(0.28 + 0.57 * index / last),
             "name": f"layer {labels[index]}",
         }
         for index, layer in enumerate(per_layer)
@@ -285,7 +260,7 @@ def _logit_chart(history: RunHistory, x: Scale) -> dict[str, Any]:
         "lines": lines,
         "dots": [],
         "legend": [(item["name"], item["color"]) for item in lines] if len(lines) <= 8 else [],
-        "layers": (labels[0], labels[-1]) if len(lines) > 8 else None,
+        "layers": (labels[0], labels[-1], [color(0.28 + 0.57 * i / 4) for i in range(5)]) if len(lines) > 8 else None,
         "tau": None if math.isinf(tau) else (round(100 * y(tau), 2), number(tau)),
         "tall": True,
         **_axes(x, y),
@@ -338,7 +313,8 @@ def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
         label_rows = [(label, count) for label, count in zip(history.labels, history.modules.values(), strict=True)]
     else:
         parts = (clips > 0).float().split(list(history.modules.values()), dim=1)
-        shares = torch.stack([part.mean(1) for part in parts]).tolist()
+        clipped = torch.stack([part.mean(1) for part in parts])
+        shares = (clipped / clipped.max()).tolist()
         label_rows = [(label, 1) for label in history.labels]
     rows = len(shares)
     starts = [0]
@@ -409,8 +385,3 @@ def _environment(history: RunHistory, recorded: Recorded) -> list[tuple[str, str
         *(run.get("versions") or {}).items(),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
-
-
-def heads_of(rogue: Sequence[Head], history: RunHistory) -> list[str]:
-    """Name heads as people do: layer.head."""
-    return [f"{history.labels[head.layer]}.{head.head}" for head in rogue]

@@ -106,21 +106,26 @@ class SpectrumCallback(TrainerCallback):
                 weight = weight.full_tensor()
             if state.is_world_process_zero:
                 spectra[name] = [
-                    [float(f"{value:.5g}") for value in values]
-                    for stack in to_matrices(weight.float(), view)
-                    for values in torch.linalg.svdvals(stack).tolist()
+                    _singular_values(matrix) for stack in to_matrices(weight.float(), view) for matrix in stack
                 ]
         if state.is_world_process_zero:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, "spectra": spectra}) + "\n")
 
 
+def _singular_values(matrix: Tensor) -> list[float]:
+    """Return the singular values, falling; none of a matrix that is not finite, which has none."""
+    if not matrix.isfinite().all():
+        return []
+    return [float(f"{value:.5g}") for value in torch.linalg.svdvals(matrix).tolist()]
+
+
 def read_spectra(run: str | Path) -> list[dict[str, Any]]:
     """Read the singular values that a run recorded.
 
     Returns:
-        One row per record: `step` and `spectra` {parameter: a list per matrix of its singular values, falling}; none if
-        nothing was recorded. A last line without its end does not count.
+        One row per record: `step` and `spectra` {parameter: a list per matrix of its singular values, falling; none of a
+        matrix that was not finite}; no row if nothing was recorded. A last line without its end does not count.
 
     Raises:
         ValueError: a line is damaged.

@@ -329,15 +329,15 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         state.log_history[-1].update(figures)
         counts = list(self.statistics.num_attention_heads.values())
         names = list(self.statistics.num_attention_heads)
-        row = {
+        row: dict[str, Any] = {
             "step": state.global_step,
             "threshold": _finite_or_none(self._clip.config.qk_clip_threshold),
             "max_logits": {n: [_finite_or_none(v) for v in t.tolist()] for n, t in zip(names, per_module, strict=True)},
             "clips": {n: t.tolist() for n, t in zip(names, self._since_log_clips.split(counts), strict=True)},
             "last_clip_step": int(self.statistics.last_clip_step.max()) or None,
             "seconds": round(self.train_seconds, 3),
-            **{name: _json_number(logs[name]) for name in ("loss", "learning_rate", "epoch") if name in logs},
         }
+        row |= {name: _json_number(logs[name]) for name in ("loss", "learning_rate", "epoch") if name in logs}
         self._append_to_log(row)
         self._forget_since_log()
 

@@ -341,7 +341,7 @@ def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
 def _spectra(run: Path) -> list[dict[str, Any]]:
     """Return a chart per weight: the singular values of its matrices, at the first and the last record."""
     records = read_spectra(run)
-    charts = []
+    charts: list[dict[str, Any]] = []
     for name in list(records[-1]["spectra"])[:_MOST_SPECTRA] if records else []:
         chosen = [records[0], records[-1]] if len(records) > 1 else [records[-1]]
         curves = []

@@ -64,6 +64,7 @@ def _plot_heads(history: RunHistory, path: Path, title: str) -> Path:
 
 def _draw_map(axes: "Axes", history: RunHistory, values: Tensor, peak: float, columns: int) -> None:
     from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
 
     top = min(history.threshold, peak)
     top = top if math.isfinite(top) and top > 0 else 1.0
@@ -76,4 +77,4 @@ def _draw_map(axes: "Axes", history: RunHistory, values: Tensor, peak: float, co
     axes.set_ylabel("layer")
     every = math.ceil(len(history.labels) / 12)
     axes.set_yticks(range(0, len(history.labels), every), history.labels[::every])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

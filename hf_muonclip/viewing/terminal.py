@@ -120,7 +120,7 @@ def _style(upper: str | None, lower: str | None) -> str:
 
 def _key(history: RunHistory) -> Text:
     top = min(history.threshold, highest(history.highest))
-    text = Text("0 ", style="dim")
+    text = Text().append("0 ", style="dim")
     for index in range(8):
         text.append("█", style=color(index / 7))
     text.append(f" {number(top)}", style="dim")

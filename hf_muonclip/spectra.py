@@ -124,8 +124,8 @@ def read_spectra(run: str | Path) -> list[dict[str, Any]]:
     """Read the singular values that a run recorded.
 
     Returns:
-        One row per record: `step` and `spectra` {parameter: a list per matrix of its singular values, falling; none of a
-        matrix that was not finite}; no row if nothing was recorded. A last line without its end does not count.
+        One row per record: `step` and `spectra` {parameter: a list per matrix of its singular values, falling; empty
+        for one that was not finite}; no row if nothing was recorded. A last line without its end does not count.
 
     Raises:
         ValueError: a line is damaged.

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def write_log(
-    run: Path,
+    folder: Path,
     logs: Sequence[Sequence[Sequence[float | None]]],
     threshold: float = 30.0,
     losses: Sequence[float | None] = (),
@@ -17,7 +17,7 @@ def write_log(
     **settings: Any,
 ) -> Path:
     """Write a log of 10 steps a row: `logs` is [log][layer][head]; a head above the threshold is clipped once."""
-    run.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = [{"format": 1, "max_steps": 10 * len(logs), **settings}] if header else []
     for index, layers in enumerate(logs):
         names = [f"model.layers.{layer}.self_attn" for layer in range(len(layers))]
@@ -34,8 +34,8 @@ def write_log(
         rows.append({**row, "loss": losses[index]} if losses else row)
     if finished:
         rows.append({"finished": 10 * len(logs)})
-    (run / "qk_clip.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return run
+    (folder / "qk_clip.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
 
 # Two layers of two heads; head 1.1 is clipped in the second log, 0.0 is only bounded in the third.

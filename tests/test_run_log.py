@@ -79,5 +79,5 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds qk_clip\.jsonl, and trainer_state\.json .* has neither"):
         read_log(tmp_path)
     (tmp_path / "trainer_state.json").write_text("{}")
-    with pytest.raises(FileNotFoundError, match="holds a run without it. Train with MuonClip, a qk_clip_threshold"):
+    with pytest.raises(FileNotFoundError, match=r"holds a run without it\. Train with MuonClip, a qk_clip_threshold"):
         read_log(tmp_path)

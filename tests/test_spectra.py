@@ -1,4 +1,4 @@
-"""Singular values are recorded of the matrices that weights hold; the log of the same run says where it began and ended."""
+"""Singular values are recorded of the matrices that weights hold; the log of the same run tells its whole course."""
 
 from pathlib import Path
 

@@ -17,7 +17,7 @@ from hf_muonclip.viewing.terminal import frame, sparkline
 
 
 def drawn(history: RunHistory, width: int = 80, height: int = 40, color: bool = False) -> str:
-    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=color, color_system="truecolor")
+    console = Console(file=io.StringIO(), width=width, height=height, color_system="truecolor" if color else None)
     console.print(frame(history, width, height))
     return console.file.getvalue()
 

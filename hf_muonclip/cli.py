@@ -1,7 +1,9 @@
-"""The command `hf-muonclip`: look at a model before training it, at a step's cost on many ranks, and push the result.
+"""The command `hf-muonclip`: look at a model before training it, at a step's cost, at a run, and push the result.
 
     hf-muonclip inspect moonshotai/Moonlight-16B-A3B
     hf-muonclip plan --model kimi-k2 --world 2048 --mesh fsdp
+    hf-muonclip watch runs/kimi_k2_nano/clipped
+    hf-muonclip report runs/kimi_k2_nano/clipped
     hf-muonclip push runs/kimi_k2_nano/model me/kimi-k2-nano --dry-run
 
 Exit codes: 0 all is well; 1 the attention layout is refused, its proof failed, or the Hub or the way to it failed, with
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .hub.command import add_push_command
+from .viewing.command import add_viewing_commands
 
 _INSPECT = """\
 Show what MuonClip does to a model: the head layout of every attention module and how QK-Clip scales it, which
@@ -123,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the model run")
     plan.add_argument("-v", "--verbose", action="store_true", help="do not silence transformers' warnings")
     plan.set_defaults(run=_plan)
+    add_viewing_commands(commands)
     add_push_command(commands)
     return parser
 

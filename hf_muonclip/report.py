@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .run_figures import newest_state
-from .trainer import read_log
+from .run_log import read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ class RunRecord:
 
     @classmethod
     def load(cls, run: str | Path) -> "RunRecord":
-        """Read a Trainer's output folder.
+        """Read a Trainer's output folder, after a save.
 
         Raises:
             FileNotFoundError: it has no `trainer_state.json`, in itself or in a checkpoint, or no per-head log.

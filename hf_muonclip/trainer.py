@@ -1,103 +1,31 @@
 """What the Trainer sees of MuonClip: figures in its logs and trackers, and statistics per head in its state."""
 
-import json
 import math
-import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers.trainer_callback import ExportableState, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 from transformers.training_args import TrainingArguments
 
+from . import __version__
 from .adapter_saves import AdapterSaves
-from .attention import HeadLayout
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
+from .clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from .hub.trainer_push import complete_config, complete_next_push, forget_push
 from .muon_clip import MuonClip
 from .run_figures import describe_run
+from .run_log import LOG_NAME, append_row, start_log
 from .training_logs import start_adding, stop_adding
+from .verbosity import get_logger
 
-LOG_NAME = "qk_clip.jsonl"
-
-
-class ClipStatistics:
-    """Per head: when it was first and last clipped, how often, and the highest max logit measured.
-
-    Attributes:
-        first_clip_step: (heads of all modules,), int; 0 where never clipped.
-        last_clip_step: likewise.
-        clips: (heads of all modules,), int; clipped steps.
-        highest: (heads of all modules,), float32; -inf where never measured.
-    """
-
-    def __init__(self, num_attention_heads: Mapping[str, int]) -> None:
-        self.num_attention_heads = dict(num_attention_heads)
-        total = sum(self.num_attention_heads.values())
-        self.first_clip_step = torch.zeros(total, dtype=torch.long)
-        self.last_clip_step = torch.zeros(total, dtype=torch.long)
-        self.clips = torch.zeros(total, dtype=torch.long)
-        self.highest = torch.full((total,), -math.inf)
-
-    def record(self, step: int, max_logits: Tensor, clipped: Tensor) -> None:
-        """Count one step.
-
-        Args:
-            step: the step's number, from 1.
-            max_logits: (heads of all modules,), float32.
-            clipped: (heads of all modules,), bool.
-        """
-        self.highest = torch.maximum(self.highest, max_logits)
-        self.clips += clipped
-        self.last_clip_step[clipped] = step
-        self.first_clip_step[clipped & (self.first_clip_step == 0)] = step
-
-    @property
-    def clipped_heads(self) -> int:
-        """Heads clipped at least once."""
-        return int((self.clips > 0).sum())
-
-    def to_dict(self) -> dict[str, dict[str, list[float | None]]]:
-        """Return {module: {figure: one value per head}}; None where there is none."""
-        figures = {
-            "first_clip_step": [int(step) or None for step in self.first_clip_step],
-            "last_clip_step": [int(step) or None for step in self.last_clip_step],
-            "clips": self.clips.tolist(),
-            "highest_max_logit": [_finite_or_none(value) for value in self.highest.tolist()],
-        }
-        exported: dict[str, dict[str, list[float | None]]] = {}
-        start = 0
-        for name, count in self.num_attention_heads.items():
-            exported[name] = {figure: values[start : start + count] for figure, values in figures.items()}
-            start += count
-        return exported
-
-    def load_dict(self, exported: Mapping[str, Mapping[str, list[float | None]]]) -> None:
-        """Take over what `to_dict` returned.
-
-        Raises:
-            ValueError: it is of other modules or head counts.
-        """
-        found = {name: len(figures["clips"]) for name, figures in exported.items()}
-        if found != self.num_attention_heads:
-            raise ValueError(
-                f"the checkpoint's clip statistics must be of this model's heads; it has {found}, the model "
-                f"{self.num_attention_heads}. Resume from a checkpoint of this model."
-            )
-
-        def flat(figure: str, missing: float) -> list[float]:
-            values = [value for name in self.num_attention_heads for value in exported[name][figure]]
-            return [missing if value is None else value for value in values]
-
-        self.first_clip_step = torch.tensor(flat("first_clip_step", 0), dtype=torch.long)
-        self.last_clip_step = torch.tensor(flat("last_clip_step", 0), dtype=torch.long)
-        self.clips = torch.tensor(flat("clips", 0), dtype=torch.long)
-        self.highest = torch.tensor(flat("highest_max_logit", -math.inf))
+logger = get_logger(__name__)
 
 
 class MuonClipCallback(TrainerCallback, ExportableState):
@@ -143,10 +71,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._updates_seen = 0
         self._trial = -1
         self._folder = Path()
-        self._log_path: Path | None = None
-        self._since_log_max = torch.empty(0)
-        self._since_log_clips = torch.empty(0, dtype=torch.long)
-        self._since_log_min_gamma = 1.0
+        self._writes_log = False
+        self._since_log = SinceLastLog(0)
         self._since_log_skipped = 0
         self._skips = False
         self._update_rms: float | None = None
@@ -169,12 +95,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         run = {"exported_run": {**self._run, "seconds": round(self.train_seconds, 3)}}
         if self.statistics is None:
             return {"args": {}, "attributes": run}
-        since_log = {
-            "max_logits": [_finite_or_none(value) for value in self._since_log_max.tolist()],
-            "clips": self._since_log_clips.tolist(),
-            "min_gamma": self._since_log_min_gamma,
+        exported = {
+            "exported_statistics": self.statistics.to_dict(),
+            "exported_since_log": self._since_log.to_dict(),
         }
-        exported = {"exported_statistics": self.statistics.to_dict(), "exported_since_log": since_log}
         return {"args": {}, "attributes": {**run, **exported}}
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -198,6 +122,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if isinstance(clip, MuonClip):
             clip.state_is_consolidated = True  # by this callback, before every save
             clip.callback_expected = False
+        self._writes_log = False
         self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"), state)
         saved = self._saved_attributes(state)
         self._adapter_saves = AdapterSaves(clip, kwargs.get("model"))
@@ -212,16 +137,13 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             clip.capture.reset()  # of a forward before, such as one that ran out of memory
         counts = {name: layout.num_attention_heads for name, layout in clip.layout.items()}
         self.statistics = ClipStatistics(counts)
-        self._forget_since_log()
+        self._since_log = SinceLastLog(self.statistics.total)
         if "exported_statistics" in saved:
             self.statistics.load_dict(saved["exported_statistics"])
-            since_log = saved["exported_since_log"]
-            self._since_log_max = torch.tensor([-math.inf if v is None else v for v in since_log["max_logits"]])
-            self._since_log_clips = torch.tensor(since_log["clips"], dtype=torch.long)
-            self._since_log_min_gamma = since_log.get("min_gamma", 1.0)  # older checkpoints have none
+            self._since_log.load_dict(saved["exported_since_log"])
         if state.is_world_process_zero and args.output_dir:
-            self._log_path = self._folder / LOG_NAME
-            _truncate_log(self._log_path, state.global_step)
+            self._writes_log = True
+            start_log(self._folder, self._log_header(state, kwargs.get("model")), state.global_step)
         start_adding(self)
 
     def _folder_of_run(self, args: TrainingArguments, state: TrainerState) -> Path:
@@ -271,6 +193,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self._clip.measure_update_rms = False
         if args.should_save:
             self._warn_of_adapter_saves()
+        self._append_to_log({"finished": state.global_step})
         kept: Any = state.stateful_callbacks
         kept[type(self).__name__] = self.state()
 
@@ -318,11 +241,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             return
         max_logits = torch.cat(list(clip.max_logits.values()))
         gammas = torch.cat(list(clip.gammas.values()))
-        clipped = gammas < 1
-        self.statistics.record(state.global_step + 1, max_logits, clipped)
-        self._since_log_max = torch.maximum(self._since_log_max, max_logits)
-        self._since_log_clips += clipped
-        self._since_log_min_gamma = min(self._since_log_min_gamma, float(gammas.min()))
+        self.statistics.record(state.global_step + 1, max_logits, gammas < 1)
+        self._since_log.record(max_logits, gammas)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Gather the optimizer's state where a save follows: the Trainer asks one rank alone for it."""
@@ -369,32 +289,26 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""
-        if self._clip is None or "loss" not in logs:
+        if self._clip is None:
+            return
+        if "eval_loss" in logs:
+            self._append_to_log({"step": state.global_step, "eval_loss": _json_number(logs["eval_loss"])})
+        if "loss" not in logs:
             return
         figures = {**self._clip_figures(), **self._muon_figures()}
         logs.update(figures)
         state.log_history[-1].update(figures)
         if self.statistics is not None:
-            counts = list(self.statistics.num_attention_heads.values())
-            self._append_to_log(state.global_step, self._since_log_max.split(counts))
-            self._forget_since_log()
+            self._append_to_log(self._log_row(state, logs))
+            self._since_log = SinceLastLog(self.statistics.total)
 
     def _clip_figures(self) -> dict[str, float]:
-        if self.statistics is None or self._clip is None:
+        if self.statistics is None or self._clip is None or self._clip.layout is None:
             return {}
-        assert self._clip.layout is not None
-        per_module = self._since_log_max.split(list(self.statistics.num_attention_heads.values()))
-        figures: dict[str, float] = {}
-        for label, maxima in zip(_layer_labels(self._clip.layout), per_module, strict=True):
-            highest = max(maxima.tolist())
-            if highest > -math.inf:
-                figures[f"qk_clip/max_logit/{label}"] = round(highest, 4)
-        if figures:
-            figures = {"qk_clip/max_logit": max(figures.values()), **figures}
-        figures["qk_clip/clipped_heads"] = int((self._since_log_clips > 0).sum())
-        figures["qk_clip/clipped_heads_ever"] = self.statistics.clipped_heads
-        figures["qk_clip/min_gamma"] = round(self._since_log_min_gamma, 6)
-        return figures
+        return {
+            **self._since_log.figures(self._clip.layout),
+            "qk_clip/clipped_heads_ever": self.statistics.clipped_heads,
+        }
 
     def _muon_figures(self) -> dict[str, float]:
         figures: dict[str, float] = {}
@@ -405,54 +319,44 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._update_rms, self._since_log_skipped = None, 0
         return figures
 
-    def _append_to_log(self, step: int, per_module: tuple[Tensor, ...]) -> None:
-        if self._log_path is None or self.statistics is None or self._clip is None:
-            return
-        counts = list(self.statistics.num_attention_heads.values())
-        names = list(self.statistics.num_attention_heads)
-        row = {
-            "step": step,
-            "threshold": _finite_or_none(self._clip.config.qk_clip_threshold),
-            "max_logits": {n: [_finite_or_none(v) for v in t.tolist()] for n, t in zip(names, per_module, strict=True)},
-            "clips": {n: t.tolist() for n, t in zip(names, self._since_log_clips.split(counts), strict=True)},
-        }
-        with self._log_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def _forget_since_log(self) -> None:
+    def _log_row(self, state: TrainerState, logs: Mapping[str, Any]) -> dict[str, Any]:
         assert self.statistics is not None
-        self._since_log_max = torch.full_like(self.statistics.highest, -math.inf)
-        self._since_log_clips = torch.zeros_like(self.statistics.clips)
-        self._since_log_min_gamma = 1.0
+        assert self._clip is not None
+        return {
+            "step": state.global_step,
+            "threshold": finite_or_none(self._clip.config.qk_clip_threshold),
+            **self._since_log.per_module(self.statistics.num_attention_heads),
+            "last_clip_step": int(self.statistics.last_clip_step.max()) or None,
+            "seconds": round(self.train_seconds, 3),
+            **{name: _json_number(logs[name]) for name in ("loss", "learning_rate", "epoch") if name in logs},
+        }
+
+    def _log_header(self, state: TrainerState, model: nn.Module | None) -> dict[str, Any]:
+        config = getattr(model, "config", None)
+        return {
+            "hf_muonclip": __version__,
+            "model": None if model is None else type(model).__name__,
+            "model_name": getattr(config, "name_or_path", "") or None,
+            "max_steps": state.max_steps,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "run": self._run,
+        }
+
+    def _append_to_log(self, row: Mapping[str, Any]) -> None:
+        if not self._writes_log:
+            return
+        try:
+            append_row(self._folder, row)
+        except OSError as error:
+            self._writes_log = False
+            logger.warning(
+                "The log of every head, %s, cannot be written (%s). Training goes on without it; trainer_state.json "
+                "and the trackers have the figures of all layers. Mend the folder and resume to write it again.",
+                self._folder / LOG_NAME,
+                error,
+            )
 
 
-def read_log(run: str | Path) -> list[dict[str, Any]]:
-    """Read the per-head log of a run.
-
-    Args:
-        run: the Trainer's output folder.
-
-    Returns:
-        One row per log: `step`, `threshold` (None for inf), `max_logits` {module: one value per head, None where only
-        the bound was taken} and `clips` {module: clipped steps per head since the row before}.
-    """
-    with (Path(run) / LOG_NAME).open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def _truncate_log(path: Path, step: int) -> None:
-    """Keep the rows up to `step`: a resumed run goes on from there, a new one starts empty."""
-    kept = [row for row in read_log(path.parent) if row["step"] <= step] if path.exists() and step > 0 else []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-
-
-def _layer_labels(layout: HeadLayout) -> list[str]:
-    """Return "layer_3" for "model.layers.3.self_attn"; module names where that would not be unique."""
-    numbers = [re.findall(r"\d+", name) for name in layout]
-    labels = [f"layer_{found[0]}" if len(found) == 1 else name for found, name in zip(numbers, layout, strict=True)]
-    return labels if len(set(labels)) == len(labels) else list(layout)
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 4)
+def _json_number(value: float) -> float | None:
+    """Return a figure as JSON can hold it, which knows neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None

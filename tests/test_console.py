@@ -15,7 +15,7 @@ from transformers import ProgressCallback, TrainerCallback, TrainerControl, Trai
 
 from hf_muonclip import MuonClipCallback
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
-from hf_muonclip.trainer import read_log
+from hf_muonclip.run_log import read_log
 
 
 def test_the_bar_shows_loss_max_logit_and_clipped_heads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

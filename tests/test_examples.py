@@ -124,7 +124,7 @@ def test_an_interrupted_finetune_goes_on_to_the_same_weights(tmp_path: Path, tin
     command = [sys.executable, *map(str, (script, *arguments, "--output", "interrupted"))]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log, deadline = tmp_path / "interrupted" / "qk_clip.jsonl", time.monotonic() + 120
-    while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
+    while not (log.exists() and log.read_text().count("\n") >= 2) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate(timeout=120)

@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_weights(
     )
     log = output / "clipped" / "qk_clip.jsonl"
     deadline = time.monotonic() + 120
-    while not (log.exists() and log.read_text().count("\n") >= 2) and time.monotonic() < deadline:
+    while not (log.exists() and log.read_text().count("\n") >= 3) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate(timeout=120)

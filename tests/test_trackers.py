@@ -17,8 +17,8 @@ from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from hf_muonclip import MuonClipCallback
+from hf_muonclip.run_log import read_log
 from hf_muonclip.trackers import mlflow_names
-from hf_muonclip.trainer import read_log
 
 TRACKERS = [name for name in ("tensorboard", "wandb", "trackio", "mlflow") if find_spec(name)]
 FIGURES = [

@@ -1,6 +1,7 @@
 """MuonClip in a real `transformers.Trainer`: what it logs and where, resuming."""
 
 import json
+import logging
 import math
 import shutil
 from pathlib import Path
@@ -17,7 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import CallbackHandler
 
 from hf_muonclip import MuonClip, MuonClipCallback
-from hf_muonclip.trainer import LOG_NAME, ClipStatistics, read_log
+from hf_muonclip.run_log import LOG_NAME, read_log
 
 
 def optimizer_of(trainer: Trainer) -> MuonClip:
@@ -176,7 +177,6 @@ def test_a_head_that_was_only_bounded_is_null_in_the_log(tmp_path: Path) -> None
     trainer.train()
     callback = callback_of(trainer)
     assert callback.statistics is not None
-    callback._since_log_max.fill_(-math.inf)
     logs: dict[str, Any] = {"loss": 1.0}
     callback.add_figures(trainer.state, logs)
     assert logs == {"loss": 1.0, "qk_clip/clipped_heads": 0, "qk_clip/clipped_heads_ever": 0, "qk_clip/min_gamma": 1.0}
@@ -399,31 +399,18 @@ def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, restore_call
     assert 0 < statistics.clipped_heads < len(statistics.clips)
 
 
-def test_statistics_of_another_model_are_refused(tmp_path: Path) -> None:
-    statistics = ClipStatistics({"layers.0.self_attn": 4})
-    other = ClipStatistics({"layers.0.self_attn": 8})
-    with pytest.raises(ValueError, match=r"must be of this model's heads; it has .*8.*, the model .*4"):
-        statistics.load_dict(other.to_dict())
+def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class LoseTheFolder(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 1:
+                (tmp_path / LOG_NAME).unlink()
+                (tmp_path / LOG_NAME).mkdir()  # nobody, root neither, writes lines into a folder
 
-
-def test_statistics_count_first_last_and_highest() -> None:
-    statistics = ClipStatistics({"a": 2, "b": 1})
-    maxima = [[1.0, -math.inf, 3.0], [5.0, -math.inf, 2.0], [2.0, -math.inf, 1.0]]
-    clipped = [[False, False, True], [True, False, False], [True, False, True]]
-    for step, (values, which) in enumerate(zip(maxima, clipped, strict=True), start=4):
-        statistics.record(step, torch.tensor(values), torch.tensor(which))
-    exported = statistics.to_dict()
-    assert exported == {
-        "a": {
-            "first_clip_step": [5, None],
-            "last_clip_step": [6, None],
-            "clips": [2, 0],
-            "highest_max_logit": [5.0, None],
-        },
-        "b": {"first_clip_step": [4], "last_clip_step": [6], "clips": [2], "highest_max_logit": [3.0]},
-    }
-    assert statistics.clipped_heads == 2
-    restored = ClipStatistics({"a": 2, "b": 1})
-    restored.load_dict(json.loads(json.dumps(exported)))
-    assert restored.to_dict() == exported
-    assert torch.equal(restored.highest, statistics.highest)
+    trainer = build(tmp_path, callbacks=[MuonClipCallback(), LoseTheFolder()])
+    with caplog.at_level(logging.WARNING):
+        trainer.train()
+    assert len(training_logs(trainer.state)) == trainer.state.max_steps
+    assert caplog.text.count("cannot be written") == 1
+    assert "qk_clip/max_logit" in trainer.state.log_history[-2]

@@ -15,7 +15,7 @@ from tiny_trainer import THRESHOLD, assert_equal_weights, build, sharp_model, to
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_muonclip import MuonClip, MuonClipCallback, MuonClipConfig, attach, muonclip, muonclip_factory
-from hf_muonclip.trainer import read_log
+from hf_muonclip.run_log import read_log
 
 PLAIN: dict[str, Any] = {"report_to": "none", "use_cpu": True, "disable_tqdm": True, "weight_decay": 0.1}
 

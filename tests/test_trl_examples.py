@@ -17,7 +17,7 @@ import pytest
 import yaml
 from tiny_trl import chat_tokenizer, policy, turn
 
-from hf_muonclip.trainer import read_log
+from hf_muonclip.run_log import read_log
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CLIPPED = re.compile(r"clipped heads: +(\d+) of (\d+)")

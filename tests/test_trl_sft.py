@@ -11,7 +11,7 @@ from tiny_trainer import assert_equal_weights, weights_of
 from tiny_trl import WatchLogits, chat_tokenizer, measured_calls, policy, settings, train, turn
 from trl import SFTConfig, SFTTrainer
 
-from hf_muonclip.trainer import read_log
+from hf_muonclip.run_log import read_log
 
 PACKED = {"packing": True, "packing_strategy": "bfd"}
 

@@ -1,0 +1,142 @@
+"""The log of a run with every head in it, `qk_clip.jsonl`: its format, written while training and read at any time.
+
+One JSON object a line. The first is the header: `format`, and what is known of the run when it starts. Then, in the
+order of training, rows of three kinds: one per training log (`max_logits`, `clips`, loss, learning rate, ...), one per
+evaluation (`eval_loss`), and `finished` when training ended. Logs of earlier versions have no header, and rows of the
+first kind alone. A last line without its end is one that is being written, or that a killed process left: it does not
+count.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+LOG_NAME = "qk_clip.jsonl"
+LOG_FORMAT = 1
+
+_HEAD_FIGURES = ("step", "threshold", "max_logits", "clips")
+
+
+def start_log(run: str | Path, header: Mapping[str, Any], step: int) -> None:
+    """Begin a run's log, or go on with it after `step`.
+
+    Args:
+        run: the Trainer's output folder; made if it is not there.
+        header: what is known of the run, in JSON's types.
+        step: from which training resumes; rows after it are dropped. 0 starts an empty log.
+
+    Raises:
+        ValueError: the log to go on with is damaged, or of a later version.
+    """
+    path = Path(run) / LOG_NAME
+    kept = LogReader(run).read_new() if step > 0 and path.exists() else []
+    first = {"format": LOG_FORMAT, **header}
+    if kept and "started" in kept[0]:
+        first["started"] = kept[0]["started"]
+    rows = [row for row in kept if row.get("step", step + 1) <= step]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in (first, *rows)), encoding="utf-8")
+
+
+def append_row(run: str | Path, row: Mapping[str, Any]) -> None:
+    """Write one row at the log's end."""
+    with (Path(run) / LOG_NAME).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_log(run: str | Path) -> list[dict[str, Any]]:
+    """Read the figures of every head from a run's log.
+
+    Args:
+        run: the Trainer's output folder.
+
+    Returns:
+        One row per training log: `step`, `threshold` (None for inf), `max_logits` {module: one value per head, None
+        where only the bound was taken} and `clips` {module: clipped steps per head since the row before}.
+
+    Raises:
+        FileNotFoundError: there is no log.
+        ValueError: it is damaged, or of a later version.
+    """
+    rows = LogReader(run).read_new()
+    return [{name: row[name] for name in _HEAD_FIGURES} for row in rows if "max_logits" in row]
+
+
+class LogReader:
+    """Reads a log on from where it stopped, so that a growing one is parsed once.
+
+    Attributes:
+        restarts: how often the log was found begun anew or cut, which makes the rows read before void.
+    """
+
+    def __init__(self, run: str | Path) -> None:
+        self.restarts = 0
+        self._path = Path(run) / LOG_NAME
+        self._offset = 0
+        self._lines = 0
+        self._first_line = b""
+
+    def read_new(self) -> list[dict[str, Any]]:
+        """Return the rows written since the last call, the header too; all of them after a restart.
+
+        Raises:
+            FileNotFoundError: there is no log.
+            ValueError: it is damaged, or of a later version.
+        """
+        if not self._path.exists():
+            raise FileNotFoundError(_what_is_missing(self._path.parent))
+        with self._path.open("rb") as file:
+            first_line = file.readline()
+            if self._offset and (first_line != self._first_line or os.fstat(file.fileno()).st_size < self._offset):
+                self.restarts += 1
+                self._offset = self._lines = 0
+            self._first_line = first_line
+            file.seek(self._offset)
+            rows = []
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                self._lines += 1
+                rows.append(self._row(line))
+        return rows
+
+    def _row(self, line: bytes) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError as error:  # not JSON, or not UTF-8
+            raise self._damaged(str(error)) from error
+        if not isinstance(row, dict) or not ({"format", "finished", "eval_loss"} & row.keys() or _is_log_row(row)):
+            raise self._damaged("it is no row of a run's log")
+        if row.get("format", 0) != LOG_FORMAT and "format" in row:
+            raise ValueError(
+                f"this hf_muonclip reads logs of format {LOG_FORMAT}; {self._path} is of format {row['format']}, "
+                f"written by hf_muonclip {row.get('hf_muonclip', 'of an unknown version')}. Upgrade hf_muonclip."
+            )
+        return row
+
+    def _damaged(self, reason: str) -> ValueError:
+        return ValueError(
+            f"every line of a run's log is one JSON object; line {self._lines} of {self._path} is damaged: {reason}. "
+            "Take the log from a copy, or delete that line."
+        )
+
+
+def _is_log_row(row: Mapping[str, Any]) -> bool:
+    return all(name in row for name in _HEAD_FIGURES)
+
+
+def _what_is_missing(run: Path) -> str:
+    if not run.is_dir():
+        return f"a run's folder is needed; there is no folder {run}. Name the Trainer's output_dir."
+    if (run / "trainer_state.json").exists() or any(run.glob("checkpoint-*/trainer_state.json")):
+        return (
+            f"the report needs the log {LOG_NAME} of every head; {run} holds a run without it. Train with MuonClip, a "
+            "qk_clip_threshold (inf measures only) and MuonClipCallback()."
+        )
+    return (
+        f"a run's folder holds {LOG_NAME}, and trainer_state.json once it was saved; {run} has neither. Name the "
+        "output_dir of a Trainer with MuonClipCallback()."
+    )

@@ -1,0 +1,241 @@
+"""What a run did to its heads, gathered from its log as it grows, for the page and for the terminal."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..run_log import LogReader
+
+# A rogue head is one of those that need the clip again and again while the others do not.
+ROGUE_SHARE_OF_LOGS = 0.1
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head's figures over the run.
+
+    Attributes:
+        layer: number of its attention module, from 0, among those that have heads.
+        head: number in its layer, from 0.
+        module: name of the attention module.
+        highest: highest max logit measured; nan where only the bound was taken.
+        clips: steps in which it was clipped.
+        logs: training logs before which it was clipped.
+        first: step of the first of those logs; None if it never was.
+        last: step of the last of them.
+    """
+
+    layer: int
+    head: int
+    module: str
+    highest: float
+    clips: int
+    logs: int
+    first: int | None
+    last: int | None
+
+
+@dataclass
+class RunHistory:
+    """A run's log, row by row, as far as it was read.
+
+    Attributes:
+        header: what was known of the run when it started; empty in logs of earlier versions.
+        modules: {attention module: number of heads}.
+        steps: of every training log.
+        rows: per log (heads of all modules,), float64; nan where only the bound was taken.
+        clips: per log (heads of all modules,), int32: clipped steps since the log before.
+        losses: (step, training loss) where there is one; nan where it was not finite.
+        eval_losses: (step, evaluation loss).
+        learning_rates: (step, learning rate).
+        seconds: (step, seconds of training so far).
+        threshold: tau; inf if the run only measures.
+        finished: step at which training ended; None while it runs, or if it was killed.
+        last_clip_step: last step in which any head was clipped, where the log says it; None if none was.
+    """
+
+    run: Path
+    header: Mapping[str, Any] = field(default_factory=dict)
+    modules: dict[str, int] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+    rows: list[Tensor] = field(default_factory=list)
+    clips: list[Tensor] = field(default_factory=list)
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    eval_losses: list[tuple[int, float]] = field(default_factory=list)
+    learning_rates: list[tuple[int, float]] = field(default_factory=list)
+    seconds: list[tuple[int, float]] = field(default_factory=list)
+    threshold: float = math.inf
+    finished: int | None = None
+    last_clip_step: int | None = None
+
+    @classmethod
+    def load(cls, run: str | Path) -> "RunHistory":
+        """Read a run's log as far as it is written.
+
+        Raises:
+            FileNotFoundError: there is no log.
+            ValueError: it is damaged, of a later version, or its rows are of different models.
+        """
+        follower = Follower(run)
+        follower.read_new()
+        return follower.history
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        """Add one row of the log.
+
+        Raises:
+            ValueError: it is of another model than those before.
+        """
+        if "format" in row:
+            self.header = row
+        elif "finished" in row:
+            self.finished = row["finished"]
+        elif "max_logits" not in row:
+            self.eval_losses.append((row["step"], _number(row["eval_loss"])))
+        else:
+            self._take_log(row)
+
+    def _take_log(self, row: Mapping[str, Any]) -> None:
+        modules = {name: len(values) for name, values in row["max_logits"].items()}
+        if self.modules and modules != self.modules:
+            raise ValueError(
+                f"all rows of a log are of one model; at step {row['step']} the log of {self.run} changes from "
+                f"{sum(self.modules.values())} heads in {len(self.modules)} modules to {sum(modules.values())} in "
+                f"{len(modules)}. Train another model into another folder."
+            )
+        self.modules, self.finished = modules, None
+        step = row["step"]
+        self.steps.append(step)
+        values = [_number(value) for heads in row["max_logits"].values() for value in heads]
+        self.rows.append(torch.tensor(values, dtype=torch.float64))
+        self.clips.append(torch.tensor([n for heads in row["clips"].values() for n in heads], dtype=torch.int32))
+        self.threshold = math.inf if row["threshold"] is None else row["threshold"]
+        for name, series in (("loss", self.losses), ("learning_rate", self.learning_rates), ("seconds", self.seconds)):
+            if name in row:
+                series.append((step, _number(row[name])))
+        self.last_clip_step = row.get("last_clip_step", self.last_clip_step)
+
+    @property
+    def labels(self) -> list[str]:
+        """The number of each module's layer, from its name; its place among the modules where that is not unique."""
+        numbers = [re.findall(r"\d+", name) for name in self.modules]
+        labels = [found[0] if len(found) == 1 else "" for found in numbers]
+        unique = "" not in labels and len(set(labels)) == len(labels)
+        return labels if unique else [str(index) for index in range(len(labels))]
+
+    @property
+    def max_steps(self) -> int | None:
+        """Steps that the run shall take; None if they are not known."""
+        steps = self.header.get("max_steps")
+        return int(steps) if steps else None
+
+    @property
+    def highest(self) -> list[float]:
+        """The highest max logit of the whole model in every log; nan where no head was measured."""
+        return [highest(row) for row in self.rows]
+
+    @property
+    def clipped_heads(self) -> list[int]:
+        """Distinct heads clipped before every log, since the log before."""
+        return [int((clips > 0).sum()) for clips in self.clips]
+
+    @property
+    def last_clip(self) -> int | None:
+        """Place among the logs of the last before which any head was clipped."""
+        return next((index for index in range(len(self.steps) - 1, -1, -1) if self.clips[index].any()), None)
+
+    def by_module(self, values: Tensor) -> list[list[float]]:
+        """Cut (heads of all modules,) into a list of values per module."""
+        return [part.tolist() for part in values.split(list(self.modules.values()))]
+
+    def highest_measured(self) -> Tensor:
+        """Return (heads of all modules,): each head's highest max logit over the run; nan where never measured."""
+        peak = torch.stack(self.rows).nan_to_num(nan=-math.inf).amax(0)
+        return torch.where(peak == -math.inf, math.nan, peak)
+
+    def heads(self) -> list[Head]:
+        """Return the figures of every head, in the model's order."""
+        clips = torch.stack(self.clips)
+        counts, logs = clips.sum(0).tolist(), (clips > 0).sum(0).tolist()
+        first = (clips > 0).int().argmax(0).tolist()
+        last = (len(self.steps) - 1 - (clips > 0).int().flip(0).argmax(0)).tolist()
+        peaks = self.highest_measured().tolist()
+        places = [(i, head, name) for i, (name, n) in enumerate(self.modules.items()) for head in range(n)]
+        return [
+            Head(
+                layer=layer,
+                head=head,
+                module=name,
+                highest=peaks[i],
+                clips=counts[i],
+                logs=logs[i],
+                first=self.steps[first[i]] if logs[i] else None,
+                last=self.steps[last[i]] if logs[i] else None,
+            )
+            for i, (layer, head, name) in enumerate(places)
+        ]
+
+    def binned(self, most: int) -> "RunHistory":
+        """Return a history of at most `most` logs: highest max logits and sums of clips of consecutive ones."""
+        if len(self.steps) <= most:
+            return self
+        size = math.ceil(len(self.steps) / most)
+        starts = range(0, len(self.steps), size)
+        parts = [replace(self, rows=self.rows[start : start + size]) for start in starts]
+        return replace(
+            self,
+            steps=[self.steps[min(start + size, len(self.steps)) - 1] for start in starts],
+            rows=[part.highest_measured() for part in parts],
+            clips=[torch.stack(self.clips[start : start + size]).sum(0).int() for start in starts],
+        )
+
+    def rogue_heads(self) -> list[Head]:
+        """Return the rogue heads, those clipped most often first.
+
+        A head is rogue if it was clipped before at least a tenth of the logs.
+        """
+        rogue = [head for head in self.heads() if head.logs and head.logs >= ROGUE_SHARE_OF_LOGS * len(self.steps)]
+        return sorted(rogue, key=lambda head: (-head.clips, -head.highest, head.layer, head.head))
+
+
+class Follower:
+    """Reads a run's log on as it grows.
+
+    Attributes:
+        history: what was read; a new one when the log was begun anew.
+    """
+
+    def __init__(self, run: str | Path) -> None:
+        self.history = RunHistory(Path(run))
+        self._reader = LogReader(run)
+
+    def read_new(self) -> bool:
+        """Take up the rows written since the last call; return whether there were any.
+
+        Raises:
+            FileNotFoundError: there is no log.
+            ValueError: it is damaged, of a later version, or its rows are of different models.
+        """
+        restarts = self._reader.restarts
+        rows = self._reader.read_new()
+        if self._reader.restarts > restarts:
+            self.history = RunHistory(self.history.run)
+        for row in rows:
+            self.history.take(row)
+        return bool(rows)
+
+
+def highest(values: Tensor | Iterable[float]) -> float:
+    """Return the highest of values, nan left out; nan if there is none."""
+    listed = values.tolist() if isinstance(values, Tensor) else values
+    return max((value for value in listed if not math.isnan(value)), default=math.nan)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,387 @@
+"""The page of a run: what its log says, in sentences, pictures and tables, in one HTML file that needs nothing else."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import __version__
+from ..run_figures import figures_of_state, newest_state
+from ..spectra import read_spectra
+from .charts import Scale, color, line, marks, number, scale_of, thinned
+from .history import RunHistory, highest
+from .verdict import verdict
+
+_MOST_POINTS = 400
+_MOST_COLUMNS = 160
+_MOST_HEAD_ROWS = 96
+_MOST_ROGUE_ROWS = 40
+_MOST_LINES = 64
+_MOST_SPECTRA = 12
+_LEVELS = 4
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the Trainer saved of a run, as far as it is of the run in the log.
+
+    Attributes:
+        run: settings as `describe_run` returns them.
+        losses: (step, training loss).
+        eval_losses: (step, evaluation loss).
+        last_clip_step: last step in which a head was clipped, or None.
+        max_steps: of the run, or None.
+    """
+
+    run: Mapping[str, Any]
+    losses: Sequence[tuple[int, float]]
+    eval_losses: Sequence[tuple[int, float]]
+    last_clip_step: int | None = None
+    max_steps: int | None = None
+
+
+def recorded_of(history: RunHistory) -> Recorded:
+    """Join the log with `trainer_state.json`, which logs of earlier versions need for their losses and settings.
+
+    A state of another run that is still in the folder does not count: its max logits differ from the log's.
+    """
+    try:
+        state: Mapping[str, Any] = json.loads(newest_state(history.run).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        state = {}  # nothing is saved yet, or it is being written
+    rows = state.get("log_history", [])
+    if not _is_of_the_same_run(rows, history):
+        state, rows = {}, []
+    attributes: Mapping[str, Any] = {}
+    run: Mapping[str, Any] = {}
+    for kept in (state.get("stateful_callbacks") or {}).values():
+        if isinstance(kept, dict) and "exported_statistics" in kept.get("attributes", {}):
+            attributes = kept["attributes"]
+            run = {**attributes.get("exported_run", {}), "optimizer": figures_of_state(state)[0].optimizer}
+    losses = {row["step"]: row["loss"] for row in rows if "loss" in row} | dict(history.losses)
+    eval_losses = {row["step"]: row["eval_loss"] for row in rows if "eval_loss" in row} | dict(history.eval_losses)
+    last_steps = [
+        step
+        for figures in attributes.get("exported_statistics", {}).values()
+        for step in figures["last_clip_step"]
+        if step is not None
+    ]
+    known = [step for step in (max(last_steps, default=None), history.last_clip_step) if step is not None]
+    return Recorded(
+        run=history.header.get("run") or run,
+        losses=sorted(losses.items()),
+        eval_losses=sorted(eval_losses.items()),
+        last_clip_step=max(known, default=None),
+        max_steps=history.max_steps or state.get("max_steps"),
+    )
+
+
+def _is_of_the_same_run(rows: Sequence[Mapping[str, Any]], history: RunHistory) -> bool:
+    in_log = dict(zip(history.steps, history.highest, strict=True))
+    pairs = [(row["qk_clip/max_logit"], in_log.get(row["step"])) for row in rows if "qk_clip/max_logit" in row]
+    return all(
+        theirs is None or math.isnan(theirs) or math.isclose(ours, theirs, abs_tol=1e-3) for ours, theirs in pairs
+    )
+
+
+def render_page(history: RunHistory) -> str:
+    """Return the HTML of a run's page.
+
+    Args:
+        history: with at least one log.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("hf_muonclip.viewing", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = number
+    recorded = recorded_of(history)
+    return environment.get_template("page.html.jinja").render(
+        title=page_title(history),
+        version=__version__,
+        folder=history.run.resolve().name,
+        history=history,
+        tiles=list(_tiles(history, recorded)),
+        verdict=verdict(history, recorded.last_clip_step),
+        status=_status(history, recorded),
+        maps=_maps(history),
+        curves=_curves(history, recorded),
+        raster=_raster(history, recorded),
+        rogue=history.rogue_heads()[:_MOST_ROGUE_ROWS],
+        rogue_count=len(history.rogue_heads()),
+        spectra=_spectra(history.run),
+        settings=recorded.run.get("optimizer", {}),
+        environment=_environment(history, recorded),
+    )
+
+
+def page_title(history: RunHistory) -> str:
+    """Return the model's name, or the folder's where a log does not name the model."""
+    name = str(history.header.get("model_name") or history.header.get("model") or history.run.resolve().name)
+    return Path(name).name if name.startswith(("/", ".")) else name
+
+
+def _status(history: RunHistory, recorded: Recorded) -> str:
+    step = f"{history.steps[-1]:,}"
+    total = f" of {recorded.max_steps:,}" if recorded.max_steps else ""
+    if history.finished is not None:
+        return f"finished at step {history.finished:,}"
+    return f"step {step}{total}"
+
+
+def _tiles(history: RunHistory, recorded: Recorded) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, value, remark)."""
+    total = recorded.max_steps
+    yield "step", f"{history.steps[-1]:,}", f"of {total:,}" if total else f"{len(history.steps):,} logs"
+    if recorded.losses:
+        evaluated = recorded.eval_losses
+        remark = f"evaluation {number(evaluated[-1][1])}" if evaluated else f"first {number(recorded.losses[0][1])}"
+        yield "loss", number(recorded.losses[-1][1]), remark
+    yield "max logit, latest log", number(history.highest[-1]), f"highest {number(highest(history.highest))}"
+    yield (
+        "tau",
+        number(history.threshold),
+        "measured only" if math.isinf(history.threshold) else "threshold of the clip",
+    )
+    heads = history.heads()
+    clipped = [head for head in heads if head.clips]
+    clips = sum(head.clips for head in clipped)
+    yield "heads ever clipped", f"{len(clipped):,}", f"of {len(heads):,}; {clips:,} clips"
+
+
+def _maps(history: RunHistory) -> list[dict[str, Any]]:
+    latest = history.rows[-1]
+    peak = history.highest_measured()
+    top = min(history.threshold, highest(peak))
+    top = 1.0 if math.isnan(top) or top <= 0 else top
+    return [
+        _map(history, latest, top, "Latest", f"in the log of step {history.steps[-1]:,}"),
+        _map(history, peak, top, "Highest", f"over all {len(history.steps):,} logs"),
+    ]
+
+
+def _map(history: RunHistory, values: Tensor, top: float, name: str, remark: str) -> dict[str, Any]:
+    labels, modules = history.labels, history.by_module(values)
+    cells = []
+    for row, heads in enumerate(modules):
+        for column, value in enumerate(heads):
+            said = f"{number(value)}" if not math.isnan(value) else "at most tau"
+            over = value > history.threshold
+            fill = "" if math.isnan(value) or over else color(value / top)
+            kind = "n" if math.isnan(value) else "o" if over else ""
+            cells.append(
+                {
+                    "x": column,
+                    "y": row,
+                    "fill": fill,
+                    "kind": kind,
+                    "text": said,
+                    "title": f"{labels[row]}.{column} {said}",
+                }
+            )
+    columns = max((len(heads) for heads in modules), default=1)
+    rows = len(modules)
+    return {
+        "name": name,
+        "remark": remark,
+        "cells": cells,
+        "columns": columns,
+        "rows": rows,
+        "width": columns * (72 if columns <= 4 else 30 if columns <= 16 else 16 if columns <= 32 else 8),
+        "height": rows * (30 if rows <= 8 else 14 if rows <= 32 else 8),
+        "written": columns <= 4 and rows <= 16,
+        "row_labels": _spread(labels, 12),
+        "column_labels": _spread([str(head) for head in range(columns)], 8),
+        "scale": [color(index / 8) for index in range(9)],
+        "low": number(0.0),
+        "high": number(top),
+        "bounded": any(cell["kind"] == "n" for cell in cells),
+        "over": any(cell["kind"] == "o" for cell in cells),
+    }
+
+
+def _spread(labels: Sequence[str], most: int) -> list[tuple[float, str]]:
+    """Return (middle in percent, label) of every n-th label, so that at most `most` remain."""
+    every = math.ceil(len(labels) / most) if labels else 1
+    return [(round(100 * (i + 0.5) / len(labels), 2), label) for i, label in enumerate(labels) if i % every == 0]
+
+
+def _curves(history: RunHistory, recorded: Recorded) -> list[dict[str, Any]]:
+    """Return the charts over steps, all with the same x axis: max logits, learning rate, loss."""
+    x = _step_scale(history, recorded)
+    charts = [_logit_chart(history.binned(_MOST_POINTS), x)]
+    if recorded.losses:
+        charts.append(_loss_chart(recorded, x))
+    return charts
+
+
+def _step_scale(history: RunHistory, recorded: Recorded) -> Scale:
+    return Scale(0, max([1, *history.steps, *(step for step, _ in (*recorded.losses, *recorded.eval_losses))]))
+
+
+def _step_before(history: RunHistory) -> int:
+    """Guess where the first log began to count: as many steps before as the second did."""
+    steps = history.steps
+    return max(0, 2 * steps[0] - steps[1]) if len(steps) > 1 else steps[0] - 1
+
+
+def _logit_chart(history: RunHistory, x: Scale) -> dict[str, Any]:
+    modules = [history.by_module(row) for row in history.rows]  # [log][module][head]
+    tau = history.threshold
+    per_layer = [[highest(log[layer]) for log in modules] for layer in range(len(history.modules))]
+    most = highest(history.highest)
+    values = [value for layer in per_layer for value in layer] + ([tau] if math.isfinite(tau) else [])
+    log = most > 6 * tau or (math.isinf(tau) and most > 400)
+    y = scale_of(values, log=True) if log else scale_of(values, zero=True)
+    every = max(1, math.ceil(len(per_layer) / _MOST_LINES))
+    labels = history.labels
+    last = max(1, len(per_layer) - 1)
+    lines = [
+        {
+            "path": line(list(zip(history.steps, layer, strict=True)), x, y),
+            "color": color(0.28 + 0.57 * index / last),
+            "name": f"layer {labels[index]}",
+        }
+        for index, layer in enumerate(per_layer)
+        if index % every == 0
+    ]
+    return {
+        "id": "logits",
+        "title": "Max attention logit over steps",
+        "remark": "One line a layer: its highest head since the log before."
+        + (f" Every {every}th layer of {len(per_layer)} is drawn." if every > 1 else "")
+        + (" Scaled by powers." if log else ""),
+        "lines": lines,
+        "dots": [],
+        "legend": [(item["name"], item["color"]) for item in lines] if len(lines) <= 8 else [],
+        "layers": (labels[0], labels[-1], [color(0.28 + 0.57 * i / 4) for i in range(5)]) if len(lines) > 8 else None,
+        "tau": None if math.isinf(tau) else (round(100 * y(tau), 2), number(tau)),
+        "tall": True,
+        **_axes(x, y),
+        "hover": {"x": history.steps, "series": {"highest max logit": _for_json(history.highest)}},
+    }
+
+
+def _loss_chart(recorded: Recorded, x: Scale) -> dict[str, Any]:
+    points = thinned(recorded.losses)
+    y = scale_of([value for _, value in (*points, *recorded.eval_losses)])
+    dots = [
+        (round(100 * x(step), 2), round(100 * y(value), 2), f"step {step:,}: {number(value)}")
+        for step, value in thinned(recorded.eval_losses, 60)
+        if math.isfinite(value)
+    ]
+    broken = sum(not math.isfinite(value) for _, value in recorded.losses)
+    return {
+        "id": "loss",
+        "title": "Loss",
+        "remark": "In nats per token, for a language model."
+        + (f" Not finite in {broken:,} log{'' if broken == 1 else 's'}, where the line breaks." if broken else ""),
+        "lines": [{"path": line(points, x, y), "color": "var(--loss)", "name": "training"}],
+        "dots": dots,
+        "legend": [("training", "var(--loss)"), *([("evaluation", "var(--eval)")] if dots else [])],
+        "layers": None,
+        "tau": None,
+        "tall": False,
+        **_axes(x, y),
+        "hover": {"x": [s for s, _ in points], "series": {"training loss": _for_json([v for _, v in points])}},
+    }
+
+
+def _axes(x: Scale, y: Scale) -> dict[str, Any]:
+    return {"x_ticks": x.ticks(), "y_ticks": y.ticks(), "x_range": (x.low, x.high)}
+
+
+def _for_json(values: Sequence[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]
+
+
+def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
+    """Return the raster of clips over time: a row per head, or per layer where heads are many."""
+    if history.last_clip is None:
+        return None
+    binned = history.binned(_MOST_COLUMNS)
+    clips = torch.stack(binned.clips)  # (logs, heads of all modules)
+    by_head = clips.shape[1] <= _MOST_HEAD_ROWS
+    if by_head:
+        shares = (clips / clips.max()).T.tolist()
+        label_rows = [(label, count) for label, count in zip(history.labels, history.modules.values(), strict=True)]
+    else:
+        parts = (clips > 0).float().split(list(history.modules.values()), dim=1)
+        clipped = torch.stack([part.mean(1) for part in parts])
+        shares = (clipped / clipped.max()).tolist()
+        label_rows = [(label, 1) for label in history.labels]
+    rows = len(shares)
+    starts = [0]
+    for _, count in label_rows:
+        starts.append(starts[-1] + count)
+    every = math.ceil(len(label_rows) / 12)
+    x = _step_scale(history, recorded)
+    edges = [x(step) for step in (_step_before(binned), *binned.steps)]
+    return {
+        "levels": [(index, marks(shares, edges, index, _LEVELS)) for index in range(1, _LEVELS + 1)],
+        "by_head": by_head,
+        "height": max(90, rows * (18 if rows <= 12 else 9 if rows <= 40 else 6)),
+        "row_labels": [
+            (round(100 * (starts[i] + starts[i + 1]) / 2 / rows, 2), label)
+            for i, (label, _) in enumerate(label_rows)
+            if i % every == 0
+        ],
+        "lines": [round(1000 * start / rows, 1) for start in starts[1:-1]] if by_head else [],
+        "x_ticks": x.ticks(),
+        "binned": math.ceil(len(history.steps) / len(binned.steps)),
+    }
+
+
+def _spectra(run: Path) -> list[dict[str, Any]]:
+    """Return a chart per weight: the singular values of its matrices, at the first and the last record."""
+    records = read_spectra(run)
+    charts: list[dict[str, Any]] = []
+    for name in list(records[-1]["spectra"])[:_MOST_SPECTRA] if records else []:
+        chosen = [records[0], records[-1]] if len(records) > 1 else [records[-1]]
+        curves = []
+        for place, record in enumerate(chosen):
+            for values in record["spectra"].get(name, [])[:4]:
+                if values and values[0] > 0:
+                    curves.append((place == len(chosen) - 1, [value / values[0] for value in values]))
+        x = Scale(0, 1)
+        y = scale_of([max(value, 1e-4) for _, values in curves for value in values], log=True)
+        lines = [
+            {
+                "path": line(thinned([(i / max(1, len(v) - 1), max(s, 1e-4)) for i, s in enumerate(v)], 200), x, y),
+                "color": "var(--loss)" if is_last else "var(--muted)",
+                "name": "last" if is_last else "first",
+            }
+            for is_last, v in curves
+        ]
+        charts.append(
+            {
+                "id": f"spectrum-{len(charts)}",
+                "title": name,
+                "matrices": len(records[-1]["spectra"][name]),
+                "lines": lines,
+                "steps": [record["step"] for record in chosen],
+                "x_ticks": [(0.0, "first"), (100.0, "last")],
+                "y_ticks": y.ticks(5),
+            }
+        )
+    return charts
+
+
+def _environment(history: RunHistory, recorded: Recorded) -> list[tuple[str, str]]:
+    run, header = recorded.run, history.header
+    facts = [
+        ("model", header.get("model")),
+        ("weights from", header.get("model_name")),
+        ("heads", f"{sum(history.modules.values()):,} in {len(history.modules):,} attention layers"),
+        ("started", header.get("started")),
+        ("hardware", run.get("hardware")),
+        ("seed", run.get("seed")),
+        *(run.get("versions") or {}).items(),
+    ]
+    return [(name, str(value)) for name, value in facts if value is not None]

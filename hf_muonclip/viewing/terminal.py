@@ -1,0 +1,181 @@
+"""The frame that `hf-muonclip watch` draws: where a run is, its heads as colored blocks, and who was clipped."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .charts import color, number
+from .history import RunHistory, highest
+from .verdict import verdict
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+_OVER = "#d55e00"
+_UNMEASURED = "#6b7480"
+_LINES_AROUND_THE_MAP = 14
+_MOST_CLIPPED_NAMED = 6
+
+
+def frame(history: RunHistory, width: int, height: int) -> RenderableType:
+    """Return what a terminal shows of a run.
+
+    Args:
+        history: with at least one log.
+        width: of the terminal, in characters.
+        height: of the terminal, in lines.
+    """
+    inside = width - 4
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    room = max(10, inside - 14)
+    table.add_row("step", _progress(history, room))
+    if history.losses:
+        losses = [value for _, value in history.losses]
+        shown = Text(f"{number(losses[-1]):<8}", style="bold")
+        table.add_row("loss", shown + Text(f" {sparkline(losses, min(60, room - 10))}", style="#56b4e9"))
+    if history.eval_losses:
+        step, value = history.eval_losses[-1]
+        table.add_row("eval loss", f"{number(value)} at step {step:,}")
+    table.add_row("max logit", _against_tau(history, room))
+    table.add_row("clipped", _clipped(history, room))
+    name = history.header.get("model_name") or history.header.get("model") or history.run.resolve().name
+    lines = max(2, height - _LINES_AROUND_THE_MAP - bool(history.losses) - bool(history.eval_losses))
+    return Panel(
+        Group(
+            table,
+            Text(),
+            Text("max logit of every head: a row a layer, a column a head", style="dim"),
+            heat_map(history, inside, lines),
+            _key(history),
+            Text(),
+            Text(verdict(history, history.last_clip_step), style="bold"),
+        ),
+        title=Text(str(name)),
+        subtitle=Text("finished" if history.finished is not None else "Ctrl-C leaves", style="dim"),
+        width=width,
+        border_style="dim",
+    )
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return at most `width` bars for values, means of neighbors where they are more; a dot where none is finite."""
+    size = max(1, math.ceil(len(values) / width))
+    pieces = [[v for v in values[i : i + size] if math.isfinite(v)] for i in range(0, len(values), size)]
+    means = [sum(piece) / len(piece) if piece else math.nan for piece in pieces]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, span = min(finite, default=0.0), (max(finite, default=0.0) - min(finite, default=0.0)) or 1.0
+    return "".join("·" if math.isnan(mean) else _SPARKS[round((mean - low) / span * 7)] for mean in means)
+
+
+def heat_map(history: RunHistory, width: int, lines: int) -> Text:
+    """Return the latest max logits as blocks, two layers a line where they are many; joined to their highest to fit.
+
+    Args:
+        history: with at least one log.
+        width: of the map and its labels, in characters.
+        lines: of the map.
+    """
+    labels, modules = history.labels, history.by_module(history.rows[-1])
+    margin = max(len(label) for label in labels) + 1
+    columns = max(len(heads) for heads in modules)
+    joined = math.ceil(columns / (width - margin))
+    cell = max(1, min(4, (width - margin) // math.ceil(columns / joined)))
+    halves = 1 if len(modules) <= lines else 2
+    layers = math.ceil(len(modules) / (lines * halves))
+    peak = highest(history.highest)
+    top = min(history.threshold, peak)
+    top = top if math.isfinite(top) and top > 0 else 1.0
+    grid = []
+    for start in range(0, len(modules), layers):
+        group = modules[start : start + layers]
+        rows = [[heads[i : i + joined] for heads in group if heads[i : i + joined]] for i in range(0, columns, joined)]
+        grid.append([_color([v for heads in row for v in heads], history.threshold, top) for row in rows])
+    text = Text(no_wrap=True)
+    for line in range(0, len(grid), halves):
+        text.append(f"{labels[line * layers]:>{margin - 1}} ", style="dim")
+        below = grid[line + 1] if halves == 2 and line + 1 < len(grid) else None
+        for column, upper in enumerate(grid[line]):
+            lower = below[column] if below else (upper if halves == 1 else None)
+            text.append("▀" * cell if lower != upper else "█" * cell, style=_style(upper, lower))
+        text.append("\n")
+    text.rstrip()
+    return text
+
+
+def _color(values: Sequence[float], threshold: float, top: float) -> str | None:
+    if not values:
+        return None
+    value = highest(values)
+    return _UNMEASURED if math.isnan(value) else _OVER if value > threshold else color(value / top)
+
+
+def _style(upper: str | None, lower: str | None) -> str:
+    return f"{upper or 'default'} on {lower or 'default'}" if upper != lower else upper or "default"
+
+
+def _key(history: RunHistory) -> Text:
+    top = min(history.threshold, highest(history.highest))
+    text = Text().append("0 ", style="dim")
+    for index in range(8):
+        text.append("█", style=color(index / 7))
+    text.append(f" {number(top)}", style="dim")
+    if math.isfinite(history.threshold):
+        text.append("   █", style=_OVER).append(" above tau", style="dim")
+    if history.rows[-1].isnan().any():
+        text.append("   █", style=_UNMEASURED).append(" at most tau, not measured", style="dim")
+    return text
+
+
+def _progress(history: RunHistory, room: int) -> Text:
+    step, total = history.steps[-1], history.max_steps
+    text = Text(f"{step:,}", style="bold")
+    if not total:
+        return text
+    text.append(f" of {total:,}  ", style="not bold")
+    said = "" if history.finished is not None else _time_left(history, total)
+    bar = max(5, min(30, room - len(text) - len(said) - 2))
+    full = round(bar * min(1.0, step / total))
+    text.append("━" * full, style="#21918c").append("━" * (bar - full), style="dim")
+    return text.append(f"  {said}", style="not bold dim")
+
+
+def _time_left(history: RunHistory, total: int) -> str:
+    recent = history.seconds[-20:]
+    if len(recent) < 2 or recent[-1][0] <= recent[0][0]:
+        return ""
+    pace = (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])
+    seconds = round(max(0, total - history.steps[-1]) * pace)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours} h {minutes:02} min left" if hours else f"{minutes} min {seconds % 60:02} s left"
+
+
+def _against_tau(history: RunHistory, room: int) -> Text:
+    latest, tau = history.highest[-1], history.threshold
+    text = Text(f"{number(latest):<8}", style="bold")
+    if math.isinf(tau):
+        return text.append(" tau is infinite: measured only", style="not bold dim")
+    bar = max(5, min(30, room - 26))
+    share = 0.0 if math.isnan(latest) else max(0.0, min(1.0, latest / tau))
+    full = round(bar * share)
+    text.append(" " + "━" * full, style=_OVER if latest > tau else "#5ec962").append("━" * (bar - full), style="dim")
+    return text.append(f"  tau {number(tau)}", style="not bold dim")
+
+
+def _clipped(history: RunHistory, room: int) -> Text:
+    last = history.clips[-1]
+    places = [(label, i) for label, n in zip(history.labels, history.modules.values(), strict=True) for i in range(n)]
+    order = torch.argsort(last, descending=True, stable=True)[: int((last > 0).sum())].tolist()
+    named = [f"{places[i][0]}.{places[i][1]}" for i in order[:_MOST_CLIPPED_NAMED]]
+    more = len(order) - len(named)
+    text = Text(f"{len(order)} of {len(places)} heads since the log before", style="bold" if order else "")
+    if named:
+        text.append(f": {', '.join(named)}{f' and {more} more' if more else ''}", style="not bold")
+    elif history.last_clip_step is not None:
+        text.append(f"; last at step {history.last_clip_step:,}")
+    text.truncate(room, overflow="ellipsis")
+    return text

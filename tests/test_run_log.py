@@ -1,0 +1,83 @@
+"""A run's log is read while it grows, by this version and not by an older one, and goes on after a resume."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_muonclip.run_log import LOG_FORMAT, LOG_NAME, LogReader, append_row, read_log, start_log
+
+
+def log_row(step: int, **more: Any) -> dict[str, Any]:
+    return {"step": step, "threshold": 30.0, "max_logits": {"a": [1.5, None]}, "clips": {"a": [0, 2]}, **more}
+
+
+def test_a_log_gives_back_what_was_written(tmp_path: Path) -> None:
+    run = tmp_path / "new" / "run"
+    start_log(run, {"model": "Tiny"}, 0)
+    rows = [log_row(2, loss=1.0), {"step": 2, "eval_loss": 3.0}, {"finished": 2}]
+    for row in rows:
+        append_row(run, row)
+    assert LogReader(run).read_new() == [{"format": LOG_FORMAT, "model": "Tiny"}, *rows]
+    assert read_log(run) == [log_row(2)]
+
+
+def test_a_log_without_header_is_read_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / LOG_NAME).write_text(json.dumps(log_row(2)) + "\n")
+    assert read_log(tmp_path) == [log_row(2)]
+
+
+def test_a_log_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / LOG_NAME).write_text(json.dumps({"format": LOG_FORMAT + 1, "hf_muonclip": "9.9"}) + "\n")
+    with pytest.raises(ValueError, match=r"format 1; .* is of format 2, written by hf_muonclip 9\.9\. Upgrade"):
+        read_log(tmp_path)
+
+
+def test_a_half_line_does_not_count_until_it_is_whole(tmp_path: Path) -> None:
+    start_log(tmp_path, {}, 0)
+    reader = LogReader(tmp_path)
+    assert len(reader.read_new()) == 1
+    text = json.dumps(log_row(4)) + "\n"
+    with (tmp_path / LOG_NAME).open("a") as file:
+        file.write(text[:20])
+        file.flush()
+        assert reader.read_new() == []
+        file.write(text[20:])
+    assert reader.read_new() == [log_row(4)]
+    assert reader.read_new() == []
+    assert reader.restarts == 0
+
+
+@pytest.mark.parametrize("line", ["{not json}", "[1]", '{"step": 3}'])
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / LOG_NAME).write_text(json.dumps(log_row(2)) + f"\n{line}\n" + json.dumps(log_row(4)) + "\n")
+    with pytest.raises(ValueError, match=r"line 2 of .*qk_clip\.jsonl is damaged"):
+        read_log(tmp_path)
+
+
+def test_a_resumed_run_keeps_its_rows_and_the_time_of_its_start(tmp_path: Path) -> None:
+    start_log(tmp_path, {"started": "first", "max_steps": 4}, 0)
+    for row in (log_row(2), {"step": 2, "eval_loss": 1.0}, log_row(4), {"finished": 4}):
+        append_row(tmp_path, row)
+    with (tmp_path / LOG_NAME).open("a") as file:
+        file.write('{"step": 5, "thre')  # killed
+    reader = LogReader(tmp_path)
+    reader.read_new()
+    start_log(tmp_path, {"started": "second", "max_steps": 8}, 3)
+    kept = [{"format": LOG_FORMAT, "started": "first", "max_steps": 8}, log_row(2), {"step": 2, "eval_loss": 1.0}]
+    assert reader.read_new() == kept
+    assert reader.restarts == 1
+    start_log(tmp_path, {}, 0)
+    assert reader.read_new() == [{"format": LOG_FORMAT}]
+    assert reader.restarts == 2
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        read_log(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"holds qk_clip\.jsonl, and trainer_state\.json .* has neither"):
+        read_log(tmp_path)
+    (tmp_path / "trainer_state.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"holds a run without it\. Train with MuonClip, a qk_clip_threshold"):
+        read_log(tmp_path)

@@ -1,0 +1,102 @@
+"""The live view shows where a run is, fits the terminal, waits for the run and ends with it."""
+
+import io
+import math
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from run_logs import LOGS, write_log
+
+from hf_muonclip.cli import main
+from hf_muonclip.run_log import append_row
+from hf_muonclip.viewing import command
+from hf_muonclip.viewing.history import Follower, RunHistory
+from hf_muonclip.viewing.terminal import frame, sparkline
+
+
+def drawn(history: RunHistory, width: int = 80, height: int = 40, color: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, height=height, color_system="truecolor" if color else None)
+    console.print(frame(history, width, height))
+    return console.file.getvalue()
+
+
+def test_a_frame_tells_step_loss_tau_and_clipped_heads(tmp_path: Path) -> None:
+    run = write_log(tmp_path, LOGS[:2], losses=[4.0, 2.0], finished=False, model_name="tiny/model")
+    text = drawn(RunHistory.load(run))
+    assert "tiny/model" in text
+    assert "20 of 20" in text
+    assert "█▁" in text
+    assert "41.38" in text
+    assert "tau 30" in text
+    assert "1 of 4 heads since the log before: 1.1" in text
+    assert "Still clipping" in text
+    assert "Ctrl-C leaves" in text
+
+
+def test_the_time_left_follows_the_pace(tmp_path: Path) -> None:
+    history = RunHistory.load(write_log(tmp_path, LOGS, finished=False))
+    history.header = {"max_steps": 150}
+    assert "1 min 00 s left" in drawn(history)  # 120 steps of half a second
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40), (200, 60)])
+@pytest.mark.parametrize(("layers", "heads"), [(1, 2), (30, 9), (61, 64), (61, 200)])
+def test_a_frame_fits_the_terminal(tmp_path: Path, layers: int, heads: int, width: int, height: int) -> None:
+    logs = [[[float(h % 40) for h in range(heads)] for _ in range(layers)]]
+    lines = drawn(RunHistory.load(write_log(tmp_path, logs, losses=[1.0])), width, height).splitlines()
+    assert len(lines) <= height
+    assert {len(line) for line in lines} == {width}
+
+
+def test_heads_above_tau_stand_out(tmp_path: Path) -> None:
+    over = "48;2;213;94;0", "38;2;213;94;0"
+    hot, cold = (
+        drawn(RunHistory.load(write_log(tmp_path / str(tau), LOGS[:2], tau)), color=True) for tau in (30.0, math.inf)
+    )
+    assert any(code in hot for code in over)
+    assert not any(code in cold for code in over)
+    assert "measured only" in cold
+
+
+def test_a_sparkline_joins_neighbors() -> None:
+    assert sparkline([0.0, 7.0], 10) == "▁█"
+    assert sparkline([1.0, math.nan, 1.0], 10) == "▁·▁"
+    assert len(sparkline([float(i) for i in range(1000)], 60)) <= 60
+
+
+def test_once_prints_one_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", str(write_log(tmp_path, LOGS)), "--once"]) == 0
+    assert "The clip fell silent: no head was clipped after step 20" in " ".join(capsys.readouterr().out.split())
+    assert main(["watch", str(tmp_path / "nowhere")]) == 2  # no terminal: as --once
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_the_view_waits_follows_and_ends_with_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_SECONDS_BETWEEN_LOOKS", 0.02)
+    run = tmp_path / "run"
+    follower = Follower(run)
+    thread = threading.Thread(target=command._follow, args=(follower,), daemon=True)
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive()
+    write_log(run, LOGS, finished=False)
+    thread.join(0.3)
+    assert thread.is_alive()
+    append_row(run, {"finished": 30})
+    thread.join(10)
+    assert not thread.is_alive()
+    assert follower.history.finished == 30
+
+
+def test_a_run_begun_anew_is_followed_from_its_start(tmp_path: Path) -> None:
+    follower = Follower(write_log(tmp_path, LOGS, started="first"))
+    assert follower.read_new()
+    assert not follower.read_new()
+    write_log(tmp_path, [[[1.0]]], started="again")
+    assert follower.read_new()
+    assert follower.history.steps == [10]
+    assert follower.history.modules == {"model.layers.0.self_attn": 1}

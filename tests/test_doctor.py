@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers import (
     BloomConfig,
     Gemma2Config,
     Llama4TextConfig,
+    LlamaConfig,
     MambaConfig,
     MambaForCausalLM,
     PretrainedConfig,
@@ -21,9 +23,12 @@ from transformers import (
 )
 
 from hf_muonclip import MuonClip
+from hf_muonclip.attention import HeadLayout
 from hf_muonclip.cli import main
 from hf_muonclip.doctor import machine
 from hf_muonclip.doctor.machine import Hardware, Package, of_launcher, read_machine
+from hf_muonclip.doctor.model_findings import model_findings
+from hf_muonclip.inspection import inspect_model
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SIZES: dict[str, Any] = {
@@ -110,14 +115,45 @@ def test_without_a_model_the_machine_alone_is_shown(capsys: pytest.CaptureFixtur
             "quantized weights (bitsandbytes)",
             "without quantization",
         ),
+        (
+            LlamaConfig(**SIZES, auto_map={"AutoModelForCausalLM": "modeling_swapped.SwappedForCausalLM"}),
+            "note",
+            "comes with its own code. What is said here is of the class that was built, LlamaForCausalLM",
+            "--trust-remote-code",
+        ),
     ],
-    ids=["QK-norm", "soft cap", "weightless norms", "own scores", "experts", "quantized"],
+    ids=["QK-norm", "soft cap", "weightless norms", "own scores", "experts", "quantized", "remote code"],
 )
 def test_what_a_config_tells(
     config: PretrainedConfig, level: str, what: str, way_out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = findings(capsys, saved(tmp_path, config))
     assert any(f["level"] == level and what in f["what"] and way_out in f["way_out"] for f in said), said
+
+
+def test_what_a_layout_and_a_plan_tell() -> None:
+    inspection = inspect_model("here", tiny_model("llama_gqa"))
+    first, second = inspection.layout
+    layouts = {
+        first: replace(inspection.layout[first], gamma_groups=(0, 0, 1, 1)),
+        second: replace(inspection.layout[second], shares_weights_with=first, note="clamped"),
+    }
+    plan = [replace(p, reason="kept whole: fused") if p.name.endswith("q_proj.weight") else p for p in inspection.plan]
+    layout = HeadLayout(layouts, {"model.layers.2.mixer": "a state space model"})
+    said = [finding.what for finding in model_findings(replace(inspection, layout=layout, plan=plan))]
+    assert [text for text in said if "self_attn.q_proj.weight: fused weights that no rule can cut apart" in text]
+    assert f"{first}: heads that share a key are clipped together, by the highest of them." in said
+    assert f"{second}: clamped." in said
+    assert [text for text in said if text.startswith(f"{second}: shares weights with another layer")]
+    assert [text for text in said if text.startswith("model.layers.2.mixer: no softmax attention")]
+    assert len(said) == 5
+    none = replace(
+        inspection, refusal="nothing found. Without weights it cannot be found by behaviour either.", plan=[]
+    )
+    assert [(f.level, "inspect here --weights" in f.way_out) for f in model_findings(none)] == [
+        ("refused", True),
+        ("refused", False),
+    ]
 
 
 def test_a_model_without_attention_will_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

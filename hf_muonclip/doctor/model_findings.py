@@ -31,20 +31,21 @@ def model_findings(inspection: Inspection, compiles: bool = False) -> list[Findi
         inspection: of the model.
         compiles: whether torch.compile will be on.
     """
-    if inspection.refusal:
-        in_vain = "without weights" in inspection.refusal.lower()
-        way_out = f"With weights it may be found by behaviour: hf-muonclip inspect {inspection.source} --weights"
-        refused = [Finding("refused", inspection.refusal, way_out if in_vain else "")]
-    else:
-        refused = []
     return [
-        *refused,
+        *_of_refusal(inspection),
         *_of_plan(inspection),
         *_of_granularity(inspection),
         *_of_notes(inspection),
         *_of_config(inspection),
         *_of_other_scores(inspection, compiles),
     ]
+
+
+def _of_refusal(inspection: Inspection) -> Iterator[Finding]:
+    if inspection.refusal:
+        needs_weights = "without weights" in inspection.refusal.lower()
+        way_out = f"With weights it may be found by behaviour: hf-muonclip inspect {inspection.source} --weights"
+        yield Finding("refused", inspection.refusal, way_out if needs_weights else "")
 
 
 def _of_plan(inspection: Inspection) -> Iterator[Finding]:

@@ -18,6 +18,12 @@ from ..newton_schulz import preferred_dtype
 from .findings import Finding
 
 _SHOWN = ("torch", "transformers", "accelerate", "trl", "peft", "deepspeed", "datasets")
+_ATTENTION = {  # beside eager and sdpa, which torch always has -> transformers' own question
+    "flex_attention": "is_torch_flex_attn_available",
+    "flash_attention_2": "is_flash_attn_2_available",
+    "flash_attention_3": "is_flash_attn_3_available",
+    "kernels from the Hub": "is_kernels_available",
+}
 # What reading a configuration that somebody wrote by hand may raise.
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, config_args.yaml.YAMLError)
 
@@ -154,14 +160,9 @@ def torch_build() -> str:
 
 def attention_implementations() -> dict[str, bool]:
     """Return {attention implementation of transformers: whether it can run here}."""
-    return {
-        "eager": True,
-        "sdpa": True,
-        "flex_attention": bool(import_utils.is_torch_flex_attn_available()),
-        "flash_attention_2": bool(import_utils.is_flash_attn_2_available()),
-        "flash_attention_3": bool(import_utils.is_flash_attn_3_available()),
-        "kernels from the Hub": bool(import_utils.is_kernels_available()),
-    }
+    # A transformers that is too old for hf_muonclip is to be told so, and may lack some of the questions.
+    asked = {name: bool(getattr(import_utils, question, bool)()) for name, question in _ATTENTION.items()}
+    return {"eager": True, "sdpa": True, **asked}
 
 
 def _attention_in_words(attention: Mapping[str, bool]) -> str:

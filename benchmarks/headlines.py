@@ -39,6 +39,7 @@ def headlines(
         ("Tokens and time to AdamW's loss", of_training(trained), "does-it-train-better"),
         ("Logits built to explode", of_explosion(trained), "does-it-train-better"),
         ("Watching every head", of_capture(overhead), "what-capturing-max-logits-adds-to-a-training-step"),
+        ("Callback and its figures", of_callback(overhead), "what-capturing-max-logits-adds-to-a-training-step"),
         ("One optimizer step", of_steps(steps), "how-long-an-optimizer-step-is"),
         (
             "Newton–Schulz",
@@ -51,7 +52,7 @@ def headlines(
         ("vLLM and llama.cpp", of_engines(engines), "do-inference-engines-give-the-same-tokens"),
     ]
     lines = ["| | Measured | |", "|---|---|---|"]
-    lines += [f"| {asked} | {answer} | [rows]({PAGE}#{anchor}) |" for asked, answer, anchor in rows]
+    lines += [f"| {asked} | {answer} | [rows]({PAGE}#{anchor}) |" for asked, answer, anchor in rows if answer]
     return "\n".join(lines) + "\n"
 
 
@@ -77,9 +78,15 @@ def of_explosion(rows: Sequence[Row]) -> str:
 
 
 def of_capture(rows: Sequence[Row]) -> str:
-    screened = [row for row in rows if row["variant"] == "screened"]
+    screened = [row for row in rows if row["question"] == "capture" and row["variant"] == "screened"]
     shares = [f"{row['share_p50']:.2%} on {row['model']}" for row in screened]
     return f"of forward and backward, {screened[0]['shape']} on a CPU: {', '.join(shares)}"
+
+
+def of_callback(rows: Sequence[Row]) -> str:
+    measured = [row for row in rows if row["question"] == "callback" and row["variant"] != row["baseline"]]
+    shares = [f"{row['share_p50']:.2%} {row['variant'].partition(', ')[2]}" for row in measured]
+    return f"of a Trainer's step, {measured[0]['model']}: {', '.join(shares)}" if measured else ""
 
 
 def of_steps(rows: Sequence[Row]) -> str:

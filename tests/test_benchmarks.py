@@ -386,6 +386,13 @@ def test_headlines_are_ratios_of_the_rows() -> None:
         for v, m, r in (("B", "tiny", 1.0), ("MuonClip", "tiny", 0.5))
     ]
     assert headlines.of_steps(steps) == "of B's time: 0.50 on tiny"
+    timed = {"question": "callback", "model": "tiny", "baseline": "no callback, between logs"}
+    callback = [
+        {**timed, "variant": "no callback, between logs", "share_p50": 0.0},
+        {**timed, "variant": "callback, between logs", "share_p50": 0.005},
+    ]
+    assert headlines.of_callback(callback) == "of a Trainer's step, tiny: 0.50% between logs"
+    assert headlines.of_callback([]) == ""
     held = {"question": "memory", "model": "tiny", "parameter_bytes": 1000, "peak_temporary_bytes": 25}
     memories = [
         {**held, "variant": "MuonClip", "state_bytes": 60},

@@ -1,5 +1,6 @@
 """The command `hf-muonclip`: look at a model before training it, at a step's cost, at a run, and push the result.
 
+    hf-muonclip doctor moonshotai/Moonlight-16B-A3B
     hf-muonclip inspect moonshotai/Moonlight-16B-A3B
     hf-muonclip plan --model kimi-k2 --world 2048 --mesh fsdp
     hf-muonclip watch runs/kimi_k2_nano/clipped
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .doctor.command import add_doctor_command
 from .hub.command import add_push_command
 from .viewing.command import add_viewing_commands
 
@@ -128,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=_plan)
     add_viewing_commands(commands)
     add_push_command(commands)
+    add_doctor_command(commands, _load_quietly)
     return parser
 
 
@@ -190,6 +193,12 @@ def _plan(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(as_plain(title, plan, *speeds))
     return 0
+
+
+def _load_quietly(source: str, trust_remote_code: bool) -> Any:
+    """Build a model from its config alone, without transformers' warnings."""
+    with _quiet(False):
+        return load_model(source, trust_remote_code=trust_remote_code)
 
 
 def load_model(source: str, weights: bool = False, trust_remote_code: bool = False) -> Any:

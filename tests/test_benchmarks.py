@@ -18,6 +18,7 @@ from hf_muonclip.matrix_view import PLAIN
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # last: coverage.py there must not hide the package of that name
 
+import headlines  # noqa: E402
 import memory  # noqa: E402
 import optimizer_step  # noqa: E402
 import orthogonalize  # noqa: E402
@@ -376,3 +377,37 @@ def test_the_orthogonalize_table_says_what_beats_the_default(tmp_path: Path, mon
     assert "not the best for its time" in orthogonalize_figures.sentence(faster)
     picture = orthogonalize_figures.draw([row | stamp for row in rows], tmp_path / "picture.png")
     assert 0 < picture.stat().st_size < 120_000
+
+
+def test_headlines_are_ratios_of_the_rows() -> None:
+    step = {"question": "step", "baseline": "B"}
+    steps = [
+        {**step, "variant": v, "model": m, "ratio_p50": r}
+        for v, m, r in (("B", "tiny", 1.0), ("MuonClip", "tiny", 0.5))
+    ]
+    assert headlines.of_steps(steps) == "of B's time: 0.50 on tiny"
+    timed = {"question": "callback", "model": "tiny", "baseline": "no callback, between logs"}
+    callback = [
+        {**timed, "variant": "no callback, between logs", "share_p50": 0.0},
+        {**timed, "variant": "callback, between logs", "share_p50": 0.005},
+    ]
+    assert headlines.of_callback(callback) == "of a Trainer's step, tiny: 0.50% between logs"
+    assert headlines.of_callback([]) == ""
+    held = {"question": "memory", "model": "tiny", "parameter_bytes": 1000, "peak_temporary_bytes": 25}
+    memories = [
+        {**held, "variant": "MuonClip", "state_bytes": 60},
+        {**held, "variant": "fused AdamW", "state_bytes": 80},
+    ]
+    assert headlines.of_memory(memories).startswith(
+        "75% of AdamW's state; a step's temporaries take 2.5% of the weights"
+    )
+    rank = {"flops_busiest": 3, "flops_all_ranks": 12, "state_busiest": 3, "state_all_ranks": 10}
+    ranks = [{**rank, "variant": "MuonClip", "model": "4 ranks, FSDP2"}]
+    assert "computes 25% of all products and keeps 30% of the state" in headlines.of_ranks(ranks)
+    engine = {"same_function": True, "greedy_equal": 9, "greedy_tokens": 10}
+    engines = [{**engine, "dtype": "float32", "largest": 1e-6}, {**engine, "dtype": "bfloat16", "largest": 1.0}]
+    assert headlines.of_engines(engines).startswith(
+        "9 of 10 greedy tokens as in transformers, log-probabilities within 1e-06"
+    )
+    found = [{"status": status} for status in ("passes", "passes", "fails", "no softmax attention")]
+    assert headlines.of_coverage(found).startswith("2 of the 3 ")

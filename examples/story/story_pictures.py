@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 from recorded_runs import Recording, ToolRecording
@@ -47,9 +47,9 @@ def plot_spectra(updates: Mapping[str, Mapping[str, Tensor]], matrix: str) -> Fi
     spectrum.set(
         title=f"One update of {matrix}", xlabel="singular value, from the largest", ylabel="share of the largest"
     )
-    entropies.set(title="SVD entropy of one update", xlabel="matrix", ylim=(0, 1.05))
+    entropies.set(title="SVD entropy of one update", xlabel="matrix", ylim=(-0.15, 1.05))
     spectrum.legend()
-    entropies.legend(loc="lower right")
+    entropies.legend(loc="lower left")
     return figure
 
 
@@ -69,20 +69,19 @@ def plot_runs(runs: Mapping[str, Recording], tau: float | None = None) -> Figure
     return figure
 
 
-def plot_heads(run: Recording, tau: float) -> Figure:
-    """Draw every head's max logit over the run, and at its end by layer."""
+def plot_heads(run: Recording) -> Figure:
+    """Draw every head's max logit over the run, and at its end by layer; heads above 1.5 times the median in red."""
     figure, (curves, ends) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     steps, layers, heads = run.max_logits.shape
-    top = run.max_logits[-1] > tau
+    bound = 1.5 * np.median(run.max_logits[-1])
     for layer in range(layers):
+        ordered = run.max_logits[:, layer, np.argsort(run.max_logits[-1, layer])]  # (steps, heads)
+        colors = np.where(ordered[-1] > bound, RED, GREY)
         for head in range(heads):
-            color = RED if top[layer, head] else GREY
-            curves.plot(np.arange(1, steps + 1), run.max_logits[:, layer, head], color=color, linewidth=1)
-        ordered = np.sort(run.max_logits[-1, layer])
-        places = layer + (np.arange(heads) - (heads - 1) / 2) * 0.1
-        ends.bar(places, ordered, width=0.08, color=np.where(ordered > tau, RED, GREY))
+            curves.plot(np.arange(1, steps + 1), ordered[:, head], color=colors[head], linewidth=1)
+        ends.bar(layer + (np.arange(heads) - (heads - 1) / 2) * 0.1, ordered[-1], width=0.08, color=colors)
     for axes in (curves, ends):
-        axes.axhline(tau, color="black", linestyle="--", linewidth=1.2)
+        axes.axhline(bound, color="black", linestyle="--", linewidth=1.2)
         axes.set_ylim(0, None)
     curves.set(title="Max logit of every head", xlabel="step")
     ends.set(title="At the last step, heads in order", xlabel="layer", xticks=range(layers))
@@ -105,6 +104,9 @@ def plot_choice(runs: Sequence[ToolRecording], last: int) -> Figure:
 
 def save_gif(figure: Figure, draw: Callable[[int], None], steps: int, frames: int, path: Path) -> None:
     """Write the frames that `draw` leaves in the figure for growing numbers of steps, all with one palette."""
+    draw(steps)  # the texts of the last frame decide the layout, which then stays: frames must not jump
+    figure.canvas.draw()
+    figure.set_layout_engine("none")
     pictures = []
     for step in np.unique(np.linspace(1, steps, min(frames, steps)).round().astype(int)):
         draw(int(step))
@@ -135,13 +137,14 @@ def animate_lifecycle(run: Recording, frames: int, path: Path) -> None:
     )
     every = np.arange(1, steps + 1)
     flat, flat_clips = run.max_logits.reshape(steps, -1), run.clips.reshape(steps, -1)
-    lines = [curves.plot([], [], color=GREY, linewidth=1)[0] for _ in range(layers * heads)]
-    flashes = curves.scatter([], [], s=45, color=RED, zorder=3)
+    colors = np.where(flat_clips.any(axis=0), ORANGE, GREY)  # orange: a head that is clipped at some time
+    lines = [curves.plot([], [], color=color, linewidth=1)[0] for color in colors]
+    flashes = curves.scatter([], [], s=45, linewidths=0, zorder=3)
     curves.axhline(run.tau, color="black", linestyle="--", linewidth=1.5)
     curves.annotate(f"tau = {run.tau:g}", (3, run.tau * 1.03), fontsize=14)
     curves.set(xlim=(0, steps), ylim=(0, flat.max() * 1.08), title="Max logit of every head", xticklabels=[])
     counts = flat_clips.sum(axis=1)
-    columns = bars.bar(every, np.zeros(steps), width=1.0, color=RED)
+    columns = bars.stairs(np.zeros(steps), np.arange(steps + 1) + 0.5, fill=True, color=RED)
     bars.set(xlim=(0, steps), ylim=(0, counts.max() + 1), xlabel="step", title="Heads clipped in a step")
     image = heat.imshow(
         np.zeros((layers, heads)),
@@ -160,9 +163,8 @@ def animate_lifecycle(run: Recording, frames: int, path: Path) -> None:
         recent = range(max(0, step - FLASH_STEPS), step)
         clipped = [(now, head) for now in recent for head in np.flatnonzero(flat_clips[now])]
         flashes.set_offsets([(now + 1, flat[now, head]) for now, head in clipped] or np.empty((0, 2)))
-        flashes.set_alpha([1 - (step - 1 - now) / FLASH_STEPS for now, _ in clipped] or None)
-        for column, count in zip(columns[:step], counts, strict=False):
-            column.set_height(count)
+        flashes.set_facecolors([to_rgba(RED, 1 - (step - 1 - now) / FLASH_STEPS) for now, _ in clipped])
+        columns.set_data(np.where(every <= step, counts, 0))
         image.set_data(run.max_logits[step - 1])
         marked = sorted({head for _, head in clipped})
         marks.set_offsets([(head % heads, head // heads) for head in marked] or np.empty((0, 2)))
@@ -174,10 +176,10 @@ def animate_lifecycle(run: Recording, frames: int, path: Path) -> None:
 def _state_of_clip(run: Recording, step: int) -> str:
     so_far = run.clips[:step].any(axis=(0, 1, 2))
     if not so_far:
-        return "no head has reached tau"
+        return "no clip yet"
     if step > run.last_clip:
         return f"silent since step {run.last_clip}"
-    return f"{run.clips[:step].any(axis=0).sum()} heads clipped so far"
+    return f"{run.clips[:step].any(axis=0).sum()} heads clipped"
 
 
 def animate_choice(runs: Sequence[ToolRecording], frames: int, path: Path) -> None:
@@ -187,10 +189,12 @@ def animate_choice(runs: Sequence[ToolRecording], frames: int, path: Path) -> No
     figure = plt.figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
     grid = figure.add_gridspec(2, 6)
     figure.suptitle("Hypothetical: a toy that must choose one of 64 tools", fontsize=16)
-    bars, titles = [], []
+    others, rights, titles = [], [], []
     for place, color in enumerate(colors):
         axes = figure.add_subplot(grid[0, 2 * place : 2 * place + 2])
-        bars.append(axes.bar(range(tools), np.zeros(tools), width=1.0, color=[color, *[GREY] * (tools - 1)]))
+        edges = np.arange(tools + 1) - 0.5
+        others.append(axes.stairs(np.zeros(tools), edges, fill=True, color=GREY))
+        rights.append(axes.stairs(np.zeros(1), edges[:2], fill=True, color=color))
         axes.set(ylim=(0, 1), xlim=(-2, tools), xticks=[], xlabel="tools, the right one first")
         titles.append(axes.set_title(""))
     accuracy, logits = figure.add_subplot(grid[1, :3]), figure.add_subplot(grid[1, 3:])
@@ -203,8 +207,8 @@ def animate_choice(runs: Sequence[ToolRecording], frames: int, path: Path) -> No
 
     def draw(step: int) -> None:
         for place, run in enumerate(runs):
-            for bar, weight in zip(bars[place], run.attention[step - 1], strict=True):
-                bar.set_height(weight)
+            others[place].set_data(run.attention[step - 1])
+            rights[place].set_data(run.attention[step - 1, :1])
             titles[place].set_text(f"{_name(run.tau)}: {run.attention[step - 1, 0]:.0%} on the right tool")
             every = np.arange(1, step + 1)
             curves[0][place].set_data(every, smooth[place][:step])

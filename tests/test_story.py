@@ -19,11 +19,11 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytes
     # From a copy: the committed animations stay as they are.
     for module in STORY.glob("*.py"):
         shutil.copy(module, tmp_path)
-    monkeypatch.setenv("STORY_STEPS", "12")
+    monkeypatch.setenv("STORY_STEPS", "6")
     monkeypatch.setenv("STORY_FRAMES", "6")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
 
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     for name in GIFS:
         with Image.open(tmp_path / name) as picture:

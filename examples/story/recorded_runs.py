@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class Recording:
         max_logits: (steps, layers, heads), measured in the step's forward, before its clip.
         clips: (steps, layers, heads), bool.
         tau: the clip's threshold; inf where the run only measured.
-        updates: {parameter: (rows, columns)}, what one step in the middle of the run added to it.
+        updates: {parameter: of its shape}, what one step in the middle of the run added to it.
         model: as trained.
     """
 
@@ -108,7 +109,7 @@ def small_k2(vocab_size: int) -> DeepseekV3ForCausalLM:
 
 
 class _Observer(TrainerCallback):
-    """Keeps what one step adds to every matrix and, where a capture is given, every step's max logits."""
+    """Keeps what one step adds to every weight and, where a capture is given, every step's max logits."""
 
     def __init__(self, step: int, capture: Mapping[str, Tensor] | None) -> None:
         self.step, self.capture = step, capture
@@ -129,12 +130,17 @@ class _Observer(TrainerCallback):
 
 
 def train_small_k2(
-    optimizer: str, *, steps: int, learning_rate: float, weight_decay: float = 0.1, tau: float = math.inf
+    optimizer: Literal["adamw", "muonclip"],
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float = 0.1,
+    tau: float = math.inf,
 ) -> Recording:
     """Train `small_k2` on the plays with the Trainer: the same initial weights and the same batches in every run.
 
     Args:
-        optimizer: "adamw" or "muonclip".
+        optimizer: "adamw" is the Trainer's own.
         steps: of BATCH_SIZE sequences; the first tenth warms up, then the rate decays to zero as a cosine.
         learning_rate: the peak.
         weight_decay: as of AdamW, the share of the rate by which weights shrink in a step.
@@ -163,7 +169,7 @@ def train_small_k2(
         if optimizer == "muonclip":
             capture, built = None, muonclip(model, args, qk_clip_threshold=tau)
             callbacks: list[TrainerCallback] = [MuonClipCallback()]
-        else:  # the Trainer's own default
+        else:
             capture, built, callbacks = stack.enter_context(capture_max_logits(model)), (None, None), []
         observer = _Observer(steps // 2, capture)
         trainer = Trainer(model, args, train_dataset=dataset, optimizers=built, callbacks=[*callbacks, observer])

@@ -60,7 +60,7 @@ def muonclip_factory(
 
 
 def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides: Any) -> "MuonClipCallback":
-    """Make any constructed Trainer train with MuonClip, also those that take no optimizer keyword (GRPO, DPO).
+    """Make any constructed Trainer train with MuonClip, also one that loads, wraps or extends its model itself.
 
     Args:
         trainer: not yet training; its `args` give learning rate, weight decay, betas and epsilon.

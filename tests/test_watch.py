@@ -11,7 +11,7 @@ from run_logs import LOGS, write_log
 
 from hf_muonclip.cli import main
 from hf_muonclip.run_log import append_row
-from hf_muonclip.viewing import command
+from hf_muonclip.viewing import command, terminal
 from hf_muonclip.viewing.history import Follower, RunHistory
 from hf_muonclip.viewing.terminal import frame, sparkline
 
@@ -90,6 +90,37 @@ def test_the_view_waits_follows_and_ends_with_the_run(
     thread.join(10)
     assert not thread.is_alive()
     assert follower.history.finished == 30
+
+
+def test_a_frame_is_drawn_again_only_for_new_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    run = write_log(tmp_path, LOGS, finished=False)
+    steps: list[int] = []
+    monkeypatch.setattr(terminal, "frame", lambda history, width, height: steps.append(history.steps[-1]) or "")
+    follower, looks = Follower(run), iter([*range(5), None])
+
+    def read_new() -> bool:
+        if next(looks) is None:
+            append_row(run, {"finished": 30})
+        return Follower.read_new(follower)
+
+    monkeypatch.setattr(follower, "read_new", read_new)
+    command._follow(follower)
+    assert steps == [30, 30]  # the logs, and the end
+
+
+def test_figures_that_run_along_are_those_of_all_rows(tmp_path: Path) -> None:
+    history = RunHistory.load(write_log(tmp_path, [*LOGS, [[None, 9.0], [10.0, 29.0]]]))
+    assert history.highest == [20.0, 41.375, 28.5, 29.0]
+    assert history.peaks.tolist() == [6.5, 9.5, 10.25, 41.375]
+    assert (history.peak, history.last_clip) == (41.375, 1)
+    binned = history.binned(2)
+    assert (binned.steps, binned.highest, binned.last_clip) == ([20, 40], [41.375, 29.0], 0)
+
+
+def test_a_head_that_lands_on_tau_is_not_above_it(tmp_path: Path) -> None:
+    history = RunHistory.load(write_log(tmp_path, [[[0.07]]], 0.07))  # which float32 does not hold
+    assert not history.rows[0].item() > history.threshold
 
 
 def test_a_run_begun_anew_is_followed_from_its_start(tmp_path: Path) -> None:

@@ -118,15 +118,17 @@ def _follow(follower: "Follower") -> None:
     from .terminal import frame
 
     console = Console(file=sys.stdout)
+    drawn_for = None
     with Live(console=console, auto_refresh=False) as live:
         while True:
+            new = False
             with contextlib.suppress(FileNotFoundError):  # a run that has not started
-                follower.read_new()
+                new = follower.read_new()
             history = follower.history
-            if history.steps:
-                live.update(frame(history, console.width, console.height), refresh=True)
-            else:
-                live.update(Text(f"waiting for {history.run / LOG_NAME} (Ctrl-C leaves)"), refresh=True)
+            if new or console.size != drawn_for:
+                drawn_for = console.size
+                waiting = Text(f"waiting for {history.run / LOG_NAME} (Ctrl-C leaves)")
+                live.update(frame(history, *drawn_for) if history.steps else waiting, refresh=True)
             if history.finished is not None:
                 return
             time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,17 @@ class RunHistory:
         header: what was known of the run when it started; empty in logs of earlier versions.
         modules: {attention module: number of heads}.
         steps: of every training log.
-        rows: per log (heads of all modules,), float64; nan where only the bound was taken.
+        rows: per log (heads of all modules,), float32; nan where it was not measured exactly.
+        highest: per log the highest max logit of the whole model; nan where no head was measured.
+        peaks: (heads of all modules,), float32: each head's highest max logit so far; nan where never measured.
         clips: per log (heads of all modules,), int32: clipped steps since the log before.
+        last_clip: place among the logs of the last before which any head was clipped; None if none was.
         losses: (step, training loss) where there is one; nan where it was not finite.
         eval_losses: (step, evaluation loss).
         learning_rates: (step, learning rate).
         seconds: (step, seconds of training so far).
-        threshold: tau; inf if the run only measures.
+        threshold: tau, rounded to float32 as the rows are, so that a head that lands on it is not above it; inf if the
+            run only measures.
         finished: step at which training ended; None while it runs, or if it was killed.
         last_clip_step: last step in which any head was clipped, where the log says it; None if none was.
     """
@@ -65,7 +69,10 @@ class RunHistory:
     modules: dict[str, int] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
     rows: list[Tensor] = field(default_factory=list)
+    highest: list[float] = field(default_factory=list)
+    peaks: Tensor = field(default_factory=lambda: torch.empty(0))
     clips: list[Tensor] = field(default_factory=list)
+    last_clip: int | None = None
     losses: list[tuple[int, float]] = field(default_factory=list)
     eval_losses: list[tuple[int, float]] = field(default_factory=list)
     learning_rates: list[tuple[int, float]] = field(default_factory=list)
@@ -113,9 +120,14 @@ class RunHistory:
         step = row["step"]
         self.steps.append(step)
         values = [_number(value) for heads in row["max_logits"].values() for value in heads]
-        self.rows.append(torch.tensor(values, dtype=torch.float64))
+        latest = torch.tensor(values, dtype=torch.float32)
+        self.rows.append(latest)
+        self.highest.append(highest(values))
+        self.peaks = torch.fmax(self.peaks, latest) if len(self.peaks) else latest
         self.clips.append(torch.tensor([n for heads in row["clips"].values() for n in heads], dtype=torch.int32))
-        self.threshold = math.inf if row["threshold"] is None else row["threshold"]
+        if self.clips[-1].any():
+            self.last_clip = len(self.steps) - 1
+        self.threshold = math.inf if row["threshold"] is None else float(torch.tensor(row["threshold"]))
         for name, series in (("loss", self.losses), ("learning_rate", self.learning_rates), ("seconds", self.seconds)):
             if name in row:
                 series.append((step, _number(row[name])))
@@ -136,28 +148,13 @@ class RunHistory:
         return int(steps) if steps else None
 
     @property
-    def highest(self) -> list[float]:
-        """The highest max logit of the whole model in every log; nan where no head was measured."""
-        return [highest(row) for row in self.rows]
-
-    @property
-    def clipped_heads(self) -> list[int]:
-        """Distinct heads clipped before every log, since the log before."""
-        return [int((clips > 0).sum()) for clips in self.clips]
-
-    @property
-    def last_clip(self) -> int | None:
-        """Place among the logs of the last before which any head was clipped."""
-        return next((index for index in range(len(self.steps) - 1, -1, -1) if self.clips[index].any()), None)
+    def peak(self) -> float:
+        """The highest max logit of the whole model so far; nan if no head was measured."""
+        return highest(self.peaks)
 
     def by_module(self, values: Tensor) -> list[list[float]]:
         """Cut (heads of all modules,) into a list of values per module."""
         return [part.tolist() for part in values.split(list(self.modules.values()))]
-
-    def highest_measured(self) -> Tensor:
-        """Return (heads of all modules,): each head's highest max logit over the run; nan where never measured."""
-        peak = torch.stack(self.rows).nan_to_num(nan=-math.inf).amax(0)
-        return torch.where(peak == -math.inf, math.nan, peak)
 
     def heads(self) -> list[Head]:
         """Return the figures of every head, in the model's order."""
@@ -165,7 +162,7 @@ class RunHistory:
         counts, logs = clips.sum(0).tolist(), (clips > 0).sum(0).tolist()
         first = (clips > 0).int().argmax(0).tolist()
         last = (len(self.steps) - 1 - (clips > 0).int().flip(0).argmax(0)).tolist()
-        peaks = self.highest_measured().tolist()
+        peaks = self.peaks.tolist()
         places = [(i, head, name) for i, (name, n) in enumerate(self.modules.items()) for head in range(n)]
         return [
             Head(
@@ -187,11 +184,12 @@ class RunHistory:
             return self
         size = math.ceil(len(self.steps) / most)
         starts = range(0, len(self.steps), size)
-        parts = [replace(self, rows=self.rows[start : start + size]) for start in starts]
         return replace(
             self,
             steps=[self.steps[min(start + size, len(self.steps)) - 1] for start in starts],
-            rows=[part.highest_measured() for part in parts],
+            rows=[_peaks(self.rows[start : start + size]) for start in starts],
+            highest=[highest(self.highest[start : start + size]) for start in starts],
+            last_clip=None if self.last_clip is None else self.last_clip // size,
             clips=[torch.stack(self.clips[start : start + size]).sum(0).int() for start in starts],
         )
 
@@ -233,8 +231,15 @@ class Follower:
 
 def highest(values: Tensor | Iterable[float]) -> float:
     """Return the highest of values, nan left out; nan if there is none."""
-    listed = values.tolist() if isinstance(values, Tensor) else values
-    return max((value for value in listed if not math.isnan(value)), default=math.nan)
+    if isinstance(values, Tensor):
+        measured = values[~values.isnan()]
+        return float(measured.max()) if len(measured) else math.nan
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def _peaks(rows: Sequence[Tensor]) -> Tensor:
+    peaks = torch.stack(list(rows)).nan_to_num(nan=-math.inf).amax(0)
+    return torch.where(peaks == -math.inf, math.nan, peaks)
 
 
 def _number(value: float | None) -> float:

@@ -143,7 +143,7 @@ def _tiles(history: RunHistory, recorded: Recorded) -> Iterator[tuple[str, str, 
         evaluated = recorded.eval_losses
         remark = f"evaluation {number(evaluated[-1][1])}" if evaluated else f"first {number(recorded.losses[0][1])}"
         yield "loss", number(recorded.losses[-1][1]), remark
-    yield "max logit, latest log", number(history.highest[-1]), f"highest {number(highest(history.highest))}"
+    yield "max logit, latest log", number(history.highest[-1]), f"highest {number(history.peak)}"
     yield (
         "tau",
         number(history.threshold),
@@ -157,12 +157,11 @@ def _tiles(history: RunHistory, recorded: Recorded) -> Iterator[tuple[str, str, 
 
 def _maps(history: RunHistory) -> list[dict[str, Any]]:
     latest = history.rows[-1]
-    peak = history.highest_measured()
-    top = min(history.threshold, highest(peak))
+    top = min(history.threshold, history.peak)
     top = 1.0 if math.isnan(top) or top <= 0 else top
     return [
         _map(history, latest, top, "Latest", f"in the log of step {history.steps[-1]:,}"),
-        _map(history, peak, top, "Highest", f"over all {len(history.steps):,} logs"),
+        _map(history, history.peaks, top, "Highest", f"over all {len(history.steps):,} logs"),
     ]
 
 
@@ -235,7 +234,7 @@ def _logit_chart(history: RunHistory, x: Scale) -> dict[str, Any]:
     modules = [history.by_module(row) for row in history.rows]  # [log][module][head]
     tau = history.threshold
     per_layer = [[highest(log[layer]) for log in modules] for layer in range(len(history.modules))]
-    most = highest(history.highest)
+    most = history.peak
     values = [value for layer in per_layer for value in layer] + ([tau] if math.isfinite(tau) else [])
     log = most > 6 * tau or (math.isinf(tau) and most > 400)
     y = scale_of(values, log=True) if log else scale_of(values, zero=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..report import RunRecord, plot_run
-from .history import RunHistory, highest
+from .history import RunHistory
 from .page import recorded_of
 
 if TYPE_CHECKING:
@@ -50,28 +50,27 @@ def _record(history: RunHistory) -> RunRecord:
 def _plot_heads(history: RunHistory, path: Path, title: str) -> Path:
     from matplotlib import pyplot as plt
 
-    peak = history.highest_measured()
     rows, columns = len(history.modules), max(history.modules.values())
     figure, axes = plt.subplots(1, 2, figsize=(10, min(10.0, 2.2 + 0.18 * rows)), layout="constrained")
     figure.suptitle(f"{title}: max attention logit of every head")
-    for axis, values, name in ((axes[0], history.rows[-1], "latest"), (axes[1], peak, "highest")):
-        _draw_map(axis, history, values, highest(peak), columns)
+    for axis, values, name in ((axes[0], history.rows[-1], "latest"), (axes[1], history.peaks, "highest")):
+        _draw_map(axis, history, values, columns)
         axis.set_title(f"{name}, step {history.steps[-1]}" if name == "latest" else name)
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return path
 
 
-def _draw_map(axes: "Axes", history: RunHistory, values: Tensor, peak: float, columns: int) -> None:
+def _draw_map(axes: "Axes", history: RunHistory, values: Tensor, columns: int) -> None:
     from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    top = min(history.threshold, peak)
+    top = min(history.threshold, history.peak)
     top = top if math.isfinite(top) and top > 0 else 1.0
     colors = colormaps["viridis"].with_extremes(over="#d55e00", bad="#c9ced6")
     grid = [heads + [math.nan] * (columns - len(heads)) for heads in history.by_module(values)]
     image = axes.imshow(grid, aspect="auto", cmap=colors, vmin=0.0, vmax=top, interpolation="nearest")
-    bar = axes.figure.colorbar(image, ax=axes, extend="max" if peak > top else "neither")
+    bar = axes.figure.colorbar(image, ax=axes, extend="max" if history.peak > top else "neither")
     bar.set_label(f"max logit; tau = {history.threshold:g}")
     axes.set_xlabel("head")
     axes.set_ylabel("layer")

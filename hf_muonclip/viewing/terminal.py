@@ -87,8 +87,7 @@ def heat_map(history: RunHistory, width: int, lines: int) -> Text:
     cell = max(1, min(4, (width - margin) // math.ceil(columns / joined)))
     halves = 1 if len(modules) <= lines else 2
     layers = math.ceil(len(modules) / (lines * halves))
-    peak = highest(history.highest)
-    top = min(history.threshold, peak)
+    top = min(history.threshold, history.peak)
     top = top if math.isfinite(top) and top > 0 else 1.0
     grid = []
     for start in range(0, len(modules), layers):
@@ -119,7 +118,7 @@ def _style(upper: str | None, lower: str | None) -> str:
 
 
 def _key(history: RunHistory) -> Text:
-    top = min(history.threshold, highest(history.highest))
+    top = min(history.threshold, history.peak)
     text = Text().append("0 ", style="dim")
     for index in range(8):
         text.append("█", style=color(index / 7))

@@ -3,7 +3,7 @@
 import math
 
 from .charts import number
-from .history import RunHistory, highest
+from .history import RunHistory
 
 
 def verdict(history: RunHistory, last_clip_step: int | None) -> str:
@@ -18,11 +18,11 @@ def verdict(history: RunHistory, last_clip_step: int | None) -> str:
         return "This run only measured: tau is infinite, so no head can be clipped."
     place = history.last_clip
     if place is None:
-        peak = highest(history.highest)
+        peak = history.peak
         reached = f"; the highest max logit was {number(peak)}" if not math.isnan(peak) else ""
         return f"No head was clipped: none exceeded tau = {number(threshold)} up to step {end:,}{reached}."
     if place == len(history.steps) - 1:
-        heads = history.clipped_heads[-1]
+        heads = int((history.clips[-1] > 0).sum())
         was = f"{heads} head was" if heads == 1 else f"{heads} heads were"
         return f"Still clipping: {was} clipped since the log before step {end:,}."
     logs = len(history.steps) - 1 - place

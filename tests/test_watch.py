@@ -50,6 +50,13 @@ def test_a_frame_fits_the_terminal(tmp_path: Path, layers: int, heads: int, widt
     assert {len(line) for line in lines} == {width}
 
 
+@pytest.mark.parametrize("width", [1, 2, 6, 8, 10, 20, 28, 40])
+@pytest.mark.parametrize("layers", [2, 61])
+def test_a_frame_is_cut_where_the_terminal_is_narrow(tmp_path: Path, layers: int, width: int) -> None:
+    run = write_log(tmp_path, [[[1.0, 40.0]] * layers] * 2, losses=[1.0, 2.0], finished=False)
+    assert max(len(line) for line in drawn(RunHistory.load(run), width, 24).splitlines()) <= max(width, 4)
+
+
 def test_heads_above_tau_stand_out(tmp_path: Path) -> None:
     over = "48;2;213;94;0", "38;2;213;94;0"
     hot, cold = (

@@ -28,9 +28,9 @@ def frame(history: RunHistory, width: int, height: int) -> RenderableType:
         width: of the terminal, in characters.
         height: of the terminal, in lines.
     """
-    inside = width - 4
+    inside = max(1, width - 4)
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True, min_width=9)
     table.add_column(no_wrap=True, overflow="ellipsis")
     room = max(10, inside - 14)
     table.add_row("step", _progress(history, room))
@@ -64,7 +64,7 @@ def frame(history: RunHistory, width: int, height: int) -> RenderableType:
 
 def sparkline(values: Sequence[float], width: int) -> str:
     """Return at most `width` bars for values, means of neighbors where they are more; a dot where none is finite."""
-    size = max(1, math.ceil(len(values) / width))
+    size = max(1, math.ceil(len(values) / max(1, width)))
     pieces = [[v for v in values[i : i + size] if math.isfinite(v)] for i in range(0, len(values), size)]
     means = [sum(piece) / len(piece) if piece else math.nan for piece in pieces]
     finite = [mean for mean in means if math.isfinite(mean)]
@@ -83,8 +83,9 @@ def heat_map(history: RunHistory, width: int, lines: int) -> Text:
     labels, modules = history.labels, history.by_module(history.rows[-1])
     margin = max(len(label) for label in labels) + 1
     columns = max(len(heads) for heads in modules)
-    joined = math.ceil(columns / (width - margin))
-    cell = max(1, min(4, (width - margin) // math.ceil(columns / joined)))
+    room = max(1, width - margin)
+    joined = math.ceil(columns / room)
+    cell = max(1, min(4, room // math.ceil(columns / joined)))
     halves = 1 if len(modules) <= lines else 2
     layers = math.ceil(len(modules) / (lines * halves))
     top = min(history.threshold, history.peak)

@@ -9,7 +9,8 @@ count.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,15 @@ LOG_NAME = "qk_clip.jsonl"
 LOG_FORMAT = 1
 
 _HEAD_FIGURES = ("step", "threshold", "max_logits", "clips")
+# What the rows of each kind hold at least.
+_ROWS = ({"format"}, set(_HEAD_FIGURES), {"step", "eval_loss"}, {"finished"})
 
 
 def start_log(run: str | Path, header: Mapping[str, Any], step: int) -> None:
     """Begin a run's log, or go on with it after `step`.
+
+    The new log takes the old one's place only when it is whole. Its header then tells when it was resumed, and so
+    differs from the old one, by which readers know that rows that they have read may be gone.
 
     Args:
         run: the Trainer's output folder; made if it is not there.
@@ -28,22 +34,37 @@ def start_log(run: str | Path, header: Mapping[str, Any], step: int) -> None:
         step: from which training resumes; rows after it are dropped. 0 starts an empty log.
 
     Raises:
+        OSError: it cannot be written; the old log is as it was.
         ValueError: the log to go on with is damaged, or of a later version.
     """
     path = Path(run) / LOG_NAME
-    kept = LogReader(run).read_new() if step > 0 and path.exists() else []
-    first = {"format": LOG_FORMAT, **header}
-    if kept and "started" in kept[0]:
-        first["started"] = kept[0]["started"]
-    rows = [row for row in kept if row.get("step", step + 1) <= step]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in (first, *rows)), encoding="utf-8")
+    new = path.with_name(f"{LOG_NAME}.tmp")
+    first = {"format": LOG_FORMAT, **header}
+    goes_on = step > 0 and path.exists()
+    if goes_on:
+        first["resumed"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+        old = next(LogReader(run).read_new(), {})
+        if "started" in old:
+            first["started"] = old["started"]
+    try:
+        with new.open("wb") as file:
+            file.write(_line(first))
+            # Line by line, as they stand: a log may be larger than what one wants to hold or to write anew.
+            for line, row in LogReader(run).read_lines() if goes_on else ():
+                if row.get("step", step + 1) <= step:
+                    file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def append_row(run: str | Path, row: Mapping[str, Any]) -> None:
     """Write one row at the log's end."""
-    with (Path(run) / LOG_NAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    with (Path(run) / LOG_NAME).open("ab") as file:
+        file.write(_line(row))
 
 
 def read_log(run: str | Path) -> list[dict[str, Any]]:
@@ -78,13 +99,18 @@ class LogReader:
         self._lines = 0
         self._first_line = b""
 
-    def read_new(self) -> list[dict[str, Any]]:
-        """Return the rows written since the last call, the header too; all of them after a restart.
+    def read_new(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows written since the last call, the header too; all of them after a restart.
 
         Raises:
             FileNotFoundError: there is no log.
             ValueError: it is damaged, or of a later version.
         """
+        for _, row in self.read_lines():
+            yield row
+
+    def read_lines(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Yield (line as it stands, row); else as `read_new`."""
         if not self._path.exists():
             raise FileNotFoundError(_what_is_missing(self._path.parent))
         with self._path.open("rb") as file:
@@ -94,23 +120,21 @@ class LogReader:
                 self._offset = self._lines = 0
             self._first_line = first_line
             file.seek(self._offset)
-            rows = []
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 self._offset += len(line)
                 self._lines += 1
-                rows.append(self._row(line))
-        return rows
+                yield line, self._row(line)
 
     def _row(self, line: bytes) -> dict[str, Any]:
         try:
             row = json.loads(line)
         except ValueError as error:  # not JSON, or not UTF-8
             raise self._damaged(str(error)) from error
-        if not isinstance(row, dict) or not ({"format", "finished", "eval_loss"} & row.keys() or _is_log_row(row)):
+        if not isinstance(row, dict) or not any(names <= row.keys() for names in _ROWS):
             raise self._damaged("it is no row of a run's log")
-        if row.get("format", 0) != LOG_FORMAT and "format" in row:
+        if "format" in row and row["format"] != LOG_FORMAT:
             raise ValueError(
                 f"this hf_muonclip reads logs of format {LOG_FORMAT}; {self._path} is of format {row['format']}, "
                 f"written by hf_muonclip {row.get('hf_muonclip', 'of an unknown version')}. Upgrade hf_muonclip."
@@ -124,8 +148,8 @@ class LogReader:
         )
 
 
-def _is_log_row(row: Mapping[str, Any]) -> bool:
-    return all(name in row for name in _HEAD_FIGURES)
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row).encode() + b"\n"
 
 
 def _what_is_missing(run: Path) -> str:

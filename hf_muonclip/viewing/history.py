@@ -212,21 +212,28 @@ class Follower:
     def __init__(self, run: str | Path) -> None:
         self.history = RunHistory(Path(run))
         self._reader = LogReader(run)
+        self._restarts = 0
 
     def read_new(self) -> bool:
-        """Take up the rows written since the last call; return whether there were any.
+        """Take up the rows written since the last call; return whether the history changed.
 
         Raises:
             FileNotFoundError: there is no log.
             ValueError: it is damaged, of a later version, or its rows are of different models.
         """
-        restarts = self._reader.restarts
-        rows = self._reader.read_new()
-        if self._reader.restarts > restarts:
-            self.history = RunHistory(self.history.run)
-        for row in rows:
+        changed = False
+        for row in self._reader.read_new():
+            self._forget_void_rows()
             self.history.take(row)
-        return bool(rows)
+            changed = True
+        return self._forget_void_rows() or changed
+
+    def _forget_void_rows(self) -> bool:
+        if self._reader.restarts == self._restarts:
+            return False
+        self._restarts = self._reader.restarts
+        self.history = RunHistory(self.history.run)
+        return True
 
 
 def highest(values: Tensor | Iterable[float]) -> float:

@@ -128,7 +128,7 @@ def figures_of_state(
     state: Mapping[str, Any], *, dataset: str | None = None, emissions_grams: float | None = None
 ) -> tuple[RunFigures, ClipFigures | None]:
     """Read the figures from `dataclasses.asdict(trainer.state)`; see `figures_of_run`."""
-    kept = _callback_attributes(state)
+    kept = callback_attributes(state)
     run: Mapping[str, Any] = kept.get("exported_run", {})
     losses = [row["loss"] for row in state["log_history"] if "loss" in row]
     evaluations = [(row["step"], row["eval_loss"]) for row in state["log_history"] if "eval_loss" in row]
@@ -216,9 +216,9 @@ def newest_state(folder: Path) -> Path:
     return max(states, key=lambda path: json.loads(path.read_text(encoding="utf-8"))["global_step"])
 
 
-def _callback_attributes(state: Mapping[str, Any]) -> Mapping[str, Any]:
+def callback_attributes(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what `MuonClipCallback` or a subclass kept, by what it is: a subclass is kept under its own name."""
-    for kept in (state["stateful_callbacks"] or {}).values():
+    for kept in (state.get("stateful_callbacks") or {}).values():
         attributes: Mapping[str, Any] = kept["attributes"] if isinstance(kept, dict) else {}
         if "exported_run" in attributes or "exported_statistics" in attributes:
             return attributes

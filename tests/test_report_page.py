@@ -14,10 +14,16 @@ from hf_muonclip.cli import main
 from hf_muonclip.viewing.charts import Scale, line, marks, number, scale_of, thinned
 from hf_muonclip.viewing.history import RunHistory
 from hf_muonclip.viewing.page import render_page
+from hf_muonclip.viewing.recorded import recorded_of
 from hf_muonclip.viewing.verdict import verdict
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 CARDS = Path(__file__).parents[1] / "model_cards"
+
+
+def page_source(run: Path) -> str:
+    history = RunHistory.load(run)
+    return render_page(history, recorded_of(history))
 
 
 class Page(HTMLParser):
@@ -51,7 +57,7 @@ class Page(HTMLParser):
 
 
 def page_of(run: Path) -> tuple[Page, str]:
-    html = render_page(RunHistory.load(run))
+    html = page_source(run)
     page = Page(html)
     assert page.open == []
     assert page.resources == []
@@ -78,11 +84,11 @@ def test_the_page_says_what_happened(tmp_path: Path) -> None:
     assert "0.95 <b>" in text
     assert "an abacus" in text
     assert "2.99" in text
-    assert re.search(r"1 1 41\.38 1 20 20 model\.layers\.1\.self_attn", text)  # the rogue head
+    assert re.search(r"1 1 41\.38 1 11–20 11–20 rogue model\.layers\.1\.self_attn", text)
 
 
 def test_the_curves_for_the_pointer_are_the_logs_own(tmp_path: Path) -> None:
-    html = render_page(RunHistory.load(write_log(tmp_path, LOGS, losses=[3.0, None, 1.5])))
+    html = page_source(write_log(tmp_path, LOGS, losses=[3.0, None, 1.5]))
     series = [json.loads(found) for found in re.findall(r'"series": (\{.*?\})', html)]
     assert series == [{"highest max logit": [20.0, 41.375, 28.5]}, {"training loss": [3.0, None, 1.5]}]
 
@@ -106,7 +112,7 @@ def test_pages_of_odd_runs(tmp_path: Path, logs: list, threshold: float, losses:
 def test_a_large_models_page_stays_small(tmp_path: Path) -> None:
     logs = [[[float((7 * h + layer + i) % 40) for h in range(64)] for layer in range(61)] for i in range(12)]
     run = write_log(tmp_path, logs)
-    assert len(render_page(RunHistory.load(run))) < 1_500_000
+    assert len(page_source(run)) < 1_500_000
 
 
 def test_verdicts(tmp_path: Path) -> None:
@@ -136,6 +142,36 @@ def test_a_state_of_another_run_does_not_count(tmp_path: Path) -> None:
     rows[0]["qk_clip/max_logit"] = 12.0
     (run / "trainer_state.json").write_text(json.dumps({"global_step": 40, "log_history": rows}))
     assert "88" not in page_of(run)[1]
+
+
+def test_every_clipped_head_is_listed_with_its_steps(tmp_path: Path) -> None:
+    # Of 40 logs head 0.0 is clipped before eight, 0.1 before the first alone, 0.2 before none.
+    logs = [[[40.0 if 10 <= i < 18 else 1.0, 35.0 if i == 0 else 2.0, 3.0]] for i in range(40)]
+    run = write_log(tmp_path, logs)
+
+    def listed() -> list[str]:
+        found = page_of(run)[1].partition("first last module ")[2]
+        return re.findall(r"(0 \d \S+ \d+ .*?) model\.layers", found)
+
+    assert listed() == ["0 0 40 8 101–110 171–180 rogue", "0 1 35 1 1–10 1–10"]
+    figures = {"clips": [8, 1, 0], "highest_max_logit": [40.0, 35.0, 3.0]}
+    figures |= {"first_clip_step": [103, 7, None], "last_clip_step": [175, 7, None]}
+    kept = {
+        "MuonClipCallback": {"args": {}, "attributes": {"exported_statistics": {"model.layers.0.self_attn": figures}}}
+    }
+    state = {"global_step": 400, "log_history": [], "stateful_callbacks": kept}
+    (run / "trainer_state.json").write_text(json.dumps(state))
+    assert listed() == ["0 0 40 8 103 175 rogue", "0 1 35 1 7 7"]
+    # Saved at step 176, the state does not know of a last clip in 177 to 180.
+    (run / "trainer_state.json").write_text(json.dumps({**state, "global_step": 176}))
+    assert listed() == ["0 0 40 8 103 171–180 rogue", "0 1 35 1 7 7"]
+
+
+def test_of_many_clipped_heads_the_most_clipped_are_listed(tmp_path: Path) -> None:
+    _, text = page_of(write_log(tmp_path, [[[40.0] * 64], [[40.0] * 63 + [50.0]]]))
+    assert text.count(" rogue model.layers.0.self_attn") == 50
+    assert "0 63 50 2 1–10 11–20 rogue" in text
+    assert "And 14 more, clipped less often" in text
 
 
 def test_spectra_are_drawn(tmp_path: Path) -> None:

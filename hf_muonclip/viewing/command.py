@@ -59,12 +59,14 @@ def _report(run: Path, output: str | None) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         from .history import RunHistory
         from .page import page_title, render_page
+        from .recorded import recorded_of
 
         history = RunHistory.load(run)
         if not history.steps:
             return _fail(f"{run / LOG_NAME} has no log yet: training has not logged since it began. Come back later.")
         folder = Path(output) if output else run / "report"
-        page = render_page(history)
+        recorded = recorded_of(history)
+        page = render_page(history, recorded)
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "report.html"]
         written[0].write_text(page, encoding="utf-8")
@@ -76,7 +78,7 @@ def _report(run: Path, output: str | None) -> int:
             from .pictures import write_pictures
 
             matplotlib.use("agg")  # no display is needed
-            written += write_pictures(history, folder, page_title(history))
+            written += write_pictures(history, recorded, folder, page_title(history))
     sys.stdout.write("".join(f"{path}\n" for path in written))
     sys.stdout.flush()
     return 0

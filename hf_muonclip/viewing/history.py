@@ -24,11 +24,12 @@ class Head:
         layer: number of its attention module, from 0, among those that have heads.
         head: number in its layer, from 0.
         module: name of the attention module.
-        highest: highest max logit measured; nan where only the bound was taken.
+        highest: highest max logit measured; nan if it was never measured exactly.
         clips: steps in which it was clipped.
-        logs: training logs before which it was clipped.
-        first: step of the first of those logs; None if it never was.
-        last: step of the last of them.
+        rogue: whether it was clipped before at least a tenth of the logs.
+        first: (earliest, latest) step in which its first clip can have been, equal where every step was logged; None if
+            it never was clipped.
+        last: likewise of its last clip.
     """
 
     layer: int
@@ -36,9 +37,9 @@ class Head:
     module: str
     highest: float
     clips: int
-    logs: int
-    first: int | None
-    last: int | None
+    rogue: bool
+    first: tuple[int, int] | None
+    last: tuple[int, int] | None
 
 
 @dataclass
@@ -163,6 +164,7 @@ class RunHistory:
         first = (clips > 0).int().argmax(0).tolist()
         last = (len(self.steps) - 1 - (clips > 0).int().flip(0).argmax(0)).tolist()
         peaks = self.peaks.tolist()
+        spans = [(before + 1, step) for before, step in zip([0, *self.steps], self.steps, strict=False)]
         places = [(i, head, name) for i, (name, n) in enumerate(self.modules.items()) for head in range(n)]
         return [
             Head(
@@ -171,9 +173,9 @@ class RunHistory:
                 module=name,
                 highest=peaks[i],
                 clips=counts[i],
-                logs=logs[i],
-                first=self.steps[first[i]] if logs[i] else None,
-                last=self.steps[last[i]] if logs[i] else None,
+                rogue=logs[i] > 0 and logs[i] >= ROGUE_SHARE_OF_LOGS * len(self.steps),
+                first=spans[first[i]] if logs[i] else None,
+                last=spans[last[i]] if logs[i] else None,
             )
             for i, (layer, head, name) in enumerate(places)
         ]
@@ -193,13 +195,10 @@ class RunHistory:
             clips=[torch.stack(self.clips[start : start + size]).sum(0).int() for start in starts],
         )
 
-    def rogue_heads(self) -> list[Head]:
-        """Return the rogue heads, those clipped most often first.
-
-        A head is rogue if it was clipped before at least a tenth of the logs.
-        """
-        rogue = [head for head in self.heads() if head.logs and head.logs >= ROGUE_SHARE_OF_LOGS * len(self.steps)]
-        return sorted(rogue, key=lambda head: (-head.clips, -head.highest, head.layer, head.head))
+    def clipped_heads(self) -> list[Head]:
+        """Return the heads that were clipped: rogue ones first, and of these and the rest those clipped most often."""
+        clipped = [head for head in self.heads() if head.clips]
+        return sorted(clipped, key=lambda head: (not head.rogue, -head.clips, -head.highest, head.layer, head.head))
 
 
 class Follower:

@@ -1,9 +1,7 @@
 """The page of a run: what its log says, in sentences, pictures and tables, in one HTML file that needs nothing else."""
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,89 +9,27 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..run_figures import figures_of_state, newest_state
 from ..spectra import read_spectra
 from .charts import Scale, color, line, marks, number, scale_of, thinned
 from .history import RunHistory, highest
+from .recorded import Recorded
 from .verdict import verdict
 
 _MOST_POINTS = 400
 _MOST_COLUMNS = 160
 _MOST_HEAD_ROWS = 96
-_MOST_ROGUE_ROWS = 40
+_MOST_CLIPPED_ROWS = 50
 _MOST_LINES = 64
 _MOST_SPECTRA = 12
 _LEVELS = 4
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What the Trainer saved of a run, as far as it is of the run in the log.
-
-    Attributes:
-        run: settings as `describe_run` returns them.
-        losses: (step, training loss).
-        eval_losses: (step, evaluation loss).
-        last_clip_step: last step in which a head was clipped, or None.
-        max_steps: of the run, or None.
-    """
-
-    run: Mapping[str, Any]
-    losses: Sequence[tuple[int, float]]
-    eval_losses: Sequence[tuple[int, float]]
-    last_clip_step: int | None = None
-    max_steps: int | None = None
-
-
-def recorded_of(history: RunHistory) -> Recorded:
-    """Join the log with `trainer_state.json`, which logs of earlier versions need for their losses and settings.
-
-    A state of another run that is still in the folder does not count: its max logits differ from the log's.
-    """
-    try:
-        state: Mapping[str, Any] = json.loads(newest_state(history.run).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        state = {}  # nothing is saved yet, or it is being written
-    rows = state.get("log_history", [])
-    if not _is_of_the_same_run(rows, history):
-        state, rows = {}, []
-    attributes: Mapping[str, Any] = {}
-    run: Mapping[str, Any] = {}
-    for kept in (state.get("stateful_callbacks") or {}).values():
-        if isinstance(kept, dict) and "exported_statistics" in kept.get("attributes", {}):
-            attributes = kept["attributes"]
-            run = {**attributes.get("exported_run", {}), "optimizer": figures_of_state(state)[0].optimizer}
-    losses = {row["step"]: row["loss"] for row in rows if "loss" in row} | dict(history.losses)
-    eval_losses = {row["step"]: row["eval_loss"] for row in rows if "eval_loss" in row} | dict(history.eval_losses)
-    last_steps = [
-        step
-        for figures in attributes.get("exported_statistics", {}).values()
-        for step in figures["last_clip_step"]
-        if step is not None
-    ]
-    known = [step for step in (max(last_steps, default=None), history.last_clip_step) if step is not None]
-    return Recorded(
-        run=history.header.get("run") or run,
-        losses=sorted(losses.items()),
-        eval_losses=sorted(eval_losses.items()),
-        last_clip_step=max(known, default=None),
-        max_steps=history.max_steps or state.get("max_steps"),
-    )
-
-
-def _is_of_the_same_run(rows: Sequence[Mapping[str, Any]], history: RunHistory) -> bool:
-    in_log = dict(zip(history.steps, history.highest, strict=True))
-    pairs = [(row["qk_clip/max_logit"], in_log.get(row["step"])) for row in rows if "qk_clip/max_logit" in row]
-    return all(
-        theirs is None or math.isnan(theirs) or math.isclose(ours, theirs, abs_tol=1e-3) for ours, theirs in pairs
-    )
-
-
-def render_page(history: RunHistory) -> str:
+def render_page(history: RunHistory, recorded: Recorded) -> str:
     """Return the HTML of a run's page.
 
     Args:
         history: with at least one log.
+        recorded: of the same run.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -101,7 +37,8 @@ def render_page(history: RunHistory) -> str:
         loader=PackageLoader("hf_muonclip.viewing", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
-    recorded = recorded_of(history)
+    clipped = history.clipped_heads()
+    listed = [(head, *recorded.clip_steps(head)) for head in clipped[:_MOST_CLIPPED_ROWS]]
     return environment.get_template("page.html.jinja").render(
         title=page_title(history),
         version=__version__,
@@ -113,8 +50,10 @@ def render_page(history: RunHistory) -> str:
         maps=_maps(history),
         curves=_curves(history, recorded),
         raster=_raster(history, recorded),
-        rogue=history.rogue_heads()[:_MOST_ROGUE_ROWS],
-        rogue_count=len(history.rogue_heads()),
+        clipped=listed,
+        clipped_more=len(clipped) - len(listed),
+        spans=any("–" in first + last for _, first, last in listed),
+        rogue_count=sum(head.rogue for head in clipped),
         spectra=_spectra(history.run),
         settings=recorded.run.get("optimizer", {}),
         environment=_environment(history, recorded),

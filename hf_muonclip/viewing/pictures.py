@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..report import RunRecord, plot_run
 from .history import RunHistory
-from .page import recorded_of
+from .recorded import Recorded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,22 +17,23 @@ if TYPE_CHECKING:
 _MOST_LOGS = 1000
 
 
-def write_pictures(history: RunHistory, folder: Path, title: str) -> list[Path]:
+def write_pictures(history: RunHistory, recorded: Recorded, folder: Path, title: str) -> list[Path]:
     """Draw a run over steps, and the map of its heads; return the paths of `training.png` and `heads.png`.
 
     Args:
         history: with at least one log.
+        recorded: of the same run.
         folder: to write into.
         title: over the pictures.
     """
     return [
-        plot_run(_record(history), folder / "training.png", title),
+        plot_run(_record(history, recorded), folder / "training.png", title),
         _plot_heads(history, folder / "heads.png", title),
     ]
 
 
-def _record(history: RunHistory) -> RunRecord:
-    recorded, binned = recorded_of(history), history.binned(_MOST_LOGS)
+def _record(history: RunHistory, recorded: Recorded) -> RunRecord:
+    binned = history.binned(_MOST_LOGS)
     logits = torch.stack(binned.rows).split(list(history.modules.values()), dim=1)
     clips = torch.stack(binned.clips).split(list(history.modules.values()), dim=1)
     return RunRecord(

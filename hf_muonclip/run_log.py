@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 LOG_NAME = "qk_clip.jsonl"
@@ -83,6 +83,18 @@ def read_log(run: str | Path) -> list[dict[str, Any]]:
     """
     rows = LogReader(run).read_new()
     return [{name: row[name] for name in _HEAD_FIGURES} for row in rows if "max_logits" in row]
+
+
+def shown_name(name_or_path: str) -> str:
+    """Return what may be shown of where a model's weights came from: its name, or its folder's own name alone.
+
+    Logs and pages are pushed with the run; a path would tell of the machine and its user.
+    """
+    if PureWindowsPath(name_or_path).drive or "\\" in name_or_path:
+        return PureWindowsPath(name_or_path).name
+    path = Path(name_or_path)
+    is_local = path.is_absolute() or name_or_path.startswith((".", "~")) or len(path.parts) > 2 or path.is_dir()
+    return path.resolve().name if is_local and name_or_path else name_or_path
 
 
 class LogReader:

@@ -21,7 +21,7 @@ from .clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from .hub.trainer_push import complete_config, complete_next_push, forget_push
 from .muon_clip import MuonClip
 from .run_figures import describe_run
-from .run_log import LOG_NAME, append_row, start_log
+from .run_log import LOG_NAME, append_row, shown_name, start_log
 from .training_logs import start_adding, stop_adding
 from .verbosity import get_logger
 
@@ -336,7 +336,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         return {
             "hf_muonclip": __version__,
             "model": None if model is None else type(model).__name__,
-            "model_name": getattr(config, "name_or_path", "") or None,
+            "model_name": shown_name(getattr(config, "name_or_path", "")) or None,
             "max_steps": state.max_steps,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "run": self._run,

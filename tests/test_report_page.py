@@ -68,7 +68,7 @@ def page_of(run: Path) -> tuple[Page, str]:
 
 def test_the_maps_show_the_latest_and_the_highest_logit_of_every_head(tmp_path: Path) -> None:
     page, _ = page_of(write_log(tmp_path, LOGS))
-    latest = ["0.0 at most tau", "0.1 9.5", "1.0 10.25", "1.1 28.5"]
+    latest = ["0.0 at most tau, or it never ran", "0.1 9.5", "1.0 10.25", "1.1 28.5"]
     peak = ["0.0 6.5", "0.1 9.5", "1.0 10.25", "1.1 41.38"]
     assert page.titles == latest + peak
 
@@ -85,6 +85,12 @@ def test_the_page_says_what_happened(tmp_path: Path) -> None:
     assert "an abacus" in text
     assert "2.99" in text
     assert re.search(r"1 1 41\.38 1 11–20 11–20 rogue model\.layers\.1\.self_attn", text)
+
+
+def test_the_page_tells_no_path_of_this_machine(tmp_path: Path) -> None:
+    html = page_source(write_log(tmp_path / "run", LOGS, model_name="/home/someone/models/tiny"))
+    assert "tiny" in html
+    assert "someone" not in html
 
 
 def test_the_curves_for_the_pointer_are_the_logs_own(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hf_muonclip.run_log import LOG_FORMAT, LOG_NAME, LogReader, append_row, read_log, start_log
+from hf_muonclip.run_log import LOG_FORMAT, LOG_NAME, LogReader, append_row, read_log, shown_name, start_log
 
 
 def log_row(step: int, **more: Any) -> dict[str, Any]:
@@ -110,6 +110,24 @@ def test_a_resume_that_fails_leaves_the_log_as_it_was(tmp_path: Path, monkeypatc
         start_log(tmp_path, {}, 2)
     assert [path.name for path in tmp_path.iterdir()] == [LOG_NAME]
     assert (tmp_path / LOG_NAME).read_bytes() == before
+
+
+def test_of_a_local_model_only_the_folders_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (
+        "/home/me/models/tiny",
+        "./tiny",
+        "../tiny/",
+        "~/tiny",
+        "runs/old/tiny",
+        "C:\\models\\tiny",
+        "C:/tiny",
+    ):
+        assert shown_name(path) == "tiny", path
+    for name in ("tiny", "org/tiny", ""):
+        assert shown_name(name) == name
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    assert shown_name("runs/tiny") == "tiny"
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:

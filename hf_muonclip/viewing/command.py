@@ -58,7 +58,7 @@ def run_report(arguments: argparse.Namespace) -> int:
 def _report(run: Path, output: str | None) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         from .history import RunHistory
-        from .page import page_title, render_page
+        from .page import render_page
         from .recorded import recorded_of
 
         history = RunHistory.load(run)
@@ -78,7 +78,7 @@ def _report(run: Path, output: str | None) -> int:
             from .pictures import write_pictures
 
             matplotlib.use("agg")  # no display is needed
-            written += write_pictures(history, recorded, folder, page_title(history))
+            written += write_pictures(history, recorded, folder, history.title)
     sys.stdout.write("".join(f"{path}\n" for path in written))
     sys.stdout.flush()
     return 0

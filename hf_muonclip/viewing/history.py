@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..run_log import LogReader
+from ..run_log import LogReader, shown_name
 
 # A rogue head is one of those that need the clip again and again while the others do not.
 ROGUE_SHARE_OF_LOGS = 0.1
@@ -133,6 +133,12 @@ class RunHistory:
             if name in row:
                 series.append((step, _number(row[name])))
         self.last_clip_step = row.get("last_clip_step", self.last_clip_step)
+
+    @property
+    def title(self) -> str:
+        """The model's name; the run's folder where the log does not tell it."""
+        name = self.header.get("model_name") or self.header.get("model")
+        return shown_name(name) if name else self.run.resolve().name
 
     @property
     def labels(self) -> list[str]:

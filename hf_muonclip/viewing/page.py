@@ -40,7 +40,7 @@ def render_page(history: RunHistory, recorded: Recorded) -> str:
     clipped = history.clipped_heads()
     listed = [(head, *recorded.clip_steps(head)) for head in clipped[:_MOST_CLIPPED_ROWS]]
     return environment.get_template("page.html.jinja").render(
-        title=page_title(history),
+        title=history.title,
         version=__version__,
         folder=history.run.resolve().name,
         history=history,
@@ -58,12 +58,6 @@ def render_page(history: RunHistory, recorded: Recorded) -> str:
         settings=recorded.run.get("optimizer", {}),
         environment=_environment(history, recorded),
     )
-
-
-def page_title(history: RunHistory) -> str:
-    """Return the model's name, or the folder's where a log does not name the model."""
-    name = str(history.header.get("model_name") or history.header.get("model") or history.run.resolve().name)
-    return Path(name).name if name.startswith(("/", ".")) else name
 
 
 def _status(history: RunHistory, recorded: Recorded) -> str:
@@ -106,10 +100,11 @@ def _maps(history: RunHistory) -> list[dict[str, Any]]:
 
 def _map(history: RunHistory, values: Tensor, top: float, name: str, remark: str) -> dict[str, Any]:
     labels, modules = history.labels, history.by_module(values)
+    unmeasured = "never ran" if math.isinf(history.threshold) else "at most tau, or it never ran"
     cells = []
     for row, heads in enumerate(modules):
         for column, value in enumerate(heads):
-            said = f"{number(value)}" if not math.isnan(value) else "at most tau"
+            said = number(value) if not math.isnan(value) else unmeasured
             over = value > history.threshold
             fill = "" if math.isnan(value) or over else color(value / top)
             kind = "n" if math.isnan(value) else "o" if over else ""
@@ -315,9 +310,10 @@ def _environment(history: RunHistory, recorded: Recorded) -> list[tuple[str, str
     run, header = recorded.run, history.header
     facts = [
         ("model", header.get("model")),
-        ("weights from", header.get("model_name")),
+        ("weights from", header.get("model_name") and history.title),
         ("heads", f"{sum(history.modules.values()):,} in {len(history.modules):,} attention layers"),
         ("started", header.get("started")),
+        ("resumed", header.get("resumed")),
         ("hardware", run.get("hardware")),
         ("seed", run.get("seed")),
         *(run.get("versions") or {}).items(),

@@ -43,7 +43,6 @@ def frame(history: RunHistory, width: int, height: int) -> RenderableType:
         table.add_row("eval loss", f"{number(value)} at step {step:,}")
     table.add_row("max logit", _against_tau(history, room))
     table.add_row("clipped", _clipped(history, room))
-    name = history.header.get("model_name") or history.header.get("model") or history.run.resolve().name
     lines = max(2, height - _LINES_AROUND_THE_MAP - bool(history.losses) - bool(history.eval_losses))
     return Panel(
         Group(
@@ -55,7 +54,7 @@ def frame(history: RunHistory, width: int, height: int) -> RenderableType:
             Text(),
             Text(verdict(history, history.last_clip_step), style="bold"),
         ),
-        title=Text(str(name)),
+        title=Text(history.title),
         subtitle=Text("finished" if history.finished is not None else "Ctrl-C leaves", style="dim"),
         width=width,
         border_style="dim",
@@ -127,7 +126,7 @@ def _key(history: RunHistory) -> Text:
     if math.isfinite(history.threshold):
         text.append("   █", style=_OVER).append(" above tau", style="dim")
     if history.rows[-1].isnan().any():
-        text.append("   █", style=_UNMEASURED).append(" at most tau, not measured", style="dim")
+        text.append("   █", style=_UNMEASURED).append(" at most tau, or not run", style="dim")
     return text
 
 

@@ -1,7 +1,6 @@
 """What QK-Clip did, counted per head: over a whole run, and since the last log."""
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .attention import HeadLayout
+from .name_folding import layer_labels
 
 
 class ClipStatistics:
@@ -135,10 +135,11 @@ class SinceLastLog:
         """Return the figures of a log by their names in trackers."""
         counts = [module.num_attention_heads for module in layout.values()]
         figures: dict[str, float] = {}
-        for label, maxima in zip(_layer_labels(layout), self.max_logits.split(counts), strict=True):
+        for label, maxima in zip(layer_labels(layout), self.max_logits.split(counts), strict=True):
             highest = max(maxima.tolist())
             if highest > -math.inf:
-                figures[f"qk_clip/max_logit/{label}"] = round(highest, 4)
+                name = f"layer_{label}" if label.isdigit() else label
+                figures[f"qk_clip/max_logit/{name}"] = round(highest, 4)
         if figures:
             figures = {"qk_clip/max_logit": max(figures.values()), **figures}
         figures["qk_clip/clipped_heads"] = int((self.clips > 0).sum())
@@ -149,10 +150,3 @@ class SinceLastLog:
 def finite_or_none(value: float | None) -> float | None:
     """Return a figure rounded for people, or None where there is none."""
     return None if value is None or not math.isfinite(value) else round(value, 4)
-
-
-def _layer_labels(layout: HeadLayout) -> list[str]:
-    """Return "layer_3" for "model.layers.3.self_attn"; module names where that would not be unique."""
-    numbers = [re.findall(r"\d+", name) for name in layout]
-    labels = [f"layer_{found[0]}" if len(found) == 1 else name for found, name in zip(numbers, layout, strict=True)]
-    return labels if len(set(labels)) == len(labels) else list(layout)

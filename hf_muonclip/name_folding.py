@@ -1,5 +1,6 @@
-"""Names of equal layers as one: "h.0-2,4.attn" for h.0.attn, h.1.attn, h.2.attn and h.4.attn."""
+"""Names of layers, shorter: equal ones as one, "h.0-2,4.attn" for h.0.attn, h.1.attn, h.2.attn and h.4.attn."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -54,3 +55,14 @@ def ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([number, number])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def layer_labels(names: Iterable[str]) -> list[str]:
+    """Return "3" for "model.layers.3.self_attn"; names as they are where several or none of their parts are numbers.
+
+    All of them as they are where labels would not be unique, as in an encoder beside a decoder.
+    """
+    names = list(names)
+    numbers = [re.findall(r"\d+", name) for name in names]
+    labels = [found[0] if len(found) == 1 else name for found, name in zip(numbers, names, strict=True)]
+    return labels if len(set(labels)) == len(labels) else names

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hf_muonclip.name_folding import fold, fold_names, ranges
+from hf_muonclip.name_folding import fold, fold_names, layer_labels, ranges
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,16 @@ def test_names_alone_fold_with_their_numbers() -> None:
     assert fold_names(["h.4.a", "h.0.a", "h.1.a", "b"]) == ["h.0-1,4.a", "b"]
     assert fold_names([]) == []
     assert ranges([9, 0, 1, 2, 6, 8]) == "0-2,6,8-9"
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["model.layers.0.attn", "model.layers.10.attn"], ["0", "10"]),
+        (["encoder.0.attn", "decoder.0.attn"], ["encoder.0.attn", "decoder.0.attn"]),
+        (["h.0.attn", "head.attn"], ["0", "head.attn"]),
+        (["stage.1.block.0.attn", "stage.1.block.1.attn"], ["stage.1.block.0.attn", "stage.1.block.1.attn"]),
+    ],
+)
+def test_a_layers_label_is_its_number_where_it_has_one_of_its_own(names: list[str], labels: list[str]) -> None:
+    assert layer_labels(names) == labels

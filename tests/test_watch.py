@@ -125,6 +125,17 @@ def test_figures_that_run_along_are_those_of_all_rows(tmp_path: Path) -> None:
     assert (binned.steps, binned.highest, binned.last_clip) == ([20, 40], [41.375, 29.0], 0)
 
 
+def test_layers_without_numbers_of_their_own_are_told_apart(tmp_path: Path) -> None:
+    modules = {f"model.{part}.layers.{layer}.attn": 1 for part in ("text", "vision") for layer in (0, 1)}
+    assert RunHistory(tmp_path, modules=modules).labels == [
+        "text.layers.0",
+        "text.layers.1",
+        "vision.layers.0",
+        "vision.layers.1",
+    ]
+    assert RunHistory(tmp_path, modules={"attn": 1}).labels == ["attn"]
+
+
 def test_a_head_that_lands_on_tau_is_not_above_it(tmp_path: Path) -> None:
     history = RunHistory.load(write_log(tmp_path, [[[0.07]]], 0.07))  # which float32 does not hold
     assert not history.rows[0].item() > history.threshold

@@ -1,7 +1,6 @@
 """What a run did to its heads, gathered from its log as it grows, for the page and for the terminal."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..name_folding import layer_labels
 from ..run_log import LogReader, shown_name
 
 # A rogue head is one of those that need the clip again and again while the others do not.
@@ -142,11 +142,14 @@ class RunHistory:
 
     @property
     def labels(self) -> list[str]:
-        """The number of each module's layer, from its name; its place among the modules where that is not unique."""
-        numbers = [re.findall(r"\d+", name) for name in self.modules]
-        labels = [found[0] if len(found) == 1 else "" for found in numbers]
-        unique = "" not in labels and len(set(labels)) == len(labels)
-        return labels if unique else [str(index) for index in range(len(labels))]
+        """The number of each module's layer; its name, without what all share, where numbers would not be unique."""
+        labels = layer_labels(self.modules)
+        if all(label.isdigit() for label in labels):
+            return labels
+        parts = [label.split(".") for label in labels]
+        start, end = _shared(parts), _shared([label[::-1] for label in parts])
+        shorter = [".".join(label[start : len(label) - end]) for label in parts]
+        return labels if "" in shorter else shorter
 
     @property
     def max_steps(self) -> int | None:
@@ -247,6 +250,10 @@ def highest(values: Tensor | Iterable[float]) -> float:
         measured = values[~values.isnan()]
         return float(measured.max()) if len(measured) else math.nan
     return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def _shared(parts: Sequence[Sequence[str]]) -> int:
+    return next((i for i, found in enumerate(zip(*parts, strict=False)) if len(set(found)) > 1), 0)
 
 
 def _peaks(rows: Sequence[Tensor]) -> Tensor:

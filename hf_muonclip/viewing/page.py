@@ -130,6 +130,7 @@ def _map(history: RunHistory, values: Tensor, top: float, name: str, remark: str
         "height": rows * (30 if rows <= 8 else 14 if rows <= 32 else 8),
         "written": columns <= 4 and rows <= 16,
         "row_labels": _spread(labels, 12),
+        "margin": _margin(labels, 34),
         "column_labels": _spread([str(head) for head in range(columns)], 8),
         "scale": [color(index / 8) for index in range(9)],
         "low": number(0.0),
@@ -137,6 +138,11 @@ def _map(history: RunHistory, values: Tensor, top: float, name: str, remark: str
         "bounded": any(cell["kind"] == "n" for cell in cells),
         "over": any(cell["kind"] == "o" for cell in cells),
     }
+
+
+def _margin(labels: Sequence[str], least: int) -> int:
+    """Return the pixels that row labels need, which are names where layers have no numbers of their own."""
+    return max(least, 14 + 7 * max(map(len, labels)))
 
 
 def _spread(labels: Sequence[str], most: int) -> list[tuple[float, str]]:
@@ -259,6 +265,7 @@ def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
     return {
         "levels": [(index, marks(shares, edges, index, _LEVELS)) for index in range(1, _LEVELS + 1)],
         "by_head": by_head,
+        "margin": _margin(history.labels, 46),
         "height": max(90, rows * (18 if rows <= 12 else 9 if rows <= 40 else 6)),
         "row_labels": [
             (round(100 * (starts[i] + starts[i + 1]) / 2 / rows, 2), label)

@@ -12,7 +12,10 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers.trainer_callback import TrainerState
 
 LOG_NAME = "qk_clip.jsonl"
 LOG_FORMAT = 1
@@ -20,6 +23,18 @@ LOG_FORMAT = 1
 _HEAD_FIGURES = ("step", "threshold", "max_logits", "clips")
 # What the rows of each kind hold at least.
 _ROWS = ({"format"}, set(_HEAD_FIGURES), {"step", "eval_loss"}, {"finished"})
+
+
+def folder_of_run(output_dir: str | Path, state: "TrainerState", trial: int) -> Path:
+    """Return where the Trainer keeps a run's checkpoints: under the trial's name in a hyper-parameter search.
+
+    Args:
+        output_dir: the Trainer's.
+        state: the Trainer's.
+        trial: number of the trial, from 0, for the name of one that `hp_name` does not name; nobody tells it to a
+            callback, which has to count. Of no meaning outside of a search.
+    """
+    return Path(output_dir) / (state.trial_name or f"run-{trial}") if state.is_hyper_param_search else Path(output_dir)
 
 
 def start_log(run: str | Path, header: Mapping[str, Any], step: int) -> None:

@@ -6,7 +6,9 @@
 weights, and seldom.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.training_args import TrainingArguments
 
 from .matrix_view import PLAIN, MatrixView, to_matrices
+from .run_log import folder_of_run
+from .verbosity import get_logger
+
+logger = get_logger(__name__)
 
 SPECTRA_NAME = "spectra.jsonl"
 
@@ -27,7 +33,8 @@ class SpectrumCallback(TrainerCallback):
 
     A weight that holds several matrices (a fused QKV, stacked experts) is cut as MuonClip cuts it; beside another
     optimizer a weight of three dimensions counts as a stack, any other as one matrix. Collective under FSDP2, where
-    every rank puts the weight together; the first rank computes and writes.
+    every rank puts the weight together; the first rank computes and writes. Where it cannot, it warns once and training
+    goes on without a record.
 
     Args:
         patterns: of parameter names, * and ? as in file names; one pattern or several.
@@ -48,6 +55,10 @@ class SpectrumCallback(TrainerCallback):
         self.every = every
         self._views: dict[str, MatrixView] = {}
         self._recorded = -1
+        self._optimizer: Any = None
+        self._trial = -1
+        self._path = Path()
+        self._writes = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -57,25 +68,28 @@ class SpectrumCallback(TrainerCallback):
         optimizer = getattr(kwargs["optimizer"], "optimizer", kwargs["optimizer"])  # Accelerate's wrapper
         planned = {entry.name: entry.view for entry in getattr(optimizer, "plan", ())}
         self._views = {name: planned.get(name, PLAIN) for name in self._matching(model)}
-        path = Path(args.output_dir or ".") / SPECTRA_NAME
-        if state.is_world_process_zero:
-            kept = [row for row in read_spectra(path.parent) if row["step"] < state.global_step]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        # A start again with smaller batches (auto_find_batch_size) is no new trial: it keeps its optimizer.
+        self._trial += state.is_hyper_param_search and optimizer is not self._optimizer
+        self._optimizer = optimizer
+        self._path = folder_of_run(args.output_dir or ".", state, self._trial) / SPECTRA_NAME
         self._recorded = -1
-        self._record(path, state, model)
+        self._writes = state.is_world_process_zero
+        if self._writes:
+            with self._or_go_on_without():
+                self._keep_records_before(state.global_step)
+        self._record(state, model)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Record after every `every` steps."""
         if state.global_step % self.every == 0:
-            self._record(Path(args.output_dir or ".") / SPECTRA_NAME, state, kwargs["model"])
+            self._record(state, kwargs["model"])
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Record what training arrived at."""
         if self._recorded != state.global_step:
-            self._record(Path(args.output_dir or ".") / SPECTRA_NAME, state, kwargs["model"])
+            self._record(state, kwargs["model"])
 
     def _matching(self, model: nn.Module) -> list[str]:
         parameters = dict(model.named_parameters())
@@ -97,20 +111,42 @@ class SpectrumCallback(TrainerCallback):
         return list(found)
 
     @torch.no_grad()
-    def _record(self, path: Path, state: TrainerState, model: nn.Module) -> None:
+    def _record(self, state: TrainerState, model: nn.Module) -> None:
         self._recorded = state.global_step
         spectra: dict[str, list[list[float]]] = {}
         for name, view in self._views.items():
             weight: Tensor = model.get_parameter(name).detach()
             if isinstance(weight, DTensor):
                 weight = weight.full_tensor()
-            if state.is_world_process_zero:
-                spectra[name] = [
-                    _singular_values(matrix) for stack in to_matrices(weight.float(), view) for matrix in stack
-                ]
-        if state.is_world_process_zero:
-            with path.open("a", encoding="utf-8") as file:
+            if self._writes:
+                with self._or_go_on_without():
+                    spectra[name] = [
+                        _singular_values(matrix) for stack in to_matrices(weight.float(), view) for matrix in stack
+                    ]
+        if self._writes:
+            with self._or_go_on_without(), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, "spectra": spectra}) + "\n")
+
+    def _keep_records_before(self, step: int) -> None:
+        kept = [row for row in read_spectra(self._path.parent) if row["step"] < step] if step > 0 else []
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_name(f"{SPECTRA_NAME}.tmp")
+        new.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        new.replace(self._path)
+
+    @contextlib.contextmanager
+    def _or_go_on_without(self) -> Iterator[None]:
+        """Let a failure of the one rank that writes end its writing, and not the run: the others would wait for it."""
+        try:
+            yield
+        except (OSError, ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            self._writes = False
+            logger.warning(
+                "The singular values, %s, cannot be recorded (%s). Training goes on without them; mend the cause and "
+                "resume to record them again.",
+                self._path,
+                error,
+            )
 
 
 def _singular_values(matrix: Tensor) -> list[float]:

@@ -1,10 +1,12 @@
 """Singular values are recorded of the matrices that weights hold; the log of the same run tells its whole course."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_trainer import build
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from hf_muonclip import MuonClipCallback
 from hf_muonclip.run_log import LogReader
@@ -62,3 +64,50 @@ def test_stacked_and_broken_weights(tmp_path: Path) -> None:
     assert read_spectra(tmp_path) == []
     (tmp_path / "spectra.jsonl").write_text('{"step": 0, "spectra": {}}\n{"step"')
     assert read_spectra(tmp_path) == [{"step": 0, "spectra": {}}]
+
+
+def begin(callback: SpectrumCallback, folder: Path, model: torch.nn.Module, **state: Any) -> TrainerState:
+    args = TrainingArguments(str(folder), report_to="none", use_cpu=True)
+    now = TrainerState(**state)
+    callback.on_train_begin(args, now, TrainerControl(), model=model, optimizer=torch.optim.SGD(model.parameters()))
+    return now
+
+
+def test_a_trial_records_into_its_own_folder(tmp_path: Path) -> None:
+    callback, model = SpectrumCallback("weight"), torch.nn.Linear(2, 2)
+    for trial in range(2):
+        begin(callback, tmp_path, model, is_hyper_param_search=True)
+        assert [row["step"] for row in read_spectra(tmp_path / f"run-{trial}")] == [0]
+    begin(callback, tmp_path, model, is_hyper_param_search=True, trial_name="third")
+    assert len(read_spectra(tmp_path / "third")) == 1
+    assert not (tmp_path / "spectra.jsonl").exists()
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), torch.linalg.LinAlgError("no SVD")])
+def test_what_cannot_be_recorded_is_warned_of_once_and_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
+    callback, model = SpectrumCallback("weight", every=1), torch.nn.Linear(2, 2)
+    state = begin(callback, tmp_path, model)
+
+    def fail(matrix: torch.Tensor) -> list[float]:
+        raise failure
+
+    monkeypatch.setattr("hf_muonclip.spectra._singular_values", fail)
+    with caplog.at_level("WARNING"):
+        for state.global_step in (1, 2):
+            callback.on_step_end(TrainingArguments(str(tmp_path)), state, TrainerControl(), model=model)
+    assert [str(failure) in message for message in caplog.messages] == [True]
+    assert [row["step"] for row in read_spectra(tmp_path)] == [0]
+
+
+def test_a_damaged_record_is_left_as_it_is_and_training_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "spectra.jsonl").write_text("{}\n")
+    with caplog.at_level("WARNING"):
+        begin(SpectrumCallback("weight"), tmp_path, torch.nn.Linear(2, 2), global_step=4)
+    assert ["line 1 is damaged" in message for message in caplog.messages] == [True]
+    assert (tmp_path / "spectra.jsonl").read_text() == "{}\n"
+    begin(SpectrumCallback("weight"), tmp_path, torch.nn.Linear(2, 2))  # a new run needs nothing of it
+    assert [row["step"] for row in read_spectra(tmp_path)] == [0]

@@ -34,7 +34,7 @@ class RunRecord:
         eval_steps: of every evaluation.
         eval_losses: evaluation loss at `eval_steps`.
         logit_steps: of every row of the per-head log.
-        max_logits: {module: rows of one value per head}; nan where only the bound was taken.
+        max_logits: {module: rows of one value per head}; nan where it was not measured exactly.
         clips: {module: rows of clipped steps per head since the row before}.
         threshold: tau; inf if the run only monitored.
     """
@@ -83,8 +83,8 @@ class RunRecord:
 def max_logit_table(record: RunRecord, rows: int = 10) -> str:
     """Return loss and max logits over time in about `rows` rows, with the heads clipped since the row before.
 
-    One column per head, named layer.head, or per layer where there are more than 24 heads; a dash where only the bound
-    was taken.
+    One column per head, named layer.head, or per layer where there are more than 24 heads; a dash where it was
+    not measured exactly.
     """
     columns = {
         f"{layer}.{head}": [[row[head]] for row in values]

@@ -90,7 +90,8 @@ def read_log(run: str | Path) -> list[dict[str, Any]]:
 
     Returns:
         One row per training log: `step`, `threshold` (None for inf), `max_logits` {module: one value per head, None
-        where only the bound was taken} and `clips` {module: clipped steps per head since the row before}.
+        where it was not measured exactly, since it is at most the threshold or the module never ran} and `clips`
+        {module: clipped steps per head since the row before}.
 
     Raises:
         FileNotFoundError: there is no log.

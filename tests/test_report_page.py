@@ -76,13 +76,18 @@ def test_the_maps_show_the_latest_and_the_highest_logit_of_every_head(tmp_path: 
 def test_the_page_says_what_happened(tmp_path: Path) -> None:
     losses = [3.0, None, 1.5]
     settings = {"run": {"optimizer": {"momentum": "0.95 <b>"}, "hardware": "an abacus", "versions": {"torch": "2.99"}}}
-    _, text = page_of(write_log(tmp_path, LOGS, losses=losses, model_name="tiny/model", **settings))
+    _, text = page_of(
+        write_log(
+            tmp_path, LOGS, losses=losses, model_name="tiny/model", started="2026-03-04T05:06:07+00:00", **settings
+        )
+    )
     assert "tiny/model" in text
     assert "finished at step 30" in text
     assert "no head was clipped after step 20, and 1 log up to step 30 saw none" in text
     assert "Not finite in 1 log, where the line breaks" in text
     assert "0.95 <b>" in text
     assert "an abacus" in text
+    assert "started 2026-03-04 05:06 UTC" in text
     assert "2.99" in text
     assert re.search(r"1 1 41\.38 1 11–20 11–20 rogue model\.layers\.1\.self_attn", text)
 
@@ -171,6 +176,14 @@ def test_every_clipped_head_is_listed_with_its_steps(tmp_path: Path) -> None:
     # Saved at step 176, the state does not know of a last clip in 177 to 180.
     (run / "trainer_state.json").write_text(json.dumps({**state, "global_step": 176}))
     assert listed() == ["0 0 40 8 103 171–180 rogue", "0 1 35 1 7 7"]
+
+
+def test_the_raster_has_a_row_a_clipped_head_or_a_layer_where_these_are_many(tmp_path: Path) -> None:
+    _, few = page_of(write_log(tmp_path / "few", [[[1.0] * 70, [1.0] * 69 + [40.0]], [[40.0] + [1.0] * 69] * 2]))
+    assert "A row is a head that was clipped" in few
+    assert re.search(r"log before, stronger where in more steps\. 0\.0 1\.0 1\.69 ", few)
+    _, many = page_of(write_log(tmp_path / "many", [[[40.0] * 70] * 2]))
+    assert re.search(r"A row is a layer; .* stronger where more were\. 0 1 ", many)
 
 
 def test_of_many_clipped_heads_the_most_clipped_are_listed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def _map(history: RunHistory, values: Tensor, top: float, name: str, remark: str
         "cells": cells,
         "columns": columns,
         "rows": rows,
-        "width": columns * (72 if columns <= 4 else 30 if columns <= 16 else 16 if columns <= 32 else 8),
+        "width": columns * (72 if columns <= 4 else 36 if columns <= 16 else 16 if columns <= 32 else 8),
         "height": rows * (30 if rows <= 8 else 14 if rows <= 32 else 8),
         "written": columns <= 4 and rows <= 16,
         "row_labels": _spread(labels, 12),
@@ -241,38 +242,34 @@ def _for_json(values: Sequence[float]) -> list[float | None]:
 
 
 def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
-    """Return the raster of clips over time: a row per head, or per layer where heads are many."""
+    """Return the raster of clips over time: a row per head that was clipped, or per layer where these are many."""
     if history.last_clip is None:
         return None
     binned = history.binned(_MOST_COLUMNS)
     clips = torch.stack(binned.clips)  # (logs, heads of all modules)
-    by_head = clips.shape[1] <= _MOST_HEAD_ROWS
+    counts = list(history.modules.values())
+    places = [(label, head) for label, count in zip(history.labels, counts, strict=True) for head in range(count)]
+    clipped = clips.any(0).nonzero().flatten().tolist()
+    by_head = len(clipped) <= _MOST_HEAD_ROWS
     if by_head:
-        shares = (clips / clips.max()).T.tolist()
-        label_rows = [(label, count) for label, count in zip(history.labels, history.modules.values(), strict=True)]
+        shares = (clips[:, clipped] / clips.max()).T.tolist()
+        layers = [places[index][0] for index in clipped]
+        labels = [f"{places[index][0]}.{places[index][1]}" for index in clipped]
     else:
-        parts = (clips > 0).float().split(list(history.modules.values()), dim=1)
-        clipped = torch.stack([part.mean(1) for part in parts])
-        shares = (clipped / clipped.max()).tolist()
-        label_rows = [(label, 1) for label in history.labels]
+        parts = (clips > 0).float().split(counts, dim=1)
+        of_layers = torch.stack([part.mean(1) for part in parts])
+        shares = (of_layers / of_layers.max()).tolist()
+        layers = labels = history.labels
     rows = len(shares)
-    starts = [0]
-    for _, count in label_rows:
-        starts.append(starts[-1] + count)
-    every = math.ceil(len(label_rows) / 12)
     x = _step_scale(history, recorded)
     edges = [x(step) for step in (_step_before(binned), *binned.steps)]
     return {
         "levels": [(index, marks(shares, edges, index, _LEVELS)) for index in range(1, _LEVELS + 1)],
         "by_head": by_head,
-        "margin": _margin(history.labels, 46),
-        "height": max(90, rows * (18 if rows <= 12 else 9 if rows <= 40 else 6)),
-        "row_labels": [
-            (round(100 * (starts[i] + starts[i + 1]) / 2 / rows, 2), label)
-            for i, (label, _) in enumerate(label_rows)
-            if i % every == 0
-        ],
-        "lines": [round(1000 * start / rows, 1) for start in starts[1:-1]] if by_head else [],
+        "margin": _margin(labels, 46),
+        "height": max(60, rows * (18 if rows <= 12 else 9 if rows <= 40 else 6)),
+        "row_labels": _spread(labels, 16),
+        "lines": [round(1000 * i / rows, 1) for i in range(1, rows) if by_head and layers[i] != layers[i - 1]],
         "x_ticks": x.ticks(),
         "binned": math.ceil(len(history.steps) / len(binned.steps)),
     }
@@ -319,10 +316,14 @@ def _environment(history: RunHistory, recorded: Recorded) -> list[tuple[str, str
         ("model", header.get("model")),
         ("weights from", header.get("model_name") and history.title),
         ("heads", f"{sum(history.modules.values()):,} in {len(history.modules):,} attention layers"),
-        ("started", header.get("started")),
-        ("resumed", header.get("resumed")),
+        ("started", _moment(header.get("started"))),
+        ("resumed", _moment(header.get("resumed"))),
         ("hardware", run.get("hardware")),
         ("seed", run.get("seed")),
         *(run.get("versions") or {}).items(),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _moment(time: str | None) -> str | None:
+    return time and f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M %Z}"

@@ -82,7 +82,15 @@ def test_the_heads_of_dora_land_on_tau_in_a_trainer(way: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"use_rslora": True}, {"use_dora": True}, {"target_modules": "all-linear"}], ids=str
+    "settings",
+    [
+        {},
+        {"use_rslora": True},
+        {"use_dora": True},
+        {"target_modules": "all-linear"},
+        {"target_modules": ["v_proj"], "modules_to_save": ["q_proj"]},
+    ],
+    ids=str,
 )
 def test_an_adapter_resumes_exactly_and_reloads_to_the_same_logits(settings: dict[str, Any], tmp_path: Path) -> None:
     whole = build(tmp_path / "whole", adapted(**settings), save_strategy="steps", save_steps=3)
@@ -94,9 +102,26 @@ def test_an_adapter_resumes_exactly_and_reloads_to_the_same_logits(settings: dic
     assert first is not None
     assert second is not None
     assert first.to_dict() == second.to_dict()
-    assert (first.clips > 0).any() == bool(settings.get("use_dora"))  # the others are monitored
+    # The others are monitored.
+    assert (first.clips > 0).any() == bool(settings.get("use_dora") or settings.get("modules_to_save"))
     whole.save_model(str(tmp_path / "adapter"))
-    assert_same(PeftModel.from_pretrained(base(), str(tmp_path / "adapter")), seen(whole.model))
+    truth = seen(whole.model)
+    reloaded = PeftModel.from_pretrained(base(), str(tmp_path / "adapter"))
+    assert_same(reloaded, truth)
+    assert_same(reloaded.merge_and_unload(), truth)
+
+
+def test_an_adapter_that_was_added_later_reloads_to_the_same_logits(tmp_path: Path) -> None:
+    model = adapted()
+    model.add_adapter("later", LoraConfig(r=4, target_modules=["q_proj", "k_proj"], use_dora=True))
+    model.set_adapter("later")
+    trainer = build(tmp_path, model)
+    trainer.train()
+    statistics = callback_of(trainer).statistics
+    assert statistics is not None
+    assert (statistics.clips > 0).any()
+    model.save_pretrained(tmp_path / "saved", selected_adapters=["later"])
+    assert_same(PeftModel.from_pretrained(base(), str(tmp_path / "saved" / "later")), seen(trainer.model))
 
 
 def test_a_scaled_base_is_missing_from_the_adapter_and_the_run_says_so(

@@ -14,6 +14,7 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 
 from hf_muonclip import MuonClip, MuonClipCallback, attach, capture_max_logits, muonclip_factory
 from hf_muonclip.adapter_saves import AdapterSaves
+from hf_muonclip.clip_statistics import ClipStatistics
 
 LACKS = "a Trainer saves the adapter alone"
 SAME = {"rtol": 1e-5, "atol": 1e-6}
@@ -178,11 +179,12 @@ def test_an_adapter_that_transformers_itself_added_is_saved_alone_too(caplog: py
     model._hf_peft_config_loaded = True  # as PreTrainedModel.add_adapter() leaves it
     saves = AdapterSaves(MuonClip(model, scale_lora_base=True), model)
     monitored = AdapterSaves(MuonClip(model), model)
-    statistics = {"model.layers.0.self_attn": {"clips": [0, 3, 0, 1]}}
+    statistics = ClipStatistics({"model.layers.0.self_attn": 4})
+    statistics.clips = torch.tensor([0, 3, 0, 1])
     caplog.clear()
     for other in (plain, monitored):
         other.warn(statistics)
-        other.check_start(arguments(Path("unused"), load_best_model_at_end=False), statistics)
+        other.check_start(arguments(Path("unused"), load_best_model_at_end=False), statistics.to_dict())
     assert caplog.text == ""
     saves.warn(statistics)
     saves.warn(statistics)

@@ -7,14 +7,26 @@ the Hub ("prompt", "chosen" and "rejected").
 
 import copy
 import random
+from statistics import fmean
 
 import torch
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 from dialogue import exchanges
-from finetune import load_smollm2, print_clip_report
-from trl import DPOConfig, DPOTrainer, ModelConfig, ScriptArguments, TrlParser, get_peft_config
+from finetune import print_clip_report
+from transformers import ProgressCallback
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    ModelConfig,
+    ScriptArguments,
+    TrlParser,
+    get_peft_config,
+    get_quantization_config,
+)
+from trl_inputs import model_and_tokenizer, train_dataset
 
 from hf_muonclip import MuonClipConfig, attach
+from hf_muonclip.console import ProgressBar
 
 
 def preferences(seed: int) -> Dataset:
@@ -47,41 +59,30 @@ def main() -> None:
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     script, args, model_args, muon = parser.parse_args_and_config()
-    model, reference, tokenizer = model_args.model_name_or_path, None, None
-    if model is None:
-        model, tokenizer = load_smollm2()
-        # TRL loads a model's reference by its name, which this one has not. An adapter's is the model without it.
-        reference = None if model_args.use_peft else copy.deepcopy(model)
-    else:
-        given = {"revision": model_args.model_revision, "attn_implementation": model_args.attn_implementation}
-        args.model_init_kwargs = {"dtype": model_args.dtype, **given, **(args.model_init_kwargs or {})}
-    if script.dataset_name:
-        dataset = load_dataset(
-            script.dataset_name,
-            script.dataset_config,
-            split=script.dataset_train_split,
-            streaming=script.dataset_streaming,
-        )
-    else:
-        dataset = preferences(args.seed)
-
+    model, tokenizer = model_and_tokenizer(args, model_args)
+    # TRL loads a model's reference by its name, which SmolLM2 has not here. An adapter's is the model without it.
+    named = model_args.model_name_or_path is not None
+    reference = None if named or model_args.use_peft else copy.deepcopy(model)
     trainer = DPOTrainer(
         model,
         reference,
         args,
-        train_dataset=dataset,
+        train_dataset=train_dataset(script, lambda: preferences(args.seed)),
         processing_class=tokenizer,
+        quantization_config=get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
     )
     callback = attach(trainer, muon)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(ProgressBar)  # instead of a line of every figure per log
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_state()
     trainer.save_model()
 
     margins = [log["rewards/margins"] for log in trainer.state.log_history if "rewards/margins" in log]
-    half = max(1, len(margins) // 2)
-    first, last = (sum(part) / len(part) for part in (margins[:half], margins[-half:]))
-    print(f"reward margin: {first:.4f} in the first half of the steps, {last:.4f} in the second")
+    if half := len(margins) // 2:
+        first, last = fmean(margins[:half]), fmean(margins[half:])
+        print(f"reward margin: {first:.4f} in the first half of the steps, {last:.4f} in the second")
     print_clip_report(callback, muon.qk_clip_threshold)
     print(f"saved: {args.output_dir}; look at it with: hf-muonclip report {args.output_dir}")
 

@@ -6,15 +6,27 @@ ModelConfig and of MuonClipConfig, or --config with a YAML file of them; --datas
 """
 
 import re
+from statistics import fmean
 from typing import Any
 
 import reasoning_gym
 import torch
-from datasets import Dataset, load_dataset
-from finetune import load_smollm2, print_clip_report
-from trl import GRPOConfig, GRPOTrainer, ModelConfig, ScriptArguments, TrlParser, get_peft_config
+from datasets import Dataset
+from finetune import print_clip_report
+from transformers import ProgressCallback
+from trl import (
+    GRPOConfig,
+    GRPOTrainer,
+    ModelConfig,
+    ScriptArguments,
+    TrlParser,
+    get_peft_config,
+    get_quantization_config,
+)
+from trl_inputs import model_and_tokenizer, train_dataset
 
 from hf_muonclip import MuonClipConfig, attach
+from hf_muonclip.console import ProgressBar
 
 
 def sums(count: int, seed: int) -> Dataset:
@@ -49,39 +61,27 @@ def main() -> None:
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     script, args, model_args, muon = parser.parse_args_and_config()
-    model, tokenizer = model_args.model_name_or_path, None
-    if model is None:
-        model, tokenizer = load_smollm2()
-    else:
-        given = {"revision": model_args.model_revision, "attn_implementation": model_args.attn_implementation}
-        args.model_init_kwargs = {"dtype": model_args.dtype, **given, **(args.model_init_kwargs or {})}
-    if script.dataset_name:
-        dataset = load_dataset(
-            script.dataset_name,
-            script.dataset_config,
-            split=script.dataset_train_split,
-            streaming=script.dataset_streaming,
-        )
-    else:
-        dataset = sums(256, args.seed)
-
+    model, tokenizer = model_and_tokenizer(args, model_args)
     trainer = GRPOTrainer(
         model,
         right_answer,
         args,
-        train_dataset=dataset,
+        train_dataset=train_dataset(script, lambda: sums(256, args.seed)),
         processing_class=tokenizer,
+        quantization_config=get_quantization_config(model_args),
         peft_config=get_peft_config(model_args),
     )
     callback = attach(trainer, muon)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(ProgressBar)  # instead of a line of every figure per log
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_state()
     trainer.save_model()
 
     rewards = [log["reward"] for log in trainer.state.log_history if "reward" in log]
-    half = max(1, len(rewards) // 2)
-    first, last = (sum(part) / len(part) for part in (rewards[:half], rewards[-half:]))
-    print(f"right answers: {first:.0%} in the first half of the steps, {last:.0%} in the second")
+    if half := len(rewards) // 2:
+        first, last = fmean(rewards[:half]), fmean(rewards[half:])
+        print(f"right answers: {first:.0%} in the first half of the steps, {last:.0%} in the second")
     print_clip_report(callback, muon.qk_clip_threshold)
     print(f"saved: {args.output_dir}; look at it with: hf-muonclip report {args.output_dir}")
 

@@ -4,13 +4,26 @@ Takes every argument of TRL's SFTConfig and ModelConfig and of MuonClipConfig, o
 --dataset_name for a conversational dataset of the Hub ("messages" or "prompt" and "completion").
 """
 
+from statistics import fmean
+
 import torch
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 from dialogue import exchanges
-from finetune import load_smollm2, print_clip_report
-from trl import ModelConfig, ScriptArguments, SFTConfig, SFTTrainer, TrlParser, get_peft_config
+from finetune import print_clip_report
+from transformers import ProgressCallback
+from trl import (
+    ModelConfig,
+    ScriptArguments,
+    SFTConfig,
+    SFTTrainer,
+    TrlParser,
+    get_peft_config,
+    get_quantization_config,
+)
+from trl_inputs import model_and_tokenizer, train_dataset
 
 from hf_muonclip import MuonClipConfig, attach
+from hf_muonclip.console import ProgressBar
 
 # SmolLM2's own template, with the markers that tell TRL which tokens the assistant says.
 CHAT_TEMPLATE = (
@@ -20,6 +33,12 @@ CHAT_TEMPLATE = (
     "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+
+def chats() -> Dataset:
+    """Return Hamlet as conversations: a cue, and who answers what."""
+    found = [[*one.prompt, {"role": "assistant", "content": one.reply}] for one in exchanges()]
+    return Dataset.from_dict({"messages": found})
 
 
 def main() -> None:
@@ -43,34 +62,28 @@ def main() -> None:
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     script, args, model_args, muon = parser.parse_args_and_config()
-    model, tokenizer = model_args.model_name_or_path, None
-    if model is None:
-        model, tokenizer = load_smollm2()
+    model, tokenizer = model_and_tokenizer(args, model_args)
+    if model_args.model_name_or_path is None:
         tokenizer.chat_template = CHAT_TEMPLATE
-    else:
-        given = {"revision": model_args.model_revision, "attn_implementation": model_args.attn_implementation}
-        args.model_init_kwargs = {"dtype": model_args.dtype, **given, **(args.model_init_kwargs or {})}
-    if script.dataset_name:
-        dataset = load_dataset(
-            script.dataset_name,
-            script.dataset_config,
-            split=script.dataset_train_split,
-            streaming=script.dataset_streaming,
-        )
-    else:
-        chats = [[*found.prompt, {"role": "assistant", "content": found.reply}] for found in exchanges()]
-        dataset = Dataset.from_dict({"messages": chats})
-
     trainer = SFTTrainer(
-        model, args, train_dataset=dataset, processing_class=tokenizer, peft_config=get_peft_config(model_args)
+        model,
+        args,
+        train_dataset=train_dataset(script, chats),
+        processing_class=tokenizer,
+        quantization_config=get_quantization_config(model_args),
+        peft_config=get_peft_config(model_args),
     )
     callback = attach(trainer, muon)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(ProgressBar)  # instead of a line of every figure per log
     trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_state()
     trainer.save_model()
 
     losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
-    print(f"loss: {losses[0]:.3f} at first, {losses[-1]:.3f} at last")
+    if half := len(losses) // 2:
+        first, last = fmean(losses[:half]), fmean(losses[half:])
+        print(f"loss: {first:.3f} in the first half of the steps, {last:.3f} in the second")
     print_clip_report(callback, muon.qk_clip_threshold)
     print(f"saved: {args.output_dir}; look at it with: hf-muonclip report {args.output_dir}")
 

@@ -4,7 +4,6 @@ Of a PEFT model a Trainer saves and loads the adapter alone. With `scale_lora_ba
 so that such a checkpoint holds less than what was trained, and an adapter that is loaded again meets another base.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,10 @@ from torch import nn
 from transformers.training_args import TrainingArguments
 
 from .clip_state import ClipState
+from .clip_statistics import ClipStatistics
+from .verbosity import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _WAY_OUT = (
     "Use DoRA (LoraConfig(use_dora=True)), whose adapter holds its clips, or train without scale_lora_base and monitor."
@@ -56,9 +57,11 @@ class AdapterSaves:
                 f"since (scale_lora_base=True). Turn it off. {_WAY_OUT}"
             )
 
-    def warn(self, statistics: Mapping[str, Any]) -> None:
+    def warn(self, statistics: ClipStatistics) -> None:
         """Say once that what a Trainer saves lacks the clips so far, if there were any."""
-        clipped = 0 if self._said else self._clipped(statistics)
+        if not self._modules or self._said:
+            return
+        clipped = self._clipped(statistics.to_dict())
         if clipped:
             self._said = True
             logger.warning(

@@ -55,8 +55,8 @@ class ClipStatistics:
     def to_dict(self) -> dict[str, dict[str, list[float | None]]]:
         """Return {module: {figure: one value per head}}; None where there is none."""
         figures = {
-            "first_clip_step": [int(step) or None for step in self.first_clip_step],
-            "last_clip_step": [int(step) or None for step in self.last_clip_step],
+            "first_clip_step": [step or None for step in self.first_clip_step.tolist()],
+            "last_clip_step": [step or None for step in self.last_clip_step.tolist()],
             "clips": self.clips.tolist(),
             "highest_max_logit": [finite_or_none(value) for value in self.highest.tolist()],
         }
@@ -147,6 +147,13 @@ class SinceLastLog:
         return figures
 
 
-def finite_or_none(value: float | None) -> float | None:
-    """Return a figure rounded for people, or None where there is none."""
-    return None if value is None or not math.isfinite(value) else round(value, 4)
+def finite_or_none(value: float | None, digits: int | None = 4) -> float | None:
+    """Return a figure as JSON can hold it, which knows neither NaN nor infinity: None for both.
+
+    Args:
+        value: any.
+        digits: after the point; None keeps all.
+    """
+    if value is None or not math.isfinite(value):
+        return None
+    return float(value) if digits is None else round(value, digits)

@@ -22,17 +22,18 @@ class PatchedMethod:
         self._owner = owner
         self._name = name
         self._around = around
-        self._users: set[weakref.ref[Any]] = set()
+        self._users: list[weakref.ref[Any]] = []  # compared by identity: a callback need not be hashable
         self._original: Callable[..., Any] | None = None
         self._wrapper: Callable[..., Any] | None = None
 
     def __contains__(self, user: object) -> bool:
         """Tell whether a user has started and not stopped."""
-        return weakref.ref(user) in self._users
+        return any(held() is user for held in self._users)
 
     def start(self, user: object) -> None:
         """Wrap the method until the user calls `stop`, or is gone."""
-        self._users.add(weakref.ref(user, self._discard))
+        if user not in self:
+            self._users.append(weakref.ref(user, self._drop))
         original = getattr(self._owner, self._name)
         if original is self._wrapper:
             return
@@ -48,10 +49,13 @@ class PatchedMethod:
 
     def stop(self, user: object) -> None:
         """Let a user need the wrapper no more; the last one leaves the method as it was."""
-        self._discard(weakref.ref(user))
+        for held in self._users:
+            if held() is user:
+                self._drop(held)
+                return
 
-    def _discard(self, user: "weakref.ref[Any]") -> None:
-        self._users.discard(user)
+    def _drop(self, gone: "weakref.ref[Any]") -> None:
+        self._users = [held for held in self._users if held is not gone]
         if self._users or self._wrapper is None:
             return
         if getattr(self._owner, self._name) is self._wrapper:

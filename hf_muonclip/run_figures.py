@@ -20,6 +20,7 @@ from transformers.training_args import TrainingArguments
 
 from . import __version__
 from .clip_state import ClipState
+from .clip_statistics import finite_or_none
 from .muon_clip import MuonClip
 
 StrPath = str | Path
@@ -183,7 +184,7 @@ def describe_run(
     else:
         settings |= {"learning rate, peak": args.learning_rate, "weight decay": args.weight_decay}
     if config.qk_clip_threshold is not None:
-        settings["QK-Clip, tau"] = _finite_or_none(config.qk_clip_threshold) or "infinite: measured only"
+        settings["QK-Clip, tau"] = finite_or_none(config.qk_clip_threshold, digits=None) or "infinite: measured only"
     settings |= {
         "sequences per step": batch_size * args.gradient_accumulation_steps * args.world_size,
         "gradient clipping": args.max_grad_norm or "none",
@@ -192,7 +193,7 @@ def describe_run(
     assert settings.keys() <= set(_SETTINGS)
     return {
         "optimizer": settings,
-        "threshold": _finite_or_none(config.qk_clip_threshold),
+        "threshold": finite_or_none(config.qk_clip_threshold, digits=None),
         "seed": args.seed,
         "hardware": _hardware(args.world_size),
         "versions": {"hf_muonclip": __version__, **{name: version(name) for name in _DEPENDENCIES}},
@@ -275,7 +276,3 @@ def _emissions_grams(path: Path) -> float | None:
         return None
     with path.open(encoding="utf-8", newline="") as file:
         return sum(float(row["emissions"]) for row in csv.DictReader(file)) * 1e3
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else value

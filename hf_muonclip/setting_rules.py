@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -99,12 +100,12 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _hint(value: Any) -> str:
-    """Say what is wrong with a number that is text: YAML reads a number without a point, such as 1e-7, as that."""
-    try:
-        number = isinstance(value, str) and float(value)
-    except ValueError:
+    """Say what is wrong with a number that is text."""
+    if not isinstance(value, str) or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
         return ""
-    return f" That is text; YAML takes {value} for a number if it has a point, as in 1.0e-7." if number else ""
+    if re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
+        return f" That is text; YAML takes {value} for a number if it has a point, as in 1.0e-7."
+    return " That is text; leave out the quotes."
 
 
 def parse_overrides(overrides: Mapping[str, Mapping[str, Any]] | str | None) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,9 @@
 """What the trackers behind `report_to` need while a run goes on: names that they can store, and to be outlived.
 
-A server that is gone or a disk that is full raises inside of the Trainer's callback, and would end the training, or the
-script after it, before the model is saved. Here training goes on, and the failure is said once.
+A server that is gone or a disk that is full raises inside of the Trainer's callback, and would end the training. Here
+training goes on to its end, and the failure is said once. What is logged before and after training raises as ever.
 """
 
-import logging
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,9 @@ from typing import Any
 
 from transformers.trainer_callback import TrainerCallback, TrainerState
 
-logger = logging.getLogger(__name__)
+from .verbosity import get_logger
+
+logger = get_logger(__name__)
 
 _said: weakref.WeakSet[TrainerCallback] = weakref.WeakSet()
 

@@ -1,6 +1,5 @@
 """What the Trainer sees of MuonClip: figures in its logs and trackers, and statistics per head in its state."""
 
-import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -142,8 +141,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self.statistics.load_dict(saved["exported_statistics"])
             self._since_log.load_dict(saved["exported_since_log"])
         if state.is_world_process_zero and args.output_dir:
-            self._writes_log = True
-            start_log(self._folder, self._log_header(state, kwargs.get("model")), state.global_step)
+            self._start_log(state, kwargs.get("model"))
         start_adding(self)
 
     def _folder_of_run(self, args: TrainingArguments, state: TrainerState) -> Path:
@@ -281,7 +279,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def _warn_of_adapter_saves(self) -> None:
         if self._adapter_saves is not None and self.statistics is not None:
-            self._adapter_saves.warn(self.statistics.to_dict())
+            self._adapter_saves.warn(self.statistics)
 
     def _consolidate(self, args: TrainingArguments) -> None:
         if isinstance(self._clip, MuonClip) and not args.save_only_model:
@@ -292,7 +290,9 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if self._clip is None:
             return
         if "eval_loss" in logs:
-            self._append_to_log({"step": state.global_step, "eval_loss": _json_number(logs["eval_loss"])})
+            self._append_to_log(
+                {"step": state.global_step, "eval_loss": finite_or_none(logs["eval_loss"], digits=None)}
+            )
         if "loss" not in logs:
             return
         figures = {**self._clip_figures(), **self._muon_figures()}
@@ -324,11 +324,15 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         assert self._clip is not None
         return {
             "step": state.global_step,
-            "threshold": finite_or_none(self._clip.config.qk_clip_threshold),
+            "threshold": finite_or_none(self._clip.config.qk_clip_threshold, digits=None),
             **self._since_log.per_module(self.statistics.num_attention_heads),
             "last_clip_step": int(self.statistics.last_clip_step.max()) or None,
             "seconds": round(self.train_seconds, 3),
-            **{name: _json_number(logs[name]) for name in ("loss", "learning_rate", "epoch") if name in logs},
+            **{
+                name: finite_or_none(logs[name], digits=None)
+                for name in ("loss", "learning_rate", "epoch")
+                if name in logs
+            },
         }
 
     def _log_header(self, state: TrainerState, model: nn.Module | None) -> dict[str, Any]:
@@ -342,21 +346,26 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             "run": self._run,
         }
 
+    def _start_log(self, state: TrainerState, model: nn.Module | None) -> None:
+        try:
+            start_log(self._folder, self._log_header(state, model), state.global_step)
+            self._writes_log = True
+        except (OSError, ValueError) as error:  # on this rank alone: the others would wait for it until the timeout
+            self._give_up_log(error)
+
     def _append_to_log(self, row: Mapping[str, Any]) -> None:
         if not self._writes_log:
             return
         try:
             append_row(self._folder, row)
         except OSError as error:
-            self._writes_log = False
-            logger.warning(
-                "The log of every head, %s, cannot be written (%s). Training goes on without it; trainer_state.json "
-                "and the trackers have the figures of all layers. Mend the folder and resume to write it again.",
-                self._folder / LOG_NAME,
-                error,
-            )
+            self._give_up_log(error)
 
-
-def _json_number(value: float) -> float | None:
-    """Return a figure as JSON can hold it, which knows neither NaN nor infinity."""
-    return float(value) if math.isfinite(value) else None
+    def _give_up_log(self, error: Exception) -> None:
+        self._writes_log = False
+        logger.warning(
+            "The log of every head, %s, cannot be written (%s). Training goes on without it; trainer_state.json "
+            "and the trackers have the figures of all layers. Mend it and resume to write it again.",
+            self._folder / LOG_NAME,
+            error,
+        )

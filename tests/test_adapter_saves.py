@@ -14,6 +14,7 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 
 from hf_muonclip import MuonClip, MuonClipCallback, attach, capture_max_logits, muonclip_factory
 from hf_muonclip.adapter_saves import AdapterSaves
+from hf_muonclip.clip_statistics import ClipStatistics
 
 LACKS = "a Trainer saves the adapter alone"
 SAME = {"rtol": 1e-5, "atol": 1e-6}
@@ -82,7 +83,15 @@ def test_the_heads_of_dora_land_on_tau_in_a_trainer(way: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"use_rslora": True}, {"use_dora": True}, {"target_modules": "all-linear"}], ids=str
+    "settings",
+    [
+        {},
+        {"use_rslora": True},
+        {"use_dora": True},
+        {"target_modules": "all-linear"},
+        {"target_modules": ["v_proj"], "modules_to_save": ["q_proj"]},
+    ],
+    ids=str,
 )
 def test_an_adapter_resumes_exactly_and_reloads_to_the_same_logits(settings: dict[str, Any], tmp_path: Path) -> None:
     whole = build(tmp_path / "whole", adapted(**settings), save_strategy="steps", save_steps=3)
@@ -94,9 +103,26 @@ def test_an_adapter_resumes_exactly_and_reloads_to_the_same_logits(settings: dic
     assert first is not None
     assert second is not None
     assert first.to_dict() == second.to_dict()
-    assert (first.clips > 0).any() == bool(settings.get("use_dora"))  # the others are monitored
+    # The others are monitored.
+    assert (first.clips > 0).any() == bool(settings.get("use_dora") or settings.get("modules_to_save"))
     whole.save_model(str(tmp_path / "adapter"))
-    assert_same(PeftModel.from_pretrained(base(), str(tmp_path / "adapter")), seen(whole.model))
+    truth = seen(whole.model)
+    reloaded = PeftModel.from_pretrained(base(), str(tmp_path / "adapter"))
+    assert_same(reloaded, truth)
+    assert_same(reloaded.merge_and_unload(), truth)
+
+
+def test_an_adapter_that_was_added_later_reloads_to_the_same_logits(tmp_path: Path) -> None:
+    model = adapted()
+    model.add_adapter("later", LoraConfig(r=4, target_modules=["q_proj", "k_proj"], use_dora=True))
+    model.set_adapter("later")
+    trainer = build(tmp_path, model)
+    trainer.train()
+    statistics = callback_of(trainer).statistics
+    assert statistics is not None
+    assert (statistics.clips > 0).any()
+    model.save_pretrained(tmp_path / "saved", selected_adapters=["later"])
+    assert_same(PeftModel.from_pretrained(base(), str(tmp_path / "saved" / "later")), seen(trainer.model))
 
 
 def test_a_scaled_base_is_missing_from_the_adapter_and_the_run_says_so(
@@ -153,11 +179,12 @@ def test_an_adapter_that_transformers_itself_added_is_saved_alone_too(caplog: py
     model._hf_peft_config_loaded = True  # as PreTrainedModel.add_adapter() leaves it
     saves = AdapterSaves(MuonClip(model, scale_lora_base=True), model)
     monitored = AdapterSaves(MuonClip(model), model)
-    statistics = {"model.layers.0.self_attn": {"clips": [0, 3, 0, 1]}}
+    statistics = ClipStatistics({"model.layers.0.self_attn": 4})
+    statistics.clips = torch.tensor([0, 3, 0, 1])
     caplog.clear()
     for other in (plain, monitored):
         other.warn(statistics)
-        other.check_start(arguments(Path("unused"), load_best_model_at_end=False), statistics)
+        other.check_start(arguments(Path("unused"), load_best_model_at_end=False), statistics.to_dict())
     assert caplog.text == ""
     saves.warn(statistics)
     saves.warn(statistics)

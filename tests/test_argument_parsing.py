@@ -66,6 +66,9 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_the_reason(tmp_path: P
         parser.parse_yaml_file(str(path))
     path.write_text(f"{setting}: 1.0e-7")
     assert getattr(parser.parse_yaml_file(str(path))[0], setting) == 1e-7
+    path.write_text(f"{setting}: '0.1'")
+    with pytest.raises(ValueError, match=r"got '0\.1'.* That is text; leave out the quotes\.$"):
+        parser.parse_yaml_file(str(path))
 
 
 # ----------------------------------------------------------------------------------------------------------------- TRL

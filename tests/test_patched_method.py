@@ -1,6 +1,7 @@
 """A method of a class is wrapped while anybody needs it, and what others laid around it stays."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
@@ -15,6 +16,11 @@ class Owner:
 
 class User:
     pass
+
+
+@dataclass
+class UserWithoutHash:  # as a callback of somebody else may be
+    name: str = "equal"
 
 
 def twice(greet: Callable[..., str], owner: Owner, name: str) -> str:
@@ -73,3 +79,14 @@ def test_the_patch_of_somebody_else_stays(patched: PatchedMethod) -> None:
     assert Owner().greet("ada") == "HELLO ADA ADA"  # once, not twice
     patched.stop(user)
     assert Owner.greet is louder
+
+
+def test_users_are_told_apart_by_identity(patched: PatchedMethod) -> None:
+    first, second = UserWithoutHash(), UserWithoutHash()
+    assert first == second
+    patched.start(first)
+    assert (first in patched, second in patched) == (True, False)
+    patched.stop(second)
+    assert Owner().greet("ada") == "hello ada ada"
+    patched.stop(first)
+    assert Owner().greet("ada") == "hello ada"

@@ -28,7 +28,7 @@ READMES = (
     "hf_muonclip/kimi_k2/README.md",
     "examples/accelerate_configs/README.md",
 )
-PAGES = (*READMES, "benchmarks/README.md", "CONTRIBUTING.md")
+PAGES = (*READMES, "benchmarks/README.md", "examples/kimi_k2_from_scratch/README.md", "CONTRIBUTING.md")
 PACKAGES = ("deepspeed", "peft", "trl")  # that a snippet may need and the package does not
 CONTINUES = "<!-- continues -->"
 FENCE = re.compile(
@@ -176,10 +176,10 @@ def test_every_figure_is_in_the_table() -> None:
     figures = {
         text.replace(f"/{HOLE}", "/layer_N")
         for text in said_by_the_package()
-        if re.fullmatch(rf"(qk_clip|muon)/[\w/{HOLE}]*[\w{HOLE}]", text)
+        if re.fullmatch(rf"(qk_clip|muon|schedule)/[\w/{HOLE}]*[\w{HOLE}]", text)
     }
     assert len(figures) >= 4
-    assert {figure for figure in figures if f"| `{figure}` |" not in README} == set()
+    assert {figure for figure in figures if f"`{figure}`" not in README} == set()
 
 
 def test_two_commands_set_everything_up() -> None:

@@ -33,7 +33,7 @@ def smollm2() -> Iterator[tuple[Any, Any]]:
         import finetune
 
         yield finetune.load_smollm2()
-        for name in ("finetune", "dialogue"):
+        for name in ("finetune", "dialogue", "trl_inputs"):
             sys.modules.pop(name, None)
 
 
@@ -51,7 +51,7 @@ def run_example(
         return model, tokenizer
 
     def run(name: str, *arguments: str, layers: int = LAYERS) -> str:
-        monkeypatch.setattr("finetune.load_smollm2", lambda: load(layers))
+        monkeypatch.setattr("trl_inputs.load_smollm2", lambda: load(layers))
         monkeypatch.setattr("sys.argv", [f"{name}.py", *arguments])
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
         return capsys.readouterr().out

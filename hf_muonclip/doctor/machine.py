@@ -96,7 +96,7 @@ def read_machine() -> Machine:
     launcher, unreadable = read_launcher()
     findings = [
         Finding(
-            "refused",
+            "warning" if package.optional else "refused",
             f"{package.name} must be {package.least} or newer; {package.installed} is installed.",
             f'pip install --upgrade "{package.name}>={package.least}"',
         )

@@ -5,7 +5,6 @@ waits as long as `Retry-After` says. It does not repeat who am I, repository and
 and the commit; those are repeated here, by the same rules.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,12 +26,13 @@ from huggingface_hub.lfs import post_lfs_batch_info
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from .. import __version__
+from ..verbosity import get_logger
 
 T = TypeVar("T")
 # Of httpx or httpx2, whichever this version of the client uses: no answer came, or a bad one.
 HTTPError: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _NOT_CARRIED_OUT = frozenset({429, 503})  # answers after which a request certainly had no effect
 _RETRIES = 5

@@ -63,6 +63,11 @@ def _report(run: Path, output: str | None) -> int:
 
         history = RunHistory.load(run)
         if not history.steps:
+            if history.finished is not None:
+                return _fail(
+                    f"{run / LOG_NAME} has no log: training ended after step {history.finished}, before its first one. "
+                    "Train again with a smaller logging_steps; the Trainer's default is 500."
+                )
             return _fail(f"{run / LOG_NAME} has no log yet: training has not logged since it began. Come back later.")
         folder = Path(output) if output else run / "report"
         recorded = recorded_of(history)

@@ -17,8 +17,15 @@ def verdict(history: RunHistory, last_clip_step: int | None) -> str:
     if math.isinf(threshold):
         return "This run only measured: tau is infinite, so no head can be clipped."
     place = history.last_clip
+    if last_clip_step is not None and last_clip_step > end:
+        return f"Still clipping: a head was clipped at step {last_clip_step:,}, after the last log."
     if place is None:
         peak = history.peak
+        if peak > threshold:
+            return (
+                f"No head was clipped, though max logits reached {number(peak)}: the weights of these heads cannot be "
+                "scaled, and hf-muonclip inspect says why."
+            )
         reached = f"; the highest max logit was {number(peak)}" if not math.isnan(peak) else ""
         return f"No head was clipped: none exceeded tau = {number(threshold)} up to step {end:,}{reached}."
     if place == len(history.steps) - 1:

@@ -20,7 +20,7 @@ from .clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from .hub.trainer_push import complete_config, complete_next_push, forget_push
 from .muon_clip import MuonClip
 from .run_figures import describe_run
-from .run_log import LOG_NAME, append_row, shown_name, start_log
+from .run_log import LOG_NAME, append_row, folder_of_run, shown_name, start_log
 from .training_logs import start_adding, stop_adding
 from .verbosity import get_logger
 
@@ -113,7 +113,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
         # A start again with smaller batches (auto_find_batch_size) is no new trial: it keeps its optimizer.
         self._trial += state.is_hyper_param_search and clip is not self._clip
-        self._folder = self._folder_of_run(args, state)
+        self._folder = folder_of_run(str(args.output_dir), state, self._trial)
         self._clip = clip
         self._updates_seen = clip.updates
         self._skips = args.fp16 or clip.config.nonfinite == "skip"
@@ -143,14 +143,6 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if state.is_world_process_zero and args.output_dir:
             self._start_log(state, kwargs.get("model"))
         start_adding(self)
-
-    def _folder_of_run(self, args: TrainingArguments, state: TrainerState) -> Path:
-        """Return where the Trainer keeps this run's checkpoints: under the trial's name in a hyper-parameter search."""
-        folder = Path(str(args.output_dir))
-        if not state.is_hyper_param_search:
-            return folder
-        # Nobody tells a callback the number by which the Trainer names a trial that hp_name does not.
-        return folder / (state.trial_name or f"run-{self._trial}")
 
     def _newest_checkpoint(self, state: TrainerState) -> Path:
         return self._folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"

@@ -40,7 +40,7 @@ def test_both_commands_while_a_run_goes_on_and_after(tmp_path: Path, capsys: pyt
     assert main(["report", str(tmp_path)]) == 0
     assert main(["watch", str(tmp_path), "--once"]) == 0
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
-    assert "step 6 of 6" in page
+    assert "finished at step 6" in page
     kept = json.loads((tmp_path / "trainer_state.json").read_text())["stateful_callbacks"]["MuonClipCallback"]
     told = kept["attributes"]["exported_statistics"]
     expected = {

@@ -238,7 +238,7 @@ def test_impossible_configurations_are_refused(overrides, message):
 
 
 def test_the_readme_has_every_preset_with_its_sizes() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[1] / "hf_muonclip/kimi_k2/README.md").read_text(encoding="utf-8")
     rows = re.findall(r'^\| `"(\w+)"` \| ([\d.]+)([MBT]) \| ([\d.]+)([MB]) \| (\d+), (\d+) \|', readme, re.MULTILINE)
     units = {"M": 1e6, "B": 1e9, "T": 1e12}
     assert [row[0] for row in rows] == list(PRESETS)

@@ -20,6 +20,7 @@ from transformers import Trainer, TrainerCallback
 from hf_muonclip import MuonClipCallback
 from hf_muonclip.hub.trainer_push import complete_config
 from hf_muonclip.kimi_k2.model_type import KimiK2Config
+from hf_muonclip.run_log import LOG_NAME
 
 REPO = "ada/run"
 HAND_WRITTEN = "---\nlicense: mit\n---\n\n# Mine\n"
@@ -88,12 +89,15 @@ def test_every_push_is_complete(hub, tmp_path):
     trainer = pushing(tmp_path / "run", save_steps=2, max_steps=4)
     upload = HfApi.upload_folder
     trainer.train()
-    trainer.push_to_hub()  # nothing is left to change, although the Trainer wrote config.json and README.md anew
+    trainer.push_to_hub()  # the log alone has changed, although the Trainer wrote config.json and README.md anew
     assert HfApi.upload_folder is upload
 
-    titles = ["Training in progress, step 2", "Training in progress, step 4"]
+    titles = ["Training in progress, step 2", "Training in progress, step 4", "End of training"]
     assert [commit.title for commit in commits(hub)] == titles
-    for commit, steps in zip(commits(hub), (2, 4), strict=True):
+    before, after = (commit.files for commit in commits(hub)[1:])
+    assert {name for name in after if name not in before or after[name].content != before[name].content} == {LOG_NAME}
+    assert json.loads(after[LOG_NAME].content.splitlines()[-1]) == {"finished": 4}
+    for commit, steps in zip(commits(hub), (2, 4, 4), strict=True):
         files = commit.files
         assert engine_fields(files["config.json"].content) == COMPLETE
         names = load(files["model.safetensors"].content).keys()

@@ -29,11 +29,12 @@ from hf_muonclip import MuonClipConfig, attach
 from hf_muonclip.console import ProgressBar
 
 
-def preferences(seed: int) -> Dataset:
+def preferences(seed: int, count: int = 8) -> Dataset:
+    """Return a few pairs, which the default steps see three times: minutes do not show more than learning by heart."""
     found = exchanges()
     draw = random.Random(seed)
     rows = []
-    for true in found:
+    for true in found[:count]:
         other = draw.choice([other for other in found if other.speaker != true.speaker])
         chosen, rejected = ([{"role": "assistant", "content": one.reply}] for one in (true, other))
         rows.append({"prompt": true.prompt, "chosen": chosen, "rejected": rejected})

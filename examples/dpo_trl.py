@@ -28,13 +28,14 @@ from trl_inputs import model_and_tokenizer, train_dataset
 from hf_muonclip import MuonClipConfig, attach
 from hf_muonclip.console import ProgressBar
 
+PAIRS = 8  # the default steps see each three times: minutes do not show more than learning by heart
 
-def preferences(seed: int, count: int = 8) -> Dataset:
-    """Return a few pairs, which the default steps see three times: minutes do not show more than learning by heart."""
+
+def preferences(seed: int) -> Dataset:
     found = exchanges()
     draw = random.Random(seed)
     rows = []
-    for true in found[:count]:
+    for true in found[:PAIRS]:
         other = draw.choice([other for other in found if other.speaker != true.speaker])
         chosen, rejected = ([{"role": "assistant", "content": one.reply}] for one in (true, other))
         rows.append({"prompt": true.prompt, "chosen": chosen, "rejected": rejected})

@@ -60,6 +60,7 @@ def test_a_whole_folder_is_described(whole_folder: Path) -> None:
         files={path.name: path.stat().st_size for path in sorted(whole_folder.iterdir())} | {"README.md": 4},
         shards=tuple(path.name for path in shards(whole_folder)),
         tensors=67,
+        left_out=(),
         parameters=elements,
         weight_bytes=4 * elements,
         dtypes={"F32": elements},

@@ -16,6 +16,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..kimi_k2.model_type import register_kimi_k2
+from .left_out import LeftOut, find_left_out, refuse_broken_promises
 from .saved_form import SavedForm
 from .stored_weights import weights_in
 from .tokenizer_fit import count_ids_in, refuse_unfit_tokenizer
@@ -25,8 +26,6 @@ StrPath = str | os.PathLike[str]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 UNFINISHED = (".partial", ".incomplete", ".tmp")
-# A buffer that older code saved in every layer and no engine reads; published Kimi K2 and Moonlight still have it.
-_UNREAD = ".rotary_emb.inv_freq"
 _NOT_UPLOADED = (".git", ".cache")  # huggingface_hub leaves them out as well
 
 register_kimi_k2()
@@ -41,6 +40,7 @@ class Checkpoint:
         files: bytes by path in the folder, with "/" on every system; all but .git and .cache.
         shards: names of the files with weights, in order.
         tensors: number of tensors on disk.
+        left_out: names of those that transformers does not build, layers for multi-token prediction for one.
         parameters: number of weights that they stand for, the router's correction biases included.
         weight_bytes: of all tensors, without headers.
         dtypes: elements on disk by dtype, as safetensors names it ("BF16", "F32"), the most frequent first.
@@ -55,6 +55,7 @@ class Checkpoint:
     files: dict[str, int]
     shards: tuple[str, ...]
     tensors: int
+    left_out: tuple[str, ...]
     parameters: int
     weight_bytes: int
     dtypes: dict[str, int]
@@ -69,8 +70,10 @@ def check_checkpoint(folder: StrPath, *, allow_unused_ids: bool = False) -> Chec
     """Prove that a folder is a complete checkpoint that transformers loads without remote code.
 
     Weights are not read, only their headers. Proven are: config.json names an architecture of transformers; every shard
-    is there, whole and listed; the tensors and shapes are those that the architecture is published with; the tokenizer,
-    if there is one, fits; nothing is pickled, brings code of its own, or is left over from an interrupted write.
+    is there, whole and listed; the tensors and shapes are those that the architecture is published with; layers for
+    multi-token prediction are there if config.json announces them (transformers does not build them, and their shapes
+    are not compared); the tokenizer, if there is one, fits; nothing is pickled, brings code of its own, or is left over
+    from an interrupted write.
 
     Args:
         folder: of one model.
@@ -112,7 +115,8 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
     stored = read_headers(folder)
     weights = weights_in(folder, stored, getattr(config, "quantization_config", None))
     shapes = {name: weight.shape for name, weight in weights.items()}
-    compare_with_architecture(folder, shapes, form)
+    left_out = compare_with_architecture(folder, shapes, form)
+    refuse_broken_promises(folder, written, form, left_out)
     embedding: Any = form.model.get_input_embeddings().weight
     vocab_size = int(embedding.shape[0])
     tokenizer_size = count_ids_in(folder)
@@ -126,6 +130,7 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
         files=files,
         shards=tuple(sorted({tensor.shard for tensor in stored.values()})),
         tensors=len(stored),
+        left_out=(*left_out.prediction, *left_out.ignored),
         parameters=sum(prod(shapes[name]) for name in form.tensors),
         weight_bytes=sum(tensor.nbytes for tensor in stored.values()),
         dtypes=dict(dtypes.most_common()),
@@ -207,8 +212,12 @@ def build_form(folder: Path, config: PreTrainedConfig) -> SavedForm:
         ) from error
 
 
-def compare_with_architecture(folder: Path, shapes: Mapping[str, tuple[int, ...]], form: SavedForm) -> None:
-    """Raise ValueError unless a folder holds the tensors, with the shapes, that its architecture is published with."""
+def compare_with_architecture(folder: Path, shapes: Mapping[str, tuple[int, ...]], form: SavedForm) -> LeftOut:
+    """Return what a folder holds beyond the tensors that its architecture is built with, and is published with.
+
+    Raises:
+        ValueError: a tensor is missing, has another shape, or is of neither kind.
+    """
     expected = {name: tuple(tensor.shape) for name, tensor in form.tensors.items()}
     what = f"the {type(form.model).__name__} of config.json"
     way_out = "Put the config.json back that these weights were saved with, or save the model again."
@@ -217,17 +226,25 @@ def compare_with_architecture(folder: Path, shapes: Mapping[str, tuple[int, ...]
             f"The weights must hold every tensor of {what}, but {len(missing)} of {len(expected)} "
             f"{'is' if len(missing) == 1 else 'are'} missing: {some_of(missing)} in {folder}. {way_out}"
         )
-    if surplus := {name for name in shapes.keys() - expected.keys() if not name.endswith(_UNREAD)}:
+    left_out = find_left_out(form, shapes)
+    if left_out.surplus:
+        if left_out.beyond:
+            way_out = (
+                "If these are layers for multi-token prediction, config.json must announce them: write their number "
+                "into num_nextn_predict_layers. Else put the config.json back that these weights were saved with."
+            )
         raise ValueError(
-            f"The weights must hold nothing but the tensors of {what}, got {len(surplus)} more: {some_of(surplus)} in "
-            f"{folder}. {way_out}"
+            f"The weights must hold nothing but the tensors of {what}, got {len(left_out.surplus)} more: "
+            f"{some_of(left_out.surplus)} in {folder}. {way_out}"
         )
+    expected |= {copy: expected[kept] for copy, kept in left_out.tied.items()}
     if wrong := [name for name in expected if tuple(shapes[name]) != expected[name]]:
         raise ValueError(
             f"Every tensor must have the shape that {what} gives it, but {len(wrong)} of {len(expected)} "
             f"{'has' if len(wrong) == 1 else 'have'} another: {wrong[0]} must be {list(expected[wrong[0]])}, got "
             f"{list(shapes[wrong[0]])} in {folder}. {way_out}"
         )
+    return left_out
 
 
 def _refuse_foreign_files(folder: Path, files: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import torch
 from transformers import DeepseekV3Config, PreTrainedConfig, PreTrainedModel
 
 from ..kimi_k2.model_type import KimiK2Config
+from .left_out import builds_prediction_layers, without_announced_layers
 
 _MODEL_TYPES = (DeepseekV3Config.model_type, KimiK2Config.model_type)
 # Code of its own, and how these weights were stored before: neither is true of what is written.
@@ -42,6 +43,8 @@ def write_configs(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, m
         fields |= _deepseek_v3_fields(config)
         # Derived by transformers, absent from published configurations, and 64 is not the width of a head's query.
         del fields["head_dim"], fields["qk_head_dim"]
+    if not builds_prediction_layers(name for name, _ in model.named_parameters()):
+        fields = without_announced_layers(fields)
     path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)

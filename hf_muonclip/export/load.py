@@ -10,22 +10,28 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
+from ..verbosity import get_logger
 from .check import StrPath, build_config, build_form, compare_with_architecture, read_config
+from .left_out import describe_left_out
 from .stored_weights import Weight, weights_in
 from .weight_headers import StoredTensor, read_headers
+
+logger = get_logger(__name__)
 
 
 def load_checkpoint(
     folder: StrPath, *, dtype: torch.dtype | None = None, device_map: str | dict[str, Any] | None = None
 ) -> PreTrainedModel:
-    """Load a causal language model; every tensor comes from the folder, and every tensor of the folder is used.
+    """Load a causal language model; every tensor comes from the folder, and what the folder holds beyond is named.
 
     For Kimi K2 that is each published form: FP8 in blocks (Kimi-K2-Base and -Instruct), INT4 experts in groups
     (Kimi-K2-Thinking), bfloat16 (Moonlight, and copies of Kimi K2), with `model_type` kimi_k2 or deepseek_v3. Quantized
     weights are dequantized in float32, one tensor at a time, and rounded once; code in the folder is not run.
     `save_checkpoint` writes the model as plain weights.
 
-    Differs from `from_pretrained`, which warns of missing and unexpected tensors and goes on with random ones.
+    Differs from `from_pretrained`, which warns of missing and unexpected tensors and goes on with random ones. What a
+    class of transformers leaves out of its published form (layers for multi-token prediction: DeepSeek-V3, GLM-4.5) is
+    left out here too, with a warning, since it will not be trained.
 
     Args:
         folder: of the checkpoint; `huggingface_hub.snapshot_download(repo)` gives one.
@@ -52,10 +58,19 @@ def load_checkpoint(
     form = build_form(folder, config)
     stored = read_headers(folder)
     weights = weights_in(folder, stored, quantization)
-    compare_with_architecture(folder, {name: weight.shape for name, weight in weights.items()}, form)
+    left_out = compare_with_architecture(folder, {name: weight.shape for name, weight in weights.items()}, form)
+    if said := describe_left_out(form, left_out):
+        logger.warning("%s: %s", folder, said)
     with ExitStack() as stack:
         shards = {tensor.shard for tensor in stored.values()}
         files: dict[str, Any] = {shard: stack.enter_context(safe_open(folder / shard, "pt")) for shard in shards}
+        for copy, kept in left_out.tied.items():
+            both = [_Slice(weights[name], stored, files)[...] for name in (copy, kept)]
+            if not torch.equal(*both):
+                raise ValueError(
+                    f"config.json says that {copy} and {kept} are one weight (tie_word_embeddings), but their values "
+                    f"differ in {folder}. Set the field to false, or remove the one that was not trained."
+                )
         from_pretrained: Any = type(form.model).from_pretrained
         model, report = from_pretrained(
             None,

@@ -49,6 +49,7 @@ class SavedForm:
     Attributes:
         model: the architecture on the meta device.
         tensors: on the meta device, by name on disk, in natural order: layer by layer, expert by expert.
+        tied: names on disk under which some publish a tied weight a second time, with its name in `tensors`.
     """
 
     def __init__(self, config: PreTrainedConfig) -> None:
@@ -69,6 +70,12 @@ class SavedForm:
         self._keys = set(self.model.state_dict())
         saved = self._revert(self.state_of(self.model))
         self.tensors: dict[str, Tensor] = {name: saved[name] for name in sorted(saved, key=dot_natural_key)}
+        self.tied: dict[str, str] = {
+            copy: kept
+            for pair in self.model.all_tied_weights_keys.items()
+            for copy, kept in (pair, reversed(pair))
+            if copy not in self.tensors and kept in self.tensors
+        }
 
     @cached_property
     def pieces(self) -> list[Piece]:

@@ -1,4 +1,8 @@
-"""A method of somebody else's class, wrapped while anybody needs it, where the class offers no hook."""
+"""What belongs to somebody else and offers no hook, changed while anybody needs it: a method of a class, or a setting.
+
+One rule: what others do stays. Another library may lay its own wrapper around ours, take its own away from under ours,
+or change the same setting, in any order. Only what is still ours is taken back; what is not does nothing any more.
+"""
 
 import functools
 import weakref
@@ -6,11 +10,53 @@ from collections.abc import Callable
 from typing import Any
 
 
-class PatchedMethod:
+class _Patch:
+    """In place between the first `start` and the last `stop`. Users are held weakly: one that is gone needs it no more.
+
+    Args:
+        owner: the class or module that it belongs to.
+        name: of the attribute.
+    """
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self._owner = owner
+        self._name = name
+        self._users: list[weakref.ref[Any]] = []  # compared by identity: a callback need not be hashable
+
+    def __contains__(self, user: object) -> bool:
+        """Return whether a user has started and not stopped."""
+        return any(held() is user for held in self._users)
+
+    def start(self, user: object) -> None:
+        """Keep the patch in place until the user calls `stop`, or is gone."""
+        if user not in self:
+            self._users.append(weakref.ref(user, self._drop))
+        self._put()
+
+    def stop(self, user: object) -> None:
+        """Let a user need the patch no more; the last one leaves everything as it was."""
+        for held in self._users:
+            if held() is user:
+                self._drop(held)
+                return
+
+    def _drop(self, gone: "weakref.ref[Any]") -> None:
+        self._users = [held for held in self._users if held is not gone]
+        if not self._users:
+            self._take_back()
+
+    def _put(self) -> None:
+        raise NotImplementedError
+
+    def _take_back(self) -> None:
+        raise NotImplementedError
+
+
+class PatchedMethod(_Patch):
     """A method that is wrapped between the first `start` and the last `stop`.
 
-    Users are held weakly: one that is gone needs the wrapper no more. What others have laid around the method stays
-    theirs: the method is restored only where the wrapper is the outermost, and else the wrapper does nothing.
+    The method is restored where the wrapper is the outermost. Where others have laid theirs around it, it stays below
+    them and only passes calls on; if they take theirs away later, the next `start` finds it and takes it off.
 
     Args:
         owner: the class.
@@ -19,24 +65,18 @@ class PatchedMethod:
     """
 
     def __init__(self, owner: type, name: str, around: Callable[..., Any]) -> None:
-        self._owner = owner
-        self._name = name
+        super().__init__(owner, name)
         self._around = around
-        self._users: list[weakref.ref[Any]] = []  # compared by identity: a callback need not be hashable
-        self._original: Callable[..., Any] | None = None
         self._wrapper: Callable[..., Any] | None = None
+        # Every wrapper that somebody may still hold, and what it was laid around.
+        self._originals: weakref.WeakKeyDictionary[Callable[..., Any], Callable[..., Any]] = weakref.WeakKeyDictionary()
 
-    def __contains__(self, user: object) -> bool:
-        """Tell whether a user has started and not stopped."""
-        return any(held() is user for held in self._users)
-
-    def start(self, user: object) -> None:
-        """Wrap the method until the user calls `stop`, or is gone."""
-        if user not in self:
-            self._users.append(weakref.ref(user, self._drop))
+    def _put(self) -> None:
         original = getattr(self._owner, self._name)
         if original is self._wrapper:
             return
+        while original in self._originals:  # ours of before, uncovered by those who had wrapped it
+            original = self._originals[original]
 
         @functools.wraps(original)
         def wrapper(*arguments: Any, **options: Any) -> Any:
@@ -44,20 +84,36 @@ class PatchedMethod:
                 return original(*arguments, **options)
             return self._around(original, *arguments, **options)
 
-        self._original, self._wrapper = original, wrapper
+        self._wrapper = wrapper
+        self._originals[wrapper] = original
         setattr(self._owner, self._name, wrapper)
 
-    def stop(self, user: object) -> None:
-        """Let a user need the wrapper no more; the last one leaves the method as it was."""
-        for held in self._users:
-            if held() is user:
-                self._drop(held)
-                return
+    def _take_back(self) -> None:
+        if self._wrapper is not None and getattr(self._owner, self._name) is self._wrapper:
+            setattr(self._owner, self._name, self._originals[self._wrapper])
+        self._wrapper = None
 
-    def _drop(self, gone: "weakref.ref[Any]") -> None:
-        self._users = [held for held in self._users if held is not gone]
-        if self._users or self._wrapper is None:
-            return
-        if getattr(self._owner, self._name) is self._wrapper:
-            setattr(self._owner, self._name, self._original)
-        self._original = self._wrapper = None
+
+class PatchedSetting(_Patch):
+    """A setting of somebody else's that has a value of ours between the first `start` and the last `stop`.
+
+    Args:
+        owner: the module of settings.
+        name: of the setting; one that the owner lacks is left alone.
+        value: ours.
+    """
+
+    def __init__(self, owner: Any, name: str, value: Any) -> None:
+        super().__init__(owner, name)
+        self._value = value
+        self._before: tuple[Any] | None = None  # where the value is ours
+
+    def _put(self) -> None:
+        if self._before is None and hasattr(self._owner, self._name):
+            self._before = (getattr(self._owner, self._name),)
+            setattr(self._owner, self._name, self._value)
+
+    def _take_back(self) -> None:
+        if self._before is not None and getattr(self._owner, self._name) == self._value:
+            setattr(self._owner, self._name, self._before[0])
+        self._before = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hf_muonclip.patched_method import PatchedMethod
+from hf_muonclip.patched_method import PatchedMethod, PatchedSetting
 
 
 class Owner:
@@ -90,3 +90,59 @@ def test_users_are_told_apart_by_identity(patched: PatchedMethod) -> None:
     assert Owner().greet("ada") == "hello ada ada"
     patched.stop(first)
     assert Owner().greet("ada") == "hello ada"
+
+
+def test_a_wrapper_that_others_uncover_is_taken_off_by_the_next_start(patched: PatchedMethod) -> None:
+    unpatched, user = Owner.greet, User()
+    for _ in range(3):
+        patched.start(user)
+        below = Owner.greet
+        Owner.greet = lambda self, name, below=below: below(self, name).upper()  # type: ignore[misc]
+        patched.stop(user)
+        Owner.greet = below  # somebody else ends after us, and puts back what it found
+        assert Owner().greet("ada") == "hello ada"
+    patched.start(user)
+    assert Owner().greet("ada") == "hello ada ada"
+    patched.stop(user)
+    assert Owner.greet is unpatched
+
+
+def test_what_others_put_in_the_place_of_the_wrapper_stays(patched: PatchedMethod) -> None:
+    unpatched, user = Owner.greet, User()
+    patched.start(user)
+    Owner.greet = unpatched  # somebody who had begun before us ends, and drops our wrapper
+    patched.stop(user)
+    assert Owner.greet is unpatched
+    patched.start(user)
+    assert Owner().greet("ada") == "hello ada ada"
+    patched.stop(user)
+    assert Owner.greet is unpatched
+
+
+class Settings:
+    level = 1
+
+
+def test_a_setting_is_ours_from_the_first_user_to_the_last() -> None:
+    setting, first, second = PatchedSetting(Settings, "level", 5), User(), User()
+    setting.start(first)
+    setting.start(second)
+    setting.stop(first)
+    assert Settings.level == 5
+    del second
+    assert Settings.level == 1
+    PatchedSetting(Settings, "missing", 5).start(first)
+    assert not hasattr(Settings, "missing")
+
+
+def test_a_setting_that_others_changed_meanwhile_stays_theirs() -> None:
+    setting, user = PatchedSetting(Settings, "level", 5), User()
+    setting.start(user)
+    Settings.level = 7
+    setting.stop(user)
+    assert Settings.level == 7
+    Settings.level = 1
+    setting.start(user)
+    assert Settings.level == 5
+    setting.stop(user)
+    assert Settings.level == 1

@@ -6,6 +6,8 @@ import pytest
 import torch
 from tiny_models import random_batch, tiny_model
 from torch import Tensor, nn
+from transformers import AttentionMaskInterface
+from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, AttentionInterface
 
 from hf_muonclip import capture_max_logits
@@ -20,7 +22,7 @@ class Recorder:
     """Keeps every call."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[nn.Module, Tensor, Tensor, Tensor, Any, dict[str, Any]]] = []
+        self.calls: list[tuple[nn.Module, Tensor, Tensor, Tensor, Any, dict[str, Any], Any]] = []
 
     keeps_graph = False
 
@@ -58,7 +60,8 @@ def test_an_observer_sees_the_final_operands_of_its_own_module_only() -> None:
         model(**random_batch(model))
     finally:
         stop_observing({"second": observed})
-    [(module, query, key, value, _, kwargs)] = recorder.calls
+    [(module, query, key, value, _, kwargs, convention)] = recorder.calls
+    assert convention == "sdpa"
     assert module is observed
     assert query.shape == (2, 4, 16, 16)
     assert key.shape == value.shape == (2, 2, 16, 16)  # not repeated
@@ -149,6 +152,71 @@ def test_closing_twice_takes_nothing_from_others() -> None:
     assert carriers(model) == []
 
 
+class OtherLibrary:
+    """Lays a wrapper of its own around `get_interface`, and counts the calls that it sees."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.below = AttentionInterface.get_interface
+        below = self.below
+
+        def get_interface(interface: AttentionInterface, *args: Any) -> Any:
+            self.calls += 1
+            return below(interface, *args)
+
+        self.wrapper = get_interface
+        AttentionInterface.get_interface = get_interface
+
+    def end(self) -> None:
+        """Put back what it found, as most libraries do."""
+        AttentionInterface.get_interface = self.below
+
+
+def test_the_wrapper_of_another_library_stays_when_we_end_first() -> None:
+    model = tiny_model("llama_gqa").eval()
+    batch = random_batch(model)
+    other = None
+    try:
+        for _ in range(3):
+            with torch.no_grad(), capture_max_logits(model) as logits:
+                other = other or OtherLibrary()
+                model(**batch)
+            assert len(logits) == 2
+            assert AttentionInterface.get_interface is other.wrapper
+        before = other.calls
+        model(**batch)
+        assert other.calls == before + 2  # once a layer: nothing piles up
+    finally:
+        AttentionInterface.get_interface = ORIGINAL
+
+
+def test_nothing_piles_up_where_another_library_ends_after_us() -> None:
+    model = tiny_model("llama_gqa").eval()
+    try:
+        for _ in range(3):
+            capture = MaxLogitCapture(attention_modules(model))
+            other = OtherLibrary()
+            capture.close()
+            other.end()  # and puts our wrapper back, which passes on
+            model(**random_batch(model))
+        with torch.no_grad(), capture_max_logits(model) as logits:
+            model(**random_batch(model))
+        assert len(logits) == 2
+        assert AttentionInterface.get_interface is ORIGINAL
+    finally:
+        AttentionInterface.get_interface = ORIGINAL
+
+
+def test_a_compiler_setting_that_somebody_else_changed_stays() -> None:
+    config, name = torch._dynamo.config, "skip_fwd_side_effects_in_bwd_under_checkpoint"
+    before = getattr(config, name)
+    with capture_max_logits(tiny_model("llama_gqa")):
+        assert getattr(config, name) is True
+        setattr(config, name, None)
+    assert getattr(config, name) is None
+    setattr(config, name, before)
+
+
 def test_a_registered_attention_function_still_wins() -> None:
     calls = []
 
@@ -158,10 +226,12 @@ def test_a_registered_attention_function_still_wins() -> None:
 
     model = tiny_model("llama_gqa")
     AttentionInterface.register("own_attention", own_attention)
+    AttentionMaskInterface.register("own_attention", eager_mask)
     try:
         model.set_attn_implementation("own_attention")
         with torch.no_grad(), capture_max_logits(model) as logits:
             model(input_ids=random_batch(model)["input_ids"])
     finally:
         ALL_ATTENTION_FUNCTIONS._global_mapping.pop("own_attention")
+        AttentionMaskInterface._global_mapping.pop("own_attention")
     assert len(calls) == len(logits) == 2

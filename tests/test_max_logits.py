@@ -4,7 +4,6 @@ import copy
 import math
 import pickle
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -493,21 +492,3 @@ def test_decoding_with_a_cache_sees_the_pairs_of_the_whole_text(implementation: 
     assert text.shape[1] == prompt.shape[1] + 5
     for name in whole:
         torch.testing.assert_close(decoded[name], whole[name], rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.parametrize(
-    "implementation",
-    ["flash_attention_2", "flash_attention_3", "flash_attention_4", "kernels-community/flash-attn", "paged|sdpa"],
-)
-def test_names_that_need_a_gpu_read_their_masks_as_they_are_called(implementation: str) -> None:
-    """Their kernels cannot run here; what they are called with can be read."""
-    query, key = torch.randn(2, 4, 9, 8), torch.randn(2, 2, 9, 8)
-    padding = torch.ones(2, 9, dtype=torch.int64)
-    padding[1, :3] = 0
-    module = SimpleNamespace(config=SimpleNamespace(_attn_implementation=implementation), is_causal=True)
-    flash = "flash" in implementation
-    kwargs = {"sliding_window": 4} if flash else {}
-    mask = PairMask.from_attention_call(module, query, key, padding if flash else None, kwargs)
-    allowed = reference.allowed_pairs(padding if flash else torch.ones_like(padding), window=4 if flash else None)
-    truth = reference.max_logits(query, key, 0.35, allowed)
-    torch.testing.assert_close(exact_max_logits(query, key, mask, 0.35).double(), truth, rtol=1e-5, atol=1e-6)

@@ -8,9 +8,7 @@ in the process are left alone, and the last observation to end takes the wrapper
 Older models compute their scores themselves. Inside the forward of such a module a `ScoreTrace` follows them.
 """
 
-import functools
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from typing import Any, Protocol
 
 import torch
@@ -19,24 +17,31 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers.modeling_utils import AttentionInterface
 
+from ..patched_method import PatchedMethod, PatchedSetting
 from .detect_layout import calls_attention_interface
+from .mask_convention import MaskConvention, convention_of_function, registered_convention, unknown_convention
+from .pair_mask import tells_pairs
 from .score_trace import ScoreTrace
 from .sequence_shards import require_known_sequence
 
 _OBSERVER = "_attention_observer"
 _TRACING = "_attention_tracing"
-_SKIP_IN_RECOMPUTE = "skip_fwd_side_effects_in_bwd_under_checkpoint"
-_originals: list[Callable[..., Any]] = []  # the unwrapped get_interface, once per observation under way
-_compiler_settings = ExitStack()  # while any observation is under way
 
 
 class AttentionObserver(Protocol):
     """Sees the operands of every attention call of the module that carries it."""
 
     def observe(
-        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, kwargs: dict[str, Any]
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Any,
+        kwargs: dict[str, Any],
+        convention: MaskConvention | None,
     ) -> None:
-        """Called before the attention function, with its arguments."""
+        """Called with the arguments of an attention function, and what its mask means; None if that is not known."""
         ...
 
     def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
@@ -103,7 +108,7 @@ class _Tracing:
             observer.observe_scores(module, scores, final_scores, blocked)
 
         def on_operands(query: Tensor, key: Tensor, value: Tensor, mask: Any, kwargs: dict[str, Any]) -> None:
-            observer.observe(module, query, key, value, mask, kwargs)
+            observer.observe(module, query, key, value, mask, kwargs, "sdpa")
 
         trace = ScoreTrace(on_scores, on_operands, observer.keeps_graph)
         self.traces.append(trace)
@@ -139,21 +144,11 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
         if not calls_attention_interface(module):
             module.__dict__[_TRACING] = _Tracing(module, observers[name])
             torch._dynamo.reset()  # code that was compiled before would run without the hooks, and show nothing
-    if not _originals:
-        original = AttentionInterface.get_interface
-
-        @functools.wraps(original)
-        def get_interface(self: AttentionInterface, attn_implementation: str, default: Callable[..., Any]) -> Any:
-            return _observed(original(self, attn_implementation, default))
-
-        AttentionInterface.get_interface = get_interface  # type: ignore[method-assign]
-        _originals.append(original)
+    for module in modules.values():
+        _get_interface.start(module)
         # An observer in a compiled, checkpointed layer acts in the forward alone, never in the recompute; without
         # this, torch.compile refuses to let it act at all. Older torch has no such setting, and refuses.
-        if hasattr(torch._dynamo.config, _SKIP_IN_RECOMPUTE):
-            _compiler_settings.enter_context(torch._dynamo.config.patch({_SKIP_IN_RECOMPUTE: True}))
-    else:
-        _originals.append(_originals[-1])
+        _skip_in_recompute.start(module)
 
 
 def stop_observing(modules: Mapping[str, nn.Module]) -> None:
@@ -163,21 +158,94 @@ def stop_observing(modules: Mapping[str, nn.Module]) -> None:
         tracing = module.__dict__.pop(_TRACING, None)
         if tracing is not None:
             tracing.remove()
-    original = _originals.pop()
-    if not _originals:
-        AttentionInterface.get_interface = original  # type: ignore[method-assign]
-        _compiler_settings.close()
+        _get_interface.stop(module)
+        _skip_in_recompute.stop(module)
 
 
-def _observed(attention: Callable[..., Any]) -> Callable[..., Any]:
+def _get_and_observe(
+    get: Callable[..., Any], interface: AttentionInterface, attn_implementation: str | None, default: Callable[..., Any]
+) -> Any:
+    attention = get(interface, attn_implementation, default)
+    convention = convention_of_function(attention)
+    if convention is None and attention is default:
+        convention = "eager"  # the model's own function; only without a name of another is it asked for
+
     def observed_attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, *args: Any, **kwargs: Any
     ) -> Any:
         observer = getattr(module, _OBSERVER, None)
-        if observer is not None and observer.wants(module):
-            if not torch.compiler.is_compiling():
-                require_known_sequence(type(module).__name__, attention)
-            observer.observe(module, query, key, value, attention_mask, kwargs)
-        return attention(module, query, key, value, attention_mask, *args, **kwargs)
+        if observer is None or not observer.wants(module):
+            return attention(module, query, key, value, attention_mask, *args, **kwargs)
+        compiling = torch.compiler.is_compiling()
+        if not compiling:
+            require_known_sequence(type(module).__name__, attention)
+        call = (module, query, key, value, attention_mask)
+        if convention is None and not compiling and not observer.keeps_graph:
+            output, scored = _follow(observer, lambda: attention(*call, *args, **kwargs), *call)  # a kernel shows none
+            if scored:
+                return output
+        else:
+            output = None
+        meaning = convention or registered_convention(attn_implementation)
+        if meaning is None and not observer.keeps_graph and not tells_pairs(attention_mask):
+            raise unknown_convention(type(module).__name__, attn_implementation)
+        observer.observe(*call, kwargs, meaning)
+        return attention(*call, *args, **kwargs) if output is None else output
 
     return observed_attention
+
+
+def _follow(
+    observer: AttentionObserver,
+    attend: Callable[[], Any],
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+) -> tuple[Any, bool]:
+    """Run an attention function of somebody else, and show the observer the scores that it computes.
+
+    Returns:
+        The function's output, and whether its torch calls showed the scores of all queries and keys.
+    """
+    seen: list[Callable[[], None]] = []
+    whole: list[bool] = []
+    heads, lengths = query.shape[1], (query.shape[2], key.shape[2])
+
+    def on_scores(scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
+        tensors = [None if t is None else _by_head(t, heads, lengths) for t in (scores, final_scores, blocked)]
+        whole.append(tensors[0] is not None and tensors[1] is not None)
+        seen.append(lambda: observer.observe_scores(module, *tensors))  # type: ignore[arg-type]
+
+    def on_operands(q: Tensor, k: Tensor, v: Tensor, mask: Any, kwargs: dict[str, Any]) -> None:
+        whole.append(q.shape[1] == heads and (q.shape[2], k.shape[2]) == lengths)
+        seen.append(lambda: observer.observe(module, q, k, v, mask, kwargs, "sdpa"))
+
+    with ScoreTrace(on_scores, on_operands):
+        output = attend()
+    scored = bool(whole) and all(whole)
+    if scored:
+        for show in seen:
+            show()
+    return output, scored
+
+
+def _by_head(scores: Tensor, heads: int, lengths: tuple[int, int]) -> Tensor | None:
+    """Return scores as (batch, heads, query_length, key_length), without sinks beside the keys; None if they are not.
+
+    Args:
+        scores: (batch, heads, ...), (batch, key heads, queries of each, ...) or (batch * heads, ...).
+        heads: of the queries.
+        lengths: of queries and keys.
+    """
+    if scores.ndim == 5 and scores.shape[1] * scores.shape[2] == heads:
+        scores = scores.flatten(1, 2)
+    if scores.ndim == 3 and scores.shape[0] % heads == 0:
+        scores = scores.unflatten(0, (-1, heads))
+    fits = scores.ndim == 4 and scores.shape[1:3] == (heads, lengths[0]) and scores.shape[3] >= lengths[1]
+    return scores[..., : lengths[1]] if fits else None
+
+
+_get_interface = PatchedMethod(AttentionInterface, "get_interface", _get_and_observe)
+_skip_in_recompute = PatchedSetting(torch._dynamo.config, "skip_fwd_side_effects_in_bwd_under_checkpoint", True)

@@ -20,7 +20,8 @@ from .head_layout import AttentionLayout, HeadLayout
 from .interface import start_observing, stop_observing
 from .layout_parts import stated_heads
 from .local_shards import LocalHeads
-from .pair_mask import PairMask, blocks, padded_queries
+from .mask_convention import MaskConvention
+from .pair_mask import PairMask, blocks, flash_operands, padded_queries
 from .recomputation import Recomputations
 from .sequence_shards import SpreadCall, context_parallel_mesh, without_dtensors
 
@@ -107,7 +108,14 @@ class _Recorder:
         return type(None), ()
 
     def observe(
-        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, kwargs: dict[str, Any]
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Any,
+        kwargs: dict[str, Any],
+        convention: MaskConvention | None,
     ) -> None:
         """Fold one attention call into the running maximum."""
         compiling = torch.compiler.is_compiling()
@@ -115,7 +123,7 @@ class _Recorder:
             return
         started = 0.0 if compiling else time.perf_counter()
         query, key = (without_dtensors(self.name, states.detach()) for states in (query, key))
-        self._fold(self._measure(module, query, key, attention_mask, kwargs, compiling))
+        self._fold(self._measure(module, query, key, attention_mask, kwargs, convention, compiling))
         if not compiling:
             if self.local_heads is not None:
                 self.local_heads.find(module, query.shape[1])
@@ -170,7 +178,14 @@ class _Recorder:
 
     @torch.no_grad()
     def _measure(
-        self, module: nn.Module, query: Tensor, key: Tensor, mask: Any, kwargs: dict[str, Any], compiling: bool
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        mask: Any,
+        kwargs: dict[str, Any],
+        convention: MaskConvention | None,
+        compiling: bool,
     ) -> Tensor:
         _require_divisible_heads(self.name, query, key)
         if query.shape[0] == 1 < key.shape[0]:  # learned queries, the same for every sequence
@@ -184,13 +199,15 @@ class _Recorder:
             spread = SpreadCall(self.name, module, query, key, mask, kwargs, self.capture.padding, mesh)
             key = spread.key
             self.in_order = spread.in_order if self.in_order is None else self.in_order & spread.in_order
+        elif convention == "flash":
+            query, key = flash_operands(query, key, mask, kwargs)
 
         def pair_mask() -> PairMask:
             if spread is not None:
                 return spread.mask
             padding = self.capture.query_padding(query) if self.cross else None
             found = PairMask.from_attention_call(
-                module, query, key, mask, kwargs, self.capture.padding, padding, self.cross
+                module, query, key, mask, kwargs, convention, self.capture.padding, padding, self.cross
             )
             if self.capture.crosses:
                 self.capture.last_mask = found

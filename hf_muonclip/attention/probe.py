@@ -12,6 +12,7 @@ from transformers import Cache
 
 from .interface import start_observing, stop_observing
 from .layout_parts import stated_heads
+from .mask_convention import MaskConvention
 from .max_logits import heads_first
 
 _PROBE_LENGTH = 8  # tokens; enough that no score is special
@@ -96,7 +97,14 @@ class Observed:
         return True
 
     def observe(
-        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, kwargs: dict[str, Any]
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Any,
+        kwargs: dict[str, Any],
+        convention: MaskConvention | None,
     ) -> None:
         """Keep q·k of every pair."""
         groups = query.shape[1] // key.shape[1]

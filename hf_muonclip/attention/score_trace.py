@@ -188,7 +188,13 @@ class ScoreTrace(TorchFunctionMode):
 
     def _blocked_shadow(self, argument: Any) -> Any:
         found = self._find(argument)
-        return argument if found is None or found.blocked is None else found.blocked
+        if found is not None and found.blocked is not None:
+            return found.blocked
+        if (
+            isinstance(argument, Tensor) and argument.is_floating_point()
+        ):  # joined with scores of which some are blocked
+            return torch.zeros_like(argument, dtype=torch.bool)
+        return argument
 
     def _find(self, argument: Any) -> _Scores | None:
         return self._tracked.get(id(argument)) if isinstance(argument, Tensor) else None

@@ -152,19 +152,19 @@ def refuse_unknown_heads(folders: dict[str, str]) -> None:
     query, key = torch.randn(1, 2, length, width), torch.randn(1, 1, length, width)
     observe = capture._recorders[name].observe
     with pytest.raises(ValueError, match=r"computed 2 of 4 heads, and this rank holds 4\. Choose a tp_size"):
-        observe(module, query, key, key, None, {"scaling": 1.0})
+        observe(module, query, key, key, None, {"scaling": 1.0}, "sdpa")
     capture.reset()
 
     # A plain tensor that is one rank's part says which rows it holds to nobody.
     module.q_proj.weight = torch.nn.Parameter(torch.randn(32, 64))
     with pytest.raises(ValueError, match=r"layout has 64 rows and the parameter has shape \(32, 64\)"):
-        observe(module, query, key, key, None, {"scaling": 1.0})
+        observe(module, query, key, key, None, {"scaling": 1.0}, "sdpa")
     capture.reset()
 
     mesh = model.get_submodule("lm_head").weight.device_mesh
     along = [DTensor.from_local(states, mesh, [Shard(2)], run_check=False) for states in (query, key)]
     with pytest.raises(ValueError, match=r"must be whole sequences.*placements \(Shard\(dim=2\),\)"):
-        observe(module, *along, along[1], None, {"scaling": 1.0})
+        observe(module, *along, along[1], None, {"scaling": 1.0}, "sdpa")
     capture.close()
 
     model._pp_stage = object()

@@ -127,7 +127,7 @@ def refuse_what_hides_keys() -> None:
     with capture_max_logits(model) as capture, context_parallel(mesh, buffers=[packed[1]], buffer_seq_dims=[1]):
         observe = capture._recorders["model.layers.0.self_attn"].observe
         with pytest.raises(ValueError, match=r"was called with no position_ids of its own tokens.*one of the buffers"):
-            observe(layer, query, key, key, None, {"scaling": 1.0, "is_causal": True})
+            observe(layer, query, key, key, None, {"scaling": 1.0, "is_causal": True}, "sdpa")
 
     # A compiled model leaves the graph to be measured, or is refused where it must not.
     for fullgraph in (False, True):

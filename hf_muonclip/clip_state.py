@@ -21,7 +21,8 @@ class ClipState:
 
     Attributes:
         config: settings; those of the clip count here.
-        layout: the model's `HeadLayout`; None without QK-Clip.
+        layout: the model's `HeadLayout`, without the weights that were frozen when it last had to clip; None without
+            QK-Clip.
         capture: the running `MaxLogitCapture`; None without QK-Clip.
         screen_threshold: what the capture screens heads with; None measures every head.
         max_logits: {module name: (num_attention_heads,) float32 on the CPU} of the last step; -inf for a head that
@@ -50,6 +51,9 @@ class ClipState:
         self.updates = 0
         self.clip_seconds = 0.0
         self._warned_unmeasured = False
+        self._detected: HeadLayout | None = None  # with frozen weights too
+        self._frozen: dict[str, set[str]] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def _start_capture(self, model: nn.Module, threshold: float, detected: HeadLayout) -> None:
         if hasattr(model, "_pp_stage"):
@@ -58,27 +62,9 @@ class ClipState:
                 "transformers cut into pipeline stages (pp_size > 1). Use tp_size or fsdp_size instead, or pass "
                 "qk_clip_threshold=None for Muon alone."
             )
-        self.layout = detected.with_modules(
-            {
-                name: around_frozen(layout, self._frozen_parameters(model.get_submodule(name), layout))
-                for name, layout in detected.items()
-            }
-        )
-        told: dict[tuple[str, str], list[str]] = {}
-        for name, layout in self.layout.items():
-            if not layout.head_rows:
-                told.setdefault(("only monitors", layout.note), []).append(name)
-            elif layout != detected[name]:
-                told.setdefault(("leaves frozen weights alone in", layout.note), []).append(name)
-        for (what, note), names in told.items():
-            logger.warning(
-                "QK-Clip %s %d of %d attention modules (%s): %s.",
-                what,
-                len(names),
-                len(self.layout),
-                ", ".join(names if len(names) <= 3 else [*names[:2], "...", names[-1]]),
-                note.rstrip("."),
-            )
+        self.layout = self._detected = detected
+        self._frozen = {}
+        self._leave_frozen_alone(model)
         self.screen_threshold = None if self.config.exact_max_logits or math.isinf(threshold) else threshold
         self.capture = MaxLogitCapture(
             {name: model.get_submodule(name) for name in self.layout},
@@ -88,6 +74,36 @@ class ClipState:
             layout=self.layout,
         )
         weakref.finalize(self, self.capture.close)
+
+    def _leave_frozen_alone(self, model: nn.Module) -> None:
+        """Bring `layout` up to date with what is frozen now, and say once for each module what is not clipped."""
+        assert self._detected is not None
+        assert self.layout is not None
+        frozen = {
+            name: self._frozen_parameters(model.get_submodule(name), layout) for name, layout in self._detected.items()
+        }
+        if frozen == self._frozen:
+            return
+        self._frozen = frozen
+        self.layout = self._detected.with_modules(
+            {name: around_frozen(layout, frozen[name]) for name, layout in self._detected.items()}
+        )
+        found: dict[tuple[str, str], list[str]] = {}
+        for name, layout in self.layout.items():
+            what = "leaves frozen weights alone in" if layout.head_rows else "only monitors"
+            clipped_whole = layout.head_rows and layout == self._detected[name]
+            if not clipped_whole and (name, layout.note) not in self._told:
+                self._told.add((name, layout.note))
+                found.setdefault((what, layout.note), []).append(name)
+        for (what, note), names in found.items():
+            logger.warning(
+                "QK-Clip %s %d of %d attention modules (%s): %s.",
+                what,
+                len(names),
+                len(self.layout),
+                ", ".join(names if len(names) <= 3 else [*names[:2], "...", names[-1]]),
+                note.rstrip("."),
+            )
 
     def _frozen_parameters(self, module: nn.Module, layout: AttentionLayout) -> set[str]:
         named = {rows.parameter for rows in layout.head_rows}
@@ -142,9 +158,10 @@ class ClipState:
         assert self.layout is not None
         assert self.config.qk_clip_threshold is not None
         self.updates += 1
-        self.gammas = qk_clip_(
-            model, self.layout, self.max_logits, self.config.qk_clip_threshold, self.config.qk_clip_alpha, writable
-        )
+        threshold = self.config.qk_clip_threshold
+        if (torch.cat(list(self.max_logits.values())) > threshold).any():
+            self._leave_frozen_alone(model)
+        self.gammas = qk_clip_(model, self.layout, self.max_logits, threshold, self.config.qk_clip_alpha, writable)
         self.clip_seconds += time.perf_counter() - started
 
 

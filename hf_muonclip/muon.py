@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from .frozen_parameters import is_updated
 from .matrix_batches import MatrixBlock, batches, fits_one_thread
 from .matrix_view import PLAIN, MatrixView
 from .moments import adamw_moments, momentum_buffer, neuron_moment
@@ -188,7 +189,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient. In place.
+        """Update every parameter that has a gradient and is not frozen. In place.
 
         Args:
             closure: recomputes the loss, as in every torch optimizer.
@@ -302,17 +303,23 @@ class Muon(torch.optim.Optimizer):
         if num_ranks() == 1:
             return None
         if self._sharded is None or not self._sharded.fits(self.param_groups):
+            before = None if self._sharded is None else self._sharded.replicated
+            shared_before = [] if before is None else before.gathered_state(self.state)
             members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group, i)]
             self._sharded = ShardedUpdate(
                 members, self.param_groups, self.views, self._ns_dtype, self._shard_optimizer, self._agreed_settings()
             )
+            for parameter, moments in shared_before:  # owners may be others now
+                for key, whole in moments.items():
+                    dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
+                    self.state[parameter][key] = kept_part(key, parameter, whole, dtype, self._sharded)
         return self._sharded
 
     def _update(self) -> bool:
         """Write all updates, unless a gradient is not finite; return whether they were written."""
         check_not_flattened(self.param_groups)
         sharded = self._find_sharded()
-        named = [(name, parameter) for name, parameter in self._named_parameters() if parameter.grad is not None]
+        named = [(name, parameter) for name, parameter in self._named_parameters() if is_updated(parameter)]
         check_step(named, self.state)
         for _, parameter in named:
             placements = getattr(parameter, "placements", None)  # of a DTensor
@@ -389,7 +396,7 @@ class Muon(torch.optim.Optimizer):
     def _adamw_update(self, group: Mapping[str, Any], finite: Tensor | None) -> None:
         by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
         for parameter in group["params"]:
-            if parameter.grad is not None:
+            if is_updated(parameter):
                 state = adamw_moments(self.state[parameter], parameter)
                 if local_shard(parameter).numel() > 0:
                     by_kind[parameter.device, parameter.dtype].append(parameter)
@@ -407,7 +414,7 @@ class Muon(torch.optim.Optimizer):
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
         """Return the group's batches of parameters with a gradient; made anew only when those are others."""
-        named = [(name, parameter) for name, parameter in _named(group, index) if parameter.grad is not None]
+        named = [(name, parameter) for name, parameter in _named(group, index) if is_updated(parameter)]
         key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
         known, made = self._batches.get(index, ([], []))
         if known != key:

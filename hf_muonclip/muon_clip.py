@@ -13,6 +13,7 @@ from accelerate.utils import extract_model_from_parallel  # type: ignore[import-
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from .added_groups import added_to_plan, completed_group
 from .attention import (
     AdapterWatch,
     HeadLayout,
@@ -22,6 +23,7 @@ from .attention import (
 )
 from .clip_state import ClipState, nonfinite_heads
 from .config import MuonClipConfig
+from .frozen_parameters import is_updated, take_out_
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_conv1d, is_linear
 from .muon import Muon
@@ -87,8 +89,10 @@ class MuonClip(Muon, ClipState):
             both on every rank.
 
     Attributes:
-        plan: what updates which parameter and why, one `PlannedParameter` each.
-        layout: the model's `HeadLayout`; None without QK-Clip.
+        plan: what updates which parameter and why, one `PlannedParameter` each; those that were frozen at construction
+            are not listed.
+        layout: the model's `HeadLayout`, without the weights that were frozen when it last had to clip; None without
+            QK-Clip.
         capture: the running `MaxLogitCapture`; None without QK-Clip.
         max_logits: {module name: (num_attention_heads,) float32 on the CPU} of the last step; -inf for a head that
             the bound alone showed to be under tau.
@@ -159,10 +163,18 @@ class MuonClip(Muon, ClipState):
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         _refuse_flat_parameters(model)
         detected = detect_head_layout(self._model, scale_lora_base) if threshold is not None else None
-        plan = plan_parameters(self._model, projection_views(self._model, detected, split_heads))
-        self.plan = override_plan(plan, parse_overrides(group_overrides))
+        self._adapters = AdapterWatch(self._model)
+        views = projection_views(self._model, detected, split_heads)
+        # An adapter's frozen base stays frozen; every other frozen parameter may come to train.
+        stays_frozen = self._adapters.found or hasattr(self._model, "peft_config")
+        frozen = [] if stays_frozen else plan_parameters(self._model, views, frozen=True)
+        plan = override_plan([*plan_parameters(self._model, views), *frozen], parse_overrides(group_overrides))
+        self._frozen_at_first = {planned.name for planned in frozen}
+        self.plan = [planned for planned in plan if planned.name not in self._frozen_at_first]
+        self._beside_model: set[str] = set()  # parameters that a user added
+        self._is_built = False
         super().__init__(
-            param_groups(self._model, self.plan, weight_decay),
+            param_groups(self._model, self.plan, weight_decay, [p for p in plan if p.name in self._frozen_at_first]),
             lr=lr,
             weight_decay=weight_decay,
             momentum=momentum,
@@ -171,7 +183,7 @@ class MuonClip(Muon, ClipState):
             eps=eps,
             ns_steps=ns_steps,
             adjust_lr_fn=adjust_lr_fn,
-            views={planned.name: planned.view for planned in self.plan},
+            views={planned.name: planned.view for planned in plan},
             cautious_weight_decay=cautious_weight_decay,
             normalize_neurons=normalize_neurons,
             adamw_betas=adamw_betas,
@@ -185,10 +197,72 @@ class MuonClip(Muon, ClipState):
         self._reset_clip()
         self.state_is_consolidated = True
         self.callback_expected = False
-        self._adapters = AdapterWatch(self._model)
         self._superseded = False
+        self._is_built = True
+        if not any(planned.algorithm == "muon" for planned in self.plan):
+            logger.warning(
+                "Every hidden matrix is frozen, so AdamW alone updates what is trainable (%s and %d more). Muon "
+                "updates matrices from the step at which they are unfrozen.",
+                self.plan[0].name,
+                len(self.plan) - 1,
+            )
         if threshold is not None and detected is not None:
             self._take_over()
+            self._start_capture(self._model, threshold, detected)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters that the optimizer does not train yet: cut as their modules are, and clipped.
+
+        Frozen parameters of the model need not be added: they train from the step at which they are unfrozen. Adding
+        them gives them settings of their own.
+
+        Args:
+            param_group: parameters or (name, parameter) pairs; parameters of the model are known by what they are, so
+                names may be left out. Without `algorithm`, the one that fits them.
+
+        Raises:
+            ValueError: as `Muon.add_param_group`; or the parameters need two algorithms and the group names none.
+        """
+        if not self._is_built:
+            super().add_param_group(param_group)
+            return
+        modules = projection_views(self._model, self._detected, self.config.split_heads)
+        known = {
+            planned.name: planned
+            for frozen in (False, True)
+            for planned in plan_parameters(self._model, modules, frozen=frozen)
+        }
+        group = completed_group(param_group, self._model, known.values())
+        before = [dict(held) for held in self.param_groups]
+        names = {name for name, _ in group["params"]}
+        waiting = [
+            (name, parameter)
+            for name, parameter in group["params"]
+            if name in self._frozen_at_first and parameter not in self.state
+        ]
+        views = dict(self.views)
+        self.views.update({name: planned.view for name, planned in known.items() if name in names})
+        take_out_(self.param_groups, [parameter for _, parameter in waiting])
+        try:
+            super().add_param_group(group)
+        except Exception:
+            self.views = views
+            for held, was in zip(self.param_groups, before, strict=True):
+                held.update(was)
+            raise
+        self._beside_model.update(names - known.keys())
+        self._frozen_at_first.difference_update(name for name, _ in waiting)
+        self.plan = added_to_plan(self.plan, known, self.param_groups[-1])
+        self._capture_new_attention()
+
+    def _capture_new_attention(self) -> None:
+        """Measure and clip attention modules that were put into the model since the capture began, too."""
+        threshold = self.config.qk_clip_threshold
+        if self.capture is None or self._detected is None or threshold is None:
+            return
+        detected = detect_head_layout(self._model, self.config.scale_lora_base)
+        if set(detected) != set(self._detected):
+            self.capture.close()
             self._start_capture(self._model, threshold, detected)
 
     def detach(self) -> None:
@@ -228,6 +302,7 @@ class MuonClip(Muon, ClipState):
             )
         if self.updates == 0:
             self._check_parameters()
+        self._check_left_out()
 
     def _check_parameters(self) -> None:
         """Refuse parameters that the model no longer has, or adapters that the optimizer knows nothing of."""
@@ -239,12 +314,34 @@ class MuonClip(Muon, ClipState):
             )
         check_not_flattened(self.param_groups)
         own = {id(parameter) for parameter in self._model.parameters()}
-        gone = [name for name, parameter in self._named_parameters() if id(parameter) not in own]
+        gone = [
+            name
+            for name, parameter in self._named_parameters()
+            if id(parameter) not in own and name not in self._beside_model
+        ]
         if gone:
             raise ValueError(
                 f"the optimizer must hold the model's parameters; {gone[0]} and {len(gone) - 1} more were replaced "
                 "since it was built, as fully_shard(), moves to another device and new embeddings do. Build MuonClip "
                 "afterwards, for a Trainer by attach(trainer), or pass both to accelerator.prepare(model, optimizer)."
+            )
+
+    def _check_left_out(self) -> None:
+        """Refuse to leave a trainable parameter of the model without the update that its gradient asks for."""
+        held = {id(parameter) for group in self.param_groups for parameter in group["params"]}
+        left_out = {
+            parameter
+            for module in self._model.modules()  # without names: every step looks
+            for parameter in module._parameters.values()
+            if parameter is not None and is_updated(parameter) and id(parameter) not in held
+        }
+        if left_out:
+            names = [name for name, parameter in self._model.named_parameters() if parameter in left_out]
+            others = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
+            raise ValueError(
+                f"MuonClip would leave trainable weights as they are: {names[0]}{others} unfrozen and "
+                "in no param group, as weights under an adapter and those put into the model later are at first. Hand "
+                "them over with optimizer.add_param_group({'params': module.parameters()}), or freeze them again."
             )
 
     def _miss_callback(self) -> None:
@@ -301,6 +398,10 @@ class MuonClip(Muon, ClipState):
             f"{count['adamw']} ({numel['adamw']:,}) by AdamW",
             describe_plan(self.plan),
         ]
+        if self._frozen_at_first:
+            lines.append(
+                f"Frozen when this was built: {len(self._frozen_at_first)} more parameters, which train once unfrozen"
+            )
         if self.layout is None or self.capture is None:
             lines.append("QK-Clip: off")
         else:

@@ -62,25 +62,58 @@ def _numbered(
     state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> Mapping[str, Any]:
     """Return a state dict whose parameters are numbered as the optimizer's own, from one in which they are named."""
-    saved_groups = state_dict["param_groups"]
+    state_dict = _named(state_dict, own_groups, names)
+    saved_groups, saved_state = state_dict["param_groups"], state_dict["state"]
     by_name = {name: group for group in saved_groups for name in group["params"]}
     if not by_name or not all(isinstance(name, str) for name in by_name):
         return state_dict
-    missing = [name for name in names if name not in by_name]
-    if missing or len(by_name) > len(names):
+    # What is frozen has no state; an optimizer may hold it or not.
+    parameters = [parameter for own in own_groups for parameter in own["params"]]
+    missing = [name for name, p in zip(names, parameters, strict=True) if name not in by_name and p.requires_grad]
+    missing += sorted(name for name in by_name.keys() - set(names) if saved_state.get(name))
+    if missing:
         raise ValueError(
-            f"saved state must be of the same parameters; {(missing or sorted(by_name.keys() - set(names)))[0]} is in "
-            "one and not in the other. Load the checkpoint of this model."
+            f"saved state must be of the same parameters; {missing[0]} is in one and not in the other. Load the "
+            "checkpoint of this model."
         )
     numbers = {name: number for number, name in enumerate(names)}
     groups, first = [], 0
     for own in own_groups:
         members = names[first : first + len(own["params"])]
         first += len(members)
-        settings = {key: value for key, value in by_name[members[0]].items() if key != "param_names"}
+        saved = next((by_name[name] for name in members if name in by_name), own)
+        settings = {key: value for key, value in saved.items() if key not in ("params", "param_names")}
         groups.append(settings | {"params": [numbers[name] for name in members], "param_names": list(members)})
-    state = {numbers[name]: moments for name, moments in state_dict["state"].items()}
+    state = {numbers[name]: moments for name, moments in saved_state.items() if name in numbers}
     return {"state": state, "param_groups": groups}
+
+
+def _named(
+    state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> Mapping[str, Any]:
+    """Return a numbered state dict with names instead, where other parameters were frozen when it was saved.
+
+    Groups then hold the same parameters in another order, and numbers would mix them up. Numbers count where no name is
+    known, as under another prefix.
+    """
+    saved_groups = state_dict["param_groups"]
+    if not all("param_names" in group for group in saved_groups):
+        return state_dict
+    saved_names = [list(group["param_names"]) for group in saved_groups]
+    own_names = [list(group.get("param_names", ())) for group in own_groups]
+    if saved_names == own_names or not {name for group in saved_names for name in group} & set(names):
+        return state_dict
+    name_of = {
+        number: name
+        for group, members in zip(saved_groups, saved_names, strict=True)
+        for number, name in zip(group["params"], members, strict=True)
+    }
+    return {
+        "state": {name_of[number]: moments for number, moments in state_dict["state"].items()},
+        "param_groups": [
+            {**group, "params": members} for group, members in zip(saved_groups, saved_names, strict=True)
+        ],
+    }
 
 
 def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from .adapter_views import is_magnitude, read_lora_factor, reason_for_adamw
+from .frozen_parameters import can_be_unfrozen
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_convolution, is_linear, view_of_experts, view_of_kernel, view_of_linear
 
@@ -46,7 +47,7 @@ class PlannedParameter:
 
 
 def plan_parameters(
-    model: nn.Module, views: Mapping[str, tuple[MatrixView, str]] | None = None
+    model: nn.Module, views: Mapping[str, tuple[MatrixView, str]] | None = None, *, frozen: bool = False
 ) -> list[PlannedParameter]:
     """Decide for every trainable parameter of a model whether Muon or AdamW updates it.
 
@@ -54,6 +55,7 @@ def plan_parameters(
         model: any module; transformers models also tell their embeddings, head, routers and experts.
         views: how projections that the caller knows hold their matrices, {parameter name: (view, what is split, in
             words)}; a parameter named here is a linear map, whatever its module.
+        frozen: decide for the frozen parameters instead, those that can be unfrozen.
 
     Returns:
         One entry per parameter, in the order of `model.named_parameters()`; tied parameters appear once.
@@ -66,7 +68,7 @@ def plan_parameters(
     views = views or {}
     plan = []
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+        if parameter.requires_grad == frozen or (frozen and not can_be_unfrozen(parameter)):
             continue
         path = name.rpartition(".")[0]
         module = model.get_submodule(path)
@@ -144,20 +146,32 @@ def override_plan(
     return plan
 
 
-def param_groups(model: nn.Module, plan: Iterable[PlannedParameter], weight_decay: float) -> list[dict[str, Any]]:
+def param_groups(
+    model: nn.Module, plan: Iterable[PlannedParameter], weight_decay: float, frozen: Iterable[PlannedParameter] = ()
+) -> list[dict[str, Any]]:
     """Turn a plan into named param groups: Muon, AdamW with decay, AdamW without, then those that overrides set apart.
 
+    Args:
+        model: holds the parameters.
+        plan: of its trainable parameters.
+        weight_decay: of the groups that decay.
+        frozen: the plan of frozen parameters that the groups hold too; they follow in groups of their own.
+
     Raises:
-        ValueError: nothing is left for Muon.
+        ValueError: nothing is trainable, or nothing is left for Muon.
     """
-    plan = list(plan)
-    if not any(planned.algorithm == "muon" for planned in plan):
+    plan, frozen = list(plan), list(frozen)
+    if not plan or not any(planned.algorithm == "muon" for planned in [*plan, *frozen]):
         found = "\n".join(f"  {planned.name} {planned.shape}: {planned.reason}" for planned in plan[:10])
         raise ValueError(
             f"Muon needs at least one trainable hidden matrix; {type(model).__name__} offers {len(plan)} trainable "
             f"parameters and none is one:\n{found or '  (none)'}\nUnfreeze the layers, build the optimizer before "
             "another engine flattens or shards the parameters, or train with AdamW."
         )
+    return [*_groups_of(model, plan, weight_decay), *_groups_of(model, frozen, weight_decay)]
+
+
+def _groups_of(model: nn.Module, plan: Iterable[PlannedParameter], weight_decay: float) -> list[dict[str, Any]]:
     parameters = dict(model.named_parameters())
     members: dict[tuple[bool, bool, bool, str], list[PlannedParameter]] = {}
     for planned in plan:

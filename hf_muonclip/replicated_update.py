@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .frozen_parameters import is_updated
 from .matrix_view import PLAIN, MatrixView
 from .moments import adamw_moments
 from .rank_collectives import GatherStream, aligned
@@ -86,8 +87,8 @@ class Replicated:
     def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
         """Update every parameter with a gradient. In place. Collective."""
         self.consolidated = None
-        shares = [[share for share in owned if share.parameter.grad is not None] for owned in self.shares]
-        units = [[unit for unit in owned if unit.parameter.grad is not None] for owned in self.units]
+        shares = [[share for share in owned if is_updated(share.parameter)] for owned in self.shares]
+        units = [[unit for unit in owned if is_updated(unit.parameter)] for owned in self.units]
         segments: list[list[Share | Unit]] = [[*s, *u] for s, u in zip(shares, units, strict=True)]
         stream = GatherStream([[part.nbytes for part in of_rank] for of_rank in segments], self.rank, self.device)
         self._update_shares(optimizer, shares[self.rank], finite)

@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from .frozen_parameters import is_updated
 from .matrix_view import PLAIN, MatrixView
 from .rank_collectives import Exchange, collective_device
 from .sharding import Box, Member, Unit, assign_owners, coordinates, cut_units, local_shard
@@ -86,7 +87,7 @@ class Scattered:
 
     def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
         """Update every parameter with a gradient. In place. Collective."""
-        present = [[unit for unit in owned if unit.parameter.grad is not None] for owned in self.units]
+        present = [[unit for unit in owned if is_updated(unit.parameter)] for owned in self.units]
         by_rank = [list(waves_of(owned, optimizer._max_batch_bytes)) for owned in present]
         count = max((len(waves) for waves in by_rank), default=0)
         waves = [[waves[k] if k < len(waves) else [] for waves in by_rank] for k in range(count)]

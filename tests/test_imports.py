@@ -31,6 +31,8 @@ OPTIMIZER_COLUMN = {
         "module_views",
         "adapter_views",
         "sharding",
+        "added_groups",
+        "frozen_parameters",
         "moments",
         "sharded_update",
         "replicated_update",

@@ -30,6 +30,11 @@ class AdapterWatch:
         self._before = {name: _standing(layer) for name, layer in self._layers.items()}
 
     @property
+    def found(self) -> bool:
+        """Whether the model has any."""
+        return self._first is not None
+
+    @property
     def switched_off(self) -> bool:
         """Whether adapters are off now, as inside `disable_adapter()`, which switches all of a model at once."""
         return self._first is not None and bool(self._first.disable_adapters)

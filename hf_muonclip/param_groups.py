@@ -18,6 +18,7 @@ from .adapter_views import is_magnitude, read_lora_factor, reason_for_adamw
 from .frozen_parameters import can_be_unfrozen
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_convolution, is_linear, view_of_experts, view_of_kernel, view_of_linear
+from .output_heads import OUTSIDE_BASE, find_output_heads
 
 _ROUTER_NAME = re.compile(r"(^|\.)(router|gate|shared_expert_gate)(\.|$)")
 
@@ -60,11 +61,11 @@ def plan_parameters(
     Returns:
         One entry per parameter, in the order of `model.named_parameters()`; tied parameters appear once.
     """
-    head = _output_head(model)
+    heads = find_output_heads(model)
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     routers = _router_classes(model)
     inside_router = {p for module in model.modules() if isinstance(module, routers) for p in module.parameters()}
     num_experts = _num_experts(model)
-    inside_base = _inside_base(model)
     views = views or {}
     plan = []
     for name, parameter in model.named_parameters():
@@ -76,10 +77,10 @@ def plan_parameters(
         factor = read_lora_factor(model, name, views)
         if adapter := reason_for_adamw(name):
             reason = adapter
-        elif isinstance(module, nn.Embedding):
+        elif id(parameter) in tables or (name in heads.looked_up and parameter.ndim == 2 and is_linear(module)):
             reason = "embedding: rows are looked up, not multiplied"
-        elif head is not None and parameter is getattr(head, "weight", None):
-            reason = "output head: maps to the vocabulary"
+        elif heads.reasons.get(name, "").startswith("output head"):
+            reason = heads.reasons[name]
         elif parameter.ndim < 2:
             reason = "bias" if name.endswith("bias") else "vector: no matrix to orthogonalize"
         elif name.endswith("bias"):
@@ -88,8 +89,8 @@ def plan_parameters(
             _ROUTER_NAME.search(name) and (factor.outputs if factor else parameter.shape[0]) in (1, num_experts)
         ):
             reason = "router: picks experts"
-        elif inside_base is not None and parameter not in inside_base:
-            reason = "head: stands outside the base model"
+        elif name in heads.reasons and (name not in views or heads.reasons[name] == OUTSIDE_BASE):
+            reason = heads.reasons[name]
         elif is_convolution(module):
             kernel = view_of_kernel(module)
             reason = "convolution kernel" if kernel else "transposed convolution kernel"
@@ -103,7 +104,8 @@ def plan_parameters(
             algorithm, reason = "muon", ", ".join(filter(None, [f"{count} expert{'s' * (count > 1)}", split]))
         elif name in views or (parameter.ndim == 2 and name.endswith("weight") and is_linear(module)):
             view, split = views[name] if name in views else view_of_linear(model, path)
-            algorithm, reason = "muon", ", ".join(filter(None, ["hidden matrix", split]))
+            said = ["hidden matrix", split, "" if name in views else heads.doubts.get(name)]
+            algorithm, reason = "muon", ", ".join(filter(None, said))
         else:
             reason = f"not known as a linear map ({type(module).__name__})"
         decays = parameter.ndim >= 2 and not name.endswith("bias") and not is_magnitude(name)
@@ -199,11 +201,6 @@ def describe_plan(plan: Iterable[PlannedParameter]) -> str:
     return "\n".join(lines)
 
 
-def _output_head(model: nn.Module) -> nn.Module | None:
-    get_output_embeddings = getattr(model, "get_output_embeddings", None)
-    return get_output_embeddings() if callable(get_output_embeddings) else None
-
-
 def _router_classes(model: nn.Module) -> tuple[type[nn.Module], ...]:
     """Return the classes that the model itself records router logits from."""
     classes: list[type[nn.Module]] = []
@@ -224,16 +221,6 @@ def _num_experts(model: nn.Module) -> int | None:
         if isinstance(getattr(text_config, name, None), int):
             return int(getattr(text_config, name))
     return None
-
-
-def _inside_base(model: nn.Module) -> set[nn.Parameter] | None:
-    """Return the parameters of the base model under the heads; None for a model without a base of its own."""
-    inner: Any = model
-    if hasattr(model, "get_base_model"):  # PEFT's wrapper
-        inner = inner.get_base_model()
-    prefix = getattr(inner, "base_model_prefix", "")
-    base = getattr(inner, prefix, None) if prefix else None
-    return set(base.parameters()) if isinstance(base, nn.Module) else None
 
 
 def _said_of_kernel(view: MatrixView, shape: torch.Size) -> str:

@@ -64,6 +64,8 @@ def test_a_whole_folder_is_described(whole_folder: Path) -> None:
         parameters=elements,
         weight_bytes=4 * elements,
         dtypes={"F32": elements},
+        narrowed=(),
+        engine_limits=found.engine_limits,  # tests/test_engine_limits.py
         model_type="deepseek_v3",
         architecture="DeepseekV3ForCausalLM",
         vocab_size=128,

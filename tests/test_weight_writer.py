@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from census_models import census_model
 from safetensors.torch import load_file
 from tiny_models import tiny_model
 from torch import Tensor
@@ -16,6 +17,7 @@ from hf_muonclip.export import save_checkpoint
 from hf_muonclip.export.check import check_checkpoint
 
 BIASES = [f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2)]
+ROUTERS = [f"model.layers.{layer}.mlp.gate.weight" for layer in (1, 2)]
 
 
 def tensors_in(folder: Path) -> dict[str, Tensor]:
@@ -55,13 +57,13 @@ def test_an_impossible_size_is_refused(argument: str, value: int | str, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_are_rounded_once_and_the_correction_bias_is_not(tmp_path: Path) -> None:
+def test_weights_are_rounded_once_and_the_router_is_not(tmp_path: Path) -> None:
     model = tiny_model("deepseek_v3")
     folder = save_checkpoint(model, tmp_path / "run", dtype=torch.bfloat16)
     stored = tensors_in(folder)
-    assert {name for name, tensor in stored.items() if tensor.dtype != torch.bfloat16} == set(BIASES)
+    assert {name for name, tensor in stored.items() if tensor.dtype != torch.bfloat16} == {*BIASES, *ROUTERS}
     state = model.state_dict()
-    for name in BIASES:
+    for name in (*BIASES, *ROUTERS):
         assert stored[name].dtype == torch.float32
         assert torch.equal(stored[name], state[name])
     name = "model.layers.1.mlp.experts.3.down_proj.weight"
@@ -74,10 +76,28 @@ def test_weights_are_rounded_once_and_the_correction_bias_is_not(tmp_path: Path)
 
 def test_each_weight_keeps_its_own_dtype_otherwise(tmp_path: Path) -> None:
     model = tiny_model("deepseek_v3").to(torch.bfloat16)
-    model.model.layers[1].mlp.gate.weight.data = model.model.layers[1].mlp.gate.weight.data.float()
+    model.model.layers[1].mlp.shared_experts.float()
     stored = tensors_in(save_checkpoint(model, tmp_path / "run"))
     wide = {name for name, tensor in stored.items() if tensor.dtype == torch.float32}
-    assert wide == {"model.layers.1.mlp.gate.weight", *BIASES}  # the biases were rounded in memory, and are wide again
+    shared = {f"model.layers.1.mlp.shared_experts.{part}_proj.weight" for part in ("gate", "up", "down")}
+    assert wide == {*shared, *BIASES, *ROUTERS}  # the routers were rounded in memory, and are wide again
+
+
+# The dtype that each class of transformers loads its tensors in, asked of transformers itself.
+@pytest.mark.parametrize("model_type", ["ernie4_5_moe", "kimi_linear", "minimax_m2", "flint", "gpt_oss", "hy_v4"])
+def test_what_a_class_keeps_in_float32_is_written_so(model_type: str, tmp_path: Path) -> None:
+    model = census_model(model_type)
+    saved = save_checkpoint(model, tmp_path / "run", dtype=torch.bfloat16)
+    loaded = AutoModelForCausalLM.from_pretrained(saved, dtype=torch.bfloat16).state_dict()
+    state = model.state_dict()
+    biases = {name for name in loaded if name.endswith("e_score_correction_bias")}
+    kept = {name for name, tensor in loaded.items() if tensor.dtype == torch.float32}
+    for name in kept | biases:
+        assert torch.equal(loaded[name].to(state[name].dtype), state[name]) or name not in kept, name
+    assert check_checkpoint(saved).narrowed == ()
+    wide = sum(tensor.numel() for tensor in tensors_in(saved).values() if tensor.dtype == torch.float32)
+    assert wide == sum(state[name].numel() for name in kept | biases)
+    assert bool(kept) == (model_type not in ("minimax_m2", "gpt_oss"))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float16, torch.float8_e4m3fn])

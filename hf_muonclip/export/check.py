@@ -16,17 +16,21 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..kimi_k2.model_type import register_kimi_k2
+from ..verbosity import get_logger
+from .engine_limits import EngineLimit, limits_met
 from .left_out import LeftOut, find_left_out, refuse_broken_promises
 from .saved_form import SavedForm
 from .stored_weights import weights_in
 from .tokenizer_fit import count_ids_in, refuse_unfit_tokenizer
-from .weight_headers import read_headers, read_json, some_of
+from .weight_headers import StoredTensor, read_headers, read_json, some_of
 
 StrPath = str | os.PathLike[str]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 UNFINISHED = (".partial", ".incomplete", ".tmp")
 _NOT_UPLOADED = (".git", ".cache")  # huggingface_hub leaves them out as well
+
+logger = get_logger(__name__)
 
 register_kimi_k2()
 
@@ -44,6 +48,8 @@ class Checkpoint:
         parameters: number of weights that they stand for, the router's correction biases included.
         weight_bytes: of all tensors, without headers.
         dtypes: elements on disk by dtype, as safetensors names it ("BF16", "F32"), the most frequent first.
+        narrowed: names of tensors that the class keeps in float32 and the folder holds in fewer bits.
+        engine_limits: what an inference engine is known to read otherwise than transformers; empty for most folders.
         model_type: as config.json says, "deepseek_v3" for one.
         architecture: the model class that config.json names.
         vocab_size: rows of the input embedding.
@@ -59,6 +65,8 @@ class Checkpoint:
     parameters: int
     weight_bytes: int
     dtypes: dict[str, int]
+    narrowed: tuple[str, ...]
+    engine_limits: tuple[EngineLimit, ...]
     model_type: str
     architecture: str
     vocab_size: int
@@ -74,6 +82,10 @@ def check_checkpoint(folder: StrPath, *, allow_unused_ids: bool = False) -> Chec
     multi-token prediction are there if config.json announces them (transformers does not build them, and their shapes
     are not compared); the tokenizer, if there is one, fits; nothing is pickled, brings code of its own, or is left over
     from an interrupted write.
+
+    Two things are warned of and do not fail, because transformers computes rightly from such a folder: what an
+    inference engine is known to ignore, misread or refuse (`engine_limits`; assert that it is empty before serving
+    elsewhere), and tensors in fewer bits than the class keeps them in (`narrowed`).
 
     Args:
         folder: of one model.
@@ -125,6 +137,19 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
     dtypes: Counter[str] = Counter()
     for tensor in stored.values():
         dtypes[tensor.dtype] += prod(tensor.shape)
+    narrowed = _narrowed(stored, form)
+    if narrowed:
+        logger.warning(
+            "%s keeps %d tensors in float32 that are stored in %s (%s): what was trained in float32 is rounded. Save "
+            "the model with save_checkpoint, before it is cast.",
+            architecture,
+            len(narrowed),
+            stored[narrowed[0]].dtype,
+            some_of(narrowed, 1),
+        )
+    engine_limits = limits_met(written)
+    for limit in engine_limits:
+        logger.warning("Right in transformers, but not in every engine: %s.", limit)
     return Checkpoint(
         folder=folder,
         files=files,
@@ -134,11 +159,19 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
         parameters=sum(prod(shapes[name]) for name in form.tensors),
         weight_bytes=sum(tensor.nbytes for tensor in stored.values()),
         dtypes=dict(dtypes.most_common()),
+        narrowed=narrowed,
+        engine_limits=engine_limits,
         model_type=config.model_type,
         architecture=architecture,
         vocab_size=vocab_size,
         tokenizer_size=tokenizer_size,
         has_card="README.md" in files,
+    )
+
+
+def _narrowed(stored: Mapping[str, StoredTensor], form: SavedForm) -> tuple[str, ...]:
+    return tuple(
+        name for name in sorted(form.float32_names) if name in stored and stored[name].dtype in ("BF16", "F16")
     )
 
 

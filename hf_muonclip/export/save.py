@@ -43,6 +43,8 @@ def save_checkpoint(
     the memory of one shard at most; a model that FSDP2 shards is gathered one tensor at a time. Everything goes into a
     hidden folder beside the target, renamed at the end, so that a half-written checkpoint never has the target's name.
 
+    What an inference engine is known to read otherwise is warned of, as `check_checkpoint` does.
+
     Collective for a model that FSDP2 or tensor parallelism shards: call it on every rank, and the first one writes. Any
     other model is saved by the process that calls: under DDP, call it on one. The model and its configuration are not
     changed.
@@ -56,7 +58,7 @@ def save_checkpoint(
         pictures: files to copy into the folder; those that the card shows must be among them.
         max_shard_size: bytes, or text such as "5GB"; a tensor larger than it gets a shard of its own.
         dtype: to which floating-point weights are rounded on disk, torch.float32 or torch.bfloat16; None keeps each in
-            its own. The router's correction bias is float32 always, as Kimi K2 publishes it.
+            its own. What the class keeps in float32 is float32 always: DeepSeek-V3's router and its correction bias.
         model_type: how config.json calls DeepSeek-V3's architecture. "deepseek_v3", the default, is read by every
             engine and by plain transformers; "kimi_k2" is what Kimi K2 says, and transformers reads it once
             `hf_muonclip.kimi_k2` is imported (before that, even AutoTokenizer fails on such a folder).

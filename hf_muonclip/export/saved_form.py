@@ -5,6 +5,7 @@ in both directions, in pieces small enough to stream: an expert of a layer is a 
 """
 
 import copy
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from transformers.core_model_loading import (
 )
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+# Kimi K2 and DeepSeek-V3 publish it in float32 among bfloat16 weights: it is moved by 1e-3 at a time.
+_CORRECTION_BIAS = ".e_score_correction_bias"
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,21 @@ class SavedForm:
         made = sorted(name for piece in pieces for name in piece.names)
         assert made == sorted(self.tensors), set(made).symmetric_difference(self.tensors)
         return pieces
+
+    @cached_property
+    def float32_names(self) -> frozenset[str]:
+        """Names on disk of what the class keeps in float32 whatever dtype it is loaded in: the router, for one.
+
+        That is `_keep_in_fp32_modules_strict`, and every router's correction bias.
+        """
+        patterns = self.model._keep_in_fp32_modules_strict or ()
+        kept = re.compile("|".join(f"(?:{pattern.replace('*', '.*')})" for pattern in patterns))
+        state = self.state_of(self.model)
+        names = {name for name in self.tensors if name.endswith(_CORRECTION_BIAS)}
+        for keys in self._joint_keys(state) if patterns else ():
+            if any(kept.search(key) for key in keys if state[key].is_floating_point()):
+                names |= self._revert({key: state[key] for key in keys}).keys()
+        return frozenset(names)
 
     def state_of(self, model: PreTrainedModel) -> dict[str, Tensor]:
         """Return the tensors of a model of this architecture that are saved: its state dict, each tied weight once."""

@@ -18,9 +18,6 @@ from .saved_form import Piece, SavedForm
 from .weight_headers import INDEX
 from .writing_rank import WritingRank
 
-# Kimi K2 and DeepSeek-V3 publish it in float32 among bfloat16 weights: it is moved by 1e-3 at a time.
-_ALWAYS_FLOAT32 = ".e_score_correction_bias"
-
 
 class WeightWriter:
     """Writes one model's weights, and proves what it wrote. Beyond the model it holds one shard at a time.
@@ -167,7 +164,7 @@ class WeightWriter:
         ranks.attempt(partial(use, taken))
 
     def _stored_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
-        if name.endswith(_ALWAYS_FLOAT32):
+        if name in self._form.float32_names:
             return torch.float32
         return self._dtype if self._dtype is not None and dtype.is_floating_point else dtype
 

@@ -39,11 +39,11 @@ class MuonClipConfig:
         default="auto",
         metadata={"help": "dtype of the Newton–Schulz products; auto takes bfloat16 where the hardware multiplies it."},
     )
-    adjust_lr_fn: Literal["match_rms_adamw", "original", "none"] = field(
+    adjust_lr_fn: Literal["match_rms_adamw", "original", "spectral_unclamped", "none"] = field(
         default="match_rms_adamw",
         metadata={
             "help": "Scale of an update of shape (n, m): match_rms_adamw 0.2·sqrt(max(n, m)), so that AdamW's learning "
-            "rate and weight decay carry over; original sqrt(max(1, n/m)); none 1."
+            "rate and weight decay carry over; original sqrt(max(1, n/m)); spectral_unclamped sqrt(n/m); none 1."
         },
     )
     qk_clip_threshold: Threshold = field(

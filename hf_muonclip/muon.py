@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
             `newton_schulz.resolve_coefficients`.
         eps: added to the norm that Newton–Schulz divides by.
         ns_steps: Newton–Schulz iterations; None takes as many as the coefficients want (minimax 3, jordan 5).
-        adjust_lr_fn: "match_rms_adamw", "original" or "none"; see `update_scale`.
+        adjust_lr_fn: "match_rms_adamw", "original", "spectral_unclamped" or "none"; see `update_scale`.
         views: how parameters hold their matrices, by parameter name; a parameter not named is one plain matrix, or a
             stack of them if it has more than two dimensions.
         cautious_weight_decay: decay only the entries that the update moves towards zero anyway (arXiv 2510.12402); of

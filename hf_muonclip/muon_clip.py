@@ -66,7 +66,8 @@ class MuonClip(Muon, ClipState):
             each; see `newton_schulz.resolve_coefficients`.
         eps: added to the norm that Newton–Schulz divides by.
         ns_steps: Newton–Schulz iterations; None takes as many as the coefficients want (minimax 3, jordan 5).
-        adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original" or "none".
+        adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original",
+            "spectral_unclamped" or "none".
         qk_clip_threshold: tau, in logits. inf measures without clipping; None turns capture and clip off.
         qk_clip_alpha: the query's share of gamma where a head owns its key.
         scale_lora_base: clip LoRA layers by scaling their frozen base weights together with the adapters; by default

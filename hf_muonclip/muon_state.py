@@ -7,10 +7,13 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from .setting_rules import GROUP_SETTINGS, NOT_SETTINGS, check_settings
 from .sharded_update import ShardedUpdate
 from .sharding import Box, shard_like
 
 MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
+# How torch computes a step, and not which one.
+_WITHOUT_EFFECT = frozenset({"foreach", "fused", "capturable"})
 # What a group of torch.optim.Muon says in the same words.
 _SHARED_WITH_TORCH = ("lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps")
 
@@ -32,8 +35,8 @@ def checked_state(
         A state dict of the optimizer's own form; the argument is left alone.
 
     Raises:
-        ValueError: the state is another optimizer's, its groups do not fit, or a moment has another shape than its
-            parameter.
+        ValueError: the state is another optimizer's, its groups do not fit, a setting of theirs is unknown or out of
+            range, or a moment has another shape than its parameter.
     """
     state_dict = _numbered(state_dict, own_groups, names)
     groups = state_dict["param_groups"]
@@ -44,7 +47,11 @@ def checked_state(
                 "Only state saved by Muon, MuonClip or torch.optim.Muon can be loaded: AdamW's moments say nothing of "
                 f"a momentum to orthogonalize; got groups with {keys}. Start with fresh optimizer state."
             )
+        for group in groups:
+            _refuse_unknown(group)
         state_dict = _from_torch(state_dict, own_groups)
+    for group in state_dict["param_groups"]:
+        check_settings(group)
     parameters = [parameter for group in own_groups for parameter in group["params"]]
     saved_ids = [index for group in state_dict["param_groups"] for index in group["params"]]
     # torch refuses other lengths when it loads.
@@ -114,6 +121,18 @@ def _named(
             {**group, "params": members} for group, members in zip(saved_groups, saved_names, strict=True)
         ],
     }
+
+
+def _refuse_unknown(group: Mapping[str, Any]) -> None:
+    """Refuse a group of torch's Muon with a setting that is turned on and that nothing here would follow."""
+    known = GROUP_SETTINGS | NOT_SETTINGS | _WITHOUT_EFFECT
+    unknown = [key for key in sorted(group.keys() - known) if group[key] is not None and group[key] is not False]
+    if unknown:
+        said = ", ".join(f"{key}={group[key]!r}" for key in unknown)
+        raise ValueError(
+            f"State of torch.optim.Muon may set {', '.join(_SHARED_WITH_TORCH)} and adjust_lr_fn; got {said}, which "
+            "the steps here would not follow. Start with fresh optimizer state."
+        )
 
 
 def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .newton_schulz import COEFFICIENT_SETS, JORDAN_COEFFICIENTS, resolve_coefficients
 
-_ADJUST_LR_FNS = ("match_rms_adamw", "original", "none")
+_ADJUST_LR_FNS = ("match_rms_adamw", "original", "spectral_unclamped", "none")
 _NS_DTYPES = ("auto", "bfloat16", "float32")
 _MOMENTUM_DTYPES = ("float32", "bfloat16")
 _NONFINITE = ("raise", "skip")

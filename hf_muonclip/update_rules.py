@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from .setting_rules import check_settings
+
 _NEURON_BETA2 = 0.95  # NorMuon's
 _NEURON_EPS = 1e-8
 
@@ -19,13 +21,20 @@ def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
     """Return the factor between the learning rate and an orthogonalized update of shape (out, in).
 
     match_rms_adamw: 0.2·sqrt(max(n, m)) gives the update the RMS that AdamW's usually has (Moonlight, arXiv 2502.16982;
-    Kimi K2, Algorithm 1). original: sqrt(max(1, n/m)) (Keller Jordan). none: 1.
+    Kimi K2, Algorithm 1). original: sqrt(max(1, n/m)) (Keller Jordan). spectral_unclamped: sqrt(n/m), as torch 2.14 has
+    it. none: 1.
+
+    Raises:
+        ValueError: any other word, which a param group may have been given since it was checked.
     """
     n, m = matrix_shape
     if adjust_lr_fn == "match_rms_adamw":
         return 0.2 * math.sqrt(max(n, m))
     if adjust_lr_fn == "original":
         return math.sqrt(max(1.0, n / m))
+    if adjust_lr_fn == "spectral_unclamped":
+        return math.sqrt(n / m)
+    check_settings({"adjust_lr_fn": adjust_lr_fn})
     return 1.0
 
 

@@ -50,7 +50,8 @@ class Watched(Muon):
 
 def scale_of(shape: tuple[int, int], adjust_lr_fn: str) -> float:
     n, m = shape
-    return {"match_rms_adamw": 0.2 * max(n, m) ** 0.5, "original": max(1.0, n / m) ** 0.5, "none": 1.0}[adjust_lr_fn]
+    scales = {"match_rms_adamw": 0.2 * max(n, m) ** 0.5, "original": max(1.0, n / m) ** 0.5, "none": 1.0}
+    return {**scales, "spectral_unclamped": (n / m) ** 0.5}[adjust_lr_fn]
 
 
 class Reference:
@@ -126,6 +127,7 @@ class Reference:
         {"momentum": 0.0},
         {"momentum": 0.0, "nesterov": False},
         {"adjust_lr_fn": "original"},
+        {"adjust_lr_fn": "spectral_unclamped"},
         {"adjust_lr_fn": "none", "ns_steps": 3, "ns_coefficients": (2.0, -1.5, 0.5), "eps": 1e-3},
         {"ns_steps": 7, "max_batch_bytes": 300},
         {"ns_steps": 1},
@@ -172,9 +174,19 @@ def test_every_set_of_coefficients_reaches_newton_schulz(name: str) -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(6, 10), (10, 6), (7, 7)])
-@pytest.mark.parametrize("adjust_lr_fn", ["match_rms_adamw", "original", "none"])
+@pytest.mark.parametrize("adjust_lr_fn", ["match_rms_adamw", "original", "spectral_unclamped", "none"])
 def test_update_scale(n: int, m: int, adjust_lr_fn: str) -> None:
     assert update_scale((n, m), adjust_lr_fn) == pytest.approx(scale_of((n, m), adjust_lr_fn), rel=1e-12)
+
+
+def test_a_scale_that_a_group_was_given_later_is_refused_by_the_step_if_nobody_knows_it() -> None:
+    weight = nn.Parameter(torch.eye(3))
+    optimizer = Muon([weight])
+    optimizer.param_groups[0]["adjust_lr_fn"] = "spectral"
+    weight.grad = torch.ones_like(weight)
+    with pytest.raises(ValueError, match=r"adjust_lr_fn must be one of .*; got 'spectral'"):
+        optimizer.step()
+    assert torch.equal(weight, torch.eye(3))
 
 
 def test_plain_matrices_equal_torchs_muon() -> None:

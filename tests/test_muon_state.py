@@ -212,6 +212,72 @@ def test_settings_of_torchs_muon_come_along() -> None:
         assert group["cautious_weight_decay"] is cautious
 
 
+def test_the_scale_that_torch_has_since_2_14_comes_along() -> None:
+    weight = parameter(12, 3, seed=1)
+    optimizer, _ = torchs([weight, parameter(4, 6, seed=2)], weight_decay=0.0)
+    saved = copy.deepcopy(optimizer.state_dict())
+    for group in saved["param_groups"]:
+        group["adjust_lr_fn"] = "spectral_unclamped"
+    moved = {}
+    for scale in ("spectral_unclamped", None):
+        twin = nn.Parameter(weight.detach().clone())
+        resumed = Muon([{"params": [twin]}, {"params": [parameter(4, 6, seed=2)]}], ns_dtype="float32")
+        for group in saved["param_groups"]:
+            group["adjust_lr_fn"] = scale
+        resumed.load_state_dict(copy.deepcopy(saved))
+        resumed.param_groups[0]["adjust_lr_fn"] = scale or "none"
+        twin.grad = gradient(twin, 5)
+        resumed.step()
+        moved[scale] = twin.detach() - weight.detach()
+    # The same direction, times sqrt(12 / 3).
+    torch.testing.assert_close(moved["spectral_unclamped"], 2 * moved[None], atol=1e-6, rtol=1e-5)
+    assert moved[None].norm() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"adjust_lr_fn": "spectral_norm"}, r"adjust_lr_fn must be one of .*; got 'spectral_norm'"),
+        ({"maximize": True}, r"maximize must be False; got True\. Negate the loss"),
+        (
+            {"decoupled_decay": 0.5},
+            r"State of torch.optim.Muon may set lr, .*; got decoupled_decay=0\.5, which the steps",
+        ),
+        ({"momentum": 1.5}, r"momentum must be in \[0, 1\)"),
+    ],
+)
+def test_what_a_saved_group_says_and_no_step_would_follow_is_refused_before_anything_loads(
+    setting: dict[str, Any], message: str
+) -> None:
+    weights = [parameter(4, 6, seed=i) for i in range(2)]
+    optimizer, _ = torchs(weights)
+    ours = Muon([{"params": weights[:1]}, {"params": weights[1:]}])
+    own = copy.deepcopy(ours.state_dict())
+    foreign = copy.deepcopy(optimizer.state_dict())
+    foreign["param_groups"][1] |= setting
+    groups = copy.deepcopy(ours.param_groups)
+    with pytest.raises(ValueError, match=message):
+        ours.load_state_dict(foreign)
+    assert not ours.state
+    assert [{k: v for k, v in g.items() if k != "params"} for g in ours.param_groups] == [
+        {k: v for k, v in g.items() if k != "params"} for g in groups
+    ]
+    if "decoupled_decay" not in setting:
+        own["param_groups"][0] |= setting
+        with pytest.raises(ValueError, match=message):
+            ours.load_state_dict(own)
+
+
+def test_how_torch_computes_a_step_is_no_obstacle() -> None:
+    weights = [parameter(4, 6, seed=i) for i in range(2)]
+    optimizer, _ = torchs(weights)
+    saved = copy.deepcopy(optimizer.state_dict())
+    saved["param_groups"][0] |= {"foreach": True, "capturable": True, "new_in_some_torch": None}
+    ours = Muon([{"params": weights[:1]}, {"params": weights[1:]}])
+    ours.load_state_dict(saved)
+    assert len(ours.state) == 2
+
+
 def test_momentum_of_transposed_gradients_loads_into_a_fused_weight() -> None:
     weight = parameter(16, 5, seed=0)
     theirs = torch.optim.Muon([weight])

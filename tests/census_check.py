@@ -216,7 +216,7 @@ def _captured_alone(module: nn.Module, name: str, call: Call, batch: dict[str, T
     """Return what the package captures when one module runs alone, knowing of padding what the model was told."""
     capture = MaxLogitCapture({name: module})
     told = batch.get("decoder_attention_mask", batch.get("attention_mask"))
-    capture.padding = None if told is None else told == 0
+    capture.told.enter(module, {"attention_mask": told})
     try:
         _run(module, call)
         return capture[name].clone()

@@ -132,6 +132,26 @@ def test_padding_does_not_count(padding):
     assert {int(load.sum()) for load in one_step(model, balancer, batch).values()} == {whole * CHOSEN}
 
 
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_the_padding_of_a_forward_is_its_own(use_reentrant):
+    model = tiny_model("deepseek_v3")
+    model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+    balancer = ExpertBalancer(model)
+    batches = [random_batch(model, seed=seed) for seed in range(2)]
+    mask = torch.ones_like(batches[0]["input_ids"])
+    mask[0, 3:] = 0
+    real = int(mask.sum()) + mask.numel()
+    # Two micro-batches in flight, one of them by the base model alone, and a forward without gradients between.
+    states = [model.model(input_ids=batches[0]["input_ids"], attention_mask=mask).last_hidden_state]
+    with torch.no_grad():
+        model(input_ids=batches[1]["input_ids"], attention_mask=1 - mask)
+    states.append(model.model(input_ids=batches[1]["input_ids"]).last_hidden_state)
+    for state in states:
+        state.square().mean().backward()
+    balancer.update()
+    assert {int(load.sum()) for load in balancer.loads.values()} == {real * CHOSEN}
+
+
 def test_only_training_forwards_with_gradients_count():
     model = tiny_model("deepseek_v3")
     balancer = ExpertBalancer(model)

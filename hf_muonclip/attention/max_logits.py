@@ -24,6 +24,7 @@ from .mask_convention import MaskConvention
 from .pair_mask import PairMask, blocks, flash_operands, padded_queries
 from .recomputation import Recomputations
 from .sequence_shards import SpreadCall, context_parallel_mesh, without_dtensors
+from .told_padding import Forward, ToldPadding
 
 _TILE = 256  # queries and keys whose scores are held at once; a tile stays in the cache from product to maximum
 _BOUND_SLACK = 1e-5  # relative; float32 rounding of the bound must never hide a head that sits right at the threshold
@@ -141,7 +142,7 @@ class _Recorder:
             if blocked is not None:
                 masked = masked | heads_first(self.name, blocked, heads)
             if masked.ndim == 4 and masked.shape[-1] == masked.shape[-2] and not self.cross:
-                padding = self.capture.padding
+                padding = self.capture.told.padding
                 if padding is not None and len(padding) != masked.shape[1]:
                     padding = None
                 masked = masked | padded_queries(masked.transpose(0, 1), padding).transpose(0, 1)
@@ -196,7 +197,7 @@ class _Recorder:
         mesh = context_parallel_mesh()
         spread = None
         if mesh is not None:
-            spread = SpreadCall(self.name, module, query, key, mask, kwargs, self.capture.padding, mesh)
+            spread = SpreadCall(self.name, module, query, key, mask, kwargs, self.capture.told.padding, mesh)
             key = spread.key
             self.in_order = spread.in_order if self.in_order is None else self.in_order & spread.in_order
         elif convention == "flash":
@@ -207,10 +208,10 @@ class _Recorder:
                 return spread.mask
             padding = self.capture.query_padding(query) if self.cross else None
             found = PairMask.from_attention_call(
-                module, query, key, mask, kwargs, convention, self.capture.padding, padding, self.cross
+                module, query, key, mask, kwargs, convention, self.capture.told.padding, padding, self.cross
             )
             if self.capture.crosses:
-                self.capture.last_mask = found
+                self.capture.last_mask = (self.capture.told.forward, found)
             return found
 
         # Choosing heads reads the bound on the host. That is free on a CPU; elsewhere, and inside a compiled graph, it
@@ -236,22 +237,6 @@ class _Recorder:
         return maximum
 
 
-class _PaddingHook:
-    """Tells a capture which tokens of a batch are padding, from the 2-D mask that the model is called with."""
-
-    def __init__(self, capture: "MaxLogitCapture | None") -> None:
-        self.capture = capture
-
-    def __reduce__(self) -> tuple[type, tuple[None]]:
-        return type(self), (None,)  # a copied or pickled model is not being measured
-
-    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        if self.capture is None:
-            return
-        told = kwargs.get("decoder_attention_mask", kwargs.get("attention_mask"))
-        self.capture.padding = told == 0 if isinstance(told, Tensor) and told.ndim == 2 else None
-
-
 class MaxLogitCapture(Mapping[str, Tensor]):
     """The running max logits of a model's attention modules: {module name: (num_attention_heads,) float32}.
 
@@ -261,9 +246,10 @@ class MaxLogitCapture(Mapping[str, Tensor]):
 
     Attributes:
         screen_threshold: measure only heads whose bound exceeds it; None measures every head.
-        padding: (batch, length), bool; where the batch under way is padding, as the model was told; None if it was not.
+        told: which tokens are padding in the forward under way, as the model was told.
         crosses: whether any module is a cross-attention.
-        last_mask: of the last self-attention, from which a cross-attention reads which of its queries are padding.
+        last_mask: of the last self-attention, and the forward that it belongs to; a cross-attention of the same forward
+            reads off it which of its queries are padding.
         seconds: host time spent measuring so far (on an accelerator: time to launch).
     """
 
@@ -283,14 +269,11 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         self._modules = dict(modules)
         crosses = {name: is_cross_attention(name, module) for name, module in modules.items()}
         self.crosses = any(crosses.values())
-        self.last_mask: PairMask | None = None
-        self.padding: Tensor | None = None
+        self.last_mask: tuple[Forward | None, PairMask] | None = None
         layouts: Mapping[str, AttentionLayout] = {} if layout is None else layout
         self._recorders = {name: _Recorder(name, self, cross, layouts.get(name)) for name, cross in crosses.items()}
         start_observing(self._modules, self._recorders)
-        self._padding_hook = None
-        if model is not None:
-            self._padding_hook = model.register_forward_pre_hook(_PaddingHook(self), with_kwargs=True)
+        self.told = ToldPadding(model)
 
     def close(self) -> None:
         """Stop measuring and leave no trace on the model. Idempotent."""
@@ -298,15 +281,15 @@ class MaxLogitCapture(Mapping[str, Tensor]):
             return
         stop_observing(self._modules)
         self._modules = {}
-        if self._padding_hook is not None:
-            self._padding_hook.remove()
+        self.told.close()
 
     def reset(self) -> None:
         """Forget all maxima; the next forward starts anew."""
         for recorder in self._recorders.values():
             recorder.max_logits = recorder.in_order = None
             recorder.recomputations.forget()
-        self.last_mask = self.padding = None
+        self.last_mask = None
+        self.told.forget()
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -319,8 +302,8 @@ class MaxLogitCapture(Mapping[str, Tensor]):
 
     def query_padding(self, query: Tensor) -> Tensor | None:
         """Return which queries of a cross-attention are padding, as the self-attention before it saw them."""
-        mask = self.last_mask
-        if mask is None or mask.cross or mask.blocked_queries is None:
+        forward, mask = self.last_mask or (None, None)
+        if mask is None or mask.cross or mask.blocked_queries is None or forward is not self.told.forward:
             return None
         matches = mask.batch == query.shape[0] and mask.query_length == query.shape[2]
         return mask.blocked_queries if matches else None

@@ -6,6 +6,12 @@ The only place that asks torch's private API whether a backward pass is under wa
 import torch
 
 
+def backward_under_way() -> int | None:
+    """Return the number of the backward pass under way, in which checkpoints repeat forwards; None outside of any."""
+    number = torch._C._current_graph_task_id()
+    return None if number == -1 else number
+
+
 class Recomputations:
     """The forwards of one module that gradient checkpointing may run again."""
 
@@ -16,11 +22,11 @@ class Recomputations:
         """Tell whether the forward under way repeats one that was counted. Call once for each forward that counts."""
         # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was counted already; where
         # it had not (the reentrant kind), this second run inside backward is the one to count.
-        inside_backward = torch._C._current_graph_task_id() != -1
-        if inside_backward and self._due > 0:
+        repeats = backward_under_way() is not None
+        if repeats and self._due > 0:
             self._due -= 1
             return True
-        if not inside_backward:
+        if not repeats:
             self._due += 1
         return False
 

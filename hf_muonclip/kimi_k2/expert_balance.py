@@ -9,7 +9,6 @@ load falls by a fixed amount while that of one with less rises (arXiv 2408.15664
 `ExpertBalancer` is for loops of one's own, `ExpertBalanceCallback` for the Trainer.
 """
 
-import inspect
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from transformers.training_args import TrainingArguments
 
 from ..rank_collectives import collective_device, num_ranks
 from ..training_logs import start_adding, stop_adding
-from .routers import BIAS, Router, chosen_experts, find_routers
+from .routers import BIAS, Router, ToldPadding, chosen_experts, find_routers
 
 
 class ExpertBalancer:
@@ -67,9 +66,8 @@ class ExpertBalancer:
         self.update_rate = update_rate
         self.loads: dict[str, Tensor] = {}
         self._routers = find_routers(model)
-        self._padding: Tensor | None = None  # (tokens,), of the forward under way; 0 where a token is padding
-        self._forward_arguments = list(inspect.signature(model.forward).parameters)
-        self._hooks = [model.register_forward_pre_hook(self._see_padding, with_kwargs=True)]
+        self._told = ToldPadding(model)
+        self._hooks = []
         for router in self._routers.values():
             _hold_in_float32(router)
             self._hooks.append(router.experts.register_forward_pre_hook(self._counter(router), with_kwargs=True))
@@ -100,6 +98,7 @@ class ExpertBalancer:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+        self._told.close()
         self._reset()
 
     def biases(self) -> dict[str, Tensor]:
@@ -121,15 +120,10 @@ class ExpertBalancer:
         return counts
 
     def _reset(self) -> None:
-        self._padding = None
+        self._told.forget()
         for router in self._routers.values():
             router.counts = None
             router.recomputations.forget()
-
-    def _see_padding(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = {**dict(zip(self._forward_arguments, args, strict=False)), **kwargs}
-        mask = given.get("attention_mask")
-        self._padding = mask.flatten() if isinstance(mask, Tensor) and mask.ndim == 2 else None
 
     def _counter(self, router: Router) -> Any:
         def count(experts: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -139,8 +133,9 @@ class ExpertBalancer:
             if router.counts is None:
                 router.counts = router.no_counts(chosen.device)
             tokens = torch.ones_like(chosen)
-            if self._padding is not None and len(self._padding) == len(chosen):
-                tokens = tokens * (self._padding != 0).to(chosen.device).unsqueeze(1)
+            padding = self._told.padding
+            if padding is not None and padding.numel() == len(chosen):
+                tokens = tokens * ~padding.to(chosen.device).view(-1, 1)
             router.counts.scatter_add_(0, chosen.flatten(), tokens.flatten())
 
         return torch.compiler.disable(count)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..attention.recomputation import Recomputations
+from ..attention.told_padding import ToldPadding as ToldPadding
 
 BIAS = "e_score_correction_bias"
 

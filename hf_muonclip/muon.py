@@ -8,6 +8,7 @@ nothing unusual. This module knows matrices and nothing of attention.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -167,10 +168,13 @@ class Muon(torch.optim.Optimizer):
         self._find_sharded()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickling keeps: all but the batches, which are made anew."""
-        own = ("skipped_steps", "views", "_ns_dtype", "_momentum_dtype", "_max_batch_bytes", "_nonfinite")
-        state = super().__getstate__() | {name: getattr(self, name) for name in own}
-        return state | {"_shard_optimizer": self._shard_optimizer, "_batches": {}, "_sharded": None}
+        """Return what copies and pickles keep: all but hooks, and what is made again from the rest."""
+        kept = {
+            name: value
+            for name, value in self.__dict__.items()
+            if not name.startswith("_optimizer_") and not isinstance(value, FunctionType | MethodType)  # a scheduler's
+        }
+        return kept | super().__getstate__() | {"_batches": {}, "_sharded": None, "_meter": None}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its `algorithm` is "muon" unless it says "adamw".

@@ -49,6 +49,10 @@ class MuonClip(Muon, ClipState):
     do not.
     `str(optimizer)` lists every parameter, what updates it and why.
 
+    A copy by `copy.deepcopy` or pickle has a model of its own, as copies of torch's optimizers have parameters of their
+    own, and measures and clips that; copy `(model, optimizer)` in one call to have both. Maxima of forwards since the
+    last step stay behind.
+
     One MuonClip at a time clips a model: one that is built on the same model later takes its place, and the earlier
     refuses to step. It trains the adapters that were active when it was built, and refuses to step with others.
 
@@ -265,6 +269,19 @@ class MuonClip(Muon, ClipState):
         if set(detected) != set(self._detected):
             self.capture.close()
             self._start_capture(self._model, threshold, detected)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles keep: the model too, because a copy measures and clips its own."""
+        return super().__getstate__() | {"capture": None, "_was_measuring": self.capture is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become the optimizer that the state was taken from; its capture starts again, on the model that came along."""
+        was_measuring = state.pop("_was_measuring", False)
+        super().__setstate__(state)
+        threshold = self.config.qk_clip_threshold
+        if was_measuring and threshold is not None and self._detected is not None:
+            self._take_over()
+            self._start_capture(self._model, threshold, self._detected)
 
     def detach(self) -> None:
         """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""

@@ -48,6 +48,7 @@ def checked_state(
                 f"a momentum to orthogonalize; got groups with {keys}. Start with fresh optimizer state."
             )
         for group in groups:
+            check_settings({key: group[key] for key in ("maximize", "differentiable") if group.get(key)})
             _refuse_unknown(group)
         state_dict = _from_torch(state_dict, own_groups)
     for group in state_dict["param_groups"]:

@@ -66,7 +66,7 @@ def find_output_heads(model: nn.Module) -> OutputHeads:
             reasons[name] = "head: maps to one number"
         elif name in multiplied:  # and not returned
             continue
-        elif name in likely:
+        elif name in likely and path in open_ones:
             reasons[name] = likely[name]
         elif outputs in vocabularies and outputs > inputs and not _is_taken(model, path, outputs):
             reasons[name] = f"head: maps to a vocabulary of {outputs}"

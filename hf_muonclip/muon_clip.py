@@ -29,6 +29,7 @@ from .module_views import is_conv1d, is_linear
 from .muon import Muon
 from .muon_refusals import check_not_flattened
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
+from .quantized_saves import warn_of_unsaved
 from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
 from .verbosity import get_logger
@@ -167,6 +168,7 @@ class MuonClip(Muon, ClipState):
         threshold = self.config.qk_clip_threshold
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         _refuse_flat_parameters(model)
+        warn_of_unsaved(self._model)
         detected = detect_head_layout(self._model, scale_lora_base) if threshold is not None else None
         self._adapters = AdapterWatch(self._model)
         views = projection_views(self._model, detected, split_heads)

@@ -19,6 +19,7 @@ from .clip_state import ClipState
 from .clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from .hub.trainer_push import complete_config, complete_next_push, forget_push
 from .muon_clip import MuonClip
+from .quantized_saves import refuse_unsaved
 from .run_figures import describe_run
 from .run_log import LOG_NAME, append_row, folder_of_run, shown_name, start_log
 from .training_logs import start_adding, stop_adding
@@ -110,6 +111,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Find the clip, take up the statistics of a resumed run, and open the log."""
         forget_push(self)  # one that failed
+        refuse_unsaved(kwargs.get("model"), args.save_strategy)
         clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
         # A start again with smaller batches (auto_find_batch_size) is no new trial: it keeps its optimizer.
         self._trial += state.is_hyper_param_search and clip is not self._clip

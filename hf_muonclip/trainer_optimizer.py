@@ -15,6 +15,7 @@ from torch import nn
 from .checkpoint import load_saved_form
 from .config import MuonClipConfig
 from .muon_clip import MuonClip
+from .quantized_saves import refuse_unsaved
 from .setting_rules import check_settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def muonclip(
 
     Raises:
         TypeError: an override that `MuonClip` does not take.
-        ValueError: as `MuonClip`.
+        ValueError: as `MuonClip`; or the Trainer would save a quantized model that transformers cannot save.
     """
     return _of_trainer(args, config, model, **overrides), None
 
@@ -76,6 +77,7 @@ def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides
     """
     from .trainer import MuonClipCallback
 
+    refuse_unsaved(trainer.model, trainer.args.save_strategy)
     if trainer.optimizer is not None:
         raise ValueError(
             f"attach() needs a trainer without an optimizer; this one has {type(trainer.optimizer).__name__}. Call it "
@@ -97,6 +99,8 @@ def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides
 def _of_trainer(
     args: "TrainingArguments | None", config: MuonClipConfig | None, model: nn.Module, **overrides: Any
 ) -> MuonClip:
+    if args is not None:
+        refuse_unsaved(model, args.save_strategy)
     optimizer = MuonClip(model, **_settings(args, config, overrides))
     # The Trainer asks one rank alone for the optimizer's state, which ranks share; the callback gathers it before.
     saves = args is not None and args.save_strategy != "no" and not args.save_only_model

@@ -113,7 +113,7 @@ def test_without_a_model_the_machine_alone_is_shown(capsys: pytest.CaptureFixtur
             Qwen3Config(**SIZES, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
             "warning",
             "quantized weights (bitsandbytes)",
-            "without quantization",
+            "train adapters",
         ),
         (
             LlamaConfig(**SIZES, auto_map={"AutoModelForCausalLM": "modeling_swapped.SwappedForCausalLM"}),

@@ -7,6 +7,7 @@ from typing import Any
 from ..attention.detect_layout import calls_attention_interface
 from ..inspection import Inspection
 from ..name_folding import fold, fold_names
+from ..quantized_saves import method_of, ways_out, why_not_saved_once_loaded
 from .findings import Finding
 
 # What a note of a module that is only monitored says -> is it a warning, what to do.
@@ -129,16 +130,29 @@ def _of_config(inspection: Inspection) -> Iterator[Finding]:
         )
     quantization = getattr(config, "quantization_config", None)
     if quantization:
-        method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization.quant_method
-        yield Finding(
-            "warning",
-            f"The config asks for quantized weights ({getattr(method, 'value', method)}), whose rows cannot be scaled: "
-            "they are frozen, and their heads measured and not clipped.",
-            "Load the model without quantization to train it whole, or train adapters and watch qk_clip/max_logit.",
-        )
+        yield _of_quantization(inspection.model, quantization)
     cap = getattr(text, "attn_logit_softcapping", None)
     if cap:
         yield Finding("note", f"The model caps its logits softly at {cap:g}. Max logits are measured before that cap.")
+
+
+def _of_quantization(model: Any, quantization: Any) -> Finding:
+    method = method_of(quantization)
+    reason = why_not_saved_once_loaded(model)
+    if reason:
+        return Finding(
+            "refused",
+            f"The config asks for quantized weights ({method}) that train as plain weights once they are loaded, and "
+            f"save_pretrained fails: {reason}. A Trainer that saves is refused.",
+            ways_out(quantization),
+        )
+    unknown = " Whether what is trained can be saved cannot be tried here." if reason is None else ""
+    return Finding(
+        "warning",
+        f"The config asks for quantized weights ({method}), whose rows cannot be scaled: they are frozen, and their "
+        f"heads measured and not clipped.{unknown}",
+        f"{ways_out(quantization)} With adapters, watch qk_clip/max_logit.",
+    )
 
 
 def _of_other_scores(inspection: Inspection, compiles: bool) -> Iterator[Finding]:

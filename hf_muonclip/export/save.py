@@ -16,6 +16,7 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..quantized_saves import ways_out
 from .check import StrPath, check_contents
 from .engine_config import write_configs
 from .saved_form import SavedForm
@@ -135,8 +136,7 @@ def _form_of(model: PreTrainedModel) -> SavedForm:
     if getattr(model.config, "quantization_config", None) is not None:
         raise ValueError(
             f"model must hold plain weights, got {type(model).__name__} quantized by "
-            f"{model.config.quantization_config}. Load it with load_checkpoint, which dequantizes Kimi K2's forms, or "
-            "call model.dequantize()."
+            f"{model.config.quantization_config}. {ways_out(model.config.quantization_config)}"
         )
     form = SavedForm(model.config)
     if not isinstance(model, type(form.model)):

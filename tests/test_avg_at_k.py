@@ -1,5 +1,6 @@
 """Avg@k keeps every answer, repeats them from their seeds alone, and leaves the model as it was."""
 
+import datetime
 import json
 import math
 import statistics
@@ -10,6 +11,7 @@ import pytest
 import torch
 from tiny_models import tiny_model, tiny_tokenizer
 from transformers import PreTrainedModel
+from transformers.utils import chat_template_utils
 
 from hf_muonclip.evaluation import AvgAtK, EvaluationData, Question, measure_avg_at_k
 from hf_muonclip.evaluation.questions import Scorer
@@ -172,6 +174,31 @@ def test_an_interrupted_evaluation_goes_on_from_its_file(tmp_path: Path) -> None
     assert {line["prompt"] for line in lines} == {question.prompt for question in QUESTIONS}
     assert measure(model, answers_file=path, score=same_score, k=4) == measure(model, k=4)
     assert len(scored) == 19 + 16
+
+
+class NextDay(datetime.datetime):
+    """The clock of the day on which an evaluation is resumed."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+        return datetime.datetime(2077, 12, 31)
+
+
+def test_an_evaluation_with_a_dated_template_goes_on_another_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "w{{ strftime_now('%d') | int + 9 }} {% for m in messages %}{{ m.content }}{% endfor %}"
+    model, path = sharp_model(), tmp_path / "answers.jsonl"
+    asked: dict[str, Any] = {"data": DATA, "token_cap": 4, "answers_file": path}
+    measure_avg_at_k(model, QUESTIONS, score, tokenizer, k=1, **asked)
+    monkeypatch.setattr(chat_template_utils, "datetime", NextDay)
+    resumed = measure_avg_at_k(model, QUESTIONS, score, tokenizer, k=2, **asked)
+    whole = measure_avg_at_k(model, QUESTIONS, score, tokenizer, k=2, **{**asked, "answers_file": None})
+    assert resumed == whole
+    assert whole.prompts.endswith("dated 2025-01-01")
+    with pytest.raises(ValueError, match="date: '2025-01-01' there, '2026-11-30' here"):
+        measure_avg_at_k(model, QUESTIONS, score, tokenizer, k=2, date=datetime.date(2026, 11, 30), **asked)
 
 
 def test_answers_of_a_file_are_scored_by_the_scorer_and_references_of_now(tmp_path: Path) -> None:

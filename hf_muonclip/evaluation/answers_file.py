@@ -52,7 +52,9 @@ class AnswersFile:
             raise ValueError(
                 f"answers are kept in a file of this package's own, {path} is none ({error!r}); name another file"
             ) from None
-        differing = sorted(key for key in {*found, *settings} if found.get(key) != settings.get(key))
+        # Earlier versions wrote no date; the hash of the prompts holds it anyway.
+        compared = {*found, *settings} - ({"date"} - found.keys())
+        differing = sorted(key for key in compared if found.get(key) != settings.get(key))
         if differing:
             changes = "; ".join(f"{key}: {found.get(key)!r} there, {settings.get(key)!r} here" for key in differing)
             raise ValueError(f"an evaluation goes on only as it began, {path} differs in {changes}; name another file")

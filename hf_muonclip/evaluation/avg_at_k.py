@@ -5,6 +5,7 @@ says how far runs lie apart and how far other questions might lie. Repeats are t
 whether its question, its prompt or its answer equals another's.
 """
 
+import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils import logging
 
 from .answers_file import AnswersFile, fingerprint, prompts_hash
-from .chat_prompts import write_prompts
+from .chat_prompts import PROMPT_DATE, write_prompts
 from .model_under_test import context_limit, load, measuring
 from .questions import Question, Scorer
 from .results import Answer, AvgAtK, EvaluationData, StrPath
@@ -35,6 +36,7 @@ def measure_avg_at_k(
     top_k: int = 0,
     top_p: float = 1.0,
     thinking: bool = False,
+    date: datetime.date = PROMPT_DATE,
     seed: int = 0,
     batch_size: int = 16,
     answers_file: StrPath | None = None,
@@ -58,7 +60,9 @@ def measure_avg_at_k(
         top_k: of the sampling; 0 is off.
         top_p: of the sampling, in (0, 1]; 1 is off.
         thinking: for chat templates that have a switch for it.
-        seed: of all answers.
+        date: what chat templates that write today's date are told it is, the same on every day; the result's
+            `prompts` names it where a template asks.
+        seed: of all answers, and of chat templates that draw at random.
         batch_size: answers that are generated together.
         answers_file: JSON lines, written as answers come. Where it exists, the evaluation goes on from it; with a
             higher k it adds runs. Its texts are scored anew, so that another scorer or reference costs no sampling.
@@ -69,12 +73,15 @@ def measure_avg_at_k(
     """
     model, tokenizer = load(model, tokenizer)
     _check_settings(len(questions), k, token_cap, temperature, top_k, top_p, batch_size)
-    prompts, description = write_prompts(tokenizer, [question.prompt for question in questions], thinking=thinking)
+    written = write_prompts(
+        tokenizer, [question.prompt for question in questions], thinking=thinking, date=date, seed=seed
+    )
+    prompts = written.tokens
     _check_room(model, max(map(len, prompts)), token_cap)
     sampler = _Sampler(model, tokenizer, token_cap, temperature, top_k, top_p)
     file = None
     if answers_file is not None:
-        settings = {
+        settings: dict[str, Any] = {
             "weights": fingerprint(model),
             "prompts": prompts_hash(prompts),
             "end tokens": sampler.end_tokens,
@@ -84,6 +91,8 @@ def measure_avg_at_k(
             "top p": top_p,
             "seed": seed,
         }
+        if written.date is not None:
+            settings["date"] = written.date
         file = AnswersFile(answers_file, settings)
 
     places = [(run, index) for run in range(k) for index in range(len(questions))]
@@ -122,7 +131,7 @@ def measure_avg_at_k(
         k=k,
         questions=len(questions),
         token_cap=token_cap,
-        prompts=description,
+        prompts=written.description,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,

@@ -1,6 +1,7 @@
 """The model card of a trained checkpoint, written from the figures of the run itself.
 
-A figure that the caller does not have is left out; nothing is invented.
+A figure that the caller does not have is left out; nothing is invented. What kind of model it is, `model_kind` reads
+from its class.
 """
 
 import json
@@ -13,10 +14,12 @@ from typing import Any
 from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers import DeepseekV3Config, PreTrainedModel
+from torch import nn
+from transformers import DeepseekV3Config, PreTrainedConfig
 
 from .evaluation import EvaluationResult
 from .kimi_k2.presets import count_parameters
+from .model_kind import ModelKind, kind_of, own_class, uncompiled
 from .run_figures import ClipFigures, RunFigures
 
 StrPath = str | os.PathLike[str]
@@ -49,7 +52,7 @@ _FOLDER = 'name = "."  # the folder of this card'
 
 
 def render_model_card(
-    model: PreTrainedModel,
+    model: nn.Module,
     title: str,
     *,
     description: str | None = None,
@@ -68,13 +71,16 @@ def render_model_card(
 ) -> ModelCard:
     """Render the model card of a model trained with MuonClip.
 
+    Task, loading code, tags and library follow from the model's class: see `model_kind`.
+
     Args:
-        model: gives the architecture and the number of parameters; may be on the meta device.
+        model: gives the kind, the architecture and the number of parameters; may be on the meta device, have PEFT's
+            adapters, or be any module that a Trainer saves.
         title: the heading, and the model's name in the metadata.
         description: what this model is, in Markdown; follows one sentence about architecture and optimizer.
         load_from: where the printed code loads from: a repository's name, or "." for the folder of the card, which
             `push_to_hub` replaces by the name of the repository.
-        prompt: what the printed code continues; without it, the code only loads the model.
+        prompt: what the printed code continues, of a language model; without it, the code only loads the model.
         run: figures of the training run, as `figures_of_run` reads them.
         clip: figures of QK-Clip, likewise.
         evaluations: what `hf_muonclip.evaluation` measured; they go into the card and its model-index. Those of
@@ -84,19 +90,32 @@ def render_model_card(
         command: reproduces the model.
         license: the Hub's identifier, for example "apache-2.0".
         datasets: names on the Hub, for the metadata.
-        base_model: name on the Hub of the model that this one was fine-tuned from.
+        base_model: name on the Hub of the model that this one was fine-tuned from; an adapter knows its own.
         language: ISO 639 code.
+
+    Raises:
+        UnknownKindError: nobody could load the model by its class, or an adapter by its base's name; a ValueError.
+        ValueError: a prompt is given of a model that continues none.
     """
     run = run or RunFigures()
     title = _one_line(title)
+    model = uncompiled(model)
+    kind = kind_of(model)
+    base_model = kind.base_model or base_model
+    if prompt is not None and not kind.continues_text:
+        raise ValueError(f"a prompt is what a language model continues, got one for {kind.noun}; leave prompt out")
+    of_tokens = kind.continues_text and run.token_loss
     sections = [
-        (f"# {title}", _introduction(model, run, clip, description, base_model)),
-        ("## How to load", _loading_code(load_from, prompt)),
+        (f"# {title}", _introduction(model, kind, run, clip, description, base_model)),
+        ("## How to load", _loading_code(kind, load_from, prompt)),
         ("## Architecture", _table(("Part", "Size"), _architecture(model))),
-        ("## Training", _training(run, command)),
+        (
+            "## Training",
+            _training(run, command, reads_tokens=getattr(model, "main_input_name", "input_ids") == "input_ids"),
+        ),
         ("## QK-Clip", _clipping(clip) if clip else ""),
         ("## Pictures", _gallery(pictures or {})),
-        ("## Evaluation", _evaluation(run, evaluations)),
+        ("## Evaluation", _evaluation(run, evaluations, of_tokens)),
         ("## Limitations", "\n".join(f"- {_one_line(limitation)}" for limitation in limitations)),
         ("## Citation", _CITATIONS),
     ]
@@ -104,13 +123,13 @@ def render_model_card(
     metadata = ModelCardData(
         language=language,
         license=license,
-        library_name="transformers",
-        pipeline_tag="text-generation",
+        library_name=kind.library_name,
+        pipeline_tag=kind.pipeline_tag,
         base_model=base_model,
         datasets=list(datasets) or None,
-        tags=["muonclip", "muon", "qk-clip"],
+        tags=["muonclip", "muon", "qk-clip", *kind.tags],
         co2_eq_emissions=_emissions(run, base_model),
-        **_model_index(title, run, evaluations, datasets),
+        **_model_index(title, kind, run, evaluations, datasets, of_tokens),
     )
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{body}\n")
 
@@ -121,22 +140,32 @@ def loading_from(card: str, repo_id: str) -> str:
 
 
 def _model_index(
-    title: str, run: RunFigures, evaluations: Sequence[EvaluationResult], datasets: Sequence[str]
+    title: str,
+    kind: ModelKind,
+    run: RunFigures,
+    evaluations: Sequence[EvaluationResult],
+    datasets: Sequence[str],
+    of_tokens: bool,
 ) -> dict[str, Any]:
     """Return the scores in the form that `ModelCardData` writes as model-index."""
     results = [entry for evaluation in evaluations for entry in evaluation.to_eval_results()]
-    measured = {entry.metric_type for entry in results}
-    if run.eval_loss is not None and run.dataset is not None and "perplexity" not in measured:
-        results.append(
+    if run.dataset is not None and kind.pipeline_tag is not None:
+        measured = {entry.metric_type for entry in results}
+        scores = dict(run.eval_metrics)
+        if run.eval_loss is not None and of_tokens:
+            scores["perplexity"] = math.exp(run.eval_loss)
+        results += [
             EvalResult(
-                task_type="text-generation",
+                task_type=kind.pipeline_tag,
                 dataset_type=datasets[0] if datasets else run.dataset,
                 dataset_name=run.dataset,
-                metric_type="perplexity",
-                metric_name="Perplexity",
-                metric_value=round(math.exp(run.eval_loss), 4),
+                metric_type=name,
+                metric_name=_capitalized(name),
+                metric_value=round(value, 4),
             )
-        )
+            for name, value in scores.items()
+            if name not in measured
+        ]
     return {"model_name": title, "eval_results": results} if results else {}
 
 
@@ -153,15 +182,20 @@ def _emissions(run: RunFigures, base_model: str | None) -> dict[str, object] | N
 
 
 def _introduction(
-    model: PreTrainedModel,
+    model: nn.Module,
+    kind: ModelKind,
     run: RunFigures,
     clip: ClipFigures | None,
     description: str | None,
     base_model: str | None,
 ) -> str:
-    size = f"{_count(model.num_parameters())} parameters"
-    if isinstance(model.config, DeepseekV3Config):
-        size += f", {_count(count_parameters(model.config)[1])} of them active for a token"
+    config = getattr(model, "config", None)
+    size = f"{_count(sum(parameter.numel() for parameter in model.parameters()))} parameters"
+    if isinstance(config, DeepseekV3Config):
+        size += f", {_count(count_parameters(config)[1])} of them active for a token"
+    if kind.base_model is not None:
+        trained_here = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        size += f", {_count(trained_here)} of them trained"
     origin = f", fine-tuned from `{base_model}`" if base_model else ""
     optimizer = str(run.optimizer.get("optimizer", "MuonClip"))
     clipping = clip is not None and math.isfinite(clip.threshold)
@@ -177,16 +211,24 @@ def _introduction(
         )
     else:
         trained = f"MuonClip, the optimizer of {kimi_k2}" + (", without its QK-Clip" if run.optimizer or clip else "")
-    sentence = f"A causal language model (`{type(model).__name__}`, {size}){origin}, trained with {trained}."
+    inner: Any = getattr(model, "get_base_model", lambda: model)()
+    noun = kind.noun[0].upper() + kind.noun[1:]
+    sentence = f"{noun} (`{own_class(inner).__name__}`, {size}){origin}, trained with {trained}."
     return "\n\n".join(filter(None, [sentence, description]))
 
 
-def _architecture(model: PreTrainedModel) -> dict[str, object]:
+def _architecture(model: nn.Module) -> dict[str, object]:
     """Return what the configuration says of sizes; names that it does not have are left out."""
-    config = model.config
+    config = getattr(model, "config", None)
+    if not isinstance(config, PreTrainedConfig):
+        return {}
 
     def of(name: str) -> Any:
-        return getattr(config, name, None)
+        try:
+            value = getattr(config, name, None)
+        except RuntimeError:  # of transformers, where layers differ and no one number is true
+            return None
+        return value if isinstance(value, int) else None  # a list where stages differ
 
     heads, kv_heads = of("num_attention_heads"), of("num_key_value_heads")
     attention = None if heads is None else f"{heads} heads"
@@ -207,28 +249,25 @@ def _architecture(model: PreTrainedModel) -> dict[str, object]:
         f"{of('n_shared_experts') or 0} shared",
         "Vocabulary": of("vocab_size") and f"{of('vocab_size'):,}",
         "Context": of("max_position_embeddings") and f"{of('max_position_embeddings'):,} tokens",
-        "Weights": str(model.dtype).removeprefix("torch."),
+        "Weights": str(next(model.parameters()).dtype).removeprefix("torch."),
     }
     return {name: value for name, value in shown.items() if value}
 
 
-def _loading_code(load_from: str, prompt: str | None) -> str:
+def _loading_code(kind: ModelKind, load_from: str, prompt: str | None) -> str:
     name = _FOLDER if load_from == "." else f"name = {_literal(load_from)}"
     if prompt is None:
-        lines = [
-            "from transformers import AutoModelForCausalLM",
-            "",
-            name,
-            "model = AutoModelForCausalLM.from_pretrained(name)",
-            "print(model)",
-        ]
+        lines = [*kind.imports, "", name, *kind.loading, f"print({kind.result})"]
     else:
+        *others, last = kind.imports
+        both = last.startswith("from transformers import ")
         lines = [
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            *others,
+            *([f"{last}, AutoTokenizer"] if both else [last, "from transformers import AutoTokenizer"]),
             "",
             name,
             "tokenizer = AutoTokenizer.from_pretrained(name)",
-            "model = AutoModelForCausalLM.from_pretrained(name)",
+            *kind.loading,
             "",
             f'inputs = tokenizer({_literal(prompt)}, return_tensors="pt", return_token_type_ids=False)',
             "output = model.generate(**inputs, max_new_tokens=40)",
@@ -237,11 +276,12 @@ def _loading_code(load_from: str, prompt: str | None) -> str:
     return "\n".join(["```python", *lines, "```"])
 
 
-def _training(run: RunFigures, command: str | None) -> str:
-    speed = run.tokens / run.seconds if run.tokens and run.seconds else None
+def _training(run: RunFigures, command: str | None, *, reads_tokens: bool) -> str:
+    tokens = run.tokens if reads_tokens else None  # the Trainer counts whatever a model's main input holds
+    speed = tokens / run.seconds if tokens and run.seconds else None
     rows = {
         "Data": run.dataset,
-        "Tokens": None if run.tokens is None else _count(run.tokens),
+        "Tokens": None if tokens is None else _count(tokens),
         "Steps": None if run.steps is None else f"{run.steps:,}",
         "Time": None if run.seconds is None else _duration(run.seconds),
         "Tokens per second": None if speed is None else f"{speed:,.0f}",
@@ -259,14 +299,24 @@ def _training(run: RunFigures, command: str | None) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult]) -> str:
+def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult], of_tokens: bool) -> str:
     losses = {"Before training": run.eval_loss_before, "After training": run.eval_loss}
-    rows = [f"| {when} | {loss:.3f} | {math.exp(loss):,.2f} |" for when, loss in losses.items() if loss is not None]
+    known = {when: loss for when, loss in losses.items() if loss is not None}
     parts = []
-    if rows:
+    if known or run.eval_metrics:
         data = f", {_one_line(run.dataset)}" if run.dataset else ""
-        parts.append(f"During training, on the run's evaluation text{data}; the loss is in nats a token.")
+        what, unit = ("text", "; the loss is in nats a token") if known and of_tokens else ("data", "")
+        parts.append(f"During training, on the run's evaluation {what}{data}{unit}.")
+    if known and of_tokens:
+        rows = [f"| {when} | {loss:.3f} | {math.exp(loss):,.2f} |" for when, loss in known.items()]
         parts.append("\n".join(["| | Loss | Perplexity |", "|---|---|---|", *rows]))
+    elif known:
+        parts.append(
+            "\n".join(["| | Loss |", "|---|---|", *(f"| {when} | {loss:.3f} |" for when, loss in known.items())])
+        )
+    if run.eval_metrics:
+        shown = {_capitalized(name): f"{value:.4g}" for name, value in run.eval_metrics.items()}
+        parts.append(_table(("Score after training", "Value"), shown))
     if evaluations:
         parts.append("After training, on the finished model; ± is the standard error.")
         scores = [
@@ -329,6 +379,12 @@ def _text(value: object) -> str:
 
 def _cell(value: object) -> str:
     return _one_line(_text(value)).replace("|", "\\|")
+
+
+def _capitalized(name: str) -> str:
+    """Return a metric's name as the head of a line: "accuracy" is "Accuracy", "rougeL" is "RougeL"."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _literal(text: str) -> str:

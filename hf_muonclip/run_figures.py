@@ -7,7 +7,7 @@ import csv
 import json
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +40,8 @@ _SETTINGS = (
     "gradient clipping",
     "precision",
 )
+_EVALUATED = "eval_"
+_NO_SCORES = ("loss", "runtime", "samples_per_second", "steps_per_second", "model_preparation_time", "num_tokens")
 _DEPENDENCIES = ("torch", "transformers", "accelerate")
 _PACKAGES = ("hf_muonclip", *_DEPENDENCIES)
 
@@ -55,9 +57,12 @@ class RunFigures:
         seconds: of wall clock, for the training alone.
         hardware: for example "AMD EPYC 9554, 2 threads".
         seed: of the run.
-        train_loss: at the last log, in nats a token.
-        eval_loss: after training, in nats a token; its exponential is the perplexity.
+        train_loss: at the last log.
+        eval_loss: after training.
         eval_loss_before: of the same data before training, for a fine-tuned model.
+        token_loss: whether these losses are a language model's own, in nats a token: their exponential is then a
+            perplexity. Of a model of another kind a card shows none in any case.
+        eval_metrics: what `compute_metrics` returned in the last evaluation, by name.
         emissions_grams: CO2-equivalent of the run, where it was measured or estimated.
         optimizer: settings by name.
         versions: of packages by name.
@@ -72,6 +77,8 @@ class RunFigures:
     train_loss: float | None = None
     eval_loss: float | None = None
     eval_loss_before: float | None = None
+    token_loss: bool = True
+    eval_metrics: Mapping[str, float] = field(default_factory=dict)
     emissions_grams: float | None = None
     optimizer: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -145,6 +152,8 @@ def figures_of_state(
         train_loss=losses[-1] if losses else None,
         eval_loss=after[-1] if after else None,
         eval_loss_before=before[0] if before else None,
+        token_loss=run.get("token_loss", True),
+        eval_metrics=_eval_metrics(state["log_history"]),
         emissions_grams=emissions_grams,
         optimizer={name: run["optimizer"][name] for name in _SETTINGS if name in run.get("optimizer", {})},
         versions={name: run["versions"][name] for name in _PACKAGES if name in run.get("versions", {})},
@@ -191,13 +200,22 @@ def describe_run(
         "precision": "bfloat16, mixed" if args.bf16 else "float16, mixed" if args.fp16 else "as the weights",
     }
     assert settings.keys() <= set(_SETTINGS)
-    return {
+    described = {
         "optimizer": settings,
         "threshold": finite_or_none(config.qk_clip_threshold, digits=None),
         "seed": args.seed,
         "hardware": _hardware(args.world_size),
         "versions": {"hf_muonclip": __version__, **{name: version(name) for name in _DEPENDENCIES}},
     }
+    # A setting may be one of NumPy's numbers or a tensor, and the Trainer's state would then not be written.
+    return json.loads(json.dumps(described, default=_plain))  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> float | str:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def newest_state(folder: Path) -> Path:
@@ -224,6 +242,18 @@ def callback_attributes(state: Mapping[str, Any]) -> Mapping[str, Any]:
         if "exported_run" in attributes or "exported_statistics" in attributes:
             return attributes
     return {}
+
+
+def _eval_metrics(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the scores of the last evaluation; its loss, and what it says of its speed, are none."""
+    rows = [row for row in history if any(name.startswith(_EVALUATED) for name in row)]
+    last = rows[-1] if rows else {}
+    scores = {name.removeprefix(_EVALUATED): value for name, value in last.items() if name.startswith(_EVALUATED)}
+    return {
+        name: float(value)
+        for name, value in scores.items()
+        if name not in _NO_SCORES and isinstance(value, int | float) and math.isfinite(value)
+    }
 
 
 def _clip_figures(

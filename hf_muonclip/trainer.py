@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.trainer_callback import ExportableState, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 from transformers.training_args import TrainingArguments
 
 from . import __version__
 from .adapter_saves import AdapterSaves
+from .additions import Additions
 from .checkpoint import load_saved_form, loads_saved_form
 from .clip_state import ClipState
 from .clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
@@ -22,6 +24,7 @@ from .muon_clip import MuonClip
 from .quantized_saves import refuse_unsaved
 from .run_figures import describe_run
 from .run_log import LOG_NAME, append_row, folder_of_run, shown_name, start_log
+from .token_loss import TokenLoss
 from .training_logs import start_adding, stop_adding
 from .verbosity import get_logger
 
@@ -49,7 +52,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     It also makes the Trainer resume mixture-of-experts models, whose experts it saves in another form than it loads,
     adds to the config.json of checkpoints what engines read, and with `push_to_hub=True` puts the run's model card into
-    the repository, at every push; a card that somebody wrote by hand stays.
+    the repository, at every push; a card that somebody wrote by hand stays. None of this ends a run: what cannot be
+    added is left out, and one sentence in the log says what and why.
 
     Attributes:
         statistics: per head, over the run so far; None before training.
@@ -67,6 +71,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._clock_started = 0.0
         self._clip: ClipState | None = None
         self._adapter_saves: AdapterSaves | None = None
+        self._additions = Additions()
+        self._token_loss: TokenLoss | None = None
         self._step_started = 0.0
         self._updates_seen = 0
         self._trial = -1
@@ -90,7 +96,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: no arguments, what the run was given, and the statistics per head."""
-        if not self._run:
+        if self._clip is None:
             return {"args": {}, "attributes": {}}
         run = {"exported_run": {**self._run, "seconds": round(self.train_seconds, 3)}}
         if self.statistics is None:
@@ -124,7 +130,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             clip.state_is_consolidated = True  # by this callback, before every save
             clip.callback_expected = False
         self._writes_log = False
-        self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"), state)
+        self._run = {}
+        with self._additions.adding("The description of the run in checkpoints and cards"):
+            self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"), state)
+        if (model := kwargs.get("model")) is not None:
+            self._token_loss = TokenLoss(model)
         saved = self._saved_attributes(state)
         self._adapter_saves = AdapterSaves(clip, kwargs.get("model"))
         self._adapter_saves.check_start(args, saved.get("exported_statistics"))
@@ -165,7 +175,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
                 "optimizers=muonclip(model, args), or call attach(trainer); beside DeepSpeed's own optimizer, pass "
                 "callbacks=[DeepSpeedClipCallback()]."
             )
-        if state.global_step > 0 and model is not None and not loads_saved_form(model):
+        if state.global_step > 0 and isinstance(model, PreTrainedModel) and not loads_saved_form(model):
             experts = [p.name for p in optimizer.plan if len(p.shape) == 3 and p.algorithm == "muon"]
             if experts:
                 raise ValueError(
@@ -181,6 +191,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Leave the Trainer's logging as it was, and the statistics in its state, for `trainer.save_state()`."""
         stop_adding(self)
+        self._note_loss()
         if isinstance(self._clip, MuonClip):
             self._clip.measure_update_rms = False
         if args.should_save:
@@ -240,6 +251,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         """Gather the optimizer's state where a save follows: the Trainer asks one rank alone for it."""
         self.train_seconds += time.perf_counter() - self._clock_started
         self._clock_started = time.perf_counter()
+        self._note_loss()
         if control.should_save:
             self._consolidate(args)
 
@@ -259,7 +271,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Let engines read the checkpoint too, and leave the save out of the training time."""
         if args.should_save:
-            complete_config(kwargs.get("model"), self._newest_checkpoint(state), resumable=True)
+            self._complete_checkpoint(kwargs.get("model"), state)
             self._warn_of_adapter_saves()
         self._clock_started = time.perf_counter()
 
@@ -268,12 +280,25 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Complete what is pushed: a config.json that engines read, and the run's model card."""
         if state.is_world_process_zero:
-            complete_config(kwargs.get("model"), self._newest_checkpoint(state), resumable=True)
-            complete_next_push(kwargs.get("model"), args, state, self)
+            self._complete_checkpoint(kwargs.get("model"), state)
+            with self._additions.adding("The model card of the run"):
+                complete_next_push(kwargs.get("model"), args, state, self, self._additions)
+
+    def _note_loss(self) -> None:
+        """Keep what the first forward showed of the loss, for the card."""
+        if self._token_loss is not None:
+            self._token_loss.close()
+            self._run["token_loss"] = bool(self._token_loss.seen)
+            self._token_loss = None
+
+    def _complete_checkpoint(self, model: nn.Module | None, state: TrainerState) -> None:
+        with self._additions.adding("What engines read in a checkpoint's config.json"):
+            complete_config(model, self._newest_checkpoint(state), resumable=True)
 
     def _warn_of_adapter_saves(self) -> None:
         if self._adapter_saves is not None and self.statistics is not None:
-            self._adapter_saves.warn(self.statistics)
+            with self._additions.adding("The warning of what an adapter's checkpoint lacks"):
+                self._adapter_saves.warn(self.statistics)
 
     def _consolidate(self, args: TrainingArguments) -> None:
         if isinstance(self._clip, MuonClip) and not args.save_only_model:
@@ -283,6 +308,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""
         if self._clip is None:
             return
+        with self._additions.adding("What Muon and QK-Clip add to the training log"):
+            self._add_figures(state, logs)
+
+    def _add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         if "eval_loss" in logs:
             self._append_to_log(
                 {"step": state.global_step, "eval_loss": finite_or_none(logs["eval_loss"], digits=None)}
@@ -330,11 +359,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         }
 
     def _log_header(self, state: TrainerState, model: nn.Module | None) -> dict[str, Any]:
-        config = getattr(model, "config", None)
+        name = getattr(getattr(model, "config", None), "name_or_path", None)  # any module may be trained
         return {
             "hf_muonclip": __version__,
             "model": None if model is None else type(model).__name__,
-            "model_name": shown_name(getattr(config, "name_or_path", "")) or None,
+            "model_name": shown_name(name) or None if isinstance(name, str) else None,
             "max_steps": state.max_steps,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "run": self._run,
@@ -344,7 +373,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         try:
             start_log(self._folder, self._log_header(state, model), state.global_step)
             self._writes_log = True
-        except (OSError, ValueError) as error:  # on this rank alone: the others would wait for it until the timeout
+        except Exception as error:  # on this rank alone: the others would wait for it until the timeout
             self._give_up_log(error)
 
     def _append_to_log(self, row: Mapping[str, Any]) -> None:
@@ -352,14 +381,14 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             return
         try:
             append_row(self._folder, row)
-        except OSError as error:
+        except Exception as error:
             self._give_up_log(error)
 
     def _give_up_log(self, error: Exception) -> None:
         self._writes_log = False
         logger.warning(
             "The log of every head, %s, cannot be written (%s). Training goes on without it; trainer_state.json "
-            "and the trackers have the figures of all layers. Mend it and resume to write it again.",
+            "and the trackers have the figures of all layers. Fix that and resume to write it again.",
             self._folder / LOG_NAME,
             error,
         )

@@ -17,10 +17,28 @@ _LEFT_OUT = ("auto_map", "quantization_config", "compression_config")
 
 
 def write_configs(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, model_type: str | None = None) -> None:
-    """Write config.json and generation_config.json.
+    """Write config.json and, of a model that generates, generation_config.json.
 
     Args:
         model: whose configurations are written; they are not changed.
+        folder: must exist.
+        dtype: of the weights on disk.
+        model_type: as `write_config` takes it.
+
+    Raises:
+        ValueError: the model has no such model type.
+    """
+    write_config(model, folder, dtype=dtype, model_type=model_type)
+    generation_config = getattr(model, "generation_config", None)  # absent where a model cannot generate
+    if generation_config is not None:
+        generation_config.save_pretrained(folder)
+
+
+def write_config(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, model_type: str | None = None) -> None:
+    """Write config.json.
+
+    Args:
+        model: whose configuration is written; it is not changed.
         folder: must exist.
         dtype: of the weights on disk.
         model_type: "deepseek_v3" or "kimi_k2" for DeepSeek-V3's architecture; None writes "deepseek_v3" there, and the
@@ -46,8 +64,6 @@ def write_configs(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, m
     if not builds_prediction_layers(name for name, _ in model.named_parameters()):
         fields = without_announced_layers(fields)
     path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    if model.generation_config is not None:
-        model.generation_config.save_pretrained(folder)
 
 
 def _model_type(config: PreTrainedConfig, chosen: str | None) -> str:

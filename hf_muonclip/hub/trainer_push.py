@@ -8,22 +8,22 @@ import dataclasses
 import json
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData, repocard
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.training_args import TrainingArguments
 
-from ..export.engine_config import write_configs
+from ..additions import Additions
+from ..export.engine_config import write_config
 from ..kimi_k2.model_type import KimiK2Config
 from ..model_card import render_model_card
+from ..model_kind import UnknownKindError, base_model_of, kind_of
 from ..patched_method import PatchedMethod
 from ..run_figures import figures_of_state
 
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from ..trainer import MuonClipCallback
 
 _AUTOMATIC = "generated_from_trainer"  # the tag of cards that nobody wrote by hand; the Trainer's own have it too
+# What cards say that nobody has edited: the Trainer's, of which PEFT drops the tag, and the one that PEFT saves.
+_UNEDITED = (
+    "generated automatically according to the information the Trainer had access to",
+    "Model Card for Model ID",
+)
 _OLDER_ROPE = ("rope_theta", "rope_scaling")
 _PICKLED = "training_args.bin"  # no checkpoint needs it, and unpickling it runs code
 
@@ -38,19 +43,21 @@ _PICKLED = "training_args.bin"  # no checkpoint needs it, and unpickling it runs
 def complete_config(model: nn.Module | None, folder: Path, *, resumable: bool = False) -> None:
     """Write the config.json that the Trainer has written, if it has, again as engines read it.
 
+    Engines run models that generate; the configuration of any other model stays as it is.
+
     Where the Trainer shall resume from the folder, the older names of a scaled rope's parameters are left out: it reads
     the file as a configuration of no model, which cannot tell the rope's context from them. Of a model with code of its
     own or with quantized weights the file stays as it is: neither can do without its fields.
     """
     path = folder / "config.json"
-    if not isinstance(model, PreTrainedModel) or not path.is_file():
+    if not isinstance(model, PreTrainedModel) or not model.can_generate() or not path.is_file():
         return
     config = model.config
     if getattr(config, "auto_map", None) or getattr(config, "quantization_config", None):
         return
     chosen = KimiK2Config.model_type if config.model_type == KimiK2Config.model_type else None
     with tempfile.TemporaryDirectory() as elsewhere:
-        write_configs(model, Path(elsewhere), dtype=model.dtype, model_type=chosen)
+        write_config(model, Path(elsewhere), dtype=model.dtype, model_type=chosen)
         completed = (Path(elsewhere) / path.name).read_text(encoding="utf-8")
     fields: dict[str, Any] = json.loads(completed)
     if resumable and fields.get("rope_scaling"):
@@ -60,17 +67,21 @@ def complete_config(model: nn.Module | None, folder: Path, *, resumable: bool = 
 
 
 def complete_next_push(
-    model: nn.Module | None, args: TrainingArguments, state: TrainerState, callback: "MuonClipCallback"
+    model: nn.Module | None,
+    args: TrainingArguments,
+    state: TrainerState,
+    callback: "MuonClipCallback",
+    additions: Additions,
 ) -> None:
     """Complete the output folder just before the Trainer uploads it, and keep pickled arguments out of the repository.
 
-    A README.md that somebody wrote by hand stays, although `trainer.push_to_hub()` writes over it. Of a model with
-    adapters, and before training, the Trainer's own card stays too: ours would not be true.
+    A README.md that somebody wrote by hand stays, although `trainer.push_to_hub()` writes over it. Before training, and
+    where `model_kind` cannot say what the model is, the Trainer's own card stays.
 
     The Trainer does not say when a push fails. What was to be done is then forgotten with the next push of this
     callback or folder, by `forget_push`, or with the callback.
     """
-    push = _Push(model, args, state)
+    push = _Push(model, args, state, additions)
     for other, left in list(_pushes.items()):
         if other is callback or left.folder == push.folder:
             forget_push(other)
@@ -90,11 +101,14 @@ def forget_push(callback: "MuonClipCallback") -> None:
 class _Push:
     """A push of the Trainer that has begun."""
 
-    def __init__(self, model: nn.Module | None, args: TrainingArguments, state: TrainerState) -> None:
+    def __init__(
+        self, model: nn.Module | None, args: TrainingArguments, state: TrainerState, additions: Additions
+    ) -> None:
         self.folder = Path(str(args.output_dir)).resolve()
         self._repository = args.hub_model_id or Path(str(args.output_dir)).absolute().name  # as the Trainer names it
         self._model = None if model is None else weakref.ref(model)
         self._state = state
+        self._additions = additions
         self._card = self.folder / "README.md"
         self._written_by_hand: bytes | None = None
 
@@ -115,12 +129,29 @@ class _Push:
 
     def complete(self, repo_id: str, callback: "MuonClipCallback") -> None:
         """Complete the folder, which is uploaded next."""
-        self.put_card_back()
         model = None if self._model is None else self._model()
-        complete_config(model, self.folder)
-        if isinstance(model, PreTrainedModel) and self._state.global_step > 0 and _is_automatic(self._card):
-            card = _card_of_run(model, self._state, callback, repo_id)
-            _replace(self._card, str(card).encode())
+        with self._additions.adding("What engines read in the pushed config.json"):
+            complete_config(model, self.folder)
+        with self._additions.adding("The model card of the run"):
+            self.put_card_back()
+            if model is not None and self._state.global_step > 0 and _is_automatic(self._card):
+                self._write_card(model, callback, repo_id)
+
+    def _write_card(self, model: nn.Module, callback: "MuonClipCallback", repo_id: str) -> None:
+        """Write the card of the run in the place of the Trainer's own, and keep what only that one says.
+
+        Raises:
+            UnknownKindError: ours would not be true of what is pushed.
+        """
+        kind = kind_of(model)
+        trainers = ModelCard.load(self._card).data.to_dict() if self._card.is_file() else {}
+        library = trainers.get("library_name")
+        if library not in (None, "transformers", kind.library_name):
+            raise UnknownKindError(f"the Trainer's own card says that the library of the model is {library}")
+        if not (self.folder / kind.file).is_file() and not (self.folder / f"{kind.file}.index.json").is_file():
+            raise UnknownKindError(f"{kind.noun} is loaded from {kind.file}, and the Trainer has saved none")
+        card = _card_of_run(model, self._state, callback, repo_id, trainers)
+        _replace(self._card, str(card).encode())
 
 
 def _complete_and_upload(
@@ -149,34 +180,39 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _is_automatic(card: Path) -> bool:
-    """Tell whether a card may be replaced: there is none, or nobody wrote it by hand."""
+    """Return whether a card may be replaced: there is none, or nobody wrote it by hand."""
     if not card.is_file():
         return True
     try:
-        return _AUTOMATIC in (ModelCard.load(card).data.to_dict().get("tags") or ())
+        loaded = ModelCard.load(card)
+        tagged = _AUTOMATIC in (loaded.data.to_dict().get("tags") or ())
+        return tagged or any(said in loaded.text for said in _UNEDITED)
     except (ValueError, TypeError, repocard.yaml.YAMLError):  # type: ignore[attr-defined]
         return False
 
 
-def _card_of_run(model: PreTrainedModel, state: TrainerState, callback: "MuonClipCallback", repo_id: str) -> ModelCard:
-    """Render the card of a run from its own history."""
+def _card_of_run(
+    model: nn.Module, state: TrainerState, callback: "MuonClipCallback", repo_id: str, trainers: Mapping[str, Any]
+) -> ModelCard:
+    """Render the card of a run from its own history, with what the Trainer's card says of license, data and method."""
     kept = dataclasses.asdict(state) | {"stateful_callbacks": {"MuonClipCallback": callback.state()}}
     run, clip = figures_of_state(kept)
     card = render_model_card(
-        model, repo_id.rpartition("/")[2], load_from=repo_id, run=run, clip=clip, base_model=_base_model(model)
+        model,
+        repo_id.rpartition("/")[2],
+        load_from=repo_id,
+        run=run,
+        clip=clip,
+        base_model=base_model_of(getattr(model, "name_or_path", None)),
     )
-    assert isinstance(card.data, ModelCardData)
-    card.data.tags = [*(card.data.tags or ()), _AUTOMATIC]
+    data = card.data
+    assert isinstance(data, ModelCardData)
+    data.tags = list(dict.fromkeys([*(data.tags or ()), *_listed(trainers.get("tags")), _AUTOMATIC]))
+    for name in ("license", "language", "datasets"):
+        if getattr(data, name) is None:
+            setattr(data, name, trainers.get(name))
     return card
 
 
-def _base_model(model: PreTrainedModel) -> str | None:
-    """Return the name on the Hub that a model was loaded from, as far as it can be one."""
-    name = model.name_or_path
-    if not name or Path(name).exists():
-        return None
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return None
-    return name
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())

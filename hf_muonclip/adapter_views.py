@@ -8,7 +8,7 @@ update by the other factor; this does not.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,6 +75,94 @@ def read_lora_factor(model: nn.Module, name: str, views: Mapping[str, tuple[Matr
         return LoraFactor(outputs, MatrixView(stacked=experts) if experts > 1 else PLAIN, said)
     view, split = _view_of_outputs(model, path, views)
     return LoraFactor(outputs, replace(view, interleaved=experts), ", ".join(filter(None, [said, split])))
+
+
+def read_factor(model: nn.Module, name: str, views: Mapping[str, tuple[MatrixView, str]]) -> LoraFactor | None:
+    """Return what a parameter is in an adapter of another kind that multiplies two matrices; None if it is neither.
+
+    Known by shapes, whatever the method: (out, r)·(r, in) as in AdaLoRA, LoHa, DeLoRA and HiRA; stacks (..., in/k, r)
+    and (..., r, out/k) as in GraLoRA and Poly; and the sides of a Kronecker product (LoKr).
+
+    Args:
+        model: holds the parameter.
+        name: of the parameter in the model.
+        views: how projections that the caller knows hold their matrices, as in `plan_parameters`.
+    """
+    parts = name.split(".")
+    for depth in range(len(parts) - 1, 0, -1):
+        layer: Any = model.get_submodule(".".join(parts[:depth])) if _is_module(model, parts[:depth]) else None
+        if layer is not None and "base_layer" in layer._modules and hasattr(layer, "adapter_layer_names"):
+            break
+    else:
+        return None
+    inputs, outputs = getattr(layer, "in_features", None), getattr(layer, "out_features", None)
+    if parts[depth] == "base_layer" or not isinstance(inputs, int) or not isinstance(outputs, int):
+        return None
+    own = model.get_parameter(name)
+    others = [
+        parameter
+        for other, parameter in layer.named_parameters()
+        if not other.startswith("base_layer.") and parameter is not own and parameter.requires_grad
+    ]
+    path, what = ".".join(parts[:depth]), ".".join(dict.fromkeys((parts[depth], parts[-1])))
+    what = parts[depth] if parts[-1] in ("weight", *_adapter_names(layer)) else what
+    for other in others:
+        if other.ndim != own.ndim or own.ndim < 2 or min(*own.shape[-2:], *other.shape[-2:]) < 2:
+            continue
+        if own.ndim == 2 and own.shape[0] == outputs and tuple(other.shape) == (own.shape[1], inputs):
+            view, split = _view_of_outputs(model, path, views)
+            said = f"{what} of rank {own.shape[1]}, a matrix of its own"
+            return LoraFactor(outputs, view, ", ".join(filter(None, [said, split])))
+        if own.ndim == 2 and own.shape[1] == inputs and tuple(other.shape) == (outputs, own.shape[0]):
+            return LoraFactor(outputs, PLAIN, f"{what} of rank {own.shape[0]}, a matrix of its own")
+        if own.ndim > 2 and _is_stacked_pair(own.shape, other.shape, inputs, outputs):
+            return LoraFactor(outputs, MatrixView(transposed=True), f"{what}, each of its matrices on its own")
+        if own.ndim == 2 and tuple(a * b for a, b in zip(own.shape, other.shape, strict=True)) == (outputs, inputs):
+            return LoraFactor(outputs, PLAIN, f"{what}, one side of a Kronecker product")
+    return _read_kronecker_factor(own, others, inputs, outputs, what)
+
+
+def _read_kronecker_factor(
+    own: nn.Parameter, others: list[nn.Parameter], inputs: int, outputs: int, what: str
+) -> LoraFactor | None:
+    """Return what one of (a, r)·(r, b) is where the product, or two such, makes one side of a Kronecker product."""
+    matrices = [(other.shape[0], other.shape[1]) for other in others if other.ndim == 2 and min(other.shape) > 1]
+    if own.ndim != 2 or min(own.shape) < 2:
+        return None
+    rows, columns = own.shape
+    chained = [(rows, b, columns) for a, b in matrices if a == columns]
+    chained += [(a, columns, rows) for a, b in matrices if b == rows]
+    products = [(a, b) for a, r in matrices for r2, b in matrices if r == r2]
+    for a, b, rank in chained:
+        if any((a * c, b * d) == (outputs, inputs) for c, d in [*matrices, *products]):
+            return LoraFactor(outputs, PLAIN, f"{what} of rank {rank}, a matrix of its own")
+    if any((rows * c, columns * d) == (outputs, inputs) for c, d in products):
+        return LoraFactor(outputs, PLAIN, f"{what}, one side of a Kronecker product")
+    return None
+
+
+def _is_stacked_pair(own: Sequence[int], other: Sequence[int], inputs: int, outputs: int) -> bool:
+    """Return whether two shapes are (..., in/k, r) and (..., r, out/k), in either order."""
+    return any(
+        tuple(first[:-2]) == tuple(second[:-2])
+        and first[-1] == second[-2]
+        and inputs % first[-2] == 0
+        and (inputs // first[-2]) * second[-1] == outputs
+        for first, second in ((own, other), (other, own))
+    )
+
+
+def _is_module(model: nn.Module, parts: Sequence[str]) -> bool:
+    module: Any = model
+    for part in parts:
+        module = module._modules.get(part)
+        if module is None:
+            return False
+    return True
+
+
+def _adapter_names(layer: Any) -> tuple[str, ...]:
+    return tuple(layer.active_adapters) if hasattr(layer, "active_adapters") else ()
 
 
 def _view_of_outputs(

@@ -277,7 +277,7 @@ class MuonClip(Muon, ClipState):
         return super().__getstate__() | {"capture": None, "_was_measuring": self.capture is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Become the optimizer that the state was taken from; its capture starts again, on the model beside it."""
+        """Become the optimizer of the state; its capture starts again, on the model that came along."""
         was_measuring = state.pop("_was_measuring", False)
         super().__setstate__(state)
         threshold = self.config.qk_clip_threshold

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .adapter_views import is_magnitude, read_lora_factor, reason_for_adamw
+from .adapter_views import is_magnitude, read_factor, read_lora_factor, reason_for_adamw
 from .frozen_parameters import can_be_unfrozen
 from .matrix_view import PLAIN, MatrixView
 from .module_views import is_convolution, is_linear, view_of_experts, view_of_kernel, view_of_linear
@@ -74,7 +74,7 @@ def plan_parameters(
         path = name.rpartition(".")[0]
         module = model.get_submodule(path)
         algorithm, reason, view = "adamw", "", PLAIN
-        factor = read_lora_factor(model, name, views)
+        factor = read_lora_factor(model, name, views) or read_factor(model, name, views)
         if adapter := reason_for_adamw(name):
             reason = adapter
         elif id(parameter) in tables or (name in heads.looked_up and parameter.ndim == 2 and is_linear(module)):
@@ -167,10 +167,30 @@ def param_groups(
         found = "\n".join(f"  {planned.name} {planned.shape}: {planned.reason}" for planned in plan[:10])
         raise ValueError(
             f"Muon needs at least one trainable hidden matrix; {type(model).__name__} offers {len(plan)} trainable "
-            f"parameters and none is one:\n{found or '  (none)'}\nUnfreeze the layers, build the optimizer before "
-            "another engine flattens or shards the parameters, or train with AdamW."
+            f"parameters and none is one:\n{found or '  (none)'}\n{_advice(model, plan)}"
         )
     return [*_groups_of(model, plan, weight_decay), *_groups_of(model, frozen, weight_decay)]
+
+
+def _advice(model: nn.Module, plan: Iterable[PlannedParameter]) -> str:
+    """Return what to do about a model that offers Muon nothing."""
+    unknown = [planned for planned in plan if planned.reason.startswith(("not known as a linear map", "convolution"))]
+    matrices = [planned.name for planned in unknown if min(planned.shape[:2]) > 1]
+    given = f"give it one with group_overrides={{{matrices[0]!r}: {{'algorithm': 'muon'}}}}" if matrices else ""
+    configs = getattr(model, "peft_config", None)
+    if not isinstance(configs, Mapping) or not plan:
+        also = f", {given}" if given else ""
+        return (
+            "Unfreeze the layers, build the optimizer before another engine flattens or shards the parameters"
+            f"{also}, or train with AdamW."
+        )
+    types = [getattr(config, "peft_type", config) for config in configs.values()]
+    methods = " and ".join(sorted({str(getattr(kind, "value", kind)) for kind in types}))
+    return (
+        f"The adapter method {methods} trains no matrices here that Muon could orthogonalize. Train it with AdamW (in "
+        f"a Trainer without optimizers=){f', or {given}' if given else ''}; LoRA and the other methods that train "
+        "low-rank matrices suit Muon."
+    )
 
 
 def _groups_of(model: nn.Module, plan: Iterable[PlannedParameter], weight_decay: float) -> list[dict[str, Any]]:

@@ -17,6 +17,12 @@ def adapter_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
+def adapter_method(layer: nn.Module) -> str:
+    """Return PEFT's name of the method that a layer belongs to, as in `peft.tuners`; "" for any other layer."""
+    package = type(layer).__module__.split(".")
+    return package[2] if package[:2] == ["peft", "tuners"] and len(package) > 2 else ""
+
+
 class AdapterWatch:
     """The adapters of a model as they stood when this was made.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
+from .adapters import adapter_method
 from .head_layout import HeadRows, ProjectionPart, ProjectionRows, Role
 
 _NORM = re.compile(r"^(q|k|query|key|qk)_?(layer_?)?(norm|ln)$|^(layer_?norm|norm|ln)_(q|k|query|key)$")
@@ -197,7 +198,8 @@ class PartReader:
         wrapped = getattr(linear, "base_layer", None)
         if isinstance(wrapped, nn.Module):
             base = self._projection(f"{path}.base_layer", wrapped)
-            note = f"{path} is a {type(linear).__name__} around a frozen base, an adapter that QK-Clip cannot scale"
+            kind = adapter_method(linear) or type(linear).__name__
+            note = f"{path} is a layer of {kind} around a frozen base, an adapter that QK-Clip cannot scale"
             return replace(base, parameters=(), note=note)
         weight: Any = getattr(linear, "weight", None)
         if isinstance(weight, Tensor) and weight.ndim == 2 and own_class(linear).__name__ == "Conv1D":
@@ -247,16 +249,21 @@ class PartReader:
             note = f"{path} is a LoRA layer of a form that no rule knows ({', '.join(variants)})"
             return replace(base, parameters=(), note=note)
         if not self.scale_lora_base:
+            kind = "an AdaLoRA" if adapter_method(linear) == "adalora" else "a LoRA"
             note = (
-                f"{path} is a LoRA layer: its frozen base cannot follow, and scaling the adapter alone would miss tau. "
+                f"{path} is {kind} layer: its frozen base cannot follow, and scaling the adapter alone would miss tau. "
                 "Pass scale_lora_base=True to scale the base too (then save the whole model, not the adapter alone)"
             )
             return replace(base, parameters=(), note=note)
         adapters = []
         for adapter in active:
-            adapters.append(f"{path}.lora_B.{adapter}.weight")
+            factor = f"{path}.lora_B.{adapter}"
+            if isinstance(linear.lora_B[adapter], nn.Parameter):  # AdaLoRA's
+                adapters.append(factor)
+                continue
+            adapters.append(f"{factor}.weight")
             if linear.lora_B[adapter].bias is not None:
-                adapters.append(f"{path}.lora_B.{adapter}.bias")
+                adapters.append(f"{factor}.bias")
         return replace(base, parameters=(*base.parameters, *adapters))
 
     def state(self, projection: Projection, *parts: ProjectionPart, periods: int = 1) -> ProjectionRows:

@@ -16,17 +16,16 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from .frozen_parameters import is_updated
+from .gradient_measures import all_finite, measured_gradients
 from .matrix_batches import MatrixBlock, batches, fits_one_thread
 from .matrix_view import PLAIN, MatrixView
 from .moments import adamw_moments, momentum_buffer, neuron_moment
 from .muon_refusals import (
-    all_finite,
     check_group,
     check_not_flattened,
     check_step,
     check_views,
     describe_nonfinite,
-    nonfinite_gradients,
 )
 from .muon_state import MOMENTS, checked_state, kept_part
 from .newton_schulz import newton_schulz
@@ -261,7 +260,7 @@ class Muon(torch.optim.Optimizer):
         `consolidate_state_dict` on every rank before. Moments of DTensors stay DTensors.
 
         Raises:
-            RuntimeError: the state was consolidated for other ranks alone.
+            RuntimeError: this rank alone asks for what ranks share, or the state was consolidated for other ranks.
         """
         found: dict[str, Any] = super().state_dict()
         if self._sharded is not None and self._sharded.replicated is not None:
@@ -286,10 +285,21 @@ class Muon(torch.optim.Optimizer):
         if sharded is not None and sharded.replicated is not None:
             sharded.replicated.consolidate(self.state, keep)
 
+    def join_hook(self, **kwargs: Any) -> Any:
+        """Refuse torch's `Join`, which asks this of every member: a rank without data cannot share a step.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "Muon takes no part in Join: a rank whose data has ended has no gradients to share a step with. Give all "
+            "ranks equally many batches: drop_last=True, or a DistributedSampler, which pads."
+        )
+
     def _drop_consolidated(self) -> None:
         sharded = self._find_sharded()
         if sharded is not None and sharded.replicated is not None:
-            sharded.replicated.consolidated = None
+            sharded.replicated.forget_gathered()
 
     def _dtype_of(self, moment: str, parameter: Tensor) -> torch.dtype:
         wide = wide_dtype(parameter)
@@ -336,9 +346,11 @@ class Muon(torch.optim.Optimizer):
             if sharded is not None:
                 finite = sharded.finite_everywhere(finite)
         else:
-            bad = nonfinite_gradients(gradients)
-            if sharded is not None:
-                bad = sharded.agree_on_gradients(named, bad)
+            measured = measured_gradients(gradients, parts=sharded is not None and sharded.replicated is not None)
+            if sharded is None:
+                bad = [name for name, gradient in measured.items() if not gradient.finite]
+            else:
+                bad = sharded.agree_on_gradients(measured)
             if bad:
                 self._reject(describe_nonfinite(bad))
                 return False

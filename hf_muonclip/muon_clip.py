@@ -166,6 +166,7 @@ class MuonClip(Muon, ClipState):
             shard_optimizer=shard_optimizer,
         )
         threshold = self.config.qk_clip_threshold
+        self._wrapper: weakref.ref[nn.Module] | None = weakref.ref(model)
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         _refuse_flat_parameters(model)
         warn_of_unsaved(self._model)
@@ -202,6 +203,7 @@ class MuonClip(Muon, ClipState):
             shard_optimizer=shard_optimizer,
         )
         self._reset_clip()
+        self._ranks_share_work = shard_optimizer
         self.state_is_consolidated = True
         self.callback_expected = False
         self._superseded = False
@@ -274,7 +276,7 @@ class MuonClip(Muon, ClipState):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep: the model too, because a copy measures and clips its own."""
-        return super().__getstate__() | {"capture": None, "_was_measuring": self.capture is not None}
+        return super().__getstate__() | {"capture": None, "_wrapper": None, "_was_measuring": self.capture is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Become the optimizer of the state; its capture starts again, on the model that came along."""
@@ -319,6 +321,12 @@ class MuonClip(Muon, ClipState):
                 f"MuonClip trains the adapters that were active when it was built; {change}. Call set_adapter() and "
                 "merge_adapter() before you build it, or undo them (set_adapter(), unmerge_adapter(), leave "
                 "disable_adapter()) before step()."
+            )
+        join: Any = getattr(self._wrapper and self._wrapper(), "_join_config", None)  # of DDP
+        if join is not None and join.enable and num_ranks() > 1:
+            raise ValueError(
+                "Muon takes no part in join(): a rank whose data has ended has no gradients to share a step with. Give "
+                "all ranks equally many batches: drop_last=True, or a DistributedSampler, which pads."
             )
         if self.updates == 0:
             self._check_parameters()

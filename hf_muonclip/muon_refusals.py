@@ -3,7 +3,6 @@
 Every refusal names the rule, what was found and the way out, and comes before anything is written.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -129,37 +128,9 @@ def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mappi
             )
 
 
-def nonfinite_gradients(named: Sequence[tuple[str, Tensor]]) -> list[str]:
-    """Return the names of gradients that hold NaN or Inf; one host sync for all.
-
-    Args:
-        named: names of parameters and their gradients.
-    """
-    filled = [(name, gradient) for name, gradient in named if gradient.numel() > 0]
-    finite = _finite_norms([gradient for _, gradient in filled]).tolist()
-    suspects = [entry for entry, is_finite in zip(filled, finite, strict=True) if not is_finite]
-    # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
-    return [name for name, gradient in suspects if not gradient.isfinite().all()]
-
-
 def describe_nonfinite(names: Sequence[str]) -> str:
     """Say which gradients hold NaN or Inf."""
     return f"the gradient of {_enumerate(names)} holds NaN or Inf"
-
-
-def all_finite(gradients: Sequence[Tensor]) -> Tensor:
-    """Return a 0-dim bool on the first gradient's device: whether no gradient holds NaN or Inf; no host sync."""
-    # Largest entries, because the norm of huge ones overflows and nobody could look again.
-    return _finite_norms(gradients, math.inf).all()
-
-
-def _finite_norms(gradients: Sequence[Tensor], order: float = 2.0) -> Tensor:
-    """Return (len(gradients),) bool on the first gradient's device: whether the norm of each is finite."""
-    filled = [gradient for gradient in gradients if gradient.numel() > 0]
-    if not filled:
-        return torch.ones(0, dtype=torch.bool, device=gradients[0].device if gradients else None)
-    norms = torch._foreach_norm(filled, order)
-    return torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms]).isfinite()
 
 
 def _enumerate(names: Sequence[str], most: int = 4) -> str:

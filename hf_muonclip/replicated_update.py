@@ -1,5 +1,6 @@
 """Parameters that every rank holds, as under DDP: each rank updates what it owns and sends the result to all."""
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from torch import Tensor
 from .frozen_parameters import is_updated
 from .matrix_view import PLAIN, MatrixView
 from .moments import adamw_moments
+from .rank_agreement import meet
 from .rank_collectives import GatherStream, aligned
 from .sharding import Member, Share, Unit, assign_owners, cut_shares, cut_units, local_shard, num_slices
 from .unit_updates import apply_to_parts_, by_group, orthogonalized, waves_of
@@ -19,6 +21,9 @@ from .update_rules import adamw_, fold_gradients_, wide_dtype
 
 if TYPE_CHECKING:
     from .muon import Muon
+
+
+_constructed = itertools.count()
 
 
 class Replicated:
@@ -45,6 +50,8 @@ class Replicated:
         self.units: list[list[Unit]] = [[] for _ in range(world)]
         self.shares: list[list[Share]] = [[] for _ in range(world)]
         self.consolidated: Sequence[tuple[Tensor, dict[str, Tensor]]] | None = None
+        self._number = next(_constructed)
+        self._changes = self._gathered = 0  # of the state, and how often it was gathered since
         loads, sent = [0] * world, [0] * world
         for index, group in enumerate(groups):  # one by one, so that a group added later moves nothing
             named = [(name, parameter) for of, name, parameter in members if of == index]
@@ -86,7 +93,7 @@ class Replicated:
 
     def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
         """Update every parameter with a gradient. In place. Collective."""
-        self.consolidated = None
+        self.forget_gathered()
         shares = [[share for share in owned if is_updated(share.parameter)] for owned in self.shares]
         units = [[unit for unit in owned if is_updated(unit.parameter)] for owned in self.units]
         segments: list[list[Share | Unit]] = [[*s, *u] for s, u in zip(shares, units, strict=True)]
@@ -166,6 +173,12 @@ class Replicated:
                 _put_back_(part, data.view(part.parameter.dtype))
         apply_to_parts_(optimizer, ready, finite)
 
+    def forget_gathered(self) -> None:
+        """Count a change of the state: what was gathered before is no longer true."""
+        self.consolidated = None
+        self._changes += 1
+        self._gathered = 0
+
     def consolidate(self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool) -> None:
         """Gather the state now, and keep it on this rank or not. Collective."""
         self.consolidated = None
@@ -183,6 +196,14 @@ class Replicated:
                     "state_dict() on every rank without consolidating."
                 )
             return self.consolidated
+        key = f"state/{self._number}/{self._changes}/{self._gathered}"
+        meet(
+            "state_dict() or consolidate_state_dict()",
+            key,
+            "For one rank to save alone, call optimizer.consolidate_state_dict() on every rank before, and "
+            "state_dict() on that rank until the next step; or pass shard_optimizer=False.",
+        )
+        self._gathered += 1
         # What this rank has, as (key, shape, dtype) of each tensor, is told to all; then the tensors follow.
         parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]
         kept = [(place, key) for place, part in enumerate(parts) for key in state.get(part.parameter, {})]
@@ -196,9 +217,9 @@ class Replicated:
         whole: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for arrived in [stream.advance(len(tensors)), *stream.rest()]:
             for rank, place, data in arrived if keep else ():
-                of_part, key, shape, dtype = told[rank][place]
+                of_part, moment, shape, dtype = told[rank][place]
                 part = [*self.shares[rank], *self.units[rank]][of_part]
-                self._place_whole(whole[id(part.parameter)], part, key, data.view(dtype).view(shape).cpu())
+                self._place_whole(whole[id(part.parameter)], part, moment, data.view(dtype).view(shape).cpu())
         return [(self._parameters[parameter], moments) for parameter, moments in whole.items()]
 
     def _own_tensor(self, part: Share | Unit, key: str, state: Mapping[Tensor, dict[str, Tensor]]) -> Tensor:

@@ -16,7 +16,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from .gradient_measures import MeasuredGradient
 from .matrix_view import PLAIN, MatrixView
+from .rank_agreement import max_over_ranks
 from .rank_collectives import all_gather, collective_device
 from .replicated_update import Replicated
 from .scattered_update import Scattered
@@ -24,6 +26,10 @@ from .sharding import Box, Member, boxes_of, cut_units, holds_whole_slices, is_r
 
 if TYPE_CHECKING:
     from .muon import Muon
+
+# What tells one gradient from another: all of it, and a part so small that its length is not the same for all batches.
+_SAMPLES = ("norm", "part")
+_ROUNDING, _NOISE = 1e-2, 1e-5  # of a gradient's own norm; of the largest norm
 
 
 class ShardedUpdate:
@@ -99,6 +105,10 @@ class ShardedUpdate:
         self.scattered = [
             Scattered(of_mesh, groups, views, ns_dtype, self._boxes, self.rank, loads) for of_mesh in scattered.values()
         ]
+        self._plain_and_local = {
+            name for _, name, p in members if id(p) not in self._shared and not isinstance(p, DTensor)
+        }
+        self._replicated_names = {name for _, name, _ in replicated}
         self._check_collectives()
 
     def fits(self, groups: Sequence[Mapping[str, Any]]) -> bool:
@@ -131,25 +141,63 @@ class ShardedUpdate:
         dist.all_reduce(flag, op=dist.ReduceOp.MIN)
         return flag.bool()
 
-    def agree_on_gradients(self, named: Sequence[tuple[str, Tensor]], bad: Sequence[str]) -> list[str]:
-        """Return the names of gradients that are not finite on any rank. Collective: one all-reduce of a few bytes.
+    def agree_on_gradients(self, measured: Mapping[str, MeasuredGradient]) -> list[str]:
+        """Return the names of gradients that are not finite on any rank. Collective: one small all-reduce.
+
+        Args:
+            measured: {name: what was measured} of the parameters with a gradient.
 
         Raises:
-            ValueError: a parameter has a gradient on some ranks alone.
+            ValueError: a parameter that ranks share has a gradient on some ranks alone, or another one on each.
+            RuntimeError: another rank is not in this step.
         """
-        present, not_finite = {name for name, _ in named}, set(bad)
-        has = [name in present for name in self._names]
-        flags = torch.tensor([*has, *[not flag for flag in has], *[name in not_finite for name in self._names]])
-        flags = flags.to(self.device, torch.uint8)
-        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
-        anywhere, lacking, found = flags.view(3, -1).bool().tolist()
-        mixed = [name for name, a, b in zip(self._names, anywhere, lacking, strict=True) if a and b]
+        nothing = MeasuredGradient(0.0, 0.0, True)
+        found = [measured.get(name, nothing) for name in self._names]
+        rows = [
+            [float(name in measured) for name in self._names],
+            [float(name not in measured) for name in self._names],
+            [float(not gradient.finite) for gradient in found],
+            *(
+                [sign * getattr(gradient, kind) if gradient.finite else 0.0 for gradient in found]
+                for kind in _SAMPLES
+                for sign in (1.0, -1.0)
+            ),
+        ]
+        told = torch.tensor(rows, dtype=torch.float32).flatten().to(self.device)
+        joined = max_over_ranks(told, "gradients", together=bool(self._shared)).view(len(rows), -1).tolist()
+        anywhere, lacking, bad, *samples = joined
+        mixed = [
+            name
+            for name, a, b in zip(self._names, anywhere, lacking, strict=True)
+            if a and b and name not in self._plain_and_local
+        ]
         if mixed:
             raise ValueError(
                 f"a parameter must have a gradient on every rank or on none; {mixed[0]} and {len(mixed) - 1} more have "
                 "one on some ranks alone. Train the model wrapped by DDP or FSDP2, which exchange gradients."
             )
-        return [name for name, flag in zip(self._names, found, strict=True) if flag]
+        if not any(bad) and (unlike := self._unlike(samples)):
+            raise ValueError(
+                f"ranks share the work of a parameter, so its gradient must be the same on all; {unlike[0]} and "
+                f"{len(unlike) - 1} more have another on each, as under LocalSGD and no_sync(), without DDP, or for "
+                "weights that were frozen when DDP wrapped them. Average gradients before step(), or pass "
+                "shard_optimizer=False: each rank then steps by its own gradients."
+            )
+        return [name for name, flag in zip(self._names, bad, strict=True) if flag]
+
+    def _unlike(self, samples: Sequence[Sequence[float]]) -> list[str]:
+        """Return the names of shared parameters whose gradients differ between ranks by more than rounding.
+
+        Args:
+            samples: the largest and the negated smallest value over ranks, of each of `_SAMPLES`.
+        """
+        unlike: dict[str, None] = {}
+        noise = _NOISE * max(samples[0], default=0.0)
+        for highest, lowest in zip(samples[::2], samples[1::2], strict=True):
+            for name, high, low in zip(self._names, highest, lowest, strict=True):
+                if name in self._replicated_names and high > noise and high + low > _ROUNDING * high:
+                    unlike[name] = None
+        return list(unlike)
 
     def _check_agreement(self, agreed: Sequence[str]) -> None:
         every: list[Any] = [None] * self.world

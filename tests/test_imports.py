@@ -41,6 +41,8 @@ OPTIMIZER_COLUMN = {
         "scattered_update",
         "unit_updates",
         "update_meter",
+        "gradient_measures",
+        "rank_agreement",
         "rank_collectives",
         "update_rules",
         "muon",

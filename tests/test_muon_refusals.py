@@ -23,9 +23,9 @@ from tiny_parameters import (
 )
 from torch import Tensor, nn
 
+from hf_muonclip.gradient_measures import all_finite, measured_gradients
 from hf_muonclip.matrix_view import MatrixView
 from hf_muonclip.muon import Muon
-from hf_muonclip.muon_refusals import all_finite, nonfinite_gradients
 from hf_muonclip.setting_rules import GROUP_SETTINGS
 
 NAN, INF = float("nan"), float("inf")
@@ -156,13 +156,14 @@ def test_skip_passes_over_the_step_warns_counts_and_goes_on(caplog: pytest.LogCa
 def test_every_gradient_with_nan_or_inf_is_named_and_no_huge_one() -> None:
     huge = torch.full((4, 4), 1e30)  # the square of its norm overflows
     named = [("huge", huge), ("empty", torch.zeros(0, 4)), ("small", torch.ones(3))]
-    assert nonfinite_gradients(named) == []
+    assert all(measured.finite for measured in measured_gradients(named, parts=True).values())
     assert all_finite([gradient for _, gradient in named])
     for poison in (NAN, INF, -INF):
         bad = [("first", torch.tensor([1.0, poison])), *named, ("last", torch.full((2, 2), poison))]
-        assert nonfinite_gradients(bad) == ["first", "last"]
+        found = measured_gradients(bad, parts=True)
+        assert [name for name, measured in found.items() if not measured.finite] == ["first", "last"]
         assert not all_finite([gradient for _, gradient in bad])
-    assert nonfinite_gradients([]) == []
+    assert measured_gradients([], parts=True) == {}
     assert all_finite([])
 
 

@@ -1,0 +1,205 @@
+"""Ranks whose gradients, steps or calls differ: they work as with AdamW, or are refused in a sentence long before the
+process group gives up (120 s here).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.local_sgd import LocalSGD
+from processes import Outcome, outcomes_of_ranks, run_on_ranks
+from tiny_models import random_batch, tiny_model
+from torch import Tensor, nn
+from torch.distributed.algorithms.join import Join
+from torch.nn.parallel import DistributedDataParallel
+
+from hf_muonclip import MuonClip, rank_agreement
+
+LIMIT = 100.0  # seconds for all, of which most are the start of the processes on a busy machine
+TAU = 0.03
+ADDRESS = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}  # Accelerate asks for one, and does not use it here
+
+
+def backward(model: nn.Module, seed: int) -> Tensor:
+    inner = model.module if isinstance(model, DistributedDataParallel) else model
+    loss: Tensor = model(**random_batch(inner, seed=10 * seed + dist.get_rank())).loss
+    loss.backward()
+    return loss
+
+
+def wrapped(**settings: Any) -> tuple[DistributedDataParallel, MuonClip]:
+    model = DistributedDataParallel(tiny_model("llama_gqa"))
+    return model, MuonClip(model, lr=1e-2, qk_clip_threshold=TAU, **settings)
+
+
+def message_of(call: Callable[[], Any], *errors: type[Exception]) -> str:
+    started = time.monotonic()
+    with pytest.raises(errors) as caught:
+        call()
+    assert time.monotonic() - started < 40
+    return str(caught.value)
+
+
+def unlike(model: nn.Module) -> list[str]:
+    """Collective. Return the names of weights that differ between two ranks."""
+    found = []
+    for name, parameter in model.named_parameters():
+        other = [torch.empty_like(parameter) for _ in range(2)]
+        dist.all_gather(other, parameter.detach().contiguous())
+        if not torch.equal(*other):
+            found.append(name)
+    return found
+
+
+# Gradients
+
+
+def local_gradients() -> dict[str, str]:
+    found = {}
+    model, optimizer = wrapped()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with model.no_sync():
+        backward(model, 0)
+    found["no_sync"] = message_of(optimizer.step, ValueError)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert not any(optimizer.state.values())
+    optimizer.zero_grad()
+    backward(model, 1)
+    optimizer.step()  # averaged again: nothing is left of the refusal
+    optimizer.zero_grad()
+    one = optimizer._model.model.layers[1].mlp.up_proj.weight
+    backward(model, 2)
+    assert one.grad is not None
+    if dist.get_rank():
+        one.grad = one.grad.flip(0)  # as long as the others', and another one
+        one.grad[len(one) // 2] *= 1.5
+    found["one of many"] = message_of(optimizer.step, ValueError)
+    return found
+
+
+def test_gradients_that_are_not_averaged_are_refused_on_every_rank_before_anything_is_written() -> None:
+    for rank in run_on_ranks(2, local_gradients, timeout=LIMIT):
+        assert "its gradient must be the same on all; model." in rank["no_sync"]
+        assert "shard_optimizer=False" in rank["no_sync"]
+        assert "model.layers.1.mlp.up_proj.weight and 0 more have another on each" in rank["one of many"]
+
+
+def local_sgd() -> tuple[list[str], list[str], int]:
+    accelerator = Accelerator(cpu=True)
+    model = accelerator.prepare(tiny_model("llama_gqa"))
+    optimizer = MuonClip(model, lr=1e-2, qk_clip_threshold=TAU, shard_optimizer=False)
+    optimizer = accelerator.prepare(optimizer)
+    with LocalSGD(accelerator=accelerator, model=model, local_sgd_steps=2, enabled=True) as averaging:
+        for seed in range(2):
+            backward(model, seed)
+            if seed == 0 and dist.get_rank():  # no expert of this rank had a token
+                accelerator.unwrap_model(model).model.layers[0].mlp.up_proj.weight.grad = None
+            optimizer.step()
+            optimizer.zero_grad()
+            before = unlike(model)
+            averaging.step()
+    return before, unlike(model), len(list(model.parameters()))
+
+
+def test_local_sgd_works_where_ranks_share_nothing() -> None:
+    for before, after, count in run_on_ranks(2, local_sgd, timeout=LIMIT, environment=ADDRESS):
+        assert len(before) == count
+        assert after == []
+
+
+# Calls
+
+
+def rank_zero_asks_for_the_state() -> str:
+    model, optimizer = wrapped()
+    backward(model, 0)
+    optimizer.step()
+    message, rank_agreement.SAVE_PATIENCE = "", 1.0
+    if dist.get_rank():
+        time.sleep(4)
+    else:
+        message = message_of(optimizer.state_dict, RuntimeError)
+    rank_agreement.SAVE_PATIENCE = 30.0
+    optimizer.consolidate_state_dict(keep=dist.get_rank() == 0)  # what the message says to do
+    if dist.get_rank() == 0:
+        for _ in range(2):
+            saved = optimizer.state_dict()
+        assert all(saved["state"].values())
+    optimizer.zero_grad()
+    backward(model, 1)
+    optimizer.step()
+    everywhere = optimizer.state_dict()  # as accelerator.save_state() and torch.distributed.checkpoint call it
+    assert len(everywhere["state"]) == len(list(model.parameters()))
+    return message
+
+
+def test_a_state_that_one_rank_asks_for_is_refused_there_and_training_goes_on() -> None:
+    first, second = run_on_ranks(2, rank_zero_asks_for_the_state, timeout=LIMIT)
+    assert "every rank must call it; rank 1 did not within 1 s" in first
+    assert "call optimizer.consolidate_state_dict() on every rank before" in first
+    assert second == ""
+
+
+# Steps
+
+
+def one_rank_skips() -> None:
+    rank_agreement.STEP_PATIENCE = 2.0
+    model, optimizer = wrapped()
+    for seed in range(3):
+        backward(model, seed)
+        if seed == 1 and dist.get_rank() == 1:
+            optimizer.zero_grad()  # its own loss was not a number
+            continue
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def one_rank_steps_once_more() -> None:
+    rank_agreement.STEP_PATIENCE = 2.0
+    model, optimizer = wrapped()
+    backward(model, 0)
+    optimizer.step()
+    if dist.get_rank() == 0:
+        optimizer.step()
+    else:
+        time.sleep(8)
+
+
+def ends_of_data(with_optimizer: bool) -> None:
+    model, optimizer = wrapped()
+    with Join([model, optimizer] if with_optimizer else [model]):
+        for seed in range(1 + dist.get_rank()):
+            backward(model, seed)
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+def ended_with_a_sentence(outcomes: list[Outcome], sentence: str, ranks: int = 1) -> None:
+    assert not any(outcome.hung for outcome in outcomes)
+    said = [outcome.error for outcome in outcomes if sentence in outcome.error]
+    assert len(said) >= ranks, "\n".join(outcome.error for outcome in outcomes)
+    assert all(outcome.error for outcome in outcomes)
+
+
+EQUALLY_OFTEN = "every rank must call step() equally often"
+
+
+@pytest.mark.parametrize("function", [one_rank_skips, one_rank_steps_once_more])
+def test_steps_that_some_ranks_take_end_in_a_sentence(function: Callable[[], None]) -> None:
+    outcomes = outcomes_of_ranks(2, function, timeout=LIMIT)
+    if function is one_rank_skips:
+        ended_with_a_sentence(outcomes, EQUALLY_OFTEN)
+    else:
+        assert EQUALLY_OFTEN in outcomes[0].error
+        assert "rank 1 did not come within 2 s" in outcomes[0].error
+
+
+@pytest.mark.parametrize("with_optimizer", [True, False])
+def test_join_is_refused(with_optimizer: bool) -> None:
+    sentence = f"Muon takes no part in {'Join' if with_optimizer else 'join()'}"
+    ended_with_a_sentence(outcomes_of_ranks(2, ends_of_data, with_optimizer, timeout=LIMIT), sentence, 2)

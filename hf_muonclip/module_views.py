@@ -23,6 +23,10 @@ _GATED_PAIRS = {
 _FUSED_GATE_UP_NAME = re.compile(r"(^|\.)gate_up_proj$")
 # What PEFT puts between a module and the attribute of its parent that it replaced.
 _PEFT_WRAPPING = re.compile(r"(\.base_layer|\.modules_to_save\.[^.]+)+$")
+# The parameters that torch.nn.utils makes a linear map's weight of, and of its parametrizations those that leave the
+# matrix what it is, up to a factor of each row or of all.
+_PARAMETRIZED = re.compile(r"^(?P<owner>.+)\.(parametrizations\.weight\.original\d*|weight_(?P<old>g|v|orig))$")
+_KEEPING_ROWS = {"SpectralNorm", "WeightNorm"}
 _KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -34,6 +38,39 @@ def is_conv1d(module: nn.Module) -> bool:
 def is_linear(module: nn.Module) -> bool:
     """Tell whether a module's weight is one linear map."""
     return isinstance(module, nn.Linear) or is_conv1d(module)
+
+
+def read_parametrized(model: nn.Module, name: str) -> tuple[str, bool, str] | None:
+    """Return whose weight a parameter makes, whether it is that weight's matrix, and in words what it is.
+
+    Args:
+        model: holds the parameter.
+        name: of the parameter in the model.
+
+    Returns:
+        (path of the linear map, ...); None for a parameter that makes no linear map's weight by a parametrization of
+        torch, by its older weight_norm and spectral_norm, or under a pruning mask.
+    """
+    match = _PARAMETRIZED.match(name)
+    if match is None:
+        return None
+    linear: Any = model.get_submodule(match["owner"])
+    if not is_linear(linear):
+        return None
+    parameter = model.get_parameter(name)
+    sides = sorted(int(getattr(linear, side, 0)) for side in ("in_features", "out_features"))
+    whole = sorted(parameter.shape) == sides
+    if match["old"]:
+        said = {"g": "weight_norm", "v": "weight_norm"}.get(match["old"], "a norm or mask of torch.nn.utils")
+    else:
+        makers = [type(maker).__name__.lstrip("_") for maker in linear.parametrizations.weight]
+        said = " and ".join(makers)
+        if not set(makers) <= _KEEPING_ROWS:
+            told = "torch's parametrization, whose numbers are not known to act as the weight's do"
+            return match["owner"], False, f"makes a weight by {said}, {told}; a group override can give it to muon"
+    if not whole or match["old"] == "g":
+        return match["owner"], False, f"magnitudes of a weight under {said}"
+    return match["owner"], True, f"hidden matrix under {said}"
 
 
 def is_convolution(module: nn.Module) -> bool:

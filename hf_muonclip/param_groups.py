@@ -17,7 +17,7 @@ from torch import nn
 from .adapter_views import is_magnitude, read_factor, read_lora_factor, reason_for_adamw
 from .frozen_parameters import can_be_unfrozen
 from .matrix_view import PLAIN, MatrixView
-from .module_views import is_convolution, is_linear, view_of_experts, view_of_kernel, view_of_linear
+from .module_views import is_convolution, is_linear, read_parametrized, view_of_experts, view_of_kernel, view_of_linear
 from .output_heads import OUTSIDE_BASE, find_output_heads
 
 _ROUTER_NAME = re.compile(r"(^|\.)(router|gate|shared_expert_gate)(\.|$)")
@@ -106,6 +106,13 @@ def plan_parameters(
             view, split = views[name] if name in views else view_of_linear(model, path)
             said = ["hidden matrix", split, "" if name in views else heads.doubts.get(name)]
             algorithm, reason = "muon", ", ".join(filter(None, said))
+        elif (made := read_parametrized(model, name)) is not None:
+            linear, is_matrix, reason = made
+            if f"{linear}.weight" in heads.reasons:
+                reason = f"{heads.reasons[f'{linear}.weight']}, {reason}"
+            elif is_matrix:
+                view, split = view_of_linear(model, linear)
+                algorithm, reason = "muon", ", ".join(filter(None, [reason, split]))
         else:
             reason = f"not known as a linear map ({type(module).__name__})"
         decays = parameter.ndim >= 2 and not name.endswith("bias") and not is_magnitude(name)

@@ -16,7 +16,7 @@ from transformers import AutoModel, PretrainedConfig
 from transformers.models.auto import modeling_auto
 
 from .head_layout import AttentionLayout, HeadLayout
-from .layout_parts import UnknownLayoutError
+from .layout_parts import ContradictoryLayoutError, UnknownLayoutError
 from .layout_rules import read_layout
 
 _WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel, FullyShardedDataParallel)
@@ -64,8 +64,14 @@ def detect_head_layout(
     for name, module in modules.items():
         try:
             found[name] = read_layout(name, module, scale_lora_base)
+        except ContradictoryLayoutError:
+            raise
         except UnknownLayoutError as refusal:
             unknown[name] = refusal
+        except Exception as error:  # whatever a foreign module raises when it is read
+            unknown[name] = UnknownLayoutError(
+                f"the head layout of {name} ({type(module).__name__}) cannot be read: {type(error).__name__}: {error}."
+            )
     if unknown:
         found |= _search(model, modules, unknown, inputs)
     layouts = {name: found[name] for name in modules}
@@ -236,13 +242,14 @@ def _search(
     first = next(iter(unknown.values()))
     way_out = "Pass qk_clip_threshold=None to train with Muon alone."
     if any(parameter.is_meta for parameter in model.parameters()):
-        raise ValueError(
+        raise UnknownLayoutError(
             f"{first} Without weights it cannot be found by behaviour either: load the model first. {way_out}"
         )
     try:
         return find_layouts(model, {name: modules[name] for name in unknown}, inputs)
-    except ValueError as error:
-        raise ValueError(f"{first} Running it did not tell either: {error} {way_out}") from error
+    except Exception as error:  # whatever a foreign module raises when it is run
+        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}."
+        raise UnknownLayoutError(f"{first} Running it did not tell either: {said} {way_out}") from error
 
 
 def _mark_shared_weights(modules: Mapping[str, nn.Module], layouts: dict[str, AttentionLayout]) -> None:

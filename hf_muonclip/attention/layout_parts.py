@@ -1,6 +1,6 @@
 """Read single parts of an attention module: projections under any wrapper, norms, head counts.
 
-What a norm does is not taken from its name: a copy of it is run. Every reading refuses by name what it does not know.
+What a norm does is not taken from its name: a twin of it is run. Every reading refuses by name what it does not know.
 """
 
 import contextlib
@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
+from torch.nn.utils import parametrize
 
 from .adapters import adapter_method
 from .head_layout import HeadRows, ProjectionPart, ProjectionRows, Role
+from .module_twins import CannotRunError, follows_its_rows, gain_offset, output_length, own_class
 
 _NORM = re.compile(r"^(q|k|query|key|qk)_?(layer_?)?(norm|ln)$|^(layer_?norm|norm|ln)_(q|k|query|key)$")
 _NORMED_INPUTS = {"BltCrossAttention"}  # its q_norm and k_norm stand in front of the projections
@@ -52,6 +52,7 @@ class Norm:
         offset: 1 where the norm multiplies by 1 + gain.
         head_axis: whether the gain is (num_heads, head_dim).
         gains_in_list: whether the gains are parameters of their own, one per head, under `path`.
+        note: why it could not be read; empty if it was.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Norm:
     offset: float
     head_axis: bool = False
     gains_in_list: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,11 @@ class Knob:
 
 
 class UnknownLayoutError(ValueError):
-    """No rule covers an attention module."""
+    """No rule covers an attention module, and what else was tried does not tell its layout."""
+
+
+class ContradictoryLayoutError(UnknownLayoutError):
+    """The rules know the parts of an attention module, and their sizes do not fit together."""
 
 
 def stated_heads(module: nn.Module) -> int | None:
@@ -90,12 +96,6 @@ def stated_heads(module: nn.Module) -> int | None:
             if isinstance(value, int) and value > 0:
                 return value
     return None
-
-
-def own_class(module: nn.Module) -> type[nn.Module]:
-    """Return the class of a module, without what FSDP2's fully_shard puts in front of it."""
-    classes = (base for base in type(module).__mro__ if issubclass(base, nn.Module))
-    return next(base for base in classes if not issubclass(base, FSDPModule))
 
 
 class PartReader:
@@ -140,7 +140,10 @@ class PartReader:
         if not parameters.keys() <= {"weight", "bias"} or "weight" not in parameters:
             raise self.refusal(f"{path} has {', '.join(parameters)}, which is no norm that the rules know")
         shape = tuple(parameters["weight"].shape)
-        offset = _gain_offset(module)
+        try:
+            offset = gain_offset(module)
+        except CannotRunError as error:
+            return Norm(path, False, None, None, 0.0, note=f"{path} is a {type(module).__name__} that {error}")
         if offset is None:
             raise self.refusal(f"{path} does not norm: its output is not proportional to its gain")
         bias = f"{path}.bias" if "bias" in parameters else None
@@ -177,7 +180,10 @@ class PartReader:
         """Return scaling·‖q‖·‖k‖, which norms without gains fix; None unless both sides have one."""
         if key is None or key.gain is not None:
             return None
-        lengths = [_output_length(self.module.get_submodule(norm.path), head_dim) for norm in (query, key)]
+        try:
+            lengths = [output_length(self.module.get_submodule(norm.path), head_dim) for norm in (query, key)]
+        except CannotRunError:
+            return None
         return lengths[0] * lengths[1] * self.scaling(head_dim)
 
     # Projections.
@@ -207,13 +213,20 @@ class PartReader:
             return Projection(path, weight.shape[1], 1, tuple(f"{path}.{name}" for name in names))
         if isinstance(linear, nn.Linear) or (isinstance(weight, Tensor) and hasattr(linear, "out_features")):
             out_features = int(linear.out_features)  # type: ignore[arg-type]
+            if "weight" not in linear._parameters:
+                return self._made_weight(path, linear, out_features)
             if not weight.is_floating_point() or weight.shape[0] != out_features or weight.element_size() < 2:
                 note = f"{path} is quantized ({type(linear).__name__}, {weight.dtype}), and its rows cannot be scaled"
                 return Projection(path, out_features, 0, (), note)
-            if type(linear).forward is not nn.Linear.forward and not type(linear).__module__.startswith(
+            known = type(linear).forward is nn.Linear.forward or type(linear).__module__.startswith(
                 ("torch.", "transformers.")
-            ):
-                raise self.refusal(f"{path} is a {type(linear).__name__}, whose forward is not nn.Linear's")
+            )
+            if not known and not follows_its_rows(linear):
+                said = "whose outputs do not follow the rows of its weight, as nn.Linear's do"
+                raise self.refusal(f"{path} is a {type(linear).__name__}, {said}")
+            if linear._parameters.get("bias") is None and getattr(linear, "bias", None) is not None:
+                note = f"{path} has a bias that is no parameter of its own, and cannot be scaled with its rows"
+                return Projection(path, out_features, 0, (), note)
             names = ("weight", "bias") if getattr(linear, "bias", None) is not None else ("weight",)
             return Projection(path, out_features, 0, tuple(f"{path}.{name}" for name in names))
         inner = getattr(linear, "linear", None)
@@ -227,6 +240,25 @@ class PartReader:
                 return Projection(f"{path}.linear", inner.out_features, 0, (f"{path}.linear.weight",))
             return self._projection(f"{path}.linear", inner)
         raise self.refusal(f"{path} is a {type(linear).__name__}, not an nn.Linear")
+
+    def _made_weight(self, path: str, linear: Any, out_features: int) -> Projection:
+        """Find what scales the rows of a weight that is no parameter, such as one that torch makes of others."""
+        own = linear._parameters
+        names: tuple[str, ...] = ()
+        if set(own) - {"bias"} == {"weight_g", "weight_v"}:  # torch.nn.utils.weight_norm
+            names = (f"{path}.weight_g",)
+        elif set(own) - {"bias"} == {"weight_orig"} and "weight_mask" in linear._buffers:  # torch.nn.utils.prune
+            names = (f"{path}.weight_orig",)
+        elif parametrize.is_parametrized(linear, "weight"):
+            makers = list(linear.parametrizations.weight)
+            if len(makers) == 1 and type(makers[0]).__name__ == "_WeightNorm":
+                names = (f"{path}.parametrizations.weight.original0",)
+        bias = getattr(linear, "bias", None)
+        scaled = bool(names) and self.module.get_parameter(names[0]).shape[0] == out_features
+        if not scaled or (bias is not None and own.get("bias") is None):
+            note = f"{path} is a {type(linear).__name__} whose weight is no parameter, and its rows cannot be scaled"
+            return Projection(path, out_features, 0, (), note)
+        return Projection(path, out_features, 0, (*names, *([f"{path}.bias"] if bias is not None else [])))
 
     def _adapted(self, path: str, linear: Any) -> Projection:
         base = self._projection(f"{path}.base_layer", linear.base_layer)
@@ -349,9 +381,9 @@ class PartReader:
 
     # Refusals.
 
-    def contradiction(self, what: str) -> ValueError:
+    def contradiction(self, what: str) -> ContradictoryLayoutError:
         """Return the error for parts that the rules know, whose sizes do not fit together."""
-        return ValueError(f"{self.refusal(what)} Pass qk_clip_threshold=None to train with Muon alone.")
+        return ContradictoryLayoutError(f"{self.refusal(what)} Pass qk_clip_threshold=None to train with Muon alone.")
 
     def refusal(self, what: str) -> UnknownLayoutError:
         """Return the error for parts that the rules do not know; the module's behaviour may still tell."""
@@ -364,44 +396,3 @@ class PartReader:
             f"the head layout of {self.name} ({type(self.module).__name__}) is not one that QK-Clip knows: {what}. "
             f"Found: {', '.join(found) or 'no children'}."
         )
-
-
-def _on_cpu(norm: nn.Module) -> nn.Module:
-    """Return a norm of the same class and settings on the CPU in float32, with gain 1 and bias 0.
-
-    Reads no weight, so that they may be on the meta device or sharded, and takes over no hook and no replaced forward,
-    which tensor parallel and FSDP2 leave on a module.
-    """
-    of_class = own_class(norm)
-    twin: nn.Module = of_class.__new__(of_class)
-    nn.Module.__init__(twin)
-    replaced = {*twin.__dict__, "forward"}
-    twin.__dict__.update({name: value for name, value in norm.__dict__.items() if name not in replaced})
-    for name, parameter in norm._parameters.items():
-        filled = None if parameter is None else torch.full(parameter.shape, 0.0 if name == "bias" else 1.0)
-        twin.register_parameter(name, None if filled is None else nn.Parameter(filled))
-    return twin
-
-
-@torch.no_grad()
-def _gain_offset(norm: nn.Module) -> float | None:
-    """Return 0 for a norm whose output is proportional to its gain, 1 for one proportional to 1 + gain, else None."""
-    twin = _on_cpu(norm)
-    gain: Any = twin.get_parameter("weight")
-    states = torch.linspace(-1.0, 2.0, gain.numel()).reshape(1, *gain.shape)
-    if gain.ndim == 2:
-        states = states[:, None]
-    one = twin(states)
-    if not torch.allclose(twin(states * 16), one, rtol=0.05, atol=1e-3):
-        return None
-    gain.zero_()
-    zero = twin(states)
-    if not zero.any():
-        return 0.0
-    return 1.0 if torch.allclose(2 * zero, one, rtol=1e-4, atol=1e-5) else None
-
-
-@torch.no_grad()
-def _output_length(norm: nn.Module, head_dim: int) -> float:
-    """Return the Euclidean length that a weightless norm gives to every vector."""
-    return float(_on_cpu(norm)(torch.linspace(-1.0, 2.0, head_dim)[None, None, None]).norm())

@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from .head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
-from .layout_parts import Knob, PartReader, own_class
+from .layout_parts import Knob, PartReader
+from .module_twins import own_class
 
 _SEPARATE = (
     ("q_proj", "k_proj", "v_proj"),
@@ -321,6 +322,9 @@ class _Reader(PartReader):
         """Let norms behind the projections take over, and decide which side takes which share of gamma."""
         query_norm, key_norm = self.norm("q", heads, head_dim), self.norm("k", key_heads, head_dim)
         shared_norm = self.norm("qk", heads, head_dim)
+        unread = next((norm.note for norm in (query_norm, key_norm, shared_norm) if norm and norm.note), "")
+        if unread:
+            return self.layout(f"{kind}, normed", heads, key_heads, head_dim, (), note=unread)
         if shared_norm is not None:
             if shared_norm.bias is not None or shared_norm.per_head:
                 raise self.refusal(f"{shared_norm.path} norms queries and keys with a bias, or head by head")

@@ -103,9 +103,14 @@ def _named_and_beside(layout: AttentionLayout, module: nn.Module) -> dict[str, n
     directions = {f"{projection}.base_layer" for projection, found, _ in adapted if found}
     for rows in layout.head_rows:
         owner = rows.parameter.rpartition(".")[0]
-        known = not owner or owner in directions
+        made = owner.endswith(".parametrizations.weight")  # beside a direction
+        known = not owner or owner in directions or made
         beside = () if known else module.get_submodule(owner).named_parameters(prefix=owner, recurse=False)
-        parameters |= {name: parameter for name, parameter in beside if parameter.is_floating_point()}
+        parameters |= {
+            name: parameter
+            for name, parameter in beside
+            if parameter.is_floating_point() and not name.endswith(".weight_v")
+        }
         parameters[rows.parameter] = module.get_parameter(rows.parameter)
     return parameters
 

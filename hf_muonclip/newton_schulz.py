@@ -107,6 +107,8 @@ def preferred_dtype(device: torch.device) -> torch.dtype:
     """
     if device.type != "cpu":
         return torch.bfloat16
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.9 has none, and tells of x86 alone
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     capabilities = torch.cpu.get_capabilities()
     native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
     return torch.bfloat16 if native else torch.float32

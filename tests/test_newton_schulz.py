@@ -602,7 +602,9 @@ def test_preferred_dtype_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None
         ({"amx_bf16": True}, torch.bfloat16),
         ({"arm_bf16": True}, torch.bfloat16),
     ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda capabilities=capabilities: capabilities)
+        monkeypatch.setattr(
+            torch.cpu, "get_capabilities", lambda capabilities=capabilities: capabilities, raising=False
+        )
         assert preferred_dtype(CPU) == dtype
         assert newton_schulz(matrices(1, 4, 4)).dtype == dtype
 
@@ -638,3 +640,12 @@ def test_compiles_whole(shape: tuple[int, int, int], dtype: torch.dtype) -> None
 @DTYPES
 def test_compiles_with_inductor(dtype: torch.dtype) -> None:
     assert_compiles("inductor", dtype, (2, 40, 60))
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_preferred_dtype_without_torch_cpu_get_capabilities(
+    monkeypatch: pytest.MonkeyPatch, native: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)  # as in torch 2.9
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    assert preferred_dtype(CPU) == dtype

@@ -64,6 +64,8 @@ def context_parallel_mesh() -> DeviceMesh | None:
 
 
 def _patched_attention() -> bool:
+    if F.scaled_dot_product_attention is torch._C._nn.scaled_dot_product_attention:
+        return False  # a compiled graph gets no further: Dynamo traces no `__module__` of a builtin
     return str(getattr(F.scaled_dot_product_attention, "__module__", "")).startswith("torch.distributed.")
 
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel, core_model_loading
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
-    PrefixChange,
     WeightConverter,
     WeightRenaming,
     dot_natural_key,
@@ -30,6 +29,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 # Kimi K2 and DeepSeek-V3 publish it in float32 among bfloat16 weights: it is moved by 1e-3 at a time.
 _CORRECTION_BIAS = ".e_score_correction_bias"
+_PREFIX_CHANGE: Any = getattr(core_model_loading, "PrefixChange", ())  # older transformers has none
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SavedForm:
         # A model from `from_pretrained` carries the conversions of the files that it came from; these are the
         # architecture's own. A prefix that only some files have is not part of the form.
         conversions: list[Any] = get_model_conversion_mapping(self.model, add_legacy=False)
-        self._conversions = [entry for entry in conversions if not isinstance(entry, PrefixChange)]
+        self._conversions = [entry for entry in conversions if not isinstance(entry, _PREFIX_CHANGE)]
         untyped: Any = self.model
         untyped._weight_conversions = self._conversions  # looked up once, not for every piece
         self._keys = set(self.model.state_dict())
@@ -109,8 +109,11 @@ class SavedForm:
         """Return the tensors of a model of this architecture that are saved: its state dict, each tied weight once."""
         ignored = set(model._keys_to_ignore_on_save or ())
         state = {name: tensor for name, tensor in model.state_dict().items() if name not in ignored}
-        untied: dict[str, Tensor] = remove_tied_weights_from_state_dict(state, model)
-        return untied
+        # Buffers are tied to nothing, and older transformers looks every name up among the parameters.
+        buffers = {name for name, _ in model.named_buffers() if name in state}
+        parameters = {name: tensor for name, tensor in state.items() if name not in buffers}
+        untied: dict[str, Tensor] = remove_tied_weights_from_state_dict(parameters, model)
+        return {name: tensor for name, tensor in state.items() if name in untied or name in buffers}
 
     def saved(self, piece: Piece, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a piece as it is on disk: views of the given tensors where the conversion can, else copies.

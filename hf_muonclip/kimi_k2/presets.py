@@ -12,7 +12,7 @@ a quarter of it. "large" is Kimi K2 with every width, and the depth, divided by 
 """
 
 import copy
-import dataclasses
+import inspect
 from typing import Any
 
 import torch
@@ -195,7 +195,7 @@ def kimi_k2_config(preset: str = "nano", **overrides: Any) -> DeepseekV3Config:
     """
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {sorted(PRESETS)}, got {preset!r}.")
-    known = {field.name for field in dataclasses.fields(DeepseekV3Config)}
+    known = inspect.signature(DeepseekV3Config.__init__).parameters.keys() - {"self", "kwargs"}
     if unknown := sorted(set(overrides) - known):
         raise ValueError(
             f"An override must name a field of DeepseekV3Config, got {unknown}. Preset {preset!r} sets these, and each "

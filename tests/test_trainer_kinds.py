@@ -102,11 +102,12 @@ class Experts(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.embedding = nn.Embedding(128, 16)
+        self.hidden = nn.Linear(16, 16)
         self.experts = nn.Parameter(0.1 * torch.randn(2, 16, 16))
         self.score = nn.Linear(16, 3)
 
     def forward(self, input_ids: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        hidden = torch.einsum("bi,eij->bj", self.embedding(input_ids).mean(1), self.experts)
+        hidden = torch.einsum("bi,eij->bj", self.hidden(self.embedding(input_ids).mean(1)), self.experts)
         logits = self.score(hidden)
         return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
 
@@ -124,7 +125,7 @@ def adapter() -> nn.Module:
 
 
 def build(folder: Path, model: nn.Module, data: list[dict[str, Any]], **settings: Any) -> Trainer:
-    muon = {"qk_clip_threshold": settings.pop("qk_clip_threshold", 100.0)}
+    muon = {name: settings.pop(name) for name in ("qk_clip_threshold", "group_overrides") if name in settings}
     args = TrainingArguments(str(folder), **{**SETTINGS, **settings})
     metrics = settings.get("eval_strategy") and (lambda predicted: {"accuracy": 0.5, "nothing": float("nan")})
     return Trainer(
@@ -146,13 +147,15 @@ def pushed_card(hub: HubServer) -> ModelCard:
 def test_a_module_without_a_configuration_is_saved_resumed_and_pushed(
     make: Callable[[], nn.Module], hub: HubServer, tmp_path: Path
 ) -> None:
-    threshold = 100.0 if make is wrapper else None
+    muon: dict[str, Any] = {}
+    if make is Experts:
+        muon = {"qk_clip_threshold": None, "group_overrides": {"experts": {"algorithm": "muon"}}}
     data = rows(lambda number: number % 3)
-    trainer = build(tmp_path / "run", make(), data, qk_clip_threshold=threshold, **PUSHES)
+    trainer = build(tmp_path / "run", make(), data, **muon, **PUSHES)
     trainer.train()
     trainer._finish_current_push()
     trained = weights_of(trainer)
-    resumed = build(tmp_path / "resumed", make(), data, qk_clip_threshold=threshold)
+    resumed = build(tmp_path / "resumed", make(), data, **muon)
     with torch.no_grad():
         for parameter in resumed.model.parameters():
             parameter.add_(0.1)

@@ -6,12 +6,11 @@ import weakref
 from contextlib import nullcontext
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from .attention import AttentionLayout, HeadLayout, MaxLogitCapture, Writable, around_frozen, qk_clip_
 from .config import MuonClipConfig
-from .rank_agreement import max_over_ranks
-from .rank_collectives import num_ranks
 from .verbosity import get_logger
 
 logger = get_logger(__name__)
@@ -42,7 +41,6 @@ class ClipState:
     gammas: dict[str, Tensor]
     updates: int
     clip_seconds: float
-    _ranks_share_work = False  # so that they come to a step together
 
     def _reset_clip(self) -> None:
         self.layout = None
@@ -147,12 +145,17 @@ class ClipState:
             )
         capture.reset()
         packed = packed.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
-        if num_ranks() > 1:
-            packed = max_over_ranks(packed, "max logits", together=self._ranks_share_work)
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            packed = self._joined(packed)
         counts = [layout.num_attention_heads for layout in self.layout.values()]
         collected = dict(zip(self.layout, packed.cpu().split(counts), strict=True))
         self.clip_seconds += time.perf_counter() - started
         return collected
+
+    def _joined(self, maxima: Tensor) -> Tensor:
+        """Return the maxima over all ranks. Collective."""
+        dist.all_reduce(maxima, op=dist.ReduceOp.MAX)
+        return maxima
 
     def _clip(self, model: nn.Module, writable: Writable = nullcontext) -> None:
         """Count an update that was written, and clip what its maxima ask for."""

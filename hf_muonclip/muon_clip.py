@@ -30,6 +30,7 @@ from .muon import Muon
 from .muon_refusals import check_not_flattened
 from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
 from .quantized_saves import warn_of_unsaved
+from .rank_agreement import max_over_ranks
 from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
 from .verbosity import get_logger
@@ -203,7 +204,6 @@ class MuonClip(Muon, ClipState):
             shard_optimizer=shard_optimizer,
         )
         self._reset_clip()
-        self._ranks_share_work = shard_optimizer
         self.state_is_consolidated = True
         self.callback_expected = False
         self._superseded = False
@@ -300,6 +300,9 @@ class MuonClip(Muon, ClipState):
                 other.detach()
                 other._superseded = True
         _measuring.add(self)
+
+    def _joined(self, maxima: Tensor) -> Tensor:
+        return max_over_ranks(maxima, "max logits", together=self.config.shard_optimizer)
 
     def _moves_weights(self) -> bool:
         return any(float(group["lr"]) > 0 for group in self.param_groups)

@@ -4,7 +4,8 @@ Every type that an AutoModel class of transformers knows is built tiny, in float
 and proven, are the captured max logits those of a brute-force recomputation, and does the clip land every chosen head
 on tau without moving another? `tests/census_check.py` says how the truth is taken.
 
-    OMP_NUM_THREADS=1 python benchmarks/coverage.py            # minutes; writes results/coverage.jsonl anew
+    OMP_NUM_THREADS=1 python benchmarks/coverage.py            # minutes; writes results/coverage.jsonl again
+    OMP_NUM_THREADS=1 python benchmarks/coverage.py --options  # with the options that act on attention, one by one
     python benchmarks/tables.py                                # renders the rows into benchmarks/coverage.md
 """
 
@@ -15,6 +16,7 @@ import platform
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +27,7 @@ import transformers
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "coverage.jsonl"
+OPTIONS = HERE / "results" / "coverage_options.jsonl"
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 
@@ -40,9 +43,38 @@ def check(model_type: str) -> dict[str, Any]:
         return asdict(CensusResult(model_type, status="fails", reason=f"{type(error).__name__}: {error}"))
 
 
+def check_options(types: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield a row for every option of the types that acts on attention, of each code once."""
+    from census_check import CensusResult, check_type
+    from census_models import CENSUS, census_batch, census_model
+    from census_options import options_of
+
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    plain = {row["model_type"]: row for row in map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())}
+    asked: set[tuple[str, str, str]] = set()
+    for model_type in types:
+        if model_type not in CENSUS or plain[model_type]["status"] != "passes":
+            continue
+        for options in options_of(model_type, asked):
+            try:
+                model = census_model(model_type, **options)
+                with torch.no_grad():
+                    model(**census_batch(model_type, model))
+                row = asdict(check_type(model_type, **options))
+            except Exception as error:  # what transformers does not build, or not run
+                reason = f"{type(error).__name__}: {error}"
+                row = asdict(CensusResult(model_type, status="not run by transformers", reason=reason[:300]))
+            told = ("layouts", "granularity", "attention_modules", "not_run")
+            row["changes_layout"] = row["status"] == "passes" and any(row[k] != plain[model_type][k] for k in told)
+            yield row | {"options": options}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2, help="processes at a time")
+    parser.add_argument("--options", action="store_true", help="set the options that act on attention, one by one")
     parser.add_argument("types", nargs="*", help="print these types' rows instead of writing all rows")
     arguments = parser.parse_args()
     from census_models import CENSUS, CENSUS_ABSENT
@@ -59,6 +91,14 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
     }
     rows = []
+    if arguments.options:
+        for row in check_options(types):
+            rows.append(row | stamp)
+            said = f"{row['model_type']} {row['options']}: {row['status']} {row['reason'][:200]}"
+            print(f"{len(rows)} {said}", flush=True)
+        if not arguments.types:
+            OPTIONS.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return
     with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=50) as pool:
         for row in pool.imap_unordered(check, types):
             rows.append(row | stamp)

@@ -259,6 +259,36 @@ def coverage_rows() -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
+def option_rows() -> list[dict]:
+    return read_rows(HERE / "results" / "coverage_options.jsonl")
+
+
+def options_sentence() -> str:
+    """Return in words how the options did that act on attention."""
+    rows = option_rows()
+    counts = Counter(row["status"] for row in rows)
+    ran = len(rows) - counts["not run by transformers"]
+    return (
+        f"In {len({row['model_type'] for row in rows})} types, {ran} times an option that acts on attention was set "
+        "the other way, one by one and once for the same code: "
+        f"{counts['passes']} pass, {counts['no softmax attention']} leave no softmax attention, {counts['fails']} fail."
+    )
+
+
+def options_table() -> str:
+    """Return a Markdown table of the options that change a layout, fail, or do not run."""
+    body = []
+    for row in option_rows():
+        if row["status"] == "passes" and not row["changes_layout"]:
+            continue
+        ((name, value),) = row["options"].items()
+        reason = row["reason"].replace("|", "\\|").replace("\n", " ")
+        found = f"{', '.join(row['layouts'])}; clipped by {', '.join(row['granularity'])}"
+        said = found if row["status"] == "passes" else f"{row['status']}: {reason[:200]}"
+        body.append((row["model_type"], f"`{name}={value}`", said))
+    return table(("Type", "Option", "Layout"), body)
+
+
 def coverage_summary() -> str:
     """Return the counts of the coverage table in words."""
     rows = coverage_rows()
@@ -276,7 +306,7 @@ def coverage_summary() -> str:
         f"{worst['capture_error']:.0e}, {worst['landing_error']:.0e} and "
         f"{worst['stillness_error']:.0e}, float32). In {by_behavior} of them no rule knows some module, and its layout "
         f"was found by running it. {counts['absent']} could not be built tiny here and {counts['fails']} fail; the "
-        "table says why."
+        f"table says why. {options_sentence()}"
     )
     return (
         paragraph + "\n\n" + "\n".join(f"transformers {t}, torch {p}, commit {c}, {d}." for t, p, c, d in said) + "\n"
@@ -318,6 +348,16 @@ def coverage_page() -> str:
             f"| {row['model_type']} | {layouts} | yes ({row['capture_error']:.0e}) | {clipped} | "
             f"{', '.join(row['granularity'])} | {modules} | {row['seconds']:.2f} |"
         )
+    lines += [
+        "",
+        "## With options",
+        "",
+        "Options that the attention of a type reads: booleans flipped, words and kinds of layers set to every other",
+        "value that its code knows, one by one. Where types share the code of their attention, one stands for all.",
+        "Those that pass and change neither layout nor modules are not listed.",
+        "",
+        options_table(),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -461,6 +501,7 @@ def main() -> None:
         newest_rows("overhead"), *runs.values(), convergence, read_rows(HERE / "results/engines.jsonl"), coverage_rows()
     )
     readme = with_block(README.read_text(encoding="utf-8"), "headlines", short)
+    readme = with_block(readme, "coverage", coverage_summary())
     kimi_k2 = with_block(KIMI_K2.read_text(encoding="utf-8"), "engines table", engines_table())
     direction = sparsity.sentence(sparsity.finals(sparse)) + "\n"
     pages = {

@@ -9,7 +9,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .attention import AttentionLayout, HeadLayout, MaxLogitCapture, Writable, around_frozen, qk_clip_
+from .attention import (
+    AttentionLayout,
+    FirstBatch,
+    HeadLayout,
+    MaxLogitCapture,
+    Writable,
+    around_frozen,
+    needs_first_batch,
+    qk_clip_,
+)
 from .config import MuonClipConfig
 from .verbosity import get_logger
 
@@ -54,6 +63,7 @@ class ClipState:
         self._detected: HeadLayout | None = None  # with frozen weights too
         self._frozen: dict[str, set[str]] = {}
         self._told: set[tuple[str, str]] = set()
+        self._first_batch: FirstBatch | None = None
 
     def _start_capture(self, model: nn.Module, threshold: float, detected: HeadLayout) -> None:
         if hasattr(model, "_pp_stage"):
@@ -74,6 +84,12 @@ class ClipState:
             layout=self.layout,
         )
         weakref.finalize(self, self.capture.close)
+        if self._first_batch is not None:
+            self._first_batch.close()
+            self._first_batch = None
+        if needs_first_batch(model):
+            self._first_batch = FirstBatch(model)
+            weakref.finalize(self, self._first_batch.close)
 
     def _leave_frozen_alone(self, model: nn.Module) -> None:
         """Bring `layout` up to date with what is frozen now, and say once for each module what is not clipped."""
@@ -116,6 +132,9 @@ class ClipState:
         if self.capture is not None:
             self.capture.close()
             self.capture = None
+        if self._first_batch is not None:
+            self._first_batch.close()
+            self._first_batch = None
 
     def _moves_weights(self) -> bool:
         """Tell whether a step can write weights: torch makes an optimizer's state by a step at rate 0."""
@@ -143,10 +162,16 @@ class ClipState:
                 "No attention logit was measured before this step, so QK-Clip did nothing. Only forwards with "
                 "gradients in training mode count: call model.train(), and use the model given to this optimizer."
             )
+        batch, measured = (self._first_batch if self._moves_weights() else None), set(capture)
+        if batch is not None:  # one number more: whether a rank has none, where a sharded model runs on all or on none
+            packed = torch.cat([packed, packed.new_tensor([float(batch.call is None)])])
         capture.reset()
         packed = packed.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             packed = self._joined(packed)
+        if batch is not None:
+            packed, lacking = packed[:-1], bool(packed[-1])
+            self._name_unmeasured(batch, measured, lacking)
         counts = [layout.num_attention_heads for layout in self.layout.values()]
         collected = dict(zip(self.layout, packed.cpu().split(counts), strict=True))
         self.clip_seconds += time.perf_counter() - started
@@ -156,6 +181,20 @@ class ClipState:
         """Return the maxima over all ranks. Collective."""
         dist.all_reduce(maxima, op=dist.ReduceOp.MAX)
         return maxima
+
+    def _name_unmeasured(self, batch: FirstBatch, measured: set[str], lacking: bool) -> None:
+        """Name the modules that attend and are not measured, once."""
+        self._first_batch = None
+        unmeasured = {} if lacking else batch.unmeasured(measured)
+        batch.close()
+        if unmeasured:
+            logger.warning(
+                "QK-Clip does not measure all that attends: %s. Logits there may grow beyond qk_clip_threshold. "
+                "Let them call transformers' attention interface, torch's softmax or scaled_dot_product_attention in "
+                "training mode, and build MuonClip before the model is sharded; or pass qk_clip_threshold=None.",
+                ", ".join(f"{name} ({of_class})" for name, of_class in list(unmeasured.items())[:4])
+                + (f" and {len(unmeasured) - 4} more" if len(unmeasured) > 4 else ""),
+            )
 
     def _clip(self, model: nn.Module, writable: Writable = nullcontext) -> None:
         """Count an update that was written, and clip what its maxima ask for."""

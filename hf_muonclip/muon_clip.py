@@ -172,6 +172,7 @@ class MuonClip(Muon, ClipState):
         _refuse_flat_parameters(model)
         warn_of_unsaved(self._model)
         detected = detect_head_layout(self._model, scale_lora_base) if threshold is not None else None
+        self._detected = detected
         self._adapters = AdapterWatch(self._model)
         views = projection_views(self._model, detected, split_heads)
         # An adapter's frozen base stays frozen; every other frozen parameter may come to train.
@@ -276,7 +277,12 @@ class MuonClip(Muon, ClipState):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep: the model too, because a copy measures and clips its own."""
-        return super().__getstate__() | {"capture": None, "_wrapper": None, "_was_measuring": self.capture is not None}
+        return super().__getstate__() | {
+            "capture": None,
+            "_first_batch": None,
+            "_wrapper": None,
+            "_was_measuring": self.capture is not None,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Become the optimizer of the state; its capture starts again, on the model that came along."""
@@ -388,7 +394,8 @@ class MuonClip(Muon, ClipState):
 
     def _agreed_settings(self) -> list[str]:
         clip = f"qk_clip_threshold {self.config.qk_clip_threshold}, qk_clip_alpha {self.config.qk_clip_alpha}"
-        return [f"{clip}, scale_lora_base {self.config.scale_lora_base}", *super()._agreed_settings()]
+        found = f"attention modules {', '.join(self._detected or ()) or 'none'}"  # some are found by running the model
+        return [f"{clip}, scale_lora_base {self.config.scale_lora_base}", found, *super()._agreed_settings()]
 
     def _update(self) -> bool:
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""

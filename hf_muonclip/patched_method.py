@@ -90,7 +90,9 @@ class PatchedMethod(_Patch):
 
     def _take_back(self) -> None:
         if self._wrapper is not None and getattr(self._owner, self._name) is self._wrapper:
-            setattr(self._owner, self._name, self._originals[self._wrapper])
+            delattr(self._owner, self._name)
+            if getattr(self._owner, self._name, None) is not self._originals[self._wrapper]:  # it was not inherited
+                setattr(self._owner, self._name, self._originals[self._wrapper])
         self._wrapper = None
 
 

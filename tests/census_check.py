@@ -1,4 +1,4 @@
-"""What the census asks of one model type: its layout proven, its max logits exact, its clip exact.
+"""What the census asks of one model type: all that attends found, its layout proven, its max logits and clip exact.
 
 The truth is taken here, apart from the package. For a module that calls transformers' attention interface, from the
 arguments of that call. For one that computes its scores itself, from what it hands to its softmax, run twice: once as
@@ -24,6 +24,7 @@ from transformers.modeling_utils import AttentionInterface
 
 from hf_muonclip import capture_max_logits, detect_head_layout, qk_clip_, verify_head_layout
 from hf_muonclip.attention import AttentionLayout, HeadLayout, MaxLogitCapture
+from hf_muonclip.attention.attending import see_attending
 
 _BLOCKED = -1e3  # no tiny model has a bias that large
 _CLIPPED_TO = 0.7
@@ -58,26 +59,28 @@ class CensusResult:
     seconds: float = 0.0
 
 
-def check_type(model_type: str) -> CensusResult:
-    """Run one model type through detection, proof, capture and clip."""
+def check_type(model_type: str, **options: Any) -> CensusResult:
+    """Run one model type, with options of its configuration set, through detection, proof, capture and clip."""
     if model_type in CENSUS_ABSENT:
         return CensusResult(model_type, status="absent", reason=CENSUS_ABSENT[model_type])
-    model = census_model(model_type)
+    model = census_model(model_type, **options)
     if hasattr(model, "set_default_language"):
         model.set_default_language("en_XX")
     batch = census_batch(model_type, model)
     result = CensusResult(model_type, CENSUS[model_type].model_class)
+    attended = see_attending(model, lambda: model(**_fresh(batch))).attended
     started = time.perf_counter()
     try:
         layout = detect_head_layout(model, inputs=batch)
     except ValueError as error:
-        none = "needs softmax attention" in str(error)
+        none = "needs softmax attention" in str(error) and not attended
         result.status, result.reason = ("no softmax attention" if none else "fails"), str(error)
         return result
     result.attention_modules, result.found_by_behavior = len(layout), len(layout.found_by_behavior)
     result.layouts = sorted({module.kind for module in layout.values()})
     result.granularity = sorted({module.granularity for module in layout.values()})
     try:
+        assert attended <= {*layout}, f"{', '.join(sorted(attended - {*layout}))} attends and is not in the layout"
         _check_layout(model, batch, layout, result)
     except (AssertionError, ValueError) as error:
         result.status, result.reason = "fails", str(error)
@@ -203,7 +206,7 @@ def _forward(
 
     handles = [model.get_submodule(name).register_forward_pre_hook(remember(name), with_kwargs=True) for name in layout]
     try:
-        with capture_max_logits(model) as captured, torch.random.fork_rng():
+        with capture_max_logits(model, layout) as captured, torch.random.fork_rng():
             torch.manual_seed(0)
             model(**_fresh(batch))
             return calls, {name: captured[name].clone() for name in captured}

@@ -65,7 +65,7 @@ CENSUS: dict[str, CensusEntry] = _load_census()
 CENSUS_ABSENT: dict[str, str] = json.loads((_HERE / "census_absent.json").read_text(encoding="utf-8"))
 
 
-def census_model(model_type: str, attn_implementation: str = "eager") -> PreTrainedModel:
+def census_model(model_type: str, attn_implementation: str = "eager", **options: Any) -> PreTrainedModel:
     """Build the tiny model of a type in float32 and evaluation mode; the global seed stays untouched.
 
     Equal calls give equal weights. Parameters and buffers that transformers starts at all 0 or all 1 are moved away
@@ -74,10 +74,11 @@ def census_model(model_type: str, attn_implementation: str = "eager") -> PreTrai
     Args:
         model_type: a key of `CENSUS`.
         attn_implementation: for the model and all models inside it.
+        options: fields of its configuration that are set otherwise.
     """
     entry = CENSUS[model_type]
     # A configuration may keep the lists and nested dicts that it is given, and change them.
-    fields = json.loads(json.dumps(entry.config))
+    fields = json.loads(json.dumps(entry.config)) | options
     config = getattr(transformers, entry.config_class)(**fields, attn_implementation=attn_implementation)
     with torch.random.fork_rng():
         torch.manual_seed(0)

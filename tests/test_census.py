@@ -18,6 +18,16 @@ ROWS: dict[str, dict[str, Any]] = {
         .splitlines(),
     )
 }
+OPTIONS: list[dict[str, Any]] = [
+    row
+    for row in map(
+        json.loads,
+        (Path(__file__).parents[1] / "benchmarks" / "results" / "coverage_options.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines(),
+    )
+    if row["changes_layout"]
+]
 WITHOUT_ATTENTION = ("falcon_mamba", "mamba", "mamba2", "rwkv", "xlstm")
 
 
@@ -52,3 +62,9 @@ def test_a_type_does_what_its_row_says(model_type: str) -> None:
     assert result.capture_error <= CAPTURE_TOLERANCE
     assert result.landing_error <= LANDING_TOLERANCE
     assert result.stillness_error <= STILLNESS_TOLERANCE
+
+
+@pytest.mark.parametrize("row", OPTIONS, ids=[f"{row['model_type']} {row['options']}" for row in OPTIONS])
+def test_an_option_that_changes_a_layout_does_what_its_row_says(row: dict[str, Any]) -> None:
+    result = check_type(row["model_type"], **row["options"])
+    assert (result.status, result.layouts, result.granularity) == ("passes", row["layouts"], row["granularity"])

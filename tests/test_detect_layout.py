@@ -8,11 +8,12 @@ import pytest
 import torch
 import transformers
 from census_models import CENSUS, census_model
+from own_attention import HEADS, Functional, LooksUp, Mixer, OwnLayer, Scripted, own_model, own_tokens
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from hf_muonclip import detect_head_layout, verify_head_layout
+from hf_muonclip import MuonClip, capture_max_logits, detect_head_layout, verify_head_layout
 from hf_muonclip.attention.detect_layout import is_cross_attention
 from hf_muonclip.kimi_k2 import kimi_k2_config
 
@@ -227,3 +228,59 @@ def test_a_module_of_ones_own_with_odd_names_is_found_by_behavior(attention_clas
     verify_head_layout(model, layout)
     with pytest.raises(ValueError, match="load the model first"):
         detect_head_layout(model.to("meta"))
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("kind", [LooksUp, Mixer, Functional])
+def test_attention_outside_of_the_interface_is_found_by_running_and_clipped(
+    kind: type[OwnLayer], native: bool, implementation: str
+) -> None:
+    model = own_model(kind, native=native, attn_implementation=implementation)
+    optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=1.0, exact_max_logits=True)
+    assert list(optimizer.max_logits) == []
+    layer: OwnLayer = model.layers[0]  # type: ignore[assignment]
+    for clipped in (False, True):
+        layer.truth.fill_(-torch.inf)
+        model(own_tokens(), labels=own_tokens()).loss.backward()
+        optimizer.step()
+        assert list(optimizer.max_logits) == ["layers.0"] + ["native.self_attn"] * native
+        torch.testing.assert_close(optimizer.max_logits["layers.0"], layer.truth, rtol=1e-5, atol=1e-5)
+        if clipped:
+            torch.testing.assert_close(layer.truth, torch.ones(HEADS), rtol=1e-4, atol=1e-5)
+        else:
+            assert layer.truth.min() > 2
+
+
+def test_without_weights_the_code_of_a_module_and_of_its_functions_tells() -> None:
+    for kind in (LooksUp, Functional):
+        model = own_model(kind).to("meta")
+        model.get_input_embeddings = lambda: None  # type: ignore[method-assign, assignment, return-value]
+        assert list(detect_head_layout(model)) == ["layers.0"]
+
+
+def test_what_attends_and_cannot_be_measured_is_refused_by_its_true_name() -> None:
+    message = (
+        r"layers\.0 \(Scripted\) takes a softmax over q·k, and computes its scores where they cannot be followed\. .*"
+        r"pass qk_clip_threshold=None"
+    )
+    with pytest.raises(ValueError, match=message):
+        detect_head_layout(own_model(Scripted, native=True))
+
+
+def test_an_option_that_leaves_the_interface_is_measured() -> None:
+    model = census_model("gpt2", reorder_and_upcast_attn=True).train()
+    tokens = torch.randint(0, 100, (2, 8), generator=torch.Generator().manual_seed(0))
+    states: dict[str, Tensor] = {}
+    attention = model.transformer.h[0].attn
+    handle = attention.c_attn.register_forward_hook(lambda module, args, out: states.update(out=out.detach()))
+    with capture_max_logits(model) as logits:
+        model(tokens, labels=tokens)
+        measured = dict(logits)
+    handle.remove()
+    q, k, _ = states["out"].double().chunk(3, dim=-1)
+    q, k = (s.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for s in (q, k))
+    scores = (q @ k.mT * attention.head_dim**-0.5).masked_fill(torch.ones(8, 8).triu(1).bool(), -torch.inf)
+    expected = scores.amax(dim=(0, 2, 3)).float()
+    assert len(measured) == 2
+    torch.testing.assert_close(measured["transformer.h.0.attn"], expected, rtol=1e-5, atol=1e-5)

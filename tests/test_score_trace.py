@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack as active_modes
 from transformers import BloomConfig, BloomForCausalLM, GPTNeoConfig, GPTNeoForCausalLM, PreTrainedModel
 
-from hf_muonclip import capture_max_logits
-from hf_muonclip.attention import MaxLogitCapture, max_logits
+from hf_muonclip import capture_max_logits, qk_clip_
+from hf_muonclip.attention import HeadLayout, MaxLogitCapture, max_logits
 from hf_muonclip.attention.detect_layout import attention_modules
+from hf_muonclip.attention.layout_rules import read_layout
 from hf_muonclip.attention.score_trace import ScoreTrace
 
 BATCH, HEADS, LENGTH, DIM = 2, 3, 5, 4
@@ -251,6 +252,62 @@ def test_scores_of_torchs_own_attention_are_computed(masks: str, batch_first: bo
         expected = expected + {"float": BIAS[0, 0], "per head": BIAS}.get(masks, torch.zeros(()))
         expected = expected.masked_fill(padding[:, None, None], -math.inf)
     torch.testing.assert_close(final.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"kdim": 20, "vdim": 12}, {"add_bias_kv": True}, {"add_bias_kv": True, "kdim": 20}]
+)
+@pytest.mark.parametrize("batched", [False, True])
+def test_torchs_own_attention_is_measured_with_other_widths_and_a_learned_key(
+    options: dict[str, Any], batched: bool
+) -> None:
+    torch.manual_seed(0)
+    module = nn.MultiheadAttention(HEADS * DIM, HEADS, batch_first=True, **options).eval()
+    states, keys = torch.randn(BATCH, 5, HEADS * DIM), torch.randn(BATCH, LENGTH, module.kdim)
+    values = torch.randn(BATCH, LENGTH, module.vdim)
+    padding = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
+    padding[1, -2:] = True
+    call = (states, keys, values) if batched else (states[1], keys[1], values[1])
+    told = padding if batched else padding[1]
+    with torch.no_grad():
+        [(scores, final, _)] = Watch(lambda: module(*call, key_padding_mask=told)).scores
+        weights = (module.q_proj_weight, module.k_proj_weight)
+        weights = module.in_proj_weight.chunk(3)[:2] if module.in_proj_weight is not None else weights
+        q, k = (
+            (s.double() @ w.double().mT + b.double())
+            for s, w, b in zip((states, keys), weights, module.in_proj_bias.chunk(3), strict=False)
+        )
+        if module.bias_k is not None:
+            k = torch.cat([k, module.bias_k.double().expand(BATCH, -1, -1)], dim=1)
+            padding = F.pad(padding, (0, 1))
+        q, k = (s.unflatten(-1, (HEADS, DIM)).transpose(1, 2) for s in (q, k))
+    expected, blocked = products(q, k) * DIM**-0.5, padding[:, None, None]
+    if not batched:
+        expected, blocked = expected[1:], blocked[1:]
+    torch.testing.assert_close(scores.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(final.double(), expected.masked_fill(blocked, -math.inf), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"kdim": 20, "vdim": 12}, {"add_bias_kv": True}, {"bias": False}])
+def test_the_clip_lands_on_torchs_own_attention(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    module = nn.MultiheadAttention(HEADS * DIM, HEADS, batch_first=True, **options)
+    call = tuple(torch.randn(BATCH, 5, width) for width in (HEADS * DIM, module.kdim, module.vdim))
+    layout = HeadLayout({"": read_layout("", module)})
+    before = measured_alone(module, call, layout)
+    asked = torch.where(torch.arange(HEADS) == 1, 1.25, -math.inf)  # one head to 0.8 of what it is
+    qk_clip_(module, layout, {"": asked}, threshold=1.0)
+    expected = before * torch.where(torch.arange(HEADS) == 1, 0.8, 1.0)
+    torch.testing.assert_close(measured_alone(module, call, layout), expected, rtol=1e-5, atol=1e-6)
+
+
+def measured_alone(module: nn.Module, call: tuple[Tensor, ...], layout: HeadLayout) -> Tensor:
+    capture = MaxLogitCapture({"": module}, layout=layout)
+    try:
+        module(*call)
+        return capture[""].clone()
+    finally:
+        capture.close()
 
 
 @pytest.mark.parametrize("name", ["baddbmm", "in-place bias", "mask by setitem", "soft-cap", "written head by head"])

@@ -2,6 +2,7 @@
 
 from .adapters import AdapterWatch
 from .detect_layout import detect_head_layout
+from .first_batch import FirstBatch, needs_first_batch
 from .head_layout import AttentionLayout, HeadLayout, HeadRows, ProjectionPart, ProjectionRows, around_frozen
 from .max_logits import MaxLogitCapture, capture_max_logits
 from .projections import ModelProjections, read_projections
@@ -11,6 +12,7 @@ from .qk_clip import Writable, qk_clip_, qk_clip_gamma
 __all__ = [
     "AdapterWatch",
     "AttentionLayout",
+    "FirstBatch",
     "HeadLayout",
     "HeadRows",
     "MaxLogitCapture",
@@ -21,6 +23,7 @@ __all__ = [
     "around_frozen",
     "capture_max_logits",
     "detect_head_layout",
+    "needs_first_batch",
     "qk_clip_",
     "qk_clip_gamma",
     "read_projections",

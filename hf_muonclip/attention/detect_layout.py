@@ -1,32 +1,32 @@
 """Find the attention modules of a model and the head layout of each: by rule, or else by how they behave."""
 
-import ast
-import functools
-import inspect
 import re
-import sys
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.tensor import DTensor
 from transformers import AutoModel, PretrainedConfig
 from transformers.models.auto import modeling_auto
 
+from .attending import Attending, see_attending
+from .class_source import (
+    NAMED_ATTENTION,
+    calls_attention_interface,
+    computes_own_scores,
+    is_foreign,
+    may_attend,
+    other_scores,
+)
 from .head_layout import AttentionLayout, HeadLayout
 from .layout_parts import ContradictoryLayoutError, UnknownLayoutError
 from .layout_rules import read_layout
+from .random_tokens import call_model, evaluation_mode
 
 _WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel, FullyShardedDataParallel)
-_NAMED_ATTENTION = re.compile(r"(attention|attn|mla)(v\d)?$", re.IGNORECASE)
-_SOFTMAX = re.compile(r"[sS]oftmax|scaled_dot_product_attention|logsumexp")
-_PRODUCT = re.compile(r"matmul|bmm|einsum|scaled_dot_product_attention|\s@\s")
-_OTHER_SCORES = {  # in the source of a module that takes a softmax of something else than q·k
-    "sampling_offsets": "samples at learned offsets",
-    "torch.fft": "correlates in the frequency domain",
-}
 _MIXER = re.compile(
     r"(mixer|deltanet|ssm|ssd|rglru|recurrentblock|shortconv|lstm|xlstmlayer|linearattention)$", re.IGNORECASE
 )
@@ -56,7 +56,8 @@ def detect_head_layout(
             was found in it.
     """
     model = model_on_meta(model) if isinstance(model, PretrainedConfig) else unwrap(model)
-    modules, not_applicable = _sort_modules(model)
+    sorted_modules = _sort_modules(model, inputs)
+    modules, not_applicable = sorted_modules.attending, sorted_modules.not_applicable
     if not modules:
         _refuse_without_attention(model, not_applicable)
     found: dict[str, AttentionLayout] = {}
@@ -67,13 +68,23 @@ def detect_head_layout(
         except ContradictoryLayoutError:
             raise
         except UnknownLayoutError as refusal:
-            unknown[name] = refusal
+            unknown[name] = refusal.with_traceback(None)  # whose frames would keep the caller's objects alive
         except Exception as error:  # whatever a foreign module raises when it is read
             unknown[name] = UnknownLayoutError(
                 f"the head layout of {name} ({type(module).__name__}) cannot be read: {type(error).__name__}: {error}."
             )
     if unknown:
         found |= _search(model, modules, unknown, inputs)
+    _require_scores(
+        model,
+        {
+            name: module
+            for name, module in modules.items()
+            if name in sorted_modules.seen.attended and is_foreign(module) and computes_own_scores(module)
+        },
+        found,
+        inputs,
+    )
     layouts = {name: found[name] for name in modules}
     _mark_shared_weights(modules, layouts)
     return HeadLayout(layouts, not_applicable, tuple(name for name in modules if name in unknown))
@@ -112,21 +123,20 @@ def model_on_meta(config: PretrainedConfig) -> nn.Module:
         ) from error
 
 
-def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
+def attention_modules(model: nn.Module, run: bool = True) -> dict[str, nn.Module]:
     """Return the modules of a model that compute softmax attention by name.
+
+    Args:
+        model: on any device.
+        run: run the model on a few tokens where its code does not tell; else go by the code alone.
 
     Raises:
         ValueError: there is none.
     """
-    modules, not_applicable = _sort_modules(model)
-    if not modules:
-        _refuse_without_attention(model, not_applicable)
-    return modules
-
-
-def calls_attention_interface(module: nn.Module) -> bool:
-    """Tell whether a module gets its attention function from transformers' attention interface."""
-    return "get_interface" in _source(module)
+    found = _sort_modules(model, run=run)
+    if not found.attending:
+        _refuse_without_attention(model, found.not_applicable)
+    return found.attending
 
 
 def is_cross_attention(name: str, module: nn.Module) -> bool:
@@ -136,98 +146,83 @@ def is_cross_attention(name: str, module: nn.Module) -> bool:
     return bool(stated) or _CROSS.search(f"{called} {type(module).__name__}") is not None
 
 
-def _sort_modules(model: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Return the softmax attention modules, and {name: reason} of those that only look like one."""
+@dataclass(frozen=True)
+class _Sorted:
+    """The modules of a model that attend, {name: reason} of those that only look like it, and what was seen to run."""
+
+    attending: dict[str, nn.Module]
+    not_applicable: dict[str, str]
+    seen: Attending = field(default_factory=Attending)
+
+
+def _sort_modules(model: nn.Module, inputs: Mapping[str, Any] | None = None, run: bool = True) -> _Sorted:
+    """Return which modules attend: as they run, and as their code reads where they do not run."""
+    modules = {name: module for name, module in model.named_modules() if any(True for _ in module.parameters())}
+    calling = {name for name, module in modules.items() if calls_attention_interface(module)}
+    named = {name for name, module in modules.items() if NAMED_ATTENTION.search(type(module).__name__) is not None}
+    likely = calling | named
+    mixers = {
+        name for name, module in modules.items() if _MIXER.search(type(module).__name__) and not _inside(likely, name)
+    }
+    # What calls transformers' interface attends through it. What else a model of transformers' own parts is, its code
+    # tells by and large; running tells for certain.
+    open_ = (named | mixers) - calling
+    open_ = {name for name in open_ if not _inside(calling, name)}
+    open_ |= {name for name, module in modules.items() if is_foreign(module)}
+    seen = _see(model, inputs) if run and open_ else Attending()
     candidates, not_applicable = {}, {}
-    for name, module in model.named_modules():
-        if not any(True for _ in module.parameters()):
-            continue
-        if calls_attention_interface(module):
+    for name, module in modules.items():
+        of_class = type(module).__name__
+        why = other_scores(module) if name in named else ""
+        # All of it ran, and something inside of it attended or nothing did.
+        settled = name in seen.used and name not in seen.attended
+        if name in seen.attended:
+            candidates[name] = module
+        elif name in calling:
             if not _projects(module):
-                not_applicable[name] = f"{type(module).__name__} projects no queries and keys"
-            else:
+                not_applicable[name] = f"{of_class} projects no queries and keys"
+            elif not (settled and _inside(seen.attended, name)):
                 candidates[name] = module
-        elif _NAMED_ATTENTION.search(type(module).__name__) is not None:
-            other = next((why for text, why in _OTHER_SCORES.items() if text in _source(module)), None)
-            if other is not None:
-                not_applicable[name] = f"{type(module).__name__} {other}"
-            elif _source_computes_scores(module):
-                candidates[name] = module
-            elif not any(True for _ in _attention_inside(module)):
-                not_applicable[name] = f"{type(module).__name__} takes no softmax over q·k"
-        elif (
-            _MIXER.search(type(module).__name__) is not None
-            and not any(True for _ in _attention_inside(module))
-            and not any(name.startswith(f"{other}.") for other in not_applicable)
+        elif why:
+            not_applicable[name] = f"{of_class} {why}"
+        elif not settled and may_attend(module):
+            candidates[name] = module
+        elif not _inside(likely | seen.attended, name) and (
+            name in named or (name in mixers and not _around(not_applicable, name))
         ):
-            not_applicable[name] = f"{type(module).__name__} takes no softmax over q·k"
-    modules: dict[str, nn.Module] = {}
+            not_applicable[name] = f"{of_class} takes no softmax over q·k"
+    attending: dict[str, nn.Module] = {}
     for name, module in candidates.items():
-        holds_another = any(other.startswith(f"{name}.") or (not name and other) for other in candidates)
-        inside_another = any(name.startswith(f"{other}.") for other in modules)
-        if inside_another or (holds_another and not calls_attention_interface(module)):
-            continue
-        modules[name] = module
-    inside = {name for name in not_applicable if any(name.startswith(f"{other}.") for other in modules)}
-    return modules, {name: reason for name, reason in not_applicable.items() if name not in inside}
+        if not _around(attending, name) and (name in calling or not _inside(candidates, name)):
+            attending[name] = module
+    not_applicable = {name: reason for name, reason in not_applicable.items() if not _around(attending, name)}
+    return _Sorted(attending, not_applicable, seen)
+
+
+def _see(model: nn.Module, inputs: Mapping[str, Any] | None) -> Attending:
+    """Run a model whose weights this rank holds; what is spread over ranks is not run."""
+    spread = any(isinstance(parameter, DTensor) or hasattr(parameter, "ds_id") for parameter in model.parameters())
+    if spread:
+        return Attending()
+    with evaluation_mode(model):
+        return see_attending(model, lambda: call_model(model, inputs))
+
+
+def _inside(names: Collection[str], outer: str) -> bool:
+    """Return whether one of the modules is inside of another one."""
+    return any(name != outer and (not outer or name.startswith(f"{outer}.")) for name in names)
+
+
+def _around(names: Collection[str], inner: str) -> bool:
+    """Return whether another module is inside of one of the modules."""
+    return any(name != inner and (not name or inner.startswith(f"{name}.")) for name in names)
 
 
 def _projects(module: nn.Module) -> bool:
-    """Tell whether a module has matrices of its own or below it, apart from single vectors that act as a query."""
+    """Return whether a module has matrices of its own or below it, apart from single vectors that act as a query."""
     below = (p for child in module.children() for p in child.parameters())
     own = (p for name, p in module.named_parameters(recurse=False) if name != "query")
     return any(p.ndim > 1 for p in (*below, *own))
-
-
-def _attention_inside(module: nn.Module) -> Any:
-    for child in module.children():
-        for submodule in child.modules():
-            if _NAMED_ATTENTION.search(type(submodule).__name__) or calls_attention_interface(submodule):
-                yield submodule
-
-
-def _source_computes_scores(module: nn.Module) -> bool:
-    if isinstance(module, nn.MultiheadAttention):
-        return True
-    source = _source(module)
-    return bool(_SOFTMAX.search(source) and _PRODUCT.search(source))
-
-
-def _source(module: nn.Module) -> str:
-    return _source_of_class(cast(Any, type(module)))
-
-
-@functools.cache
-def _source_of_class(cls: Any) -> str:
-    """Return the source of a class and its bases up to nn.Module; what cannot be read may do anything, so says all."""
-    parts = []
-    for base in cls.__mro__:
-        if base in (nn.Module, object) or base.__module__.startswith(("torch.", "transformers.modeling_utils")):
-            continue
-        try:
-            classes = _classes_of_module(base.__module__)
-            parts.append(classes.get(base.__qualname__) or inspect.getsource(base))
-        except (OSError, TypeError):
-            parts.append("softmax matmul get_interface" if _NAMED_ATTENTION.search(base.__name__) else "")
-    return "\n".join(parts)
-
-
-@functools.cache
-def _classes_of_module(name: str) -> dict[str, str]:
-    """Return the source of every class of a module; parsed once, where `inspect.getsource` parses for every class.
-
-    Raises:
-        OSError, TypeError: the module has no source.
-    """
-    module = sys.modules.get(name)
-    if module is None:
-        raise OSError(f"{name} is not loaded")
-    source = inspect.getsource(module)
-    lines, found = source.splitlines(keepends=True), {}
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = "".join(lines[node.lineno - 1 : node.end_lineno])
-    return found
 
 
 def _search(
@@ -250,6 +245,25 @@ def _search(
     except Exception as error:  # whatever a foreign module raises when it is run
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}."
         raise UnknownLayoutError(f"{first} Running it did not tell either: {said} {way_out}") from error
+
+
+def _require_scores(
+    model: nn.Module,
+    modules: Mapping[str, nn.Module],
+    layouts: Mapping[str, AttentionLayout],
+    inputs: Mapping[str, Any] | None,
+) -> None:
+    """Refuse modules of the user's own that attend where no capture can follow their scores."""
+    from .probe import modules_without_scores
+
+    if not modules or any(parameter.is_meta for parameter in model.parameters()):
+        return
+    for name, why in modules_without_scores(model, modules, layouts, inputs).items():
+        raise ValueError(
+            f"QK-Clip must see the scores of each module that attends; {name} ({type(modules[name]).__name__}) takes "
+            f"a softmax over q·k, and {why}. Call transformers' attention interface, torch's softmax or "
+            "scaled_dot_product_attention in its forward, or pass qk_clip_threshold=None to train with Muon alone."
+        )
 
 
 def _mark_shared_weights(modules: Mapping[str, nn.Module], layouts: dict[str, AttentionLayout]) -> None:

@@ -5,10 +5,13 @@ query and key: after RoPE, after any norm, key heads not yet repeated. Wrapping 
 every implementation and survives `set_attn_implementation`. A module opts in by carrying an observer, so other models
 in the process are left alone, and the last observation to end takes the wrapper away again.
 
-Older models compute their scores themselves. Inside the forward of such a module a `ScoreTrace` follows them.
+Older models compute their scores themselves, and some do behind an option. Inside the forward of such a module a
+`ScoreTrace` follows them. Models written for transformers 4.48 to 4.57 look their attention function up in
+`ALL_ATTENTION_FUNCTIONS[...]`, so that is intercepted as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers.modeling_utils import AttentionInterface
 
 from ..patched_method import PatchedMethod, PatchedSetting
-from .detect_layout import calls_attention_interface
+from .class_source import calls_attention_interface, computes_own_scores
 from .mask_convention import MaskConvention, convention_of_function, registered_convention, unknown_convention
 from .pair_mask import tells_pairs
 from .score_trace import ScoreTrace
@@ -26,6 +29,7 @@ from .sequence_shards import require_known_sequence
 
 _OBSERVER = "_attention_observer"
 _TRACING = "_attention_tracing"
+_OBSERVED = "_attention_observed"
 
 
 class AttentionObserver(Protocol):
@@ -70,6 +74,7 @@ class _Tracing:
 
     def __init__(self, module: nn.Module, observer: AttentionObserver) -> None:
         self.observer = observer
+        self.has_other_way = calls_attention_interface(module)  # which is observed in compiled code too
         self.traces: list[ScoreTrace | None] = []
         self.handles: list[RemovableHandle] = [
             module.register_forward_pre_hook(self._Start(self)),
@@ -84,13 +89,17 @@ class _Tracing:
             return type(self), (None,)  # a copied or pickled model is not being observed
 
         def __call__(self, module: nn.Module, args: Any) -> None:
-            if self.tracing is not None:
+            if self.tracing is not None and not self.tracing.is_left_out():
                 self.tracing.start(module)
 
     class _Stop(_Start):
         def __call__(self, module: nn.Module, args: Any, output: Any = None) -> None:
-            if self.tracing is not None:
+            if self.tracing is not None and not self.tracing.is_left_out():
                 self.tracing.stop()
+
+    def is_left_out(self) -> bool:
+        """Return whether a trace is neither possible nor needed, as the forward is being compiled."""
+        return self.has_other_way and torch.compiler.is_compiling()
 
     def start(self, module: nn.Module) -> None:
         if not self.observer.wants(module):
@@ -121,10 +130,40 @@ class _Tracing:
         for handle in self.handles:
             handle.remove()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Follow nothing inside the block, whose operands are observed already."""
+        trace = self.traces[-1] if self.traces else None
+        if trace is None:
+            yield
+            return
+        trace.paused = True
+        try:
+            yield
+        finally:
+            trace.paused = False
+
     def stop(self) -> None:
         trace = self.traces.pop()
         if trace is not None:
             trace.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+
+def is_observed(module: nn.Module) -> bool:
+    """Return whether a module carries an observer."""
+    return getattr(module, _OBSERVER, None) is not None
+
+
+@contextmanager
+def set_aside(modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Let others observe the modules inside the block; who observed them before sees nothing of it."""
+    observed = {name: module for name, module in modules.items() if is_observed(module)}
+    observers = {name: getattr(module, _OBSERVER) for name, module in observed.items()}
+    stop_observing(observed)
+    try:
+        yield
+    finally:
+        start_observing(observed, observers)
 
 
 def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, AttentionObserver]) -> None:
@@ -133,7 +172,7 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
     Raises:
         ValueError: a module carries an observer already; none was added.
     """
-    taken = [name for name, module in modules.items() if getattr(module, _OBSERVER, None) is not None]
+    taken = [name for name, module in modules.items() if is_observed(module)]
     if taken:
         raise ValueError(
             f"one observer at a time can measure a module; {taken[0]} is being measured already. Call detach() on the "
@@ -141,11 +180,13 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
         )
     for name, module in modules.items():
         setattr(module, _OBSERVER, observers[name])
-        if not calls_attention_interface(module):
+        if computes_own_scores(module):
             module.__dict__[_TRACING] = _Tracing(module, observers[name])
+        if not calls_attention_interface(module):
             torch._dynamo.reset()  # code that was compiled before would run without the hooks, and show nothing
     for module in modules.values():
         _get_interface.start(module)
+        _look_up.start(module)
         # An observer in a compiled, checkpointed layer acts in the forward alone, never in the recompute; without
         # this, torch.compile refuses to let it act at all. Older torch has no such setting, and refuses.
         _skip_in_recompute.start(module)
@@ -159,6 +200,7 @@ def stop_observing(modules: Mapping[str, nn.Module]) -> None:
         if tracing is not None:
             tracing.remove()
         _get_interface.stop(module)
+        _look_up.stop(module)
         _skip_in_recompute.stop(module)
 
 
@@ -166,10 +208,22 @@ def _get_and_observe(
     get: Callable[..., Any], interface: AttentionInterface, attn_implementation: str | None, default: Callable[..., Any]
 ) -> Any:
     attention = get(interface, attn_implementation, default)
+    if hasattr(attention, _OBSERVED):  # it was looked up
+        return attention
     convention = convention_of_function(attention)
     if convention is None and attention is default:
         convention = "eager"  # the model's own function; only without a name of another is it asked for
+    return _observed(attention, attn_implementation, convention)
 
+
+def _look_up_and_observe(look_up: Callable[..., Any], interface: AttentionInterface, attn_implementation: str) -> Any:
+    attention = look_up(interface, attn_implementation)
+    return _observed(attention, attn_implementation, convention_of_function(attention))
+
+
+def _observed(
+    attention: Callable[..., Any], attn_implementation: str | None, convention: MaskConvention | None
+) -> Callable[..., Any]:
     def observed_attention(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, *args: Any, **kwargs: Any
     ) -> Any:
@@ -180,6 +234,20 @@ def _get_and_observe(
         if not compiling:
             require_known_sequence(type(module).__name__, attention)
         call = (module, query, key, value, attention_mask)
+        tracing = module.__dict__.get(_TRACING)
+        if tracing is not None and not tracing.is_left_out():
+            with tracing.paused():
+                return observe_and_attend(observer, compiling, call, args, kwargs)
+        return observe_and_attend(observer, compiling, call, args, kwargs)
+
+    def observe_and_attend(
+        observer: AttentionObserver,
+        compiling: bool,
+        call: tuple[nn.Module, Tensor, Tensor, Tensor, Any],
+        args: Any,
+        kwargs: dict[str, Any],
+    ) -> Any:
+        module, attention_mask = call[0], call[-1]
         if convention is None and not compiling and not observer.keeps_graph:
             output, scored = _follow(observer, lambda: attention(*call, *args, **kwargs), *call)  # a kernel shows none
             if scored:
@@ -192,6 +260,7 @@ def _get_and_observe(
         observer.observe(*call, kwargs, meaning)
         return attention(*call, *args, **kwargs) if output is None else output
 
+    setattr(observed_attention, _OBSERVED, True)
     return observed_attention
 
 
@@ -248,4 +317,5 @@ def _by_head(scores: Tensor, heads: int, lengths: tuple[int, int]) -> Tensor | N
 
 
 _get_interface = PatchedMethod(AttentionInterface, "get_interface", _get_and_observe)
+_look_up = PatchedMethod(AttentionInterface, "__getitem__", _look_up_and_observe)
 _skip_in_recompute = PatchedSetting(torch._dynamo.config, "skip_fwd_side_effects_in_bwd_under_checkpoint", True)

@@ -46,12 +46,12 @@ _HARMLESS = re.compile(
     r"(o_)?g(ate)?_proj|gate|attn_sub_norm|o_norm|exclusive_self_attention|inner_attn_ln|sub_norm|groupnorm|v_norm|(k|v)_sconv|"
     r".*dropout.*|.*_drop|.*(indexer|compressor).*|sink_proj|"
     r"rotary.*|.*rotary_emb|rope|softmax|act.*|"
-    r"rel(ative)?_.*|.*(position|pos|rpe|distance)_?.*(bias|proj|emb|embedding|embeddings|mlp).*|.*_bias|"
+    r"(gru_)?rel(ative)?_.*|.*(position|pos|rpe|distance)_?.*(bias|proj|emb|embedding|embeddings|mlp).*|.*_bias|"
     r"k_rope_only_layernorm|attn_fn|attention_function|[lL]ayer_?[nN]orm|.*conv.*_layer|output|projection_layer|(query|key|value)_global|(out|values)_(vision|text)_proj)$"
 )
 # Own parameters that act behind the scores (lambdas, gates), in the softmax (sinks), or add to scores.
 _HARMLESS_PARAMETERS = re.compile(
-    r"^(sinks|lambda_.*|gate_bias|A|rel_pos_(h|w)|relative_.*|.*position_bias.*|dense_bias|per_dim_scale|emb_rel_(k|v)|gating.*)$"
+    r"^(sinks|gru_rel_.*|lambda_.*|gate_bias|A|rel_pos_(h|w)|relative_.*|.*position_bias.*|dense_bias|per_dim_scale|emb_rel_(k|v)|gating.*)$"
 )
 
 
@@ -302,19 +302,27 @@ class _Reader(PartReader):
 
     def _torch_multihead_attention(self) -> AttentionLayout:
         module: Any = self.module
-        self.used |= {"in_proj_weight", "in_proj_bias", "out_proj"}
-        if module.in_proj_weight is None or module.bias_k is not None or module.add_zero_attn:
-            raise self.contradiction("torch's nn.MultiheadAttention with other widths or extra keys")
+        self.used |= {"in_proj_weight", "in_proj_bias", "out_proj", "bias_k", "bias_v"}
         heads, head_dim, width = module.num_heads, module.head_dim, module.embed_dim
-        parts = tuple(ProjectionPart(part, width, head_dim) for part in ("query", "key", "value"))
-        stated = ProjectionRows("in_proj_weight", parts)
-        self.projections.append(stated)
+        blocks = tuple(ProjectionPart(part, width, head_dim) for part in ("query", "key", "value"))
+        stated = ProjectionRows("in_proj_weight", blocks)
         q_rows, k_rows = stated.heads("query"), stated.heads("key")
-        names = ("in_proj_weight", "in_proj_bias") if module.in_proj_bias is not None else ("in_proj_weight",)
-        head_rows = tuple(HeadRows(n, q_rows, "query") for n in names) + tuple(
-            HeadRows(n, k_rows, "key") for n in names
-        )
-        return self.layout("fused [Q|K|V]", heads, heads, head_dim, head_rows)
+        bias = module.in_proj_bias is not None  # of all three, in any case
+        query = [HeadRows("in_proj_bias", q_rows, "query")] if bias else []
+        key = [HeadRows("in_proj_bias", k_rows, "key")] if bias else []
+        if module.bias_k is not None:  # a learned key beside the others, (1, 1, embed_dim)
+            key.append(HeadRows("bias_k", q_rows, "key", dim=2))
+        if module.in_proj_weight is not None:
+            self.projections.append(stated)
+            query.insert(0, HeadRows("in_proj_weight", q_rows, "query"))
+            key.insert(0, HeadRows("in_proj_weight", k_rows, "key"))
+            return self.layout("fused [Q|K|V]", heads, heads, head_dim, (*query, *key))
+        for name, block in zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), blocks, strict=True):
+            self.used.add(name)
+            self.projections.append(ProjectionRows(name, (block,)))
+        query.insert(0, HeadRows("q_proj_weight", q_rows, "query"))
+        key.insert(0, HeadRows("k_proj_weight", q_rows, "key"))
+        return self.layout("separate", heads, heads, head_dim, (*query, *key))
 
     def with_norms(
         self, kind: str, heads: int, key_heads: int, head_dim: int, query: Knob, key: Knob

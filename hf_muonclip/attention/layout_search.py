@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from .head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
-from .probe import Observed, Probe, differentiable, evaluation_mode, rows_with_gradient
+from .probe import Observed, Probe, differentiable, rows_with_gradient
+from .random_tokens import evaluation_mode
 
 _FACTOR = 0.25
 _TOLERANCE = 1e-3

@@ -99,6 +99,7 @@ class _Recorder:
         self.name = name
         self.capture = capture
         self.cross = cross
+        self.heads = None if layout is None else layout.num_attention_heads
         self.local_heads = None if layout is None else LocalHeads(layout)
         self.max_logits: Tensor | None = None  # of the heads that this rank computes
         self.in_order: Tensor | None = None  # whether positions said who sees whom, inside context_parallel
@@ -136,7 +137,7 @@ class _Recorder:
             return
         started = time.perf_counter()
         with torch.no_grad():
-            heads = stated_heads(module)
+            heads = stated_heads(module) or self.heads
             by_head = [heads_first(self.name, tensor, heads) for tensor in (scores, final_scores)]
             masked = blocks(by_head[1])
             if blocked is not None:
@@ -336,8 +337,9 @@ def capture_max_logits(model: nn.Module, layout: HeadLayout | None = None) -> It
     """Measure every head's exact max logit in the forwards inside the block, whatever the mode of the model.
 
     Args:
-        model: any transformers model whose attention goes through transformers' attention interface.
-        layout: of the model; under tensor parallel it says where the heads that a rank computes stand among all.
+        model: any model that `detect_head_layout` knows.
+        layout: of the model; by default its attention modules are looked for. Under tensor parallel it says where the
+            heads that a rank computes stand among all.
 
     Yields:
         {module name: (num_attention_heads,) float32}: the maximum over all forwards so far; see `exact_max_logits`.
@@ -346,7 +348,8 @@ def capture_max_logits(model: nn.Module, layout: HeadLayout | None = None) -> It
         ValueError: the model has no attention module, or another capture is measuring it.
     """
     model = unwrap(model)
-    capture = MaxLogitCapture(attention_modules(model), model=model, layout=layout)
+    modules = attention_modules(model) if layout is None else {name: model.get_submodule(name) for name in layout}
+    capture = MaxLogitCapture(modules, model=model, layout=layout)
     try:
         yield capture
     finally:
@@ -365,6 +368,8 @@ def heads_first(name: str, scores: Tensor, heads: int | None) -> Tensor:
         for axis in (1, 2):
             if scores.ndim >= 4 and scores.shape[axis] == heads:
                 return scores.movedim(axis, 0)
+    elif scores.ndim == 4:  # (batch, heads, query_length, key_length), as everybody has them
+        return scores.movedim(1, 0)
     raise ValueError(
         f"scores must have one dimension for the heads; {name} computes them as {tuple(scores.shape)} with {heads} "
         "heads and is not supported. Pass qk_clip_threshold=None to train with Muon alone."

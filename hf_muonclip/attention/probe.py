@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import Cache
 
-from .interface import start_observing, stop_observing
+from .attending import undisturbed
+from .head_layout import AttentionLayout
+from .interface import set_aside, start_observing, stop_observing
 from .layout_parts import stated_heads
 from .mask_convention import MaskConvention
 from .max_logits import heads_first
-
-_PROBE_LENGTH = 8  # tokens; enough that no score is special
-_DECODER_LENGTH = 5
+from .random_tokens import call_model, evaluation_mode
 
 
 class Probe:
@@ -43,7 +43,7 @@ class Probe:
                 "are DTensors. Prove the layout before the model is sharded; detect_head_layout works afterwards too."
             )
         self._modules = dict(modules)
-        self._calls = _first_calls(model, self._modules, _random_tokens(model) if inputs is None else dict(inputs))
+        self._calls = _first_calls(model, self._modules, inputs)
 
     @property
     def not_run(self) -> list[str]:
@@ -55,13 +55,14 @@ class Probe:
         module = self._modules[name]
         args, kwargs = self._calls[name]
         observed = Observed(name)
-        start_observing({name: module}, {name: observed})
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)  # some attentions draw random hashes in evaluation mode too
-                module(*_copy_caches(args), **_copy_caches(kwargs))
-        finally:
-            stop_observing({name: module})
+        with set_aside({name: module}):
+            start_observing({name: module}, {name: observed})
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(0)  # some attentions draw random hashes in evaluation mode too
+                    module(*_copy_caches(args), **_copy_caches(kwargs))
+            finally:
+                stop_observing({name: module})
         if not observed.scores:
             raise ValueError(
                 f"{name} ({type(module).__name__}) ran, and showed no attention scores: it neither calls transformers' "
@@ -127,9 +128,60 @@ class Observed:
         return torch.cat([scores.flatten(1) for scores in self.scores], dim=1)
 
 
+class _ObservedHeads(Observed):
+    """Keeps of every call how many heads it has, and goes on where they cannot be told."""
+
+    keeps_graph = False
+
+    def __init__(self, name: str, heads: int) -> None:
+        super().__init__(name)
+        self.heads, self.refusal = heads, ""
+
+    def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
+        """Keep the scores without additions."""
+        try:
+            self.scores.append(heads_first(self.name, scores, stated_heads(module) or self.heads))
+        except ValueError as error:
+            self.refusal = str(error)
+
+
+@torch.no_grad()
+def modules_without_scores(
+    model: nn.Module,
+    modules: Mapping[str, nn.Module],
+    layouts: Mapping[str, AttentionLayout],
+    inputs: Mapping[str, Any] | None,
+) -> dict[str, str]:
+    """Return {module name: why} of the modules whose scores cannot be observed as their layouts say.
+
+    Args:
+        model: with weights.
+        modules: attention modules that run on the inputs, by name.
+        layouts: of these modules.
+        inputs: what to call the model with; by default random tokens.
+    """
+    observers = {name: _ObservedHeads(name, layouts[name].num_attention_heads) for name in modules}
+    with set_aside(modules):
+        start_observing(modules, observers)
+        try:
+            # What a model raises behind its attention, such as in a loss, is no matter here.
+            with undisturbed(model), evaluation_mode(model), suppress(Exception):
+                call_model(model, inputs)
+        finally:
+            stop_observing(modules)
+    why = {}
+    for name, observed in observers.items():
+        heads = layouts[name].num_attention_heads
+        if not observed.scores:
+            why[name] = observed.refusal or "computes its scores where they cannot be followed"
+        elif any(scores.shape[0] != heads for scores in observed.scores):
+            why[name] = f"its {observed.scores[0].shape[0]} heads are not the {heads} of its projections"
+    return why
+
+
 @torch.no_grad()
 def _first_calls(
-    model: nn.Module, modules: dict[str, nn.Module], inputs: dict[str, Any]
+    model: nn.Module, modules: dict[str, nn.Module], inputs: Mapping[str, Any] | None
 ) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
     """Return {module name: (args, kwargs)} of every module's first call in one forward."""
     calls: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
@@ -142,7 +194,7 @@ def _first_calls(
 
     handles = [m.register_forward_pre_hook(remember(name), with_kwargs=True) for name, m in modules.items()]
     try:
-        model(**inputs)
+        call_model(model, inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -154,45 +206,6 @@ def _copy_caches(arguments: Any) -> Any:
     if isinstance(arguments, dict):
         return {key: copy.deepcopy(a) if isinstance(a, Cache) else a for key, a in arguments.items()}
     return tuple(copy.deepcopy(a) if isinstance(a, Cache) else a for a in arguments)
-
-
-def _random_tokens(model: nn.Module) -> dict[str, Any]:
-    embedding: Any = None
-    with suppress(AttributeError, NotImplementedError):
-        embedding = model.get_input_embeddings()  # type: ignore[operator]
-    while embedding is not None and embedding._modules.keys() & {"base_layer", "original_module"}:  # PEFT's
-        embedding = embedding._modules.get("base_layer") or embedding._modules["original_module"]
-    if not isinstance(embedding, nn.Embedding):
-        raise ValueError(
-            f"the proof feeds random tokens to one nn.Embedding; {type(model).__name__} takes its input through "
-            f"{'nothing of the kind' if embedding is None else 'a ' + type(embedding).__name__}. Pass the arguments of "
-            "a forward as inputs={...}."
-        )
-    generator = torch.Generator().manual_seed(0)
-
-    def draw(length: int) -> Tensor:
-        # The first thousand tokens hold no placeholders for images or sounds in the models that have them.
-        tokens = torch.randint(min(embedding.num_embeddings, 1000), (1, length), generator=generator)
-        return tokens.to(embedding.weight.device)
-
-    config: Any = getattr(model, "config", None)
-    inputs: dict[str, Any] = {"input_ids": draw(_PROBE_LENGTH)}
-    if getattr(config, "is_encoder_decoder", False):
-        inputs["decoder_input_ids"] = draw(_DECODER_LENGTH)
-    inputs["use_cache"] = False
-    return inputs
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module into evaluation mode inside the block."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 @contextmanager

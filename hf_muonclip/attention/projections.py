@@ -43,7 +43,11 @@ def read_projections(model: nn.Module, layout: HeadLayout | None = None) -> Mode
         layout: of the model, where it has been detected: then it is not read again.
     """
     try:
-        modules = attention_modules(model) if layout is None else {name: model.get_submodule(name) for name in layout}
+        modules = (
+            attention_modules(model, run=False)
+            if layout is None
+            else {name: model.get_submodule(name) for name in layout}
+        )
     except ValueError:  # no attention
         return ModelProjections()
     known: dict[str, ProjectionRows] = {}

@@ -6,6 +6,7 @@ that was added to them, and hands both to an observer where the softmax is taken
 whose final score is at or below what models write for "blocked".
 """
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ class _Scores:
 class ScoreTrace(TorchFunctionMode):
     """Active inside one forward of one module.
 
+    Attributes:
+        paused: whether calls are let pass for now.
+
     Args:
         on_scores: called with (scores without additions, final scores, blocked by multiplication or None), both as the
             module holds them, where it takes the softmax.
@@ -68,12 +72,15 @@ class ScoreTrace(TorchFunctionMode):
         super().__init__()
         self._on_scores, self._on_operands, self._keep_graph = on_scores, on_operands, keep_graph
         self._tracked: dict[int, _Scores] = {}
+        self.paused = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Run one torch call and follow what it does to scores."""
         kwargs = dict(kwargs or {})
+        if self.paused:
+            return func(*args, **kwargs)
         name = _name_of(func)
         if name == "scaled_dot_product_attention":
             self._observe_sdpa(*args, **kwargs)
@@ -234,28 +241,30 @@ class ScoreTrace(TorchFunctionMode):
                 final = scores + attn_mask if additive else scores.masked_fill(~attn_mask, -torch.inf)
         self._on_scores(scores, final, None)
 
-    def _observe_multi_head(
-        self, query: Tensor, key: Tensor, value: Tensor, embed_dim: int, num_heads: int, *args: Any, **kwargs: Any
-    ) -> None:
+    def _observe_multi_head(self, *args: Any, **kwargs: Any) -> None:
         """Compute the scores of torch's own multi-head attention, whose parts cannot be watched."""
-        weight, bias = args[0], args[1]
-        if weight is None or query.ndim != 3:
-            raise ValueError(
-                "torch's nn.MultiheadAttention is measured in its usual form only: batched, and queries, keys and "
-                f"values of one width; got queries of shape {tuple(query.shape)} and "
-                f"{'separate' if weight is None else 'joint'} weights. Pass qk_clip_threshold=None to train with Muon "
-                "alone."
-            )
-        mask = kwargs.get("attn_mask")
-        padding = kwargs.get("key_padding_mask")
+        call = _MULTI_HEAD.bind(*args, **kwargs)
+        call.apply_defaults()
+        given = call.arguments
+        query, key, num_heads = given["query"], given["key"], given["num_heads"]
+        mask, padding = given["attn_mask"], given["key_padding_mask"]
+        if query.ndim == 2:  # no batch
+            query, key = query.unsqueeze(1), key.unsqueeze(1)
+            padding = None if padding is None else padding.unsqueeze(0)
         with torch.set_grad_enabled(self._keep_graph and torch.is_grad_enabled()):
-            q_weight, k_weight, _ = weight.chunk(3)
+            if given["use_separate_proj_weight"]:
+                q_weight, k_weight = given["q_proj_weight"], given["k_proj_weight"]
+            else:
+                q_weight, k_weight, _ = given["in_proj_weight"].chunk(3)
+            bias = given["in_proj_bias"]
             q_bias, k_bias, _ = bias.chunk(3) if bias is not None else (None, None, None)
             # (length, batch, embed_dim) -> (batch, num_heads, length, head_dim)
             q, k = (
                 F.linear(states, w, b).unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)
                 for states, w, b in ((query, q_weight, q_bias), (key, k_weight, k_bias))
             )
+            if given["static_k"] is not None:
+                k = given["static_k"].unflatten(0, (-1, num_heads))
             scores = (q @ k.mT) * q.shape[-1] ** -0.5
             final = scores
             if mask is not None:
@@ -264,9 +273,16 @@ class ScoreTrace(TorchFunctionMode):
             if padding is not None:
                 padding = padding[:, None, None]
                 final = final.masked_fill(padding, -torch.inf) if padding.dtype == torch.bool else final + padding
+            if given["bias_k"] is not None:  # one key more, which nothing masks
+                learned = given["bias_k"].unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)
+                more = (q @ learned.mT) * q.shape[-1] ** -0.5
+                scores, final = torch.cat([scores, more], dim=-1), torch.cat([final, more], dim=-1)
         if not self._keep_graph:
             scores, final = scores.detach(), final.detach()
         self._on_scores(scores, final, None)
+
+
+_MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
 
 
 def _call_on_shadow(

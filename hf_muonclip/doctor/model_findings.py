@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..attention.detect_layout import calls_attention_interface
+from ..attention.class_source import calls_attention_interface
 from ..inspection import Inspection
 from ..name_folding import fold, fold_names
 from ..quantized_saves import method_of, ways_out, why_not_saved_once_loaded

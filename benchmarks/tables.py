@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import expert_balance_figures as expert_balance
+import idle_experts_figures as idle_experts
 import orthogonalize_figures as orthogonalize
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
@@ -502,6 +503,8 @@ def main() -> None:
     )
     readme = with_block(README.read_text(encoding="utf-8"), "headlines", short)
     readme = with_block(readme, "coverage", coverage_summary())
+    idle = read_rows(idle_experts.ROWS)
+    readme = with_block(readme, "idle experts sentence", idle_experts.sentence(idle) + "\n")
     kimi_k2 = with_block(KIMI_K2.read_text(encoding="utf-8"), "engines table", engines_table())
     direction = sparsity.sentence(sparsity.finals(sparse)) + "\n"
     pages = {
@@ -518,6 +521,8 @@ def main() -> None:
         f"{report(convergence, pictures='results/')}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
+        "## What becomes of idle experts?\n\n`python benchmarks/idle_experts.py`\n\n"
+        f"{idle_experts.report(idle)}\n"
         "## Is a sparser mixture of experts better at equal FLOPs?\n\n`python benchmarks/sparsity.py`\n\n"
         f"{sparsity.report(sparse, pictures='results/')}\n"
         "## Do inference engines give the same tokens?\n\n`python tests/engines/report.py`\n\n"

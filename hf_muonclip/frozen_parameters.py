@@ -2,7 +2,7 @@
 
 `requires_grad` is read at every step, so layers may be frozen and unfrozen while training goes on (LISA, gradual
 unfreezing). A model's frozen parameters stand in param groups of their own from the start: schedulers, checkpoints and
-other ranks then see the same groups before and after. They have no state until they first have a gradient.
+other ranks then see the same groups before and after. They have no state until they are unfrozen.
 """
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence

@@ -40,6 +40,10 @@ class MatrixBlock(NamedTuple):
         """Return the block's part of a tensor of the (local) parameter's shape; shares its memory."""
         return matrix_blocks(tensor, self.view)[self.section][self.slices]
 
+    def of_mask(self, mask: Tensor | None) -> Tensor | None:
+        """Return the block's part of a mask, as `of` of the parameter; None of None."""
+        return None if mask is None else self.of(mask)
+
     def neurons(self, tensor: Tensor) -> Tensor:
         """Return the block's part of a (slices, output rows of a slice) tensor as (slices, ..., out); shares memory."""
         per_slice = self.num_matrices // (self.slices.stop - self.slices.start)

@@ -1,16 +1,49 @@
-"""How moments begin: zeros in float32 or wider, placed as their parameter is, made once."""
+"""How moments begin: zeros in float32 or wider, placed as their parameter is.
+
+From the first step on every parameter that requires a gradient has its moments, on every rank, whether it ever had a
+gradient or not: torch.distributed.checkpoint loads into the state that a fresh optimizer's dry step makes, and refuses
+a checkpoint that lacks any of it.
+"""
 
 from collections.abc import MutableMapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from .matrix_view import MatrixView
+from .frozen_parameters import is_updated
+from .matrix_view import PLAIN, MatrixView
 from .sharding import local_shard, neurons_per_slice, num_slices, shard_like
 from .update_rules import wide_dtype
 
+if TYPE_CHECKING:
+    from .muon import Muon
+
 State = MutableMapping[str, Tensor]  # of one parameter
+
+
+def make_moments(optimizer: "Muon") -> None:
+    """Make the moments of every parameter that requires a gradient and has none yet, in one order on all ranks."""
+    sharded = optimizer._sharded
+    for group in optimizer.param_groups:
+        for place, parameter in enumerate(group["params"]):
+            if not (parameter.requires_grad or is_updated(parameter)):
+                continue
+            if parameter.numel() == 0 and group["algorithm"] == "muon":
+                continue  # it may get its rows later
+            state = optimizer.state[parameter]
+            if sharded is not None and sharded.replicated is not None and sharded.replicated.holds(parameter):
+                sharded.replicated.make_moments(optimizer, parameter)
+            elif group["algorithm"] == "muon":
+                momentum_buffer(state, parameter, optimizer._dtype_of("momentum_buffer", parameter))
+                if group["normalize_neurons"]:
+                    names = group.get("param_names")
+                    view = optimizer.views.get(names[place], PLAIN) if names else PLAIN
+                    own_slices = sharded is not None and sharded.keeps_own_slices(parameter)
+                    neuron_moment(state, parameter, view, own_slices)
+            else:
+                adamw_moments(state, parameter)
 
 
 def momentum_buffer(state: State, parameter: Tensor, dtype: torch.dtype) -> Tensor:

@@ -6,8 +6,7 @@ nothing unusual. This module knows matrices and nothing of attention.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -17,9 +16,11 @@ from torch.distributed.tensor import DTensor
 
 from .frozen_parameters import is_updated
 from .gradient_measures import all_finite, measured_gradients
-from .matrix_batches import MatrixBlock, batches, fits_one_thread
-from .matrix_view import PLAIN, MatrixView
-from .moments import adamw_moments, momentum_buffer, neuron_moment
+from .idle_matrices import ActiveMatrices
+from .local_update import adamw_update_, gradient_of, muon_updates_
+from .matrix_batches import MatrixBlock, batches
+from .matrix_view import MatrixView
+from .moments import make_moments
 from .muon_refusals import (
     check_group,
     check_not_flattened,
@@ -32,10 +33,9 @@ from .newton_schulz import newton_schulz
 from .rank_collectives import num_ranks
 from .setting_rules import check_settings
 from .sharded_update import ShardedUpdate
-from .sharding import is_replicated, local_shard
-from .thread_per_batch import for_each_batch
+from .sharding import local_shard
 from .update_meter import UpdateMeter
-from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale, wide_dtype
+from .update_rules import shrink_momentum_, wide_dtype
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,11 @@ class Muon(torch.optim.Optimizer):
 
     Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W)
     (Kimi K2, arXiv 2507.20534, Algorithm 1). Differs: the momentum is kept times 1 - mu, an average, as
-    torch.optim.Muon keeps it; Newton–Schulz divides by its norm. Matrices of one shape are orthogonalized as one batch,
-    wherever in the model they stand. Parameters and moments of a narrower dtype than float32 are updated in float32 and
-    rounded once.
+    torch.optim.Muon keeps it; Newton–Schulz divides by its norm; an idle matrix, whose gradient is zero everywhere or
+    None, as that of an expert without a token, keeps its weights while its momentum shrinks. Matrices of one shape are
+    orthogonalized as one batch, wherever in the model they stand. Parameters and moments of a narrower dtype than
+    float32 are updated in float32 and rounded once. From the first step on every parameter that requires a gradient
+    has its moments, so that checkpoints hold the same state whoever had a gradient.
 
     With torch.distributed initialized, construction, `step`, `state_dict` and `load_state_dict` are collective: call
     them on every rank. Of matrices that all ranks hold (DDP) each rank then orthogonalizes its share and keeps their
@@ -86,10 +88,13 @@ class Muon(torch.optim.Optimizer):
         differentiable: refused; the update is written in place.
 
     Attributes:
-        measure_update_rms: whether the next steps measure `update_rms`; False at first; the same on every rank.
+        measure_update_rms: whether the next steps measure the two figures below; False at first; the same on every
+            rank.
         update_rms: root mean square of the last step's Muon updates over all weights that they were of, on all ranks,
             before lr and decay; about 0.2 with match_rms_adamw, less where gradients lack rank. None where the last
             step did not measure it: it was skipped, compiled, or captured in a graph.
+        idle_matrices: share of Muon's matrices that were idle in the last step, of all that require a gradient; None
+            where it was not measured.
 
     Raises:
         ValueError: a setting is out of range, a group is empty or has a setting that Muon does not know, a parameter of
@@ -98,6 +103,7 @@ class Muon(torch.optim.Optimizer):
 
     measure_update_rms = False
     update_rms: float | None = None
+    idle_matrices: float | None = None
     _meter: UpdateMeter | None = None  # of the step under way
 
     def __init__(
@@ -339,94 +345,60 @@ class Muon(torch.optim.Optimizer):
             placements = getattr(parameter, "placements", None)  # of a DTensor
             if isinstance(parameter.grad, DTensor) and parameter.grad.placements != placements:
                 parameter.grad = parameter.grad.redistribute(placements=placements)
-        gradients = [(name, _gradient(parameter)) for name, parameter in named]
+        gradients = [(name, gradient_of(parameter)) for name, parameter in named]
         finite: Tensor | None = None
         if _host_must_not_wait():
             finite = all_finite([gradient for _, gradient in gradients])
+            active = self._find_active(sharded, ())
             if sharded is not None:
-                finite = sharded.finite_everywhere(finite)
+                finite = sharded.agree_on_device(finite, active)
         else:
             measured = measured_gradients(gradients, parts=sharded is not None and sharded.replicated is not None)
+            active = self._find_active(sharded, {p for name, p in named if measured[name].norm > 0})
             if sharded is None:
                 bad = [name for name, gradient in measured.items() if not gradient.finite]
             else:
-                bad = sharded.agree_on_gradients(measured)
+                bad = sharded.agree_on_gradients(measured, active)
             if bad:
                 self._reject(describe_nonfinite(bad))
                 return False
+        active.make_masks(finite)
         self._meter = UpdateMeter() if self.measure_update_rms and finite is None else None
+        make_moments(self)
+        if named:
+            self._shrink_idle_momenta(finite)
         here = self.param_groups
         if sharded is not None:
-            self._make_sharded_moments(named)
-            sharded.update(self, finite)
+            sharded.update(self, active, finite)
             here = [{**group, **_members(group, index, sharded.is_local)} for index, group in enumerate(here)]
         for index, group in enumerate(here):
             if group["algorithm"] == "muon":
-                self._muon_updates(group, self._batches_of(index, group), finite)
+                muon_updates_(self, group, self._batches_of(index, group), active, finite)
             else:
-                self._adamw_update(group, finite)
-        self.update_rms = None if self._meter is None else self._meter.rms([p for _, p in self._named_parameters()])
+                adamw_update_(self, group, finite)
+        self.update_rms = self.idle_matrices = None
+        if self._meter is not None:
+            self.update_rms = self._meter.rms(active.parameters, active.num_active)
+            self.idle_matrices = active.idle_share()
         self._meter = None
         return True
 
-    def _muon_updates(
-        self, group: Mapping[str, Any], of_group: Sequence[list[MatrixBlock]], finite: Tensor | None
-    ) -> None:
-        side_by_side: list[list[MatrixBlock]] = []
-        for batch in of_group:
-            if fits_one_thread(batch, self._max_batch_bytes) and not torch.compiler.is_compiling():
-                side_by_side.append(batch)
-                for block in batch:  # a parameter's blocks may be in several batches, and its state is made once
-                    self._momentum_buffer(block.parameter)
-                    if group["normalize_neurons"]:
-                        self._neuron_moment(block.parameter, block.name)
-            else:
-                self._muon_update(group, batch, finite)
-        for_each_batch(lambda batch: self._muon_update(group, batch, finite), side_by_side)
+    def _find_active(self, sharded: ShardedUpdate | None, certain: Collection[Tensor]) -> ActiveMatrices:
+        """Return which matrices have a gradient on this rank; `certain` are parameters that have one."""
+        named = [
+            entry
+            for index, group in enumerate(self.param_groups)
+            if group["algorithm"] == "muon"
+            for entry in _named(group, index)
+        ]
+        return ActiveMatrices(named, self.views, certain, _no_box if sharded is None else sharded.box)
 
-    def _muon_update(self, group: Mapping[str, Any], batch: list[MatrixBlock], finite: Tensor | None) -> None:
-        directions = fold_gradients_(
-            [block.of(_gradient(block.parameter).contiguous()) for block in batch],
-            [block.of(local_shard(self._momentum_buffer(block.parameter))) for block in batch],
-            group,
-            finite,
-        )
-        shape, dtype = batch[0].matrix_shape, directions[0].dtype
-        stacks = [direction.reshape(-1, *shape) for direction in directions]
-        matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
-        del directions, stacks  # up to a batch, just where the step needs most
-        update = self.orthogonalize(matrices, group).to(dtype)
-        del matrices
-        if group["normalize_neurons"]:
-            moments = [block.neurons(local_shard(self._neuron_moment(block.parameter, block.name))) for block in batch]
-            update = normalize_neurons(update, moments, finite)
-        parameters = [block.of(local_shard(block.parameter)) for block in batch]
-        pieces = update.split([block.num_matrices for block in batch])
-        updates = [piece.reshape(weight.shape) for piece, weight in zip(pieces, parameters, strict=True)]
-        scale = update_scale(shape, group["adjust_lr_fn"])
-        if self._meter is not None:
-            for block, of_block in zip(batch, updates, strict=True):
-                self._meter.add(block.parameter, of_block, scale)
-        apply_updates_(parameters, updates, scale, group, finite)
-
-    def _adamw_update(self, group: Mapping[str, Any], finite: Tensor | None) -> None:
-        by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
-        for parameter in group["params"]:
-            if is_updated(parameter):
-                state = adamw_moments(self.state[parameter], parameter)
-                if local_shard(parameter).numel() > 0:
-                    by_kind[parameter.device, parameter.dtype].append(parameter)
-                else:  # an empty shard counts steps as the others do
-                    state["step"] += 1 if finite is None else finite.to(state["step"].device)
-        for parameters in by_kind.values():
-            states = [self.state[parameter] for parameter in parameters]
-            adamw_(
-                [local_shard(parameter) for parameter in parameters],
-                [_gradient(parameter) for parameter in parameters],
-                [{key: local_shard(value) for key, value in state.items()} for state in states],
-                group,
-                finite,
-            )
+    def _shrink_idle_momenta(self, finite: Tensor | None) -> None:
+        """Shrink the momentum of parameters without a gradient, as that of matrices whose gradient is zero shrinks."""
+        for group in self.param_groups:
+            if group["algorithm"] == "muon":
+                idle = [p for p in group["params"] if p.grad is None and p.requires_grad and p.numel() > 0]
+                shrink_momentum_([local_shard(self.state[p]["momentum_buffer"]) for p in idle], group, finite)
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
         """Return the group's batches of parameters with a gradient; made anew only when those are others."""
@@ -439,27 +411,10 @@ class Muon(torch.optim.Optimizer):
             self._batches[index] = (key, made)
         return made
 
-    def _momentum_buffer(self, parameter: Tensor) -> Tensor:
-        return momentum_buffer(self.state[parameter], parameter, self._dtype_of("momentum_buffer", parameter))
-
-    def _make_sharded_moments(self, named: Sequence[tuple[str, Tensor]]) -> None:
-        """Make the moments of DTensors in one order on all ranks, empty shards too: collectives walk through them."""
-        settings = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
-        for name, parameter in named:
-            kept_whole = not isinstance(parameter, DTensor) or is_replicated(parameter)
-            if not kept_whole and settings[id(parameter)]["algorithm"] == "muon":
-                self._momentum_buffer(parameter)
-                if settings[id(parameter)]["normalize_neurons"]:
-                    self._neuron_moment(parameter, name)
-
-    def _neuron_moment(self, parameter: Tensor, name: str) -> Tensor:
-        own_slices = self._sharded is not None and self._sharded.keeps_own_slices(parameter)
-        return neuron_moment(self.state[parameter], parameter, self.views.get(name, PLAIN), own_slices)
-
     def _reject(self, what: str) -> None:
         """Raise or skip, as configured, before any weight is written."""
         self.skipped_steps += 1
-        self.update_rms = None
+        self.update_rms = self.idle_matrices = None
         message = f"{what}. The step was not taken: no weight and no moment changed."
         if self._nonfinite == "raise":
             raise FloatingPointError(f"{message} Pass nonfinite='skip' to skip such steps and go on.")
@@ -481,9 +436,8 @@ def _host_must_not_wait() -> bool:
     return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
 
 
-def _gradient(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None
-    return local_shard(parameter.grad)
+def _no_box(parameter: Tensor) -> None:
+    """Return what a single process knows of shards: nothing."""
 
 
 def _members(group: Mapping[str, Any], index: int, wanted: Callable[[Tensor], bool]) -> dict[str, Any]:

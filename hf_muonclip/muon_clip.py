@@ -107,7 +107,7 @@ class MuonClip(Muon, ClipState):
             after a step that was skipped.
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
-        measure_update_rms, update_rms: as of `Muon`.
+        measure_update_rms, update_rms, idle_matrices: as of `Muon`.
         clip_seconds: host time spent on collecting maxima and clipping, since construction.
         state_is_consolidated: False where one rank alone will be asked for the state and nobody gathers it before.
         callback_expected: True where it was made for a Trainer, until a `MuonClipCallback` reports to it; the first

@@ -11,12 +11,23 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .frozen_parameters import is_updated
+from .idle_matrices import ActiveMatrices
 from .matrix_view import PLAIN, MatrixView
 from .moments import adamw_moments
 from .rank_agreement import meet
 from .rank_collectives import GatherStream, aligned
-from .sharding import Member, Share, Unit, assign_owners, cut_shares, cut_units, local_shard, num_slices
-from .unit_updates import apply_to_parts_, by_group, orthogonalized, waves_of
+from .sharding import (
+    Member,
+    Share,
+    Unit,
+    assign_owners,
+    cut_shares,
+    cut_units,
+    local_shard,
+    neurons_per_slice,
+    num_slices,
+)
+from .unit_updates import Ready, apply_to_parts_, by_group, orthogonalized, waves_of
 from .update_rules import adamw_, fold_gradients_, wide_dtype
 
 if TYPE_CHECKING:
@@ -47,6 +58,7 @@ class Replicated:
     ) -> None:
         self.rank, self.device = rank, device
         self._parameters = {id(parameter): parameter for _, _, parameter in members}
+        self._kinds = {id(parameter): (index, views.get(name, PLAIN)) for index, name, parameter in members}
         self.units: list[list[Unit]] = [[] for _ in range(world)]
         self.shares: list[list[Share]] = [[] for _ in range(world)]
         self.consolidated: Sequence[tuple[Tensor, dict[str, Tensor]]] | None = None
@@ -91,7 +103,26 @@ class Replicated:
                 mine.append(whole[rows])
         return torch.cat(mine).clone() if mine else whole.new_empty(0, *whole.shape[1:])
 
-    def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
+    def make_moments(self, optimizer: "Muon", parameter: Tensor) -> None:
+        """Make what this rank keeps of a parameter's moments, of zeros, where it has none; it may be empty."""
+        index, view = self._kinds[id(parameter)]
+        group, state = optimizer.param_groups[index], optimizer.state[parameter]
+        if group["algorithm"] == "adamw":
+            own = sum(share.stop - share.start for share in self.shares[self.rank] if share.parameter is parameter)
+            adamw_moments(state, _flat(parameter)[:own])
+            return
+        slices, all_slices = self._own_slices[id(parameter)], max(1, num_slices(parameter.shape, view))
+        if "momentum_buffer" not in state:
+            shape, dtype = (
+                (slices * parameter.shape[0] // all_slices, *parameter.shape[1:]),
+                optimizer._dtype_of("momentum_buffer", parameter),
+            )
+            state["momentum_buffer"] = torch.zeros(shape, dtype=dtype, device=parameter.device)
+        if group["normalize_neurons"] and "neuron_second_moment" not in state:
+            neurons, dtype = neurons_per_slice(parameter.shape, view), wide_dtype(parameter)
+            state["neuron_second_moment"] = torch.zeros(slices, neurons, dtype=dtype, device=parameter.device)
+
+    def update(self, optimizer: "Muon", active: ActiveMatrices, finite: Tensor | None) -> None:
         """Update every parameter with a gradient. In place. Collective."""
         self.forget_gathered()
         shares = [[share for share in owned if is_updated(share.parameter)] for owned in self.shares]
@@ -102,15 +133,15 @@ class Replicated:
         for place, share in enumerate(shares[self.rank]):
             stream.write(place, _flat(share.parameter)[share.start : share.stop])
         done = len(shares[self.rank])
-        self._apply(optimizer, stream.advance(done), segments, finite)
+        self._apply(optimizer, stream.advance(done), segments, active)
         for wave in waves_of(units[self.rank], optimizer._max_batch_bytes):
-            made = self._orthogonalized(optimizer, wave, finite)
+            made = self._orthogonalized(optimizer, wave, active, finite)
             for unit in wave:
                 stream.write(done, made.pop(unit.name))
                 done += 1
-            self._apply(optimizer, stream.advance(done), segments, finite)
+            self._apply(optimizer, stream.advance(done), segments, active)
         for arrived in stream.rest():
-            self._apply(optimizer, arrived, segments, finite)
+            self._apply(optimizer, arrived, segments, active)
 
     def _update_shares(self, optimizer: "Muon", shares: Sequence[Share], finite: Tensor | None) -> None:
         by_kind: dict[Any, list[Share]] = defaultdict(list)
@@ -120,26 +151,22 @@ class Replicated:
             weights, gradients, states = [], [], []
             for share in of_kind:
                 weights.append(_flat(share.parameter)[share.start : share.stop])
-                states.append(adamw_moments(optimizer.state[share.parameter], weights[-1]))
+                states.append(optimizer.state[share.parameter])
                 gradients.append(_flat(share.parameter.grad)[share.start : share.stop])
             adamw_(weights, gradients, states, optimizer.param_groups[index], finite)
             for share, weight in zip(of_kind, weights, strict=True):
                 _put_back_(share, weight)
 
     def _moment(self, optimizer: "Muon", unit: Unit, key: str) -> Tensor:
-        """Return a unit's part of a moment that this rank keeps, made of zeros at first."""
-        state: dict[str, Tensor] = optimizer.state[unit.parameter]
-        neurons = key == "neuron_second_moment"
-        slices = self._own_slices[id(unit.parameter)]
-        per_slice = 1 if neurons else (unit.rows.stop - unit.rows.start) // (unit.stop - unit.start)
-        if key not in state:
-            rest = (unit.neurons_per_slice,) if neurons else tuple(unit.parameter.shape[1:])
-            dtype = wide_dtype(unit.parameter) if neurons else optimizer._dtype_of(key, unit.parameter)
-            state[key] = torch.zeros(slices * per_slice, *rest, dtype=dtype, device=unit.parameter.device)
+        """Return a unit's part of a moment that this rank keeps."""
+        moment: Tensor = optimizer.state[unit.parameter][key]
+        per_slice = len(moment) // self._own_slices[id(unit.parameter)]
         first = self._slices_before[id(unit)] * per_slice
-        return state[key][first : first + (unit.stop - unit.start) * per_slice]
+        return moment[first : first + (unit.stop - unit.start) * per_slice]
 
-    def _orthogonalized(self, optimizer: "Muon", wave: Sequence[Unit], finite: Tensor | None) -> dict[str, Tensor]:
+    def _orthogonalized(
+        self, optimizer: "Muon", wave: Sequence[Unit], active: ActiveMatrices, finite: Tensor | None
+    ) -> dict[str, Tensor]:
         directions: dict[str, Tensor] = {}
         for index, units in by_group(wave).items():
             folded = fold_gradients_(
@@ -154,24 +181,25 @@ class Replicated:
             for unit in wave
             if optimizer.param_groups[unit.group]["normalize_neurons"]
         }
-        return orthogonalized(optimizer, wave, directions, moments, finite)
+        return orthogonalized(optimizer, wave, directions, moments, active)
 
     def _apply(
         self,
         optimizer: "Muon",
         arrived: Sequence[tuple[int, int, Tensor]],
         segments: Sequence[Sequence[Share | Unit]],
-        finite: Tensor | None,
+        active: ActiveMatrices,
     ) -> None:
-        ready: list[tuple[Unit, Tensor, Tensor]] = []
+        ready: list[Ready] = []
         for rank, place, data in arrived:
             part = segments[rank][place]
             if isinstance(part, Unit):
-                weight = local_shard(part.parameter)[part.rows]
-                ready.append((part, weight, data.view(part.dtype).view(part.shape)))
+                weight, mask = local_shard(part.parameter)[part.rows], active.local(part.parameter)
+                moving = None if mask is None else mask[part.rows]
+                ready.append(Ready(part, weight, data.view(part.dtype).view(part.shape), moving))
             elif rank != self.rank:
                 _put_back_(part, data.view(part.parameter.dtype))
-        apply_to_parts_(optimizer, ready, finite)
+        apply_to_parts_(optimizer, ready)
 
     def forget_gathered(self) -> None:
         """Count a change of the state: what was gathered before is no longer true."""

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from .frozen_parameters import is_updated
+from .idle_matrices import ActiveMatrices
 from .matrix_view import PLAIN, MatrixView
 from .rank_collectives import Exchange, collective_device
 from .sharding import Box, Member, Unit, assign_owners, coordinates, cut_units, local_shard
-from .unit_updates import apply_to_parts_, by_group, orthogonalized, waves_of
+from .unit_updates import Ready, apply_to_parts_, by_group, orthogonalized, waves_of
 from .update_rules import fold_gradients_, wide_dtype
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Scattered:
         theirs, owners = self._coordinates[self.ranks[place]], self._coordinates[self.ranks[unit.owner]]
         return all(a == b for a, b, p in zip(theirs, owners, parameter.placements, strict=True) if p.is_replicate())
 
-    def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
+    def update(self, optimizer: "Muon", active: ActiveMatrices, finite: Tensor | None) -> None:
         """Update every parameter with a gradient. In place. Collective."""
         present = [[unit for unit in owned if is_updated(unit.parameter)] for owned in self.units]
         by_rank = [list(waves_of(owned, optimizer._max_batch_bytes)) for owned in present]
@@ -96,13 +97,13 @@ class Scattered:
         for k, wave in enumerate(waves):
             following = self._gather(optimizer, waves[k + 1], finite) if k + 1 < count else None
             assert coming is not None
-            made, moments = self._orthogonalized(optimizer, wave, coming, finite)
+            made, moments = self._orthogonalized(optimizer, wave, coming, active)
             returning = self._return(optimizer, wave, made, moments)
             if going is not None:
-                self._apply(optimizer, waves[k - 1], going, finite)
+                self._apply(optimizer, waves[k - 1], going, active)
             coming, going = following, returning
         if going is not None:
-            self._apply(optimizer, waves[-1], going, finite)
+            self._apply(optimizer, waves[-1], going, active)
 
     def _local_part(self, unit: Unit, whole: Tensor) -> Tensor:
         """Return this rank's piece of a unit out of what the rank holds of the parameter, or of its moment."""
@@ -116,7 +117,7 @@ class Scattered:
         for index, units in by_group(mine).items():
             folded = fold_gradients_(
                 [self._local_part(unit, unit.gradient) for unit in units],
-                [self._local_part(unit, optimizer._momentum_buffer(unit.parameter)) for unit in units],
+                [self._local_part(unit, optimizer.state[unit.parameter]["momentum_buffer"]) for unit in units],
                 optimizer.param_groups[index],
                 finite,
             )
@@ -141,7 +142,7 @@ class Scattered:
         return Exchange(sent, received, self.process_group, self.device)
 
     def _orthogonalized(
-        self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], coming: Exchange, finite: Tensor | None
+        self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], coming: Exchange, active: ActiveMatrices
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         own = wave[self.place]
         directions = {unit.name: torch.empty(unit.shape, dtype=unit.dtype, device=self.device) for unit in own}
@@ -157,7 +158,7 @@ class Scattered:
             for unit in own
             if optimizer.param_groups[unit.group]["normalize_neurons"]
         }
-        return orthogonalized(optimizer, own, directions, moments, finite), moments
+        return orthogonalized(optimizer, own, directions, moments, active), moments
 
     def _return(
         self,
@@ -184,21 +185,25 @@ class Scattered:
                     received[owner].append(neurons * wide_dtype(unit.parameter).itemsize)
         return Exchange(sent, received, self.process_group, self.device)
 
-    def _apply(self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], going: Exchange, finite: Tensor | None) -> None:
+    def _apply(
+        self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], going: Exchange, active: ActiveMatrices
+    ) -> None:
         arrived = going.wait()
-        ready: list[tuple[Unit, Tensor, Tensor]] = []
+        ready: list[Ready] = []
         for owner, units in enumerate(wave):
             pieces = iter(arrived[owner])
             for unit in units:
                 if (box := self.piece(unit)).numel:
                     update = next(pieces).view(unit.dtype).view(box.shape)
-                    ready.append((unit, self._local_part(unit, unit.parameter), update))
+                    mask = active.local(unit.parameter)
+                    moving = None if mask is None else self._local_part(unit, mask)
+                    ready.append(Ready(unit, self._local_part(unit, unit.parameter), update, moving))
                 if optimizer.param_groups[unit.group]["normalize_neurons"]:
                     moment = _neurons(optimizer, unit)
                     moment.copy_(next(pieces).view(moment.dtype).view(moment.shape))
-        apply_to_parts_(optimizer, ready, finite, self.piece)
+        apply_to_parts_(optimizer, ready, self.piece)
 
 
 def _neurons(optimizer: "Muon", unit: Unit) -> Tensor:
-    name = unit.name[: unit.name.rindex("[")]
-    return optimizer._neuron_moment(unit.parameter, name)[unit.start : unit.stop]
+    moment: Tensor = optimizer.state[unit.parameter]["neuron_second_moment"]
+    return moment[unit.start : unit.stop]

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from .gradient_measures import MeasuredGradient
+from .idle_matrices import ActiveMatrices
 from .matrix_view import PLAIN, MatrixView
 from .rank_agreement import max_over_ranks
 from .rank_collectives import all_gather, collective_device
@@ -105,9 +106,7 @@ class ShardedUpdate:
         self.scattered = [
             Scattered(of_mesh, groups, views, ns_dtype, self._boxes, self.rank, loads) for of_mesh in scattered.values()
         ]
-        self._plain_and_local = {
-            name for _, name, p in members if id(p) not in self._shared and not isinstance(p, DTensor)
-        }
+        self._plain_and_local = {name for _, name, p in members if self.is_plain_and_local(p)}
         self._replicated_names = {name for _, name, _ in replicated}
         self._check_collectives()
 
@@ -119,6 +118,10 @@ class ShardedUpdate:
         """Tell whether each rank updates what it holds of a parameter by itself."""
         return id(parameter) not in self._shared
 
+    def is_plain_and_local(self, parameter: Tensor) -> bool:
+        """Return whether each rank updates all of a parameter by itself, by a gradient that may be its own."""
+        return self.is_local(parameter) and not isinstance(parameter, DTensor)
+
     def keeps_own_slices(self, parameter: Tensor) -> bool:
         """Tell whether each rank holds, and updates by itself, other slices of a parameter."""
         return isinstance(parameter, DTensor) and self.is_local(parameter) and not is_replicated(parameter)
@@ -128,24 +131,29 @@ class ShardedUpdate:
         boxes = self._boxes.get(id(parameter))
         return None if boxes is None else boxes[self.rank]
 
-    def update(self, optimizer: "Muon", finite: Tensor | None) -> None:
+    def update(self, optimizer: "Muon", active: ActiveMatrices, finite: Tensor | None) -> None:
         """Update what ranks share, of the parameters with a gradient. In place. Collective."""
         if self.replicated is not None:
-            self.replicated.update(optimizer, finite)
+            self.replicated.update(optimizer, active, finite)
         for of_mesh in self.scattered:
-            of_mesh.update(optimizer, finite)
+            of_mesh.update(optimizer, active, finite)
 
-    def finite_everywhere(self, finite: Tensor) -> Tensor:
-        """Return a 0-dim bool: whether `finite` is True on every rank; no host sync. Collective."""
-        flag = finite.to(self.device, torch.int32)
-        dist.all_reduce(flag, op=dist.ReduceOp.MIN)
-        return flag.bool()
+    def agree_on_device(self, finite: Tensor, active: ActiveMatrices) -> Tensor:
+        """Return a 0-dim bool: whether `finite` is True on every rank; no host sync. Collective: one all-reduce.
 
-    def agree_on_gradients(self, measured: Mapping[str, MeasuredGradient]) -> list[str]:
+        In `active` a matrix then counts as active that is so on any rank.
+        """
+        flags = torch.cat([(~finite).to(self.device, torch.uint8)[None], active.packed(self.device)])
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        active.agree(flags[1:], self.is_plain_and_local)
+        return flags[0] == 0
+
+    def agree_on_gradients(self, measured: Mapping[str, MeasuredGradient], active: ActiveMatrices) -> list[str]:
         """Return the names of gradients that are not finite on any rank. Collective: one small all-reduce.
 
         Args:
             measured: {name: what was measured} of the parameters with a gradient.
+            active: which matrices have a gradient here; afterwards, on any rank.
 
         Raises:
             ValueError: a parameter that ranks share has a gradient on some ranks alone, or another one on each.
@@ -164,7 +172,11 @@ class ShardedUpdate:
             ),
         ]
         told = torch.tensor(rows, dtype=torch.float32).flatten().to(self.device)
-        joined = max_over_ranks(told, "gradients", together=bool(self._shared)).view(len(rows), -1).tolist()
+        told = torch.cat([told, active.packed(self.device).float()])
+        maxima = max_over_ranks(told, "gradients", together=bool(self._shared))
+        own = len(rows) * len(self._names)
+        active.agree(maxima[own:], self.is_plain_and_local)
+        joined = maxima[:own].view(len(rows), -1).tolist()
         anywhere, lacking, bad, *samples = joined
         mixed = [
             name

@@ -40,6 +40,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     - `qk_clip/clipped_heads`: distinct heads clipped since the last log; `qk_clip/clipped_heads_ever`: in all the run.
     - `qk_clip/min_gamma`: the smallest factor of a clip since the last log; 1 where none was.
     - `muon/update_rms`: `MuonClip.update_rms` of the logged step.
+    - `muon/idle_matrices`: the share of Muon's matrices that had no gradient in the logged step, such as experts
+      without a token; they were not moved.
     - `muon/skipped_steps`: steps since the last log that were not taken, where steps may be skipped: with
       nonfinite="skip", or for a GradScaler's overflow under fp16.
 
@@ -82,6 +84,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._since_log_skipped = 0
         self._skips = False
         self._update_rms: float | None = None
+        self._idle_matrices: float | None = None
 
     @property
     def capture_seconds(self) -> float:
@@ -125,7 +128,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._clip = clip
         self._updates_seen = clip.updates
         self._skips = args.fp16 or clip.config.nonfinite == "skip"
-        self._since_log_skipped, self._update_rms = 0, None
+        self._since_log_skipped, self._update_rms, self._idle_matrices = 0, None, None
         if isinstance(clip, MuonClip):
             clip.state_is_consolidated = True  # by this callback, before every save
             clip.callback_expected = False
@@ -239,7 +242,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             return
         self._updates_seen = clip.updates
         if isinstance(clip, MuonClip):
-            self._update_rms = clip.update_rms
+            self._update_rms, self._idle_matrices = clip.update_rms, clip.idle_matrices
         if clip.capture is None or self.statistics is None:
             return
         max_logits = torch.cat(list(clip.max_logits.values()))
@@ -337,9 +340,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         figures: dict[str, float] = {}
         if self._update_rms is not None:
             figures["muon/update_rms"] = round(self._update_rms, 6)
+        if self._idle_matrices is not None:
+            figures["muon/idle_matrices"] = round(self._idle_matrices, 4)
         if self._skips and isinstance(self._clip, MuonClip):
             figures["muon/skipped_steps"] = self._since_log_skipped
-        self._update_rms, self._since_log_skipped = None, 0
+        self._update_rms, self._idle_matrices, self._since_log_skipped = None, None, 0
         return figures
 
     def _log_row(self, state: TrainerState, logs: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,15 +54,34 @@ def fold_gradients_(
     Returns:
         Directions in float32 or float64; without Nesterov they may be the buffers themselves.
     """
+    wide_gradients, momenta = _folded_(gradients, buffers, group, finite)
+    if not group["nesterov"]:
+        return momenta
+    directions: Sequence[Tensor] = torch._foreach_lerp(wide_gradients, momenta, group["momentum"])
+    return directions
+
+
+def shrink_momentum_(buffers: Sequence[Tensor], group: Mapping[str, Any], finite: Tensor | None) -> None:
+    """Do to Muon's momentum what gradients of zeros would. In place; arguments as of `fold_gradients_`."""
+    if buffers:
+        _folded_(
+            [buffer.new_zeros((), dtype=wide_dtype(buffer)).expand_as(buffer) for buffer in buffers],
+            buffers,
+            group,
+            finite,
+        )
+
+
+def _folded_(
+    gradients: Sequence[Tensor], buffers: Sequence[Tensor], group: Mapping[str, Any], finite: Tensor | None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Fold gradients into momentum, in place, and return both in float32 or float64."""
     wide_gradients, momenta = wide(gradients), wide(buffers)
     if finite is not None:
         wide_gradients = [torch.where(finite.to(g.device), g, m) for g, m in zip(wide_gradients, momenta, strict=True)]
     torch._foreach_lerp_(momenta, wide_gradients, 1 - group["momentum"])
     round_into_(buffers, momenta)
-    if not group["nesterov"]:
-        return momenta
-    directions: Sequence[Tensor] = torch._foreach_lerp(wide_gradients, momenta, group["momentum"])
-    return directions
+    return wide_gradients, momenta
 
 
 def apply_updates_(
@@ -70,22 +89,21 @@ def apply_updates_(
     updates: Sequence[Tensor],
     scale: float | Tensor,
     group: Mapping[str, Any],
-    finite: Tensor | None,
+    active: Sequence[Tensor | None],
 ) -> None:
     """Decay weights and subtract orthogonalized updates: W = W - lr·(scale·O + decay·W). In place.
 
     Args:
         parameters: weights or parts of them, of one device and dtype.
-        updates: of the same shapes, in float32 or float64.
+        updates: of the same shapes, in float32 or float64; zero where not active.
         scale: of `update_scale`; a tensor that broadcasts where matrices of other shapes share a weight.
         group: its `lr`, `weight_decay` and `cautious_weight_decay` count.
-        finite: 0-dim bool; where it is False the weights stay. None for True.
+        active: bool for each weight, broadcasting over it; where it is False nothing decays. None for True.
     """
     lr, decay = group["lr"], group["weight_decay"]
     weights = wide(parameters)
-    if isinstance(lr, Tensor) or finite is not None:
-        one = weights[0].new_ones(()) if finite is None else finite.to(weights[0].device, weights[0].dtype)
-        lr = (lr * one).to(one.dtype)  # beside the weights; a product reads a host's scalar without waiting
+    if isinstance(lr, Tensor):
+        lr = lr.to(weights[0].device, weights[0].dtype)  # a product reads a host's scalar without waiting
     if decay and group["cautious_weight_decay"]:
         decayed = torch._foreach_mul(list(updates), weights)  # positive where the update moves a weight towards zero
         torch._foreach_sign_(decayed)
@@ -93,7 +111,13 @@ def apply_updates_(
         torch._foreach_mul_(decayed, weights)
         updates = torch._foreach_add(list(updates), _multiplied(decayed, decay / scale))
     elif decay:
-        torch._foreach_mul_(weights, 1 - lr * decay)
+        kept = 1 - lr * decay
+        if all(mask is None for mask in active):
+            torch._foreach_mul_(weights, kept)
+        else:
+            for weight, mask in zip(weights, active, strict=True):
+                # In the weight's dtype, so that active matrices decay to the very bits that a number would give.
+                weight.mul_(kept if mask is None else torch.where(mask, weight.new_ones(()) * kept, 1.0))
     factor = -lr * scale
     if isinstance(factor, Tensor):
         torch._foreach_add_(weights, _multiplied(updates, factor))
@@ -102,7 +126,7 @@ def apply_updates_(
     round_into_(parameters, weights)
 
 
-def normalize_neurons(update: Tensor, moments: Sequence[Tensor], finite: Tensor | None) -> Tensor:
+def normalize_neurons(update: Tensor, moments: Sequence[Tensor], active: Tensor | None) -> Tensor:
     """Even out the rows of orthogonalized updates, whose lengths differ, and keep each matrix's Frobenius norm.
 
     NorMuon (arXiv 2510.05491): v = beta2·v + (1 - beta2)·mean_j(O_ij²) per row i, O_ij / (sqrt(v_i) + eps).
@@ -110,15 +134,15 @@ def normalize_neurons(update: Tensor, moments: Sequence[Tensor], finite: Tensor 
     Args:
         update: (batch, out, in), float32 or float64.
         moments: running mean squares v of the batch's rows, (..., out) each; updated in place.
-        finite: 0-dim bool; where it is False the moments stay. None for True.
+        active: (batch,), bool; where it is False the moments stay. None for True.
 
     Returns:
         (batch, out, in); a new tensor.
     """
     before = torch.cat([moment.reshape(-1, update.shape[1]) for moment in moments])
     moment = torch.lerp(before, update.square().mean(dim=-1), 1 - _NEURON_BETA2)
-    if finite is not None:
-        moment = torch.where(finite.to(moment.device), moment, before)
+    if active is not None:
+        moment = torch.where(active[:, None], moment, before)
     counts = [math.prod(part.shape[:-1]) for part in moments]
     for part, made in zip(moments, moment.split(counts), strict=True):
         part.copy_(made.view(part.shape))

@@ -47,7 +47,7 @@ def newton_schulz(
 
 def muon_step(
     weight: Tensor,
-    gradient: Tensor,
+    gradient: Tensor | None,
     momentum_buffer: Tensor,
     lr: float,
     weight_decay: float = 0.1,
@@ -61,11 +61,12 @@ def muon_step(
 ) -> tuple[Tensor, Tensor]:
     """One Muon update of one matrix (Algorithm 1, lines 2 to 6).
 
-    M' = mu·M + G; O = NewtonSchulz(M', or G + mu·M' with Nesterov)·scale; W' = W - lr·(O + weight_decay·W).
+    M' = mu·M + G; O = NewtonSchulz(M', or G + mu·M' with Nesterov)·scale; W' = W - lr·(O + weight_decay·W). Differs: an
+    idle matrix, whose gradient is zero everywhere, keeps its weights.
 
     Args:
         weight: (n, m).
-        gradient: (n, m).
+        gradient: (n, m); None for zeros.
         momentum_buffer: (n, m); zeros at the first step.
         lr: eta.
         weight_decay: lambda.
@@ -81,7 +82,10 @@ def muon_step(
     Returns:
         The new weight and the new momentum buffer, (n, m), float64.
     """
-    w, g = weight.double(), gradient.double()
+    w = weight.double()
+    if gradient is None or all(entry == 0 for entry in gradient.flatten().tolist()):
+        return w, momentum * momentum_buffer.double()
+    g = gradient.double()
     if scale is None:
         scale = 0.2 * math.sqrt(max(weight.shape))
     m = momentum * momentum_buffer.double() + g

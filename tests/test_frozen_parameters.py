@@ -272,7 +272,8 @@ def test_a_base_that_is_unfrozen_under_adapters_is_named_before_anything_is_writ
     assert not changed(model, before)
     optimizer.add_param_group({"params": norm.parameters()})
     optimizer.step()
-    assert changed(model, before) == trainable(model)
+    # Behind a B of zeros no A has a gradient: it rests.
+    assert changed(model, before) == {name for name in trainable(model) if "lora_A" not in name}
 
 
 # -------------------------------------------------------------------------------------------------------- checkpoints

@@ -42,6 +42,8 @@ OPTIMIZER_COLUMN = {
         "unit_updates",
         "update_meter",
         "gradient_measures",
+        "idle_matrices",
+        "local_update",
         "rank_agreement",
         "rank_collectives",
         "update_rules",

@@ -29,6 +29,7 @@ FIGURES = [
     "qk_clip/clipped_heads_ever",
     "qk_clip/min_gamma",
     "muon/update_rms",
+    "muon/idle_matrices",
     "muon/skipped_steps",
 ]
 STEPS = [2, 4, 6]

@@ -99,6 +99,7 @@ def test_figures_reach_the_log_trainer_state_tensorboard_and_the_per_head_log(tm
             "qk_clip/min_gamma": pytest.approx(float(torch.stack(watch.gammas[window]).min()), abs=1e-6),
         }
         assert log["muon/update_rms"] == pytest.approx(watch.update_rms[2 * index + 1], abs=1e-6)
+        assert log["muon/idle_matrices"] == 0.0  # every matrix of a dense model has a gradient
         assert "muon/skipped_steps" not in log  # a step that is not finite raises
     assert 0 < ever.sum() < ever.numel()
     assert not any(figures(log) for log in trainer.state.log_history if "loss" not in log)

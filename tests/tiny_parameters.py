@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hf_muonclip.matrix_view import MatrixView
+from hf_muonclip.matrix_view import MatrixView, from_matrices, to_matrices
 from hf_muonclip.muon import Muon
 
 EXACT = {"ns_dtype": "float32"}  # on every machine, whatever its CPU prefers
@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[tuple[int, ...], MatrixView | None]] = {
     "embedding": ((20, 6), None),
     "gain": ((6,), None),
 }
+MATRICES = {name: view for name, (_, view) in KINDS.items() if view is not None}
 VIEWS = {name: view for name, (_, view) in KINDS.items() if view not in (None, MatrixView())}
 
 
@@ -40,6 +41,33 @@ def gradient(like: Tensor, seed: int) -> Tensor:
 def set_gradients(parameters: dict[str, nn.Parameter], step: int) -> None:
     for index, weight in enumerate(parameters.values()):
         weight.grad = gradient(weight, 100 * step + index)
+
+
+def rests(name: str, step: int, section: int, index: int) -> bool:
+    """Return whether `set_gradients_of_some` leaves a matrix without: half of the time, none in the first step."""
+    return step > 0 and (3 * step + 2 * section + index + len(name)) % 2 == 0
+
+
+def set_gradients_of_some(parameters: dict[str, nn.Parameter], step: int, absent: bool = False) -> None:
+    """Give every matrix a gradient or zeros; with `absent`, a parameter gets None where all of its matrices rest.
+
+    In one step half of a matrix has a gradient: a rank's part of it may have none.
+    """
+    set_gradients(parameters, step)
+    for name, view in MATRICES.items():
+        weight = parameters[name]
+        assert weight.grad is not None
+        stacks = to_matrices(weight.grad, view)
+        stacks = [stack.clone() for stack in stacks]
+        for section, stack in enumerate(stacks):
+            for index, matrix in enumerate(stack):
+                if rests(name, step, section, index):
+                    matrix.zero_()
+        weight.grad = from_matrices(stacks, view, weight.shape)
+        if step == 2 and name in ("b", "qkv"):
+            weight.grad[: weight.shape[0] // 2] = 0
+        if absent and not weight.grad.any():
+            weight.grad = None
 
 
 def copy_of(parameters: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:

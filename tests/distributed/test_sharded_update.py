@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.distributed as dist
 from processes import run_on_ranks
-from tiny_parameters import KINDS, VIEWS, every_kind, groups_of, set_gradients
+from tiny_parameters import KINDS, MATRICES, VIEWS, every_kind, groups_of, set_gradients, set_gradients_of_some
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
+from hf_muonclip import muon as muon_module
 from hf_muonclip import rank_collectives
 from hf_muonclip.muon import Muon
 
@@ -24,20 +25,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "original scale": {"adjust_lr_fn": "original"},
     "bfloat16 momentum": {"momentum_dtype": "bfloat16"},
 }
+# Some matrices rest in some steps, and of others some ranks' parts have a gradient of zeros.
+VARIANTS |= {f"idle, {name}": settings for name, settings in VARIANTS.items() if name != "original scale"}
+VARIANTS["captured"] = VARIANTS["idle, captured"] = {}
 
 
 def optimizer_of(parameters: dict[str, nn.Parameter], **settings: Any) -> Muon:
     return Muon(groups_of(parameters), lr=0.02, views=VIEWS, **{"ns_dtype": "float32", **settings})
 
 
-def one_process(**settings: Any) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], float | None]:
+def one_process(variant: str) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], list[float | None]]:
     parameters = every_kind()
-    optimizer = optimizer_of(parameters, **settings)
-    optimizer.measure_update_rms = True
+    optimizer = optimizer_of(parameters, **VARIANTS[variant])
+    optimizer.measure_update_rms = "captured" not in variant
     for step in range(STEPS):
-        set_gradients(parameters, step)
+        (set_gradients_of_some if "idle" in variant else set_gradients)(parameters, step)
         optimizer.step()
-    return {name: p.detach() for name, p in parameters.items()}, optimizer.state_dict()["state"], optimizer.update_rms
+    measured = [optimizer.update_rms, optimizer.idle_matrices]
+    return {name: p.detach() for name, p in parameters.items()}, optimizer.state_dict()["state"], measured
 
 
 def on_mesh(kind: str) -> dict[str, nn.Parameter]:
@@ -61,9 +66,9 @@ def on_mesh(kind: str) -> dict[str, nn.Parameter]:
     return made
 
 
-def gradients_like(parameters: dict[str, nn.Parameter], step: int) -> None:
+def gradients_like(parameters: dict[str, nn.Parameter], step: int, of_some: bool = False) -> None:
     whole = every_kind()
-    set_gradients(whole, step)
+    (set_gradients_of_some if of_some else set_gradients)(whole, step)
     for name, p in parameters.items():
         gradient = whole[name].grad
         assert gradient is not None
@@ -77,14 +82,15 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def train(
-    kind: str, settings: dict[str, Any]
-) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], float | None, list[bool]]:
+    kind: str, variant: str, **more: Any
+) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]], list[float | None], list[bool]]:
     parameters = every_kind() if kind == "replicated" else on_mesh(kind)
-    optimizer = optimizer_of(parameters, **settings)
+    optimizer = optimizer_of(parameters, **VARIANTS[variant], **more)
     optimizer.measure_update_rms = True
-    for step in range(STEPS):
-        gradients_like(parameters, step)
-        optimizer.step()
+    with mock.patch.object(muon_module, "_host_must_not_wait", return_value="captured" in variant):
+        for step in range(STEPS):
+            gradients_like(parameters, step, "idle" in variant)
+            optimizer.step()
     state = {
         index: {key: whole(value) for key, value in moments.items()}
         for index, moments in optimizer.state_dict()["state"].items()
@@ -92,13 +98,13 @@ def train(
     return (
         {n: whole(p).detach() for n, p in parameters.items()},
         state,
-        optimizer.update_rms,
+        [optimizer.update_rms, optimizer.idle_matrices],
         [isinstance(p, DTensor) for p in parameters.values()],
     )
 
 
 def train_variants(kind: str) -> dict[str, Any]:
-    return {variant: train(kind, settings) for variant, settings in VARIANTS.items()}
+    return {variant: train(kind, variant) for variant in VARIANTS}
 
 
 @pytest.mark.parametrize(
@@ -116,16 +122,16 @@ def train_variants(kind: str) -> dict[str, Any]:
 )
 def test_n_ranks_do_what_one_does(kind: str, world: int) -> None:
     ranks = run_on_ranks(world, train_variants, kind)
-    for variant, settings in VARIANTS.items():
-        assert_equal_to_one_process([rank[variant] for rank in ranks], kind, variant, settings)
+    for variant in VARIANTS:
+        assert_equal_to_one_process([rank[variant] for rank in ranks], kind, variant)
 
 
-def assert_equal_to_one_process(found: list[Any], kind: str, variant: str, settings: dict[str, Any]) -> None:
-    weights, state, update_rms = one_process(**settings)
-    for rank, (theirs, moments, rms, sharded) in enumerate(found):
+def assert_equal_to_one_process(found: list[Any], kind: str, variant: str) -> None:
+    weights, state, measured = one_process(variant)
+    for rank, (theirs, moments, figures, sharded) in enumerate(found):
         where = f"on rank {rank}, {variant}"
         assert all(sharded) == (kind != "replicated")
-        assert rms == pytest.approx(update_rms, rel=1e-4), where
+        assert figures == ([None, None] if "captured" in variant else pytest.approx(measured, rel=1e-4)), where
         for name, weight in weights.items():
             torch.testing.assert_close(theirs[name], weight, atol=1e-5, rtol=1e-5, msg=f"{name} {where}")
             assert torch.equal(theirs[name], found[0][0][name]), f"{name} {where}"
@@ -138,9 +144,13 @@ def assert_equal_to_one_process(found: list[Any], kind: str, variant: str, setti
 
 
 def test_the_size_of_updates_is_the_same_where_every_rank_repeats_them() -> None:
-    _, _, update_rms = one_process()
-    for _, _, rms, _ in run_on_ranks(2, train, "replicated", {"shard_optimizer": False}):
-        assert rms == pytest.approx(update_rms, rel=1e-5)
+    _, _, measured = one_process("idle, default")
+    for _, _, figures, _ in run_on_ranks(2, train_unshared, "idle, default"):
+        assert figures == pytest.approx(measured, rel=1e-5)
+
+
+def train_unshared(variant: str) -> Any:
+    return train("replicated", variant, shard_optimizer=False)
 
 
 def counted(kind: str, settings: dict[str, Any]) -> dict[str, int]:
@@ -188,7 +198,10 @@ def test_a_step_sends_one_all_gather_of_the_updates_or_two_passes_of_the_shards(
     found = run_on_ranks(world, counted, "rows", settings)
     assert all(rank["all_gather"] == 0 for rank in found)
     assert 0 < sum(rank["all_to_all"] for rank in found) <= 2 * updates * (world - 1) / world + rounding
-    assert all(rank["all_reduce"] == 3 * len(KINDS) for rank in found)
+    every = every_kind()
+    flags = sum(count for name, view in MATRICES.items() for count, _, _ in view.matrix_shapes(every[name].shape))
+    # Float32: what call it is, twice; seven numbers of each parameter, and one flag of each matrix.
+    assert all(rank["all_reduce"] == 4 * (2 + 7 * len(KINDS) + flags) for rank in found)
 
 
 def only_experts() -> dict[str, int]:

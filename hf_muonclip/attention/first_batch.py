@@ -14,7 +14,7 @@ from transformers import Cache
 
 from .attending import see_attending
 from .class_source import is_foreign
-from .layout_parts import own_class
+from .module_twins import own_class
 
 
 class FirstBatch:

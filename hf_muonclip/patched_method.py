@@ -7,6 +7,7 @@ or change the same setting, in any order. Only what is still ours is taken back;
 import functools
 import weakref
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 
@@ -59,12 +60,12 @@ class PatchedMethod(_Patch):
     them and only passes calls on; if they take theirs away later, the next `start` finds it and takes it off.
 
     Args:
-        owner: the class.
-        name: of the method.
+        owner: the class; or the module whose code calls a function by this name.
+        name: of the method or function.
         around: called in the method's place, with the method itself before the arguments.
     """
 
-    def __init__(self, owner: type, name: str, around: Callable[..., Any]) -> None:
+    def __init__(self, owner: type | ModuleType, name: str, around: Callable[..., Any]) -> None:
         super().__init__(owner, name)
         self._around = around
         self._wrapper: Callable[..., Any] | None = None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from .checkpoint import load_saved_form
 from .config import MuonClipConfig
 from .muon_clip import MuonClip
 from .quantized_saves import refuse_unsaved
@@ -75,6 +74,7 @@ def attach(trainer: "Trainer", config: MuonClipConfig | None = None, **overrides
         ValueError: the trainer has an optimizer already, or a setting is out of range.
         TypeError: an override that `MuonClip` does not take.
     """
+    from .checkpoint import load_saved_form
     from .trainer import MuonClipCallback
 
     refuse_unsaved(trainer.model, trainer.args.save_strategy)

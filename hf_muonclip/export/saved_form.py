@@ -19,13 +19,13 @@ from transformers import PreTrainedConfig, PreTrainedModel, core_model_loading
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
     WeightConverter,
-    WeightRenaming,
     dot_natural_key,
-    rename_source_key,
     revert_weight_conversion,
 )
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from ..weight_joining import WeightJoining
 
 # Kimi K2 and DeepSeek-V3 publish it in float32 among bfloat16 weights: it is moved by 1e-3 at a time.
 _CORRECTION_BIAS = ".e_score_correction_bias"
@@ -71,7 +71,7 @@ class SavedForm:
         self._conversions = [entry for entry in conversions if not isinstance(entry, _PREFIX_CHANGE)]
         untyped: Any = self.model
         untyped._weight_conversions = self._conversions  # looked up once, not for every piece
-        self._keys = set(self.model.state_dict())
+        self._joining = WeightJoining(self.model, self._conversions, self.model.state_dict())
         saved = self._revert(self.state_of(self.model))
         self.tensors: dict[str, Tensor] = {name: saved[name] for name in sorted(saved, key=dot_natural_key)}
         self.tied: dict[str, str] = {
@@ -130,23 +130,7 @@ class SavedForm:
         Args:
             saved: all tensors of the piece by name on disk; the names say where each belongs.
         """
-        renamings = [entry for entry in self._conversions if isinstance(entry, WeightRenaming)]
-        converters = [entry for entry in self._conversions if isinstance(entry, WeightConverter)]
-        by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
-        collected: dict[str, Any] = {}
-        for name in sorted(saved, key=dot_natural_key):
-            key, pattern = rename_source_key(name, renamings, converters)
-            if key not in self._keys and name in self._keys:
-                key, pattern = name, None  # as the loader does: a rule for another name also matches this one
-            if key not in collected:
-                collected[key] = WeightRenaming(name, key) if pattern is None else copy.deepcopy(by_pattern[pattern])
-            # The loader hands over futures or functions, never bare tensors.
-            collected[key].add_tensor(key, name, pattern or name, lambda tensor=saved[name]: tensor)
-        restored: dict[str, Tensor] = {}
-        for key, transform in collected.items():
-            made = transform.convert(key, model=self.model, config=self.model.config)
-            restored |= {name: value[0] if isinstance(value, list) else value for name, value in made.items()}
-        return restored
+        return self._joining.join(saved)
 
     def _revert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         reverted: dict[str, Tensor] = revert_weight_conversion(self.model, dict(tensors))

@@ -25,7 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from hf_muonclip import MuonClipCallback, muonclip
+from hf_muonclip import MuonClipCallback, last_whole_checkpoint, muonclip
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
 from hf_muonclip.evaluation import (
     EvaluationData,
@@ -82,7 +82,7 @@ def main() -> None:
         args.output.mkdir(parents=True, exist_ok=True)
         told = settings_of(args) | {"command": shlex.join(["python", "examples/finetune.py", *sys.argv[1:]])}
         (args.output / "settings.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
-    trainer.train(resume_from_checkpoint=args.resume)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(args.output) if args.resume else None)
     if interrupt.interrupted:
         print(f"interrupted after step {trainer.state.global_step}; go on with the same command and --resume")
         sys.exit(130)

@@ -35,7 +35,7 @@ from transformers import (
     set_seed,
 )
 
-from hf_muonclip import MuonClipCallback, muonclip, muonclip_factory
+from hf_muonclip import MuonClipCallback, last_whole_checkpoint, muonclip, muonclip_factory
 from hf_muonclip.console import ProgressBar, SaveOnInterrupt
 from hf_muonclip.evaluation import EvaluationData, load_results, measure_perplexity, save_results
 from hf_muonclip.export import save_checkpoint
@@ -232,7 +232,7 @@ def train(
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(ProgressBar)
-    result = trainer.train(resume_from_checkpoint=checkpoint_step(run) > 0)
+    result = trainer.train(resume_from_checkpoint=last_whole_checkpoint(run))
     if interrupt.interrupted:
         print(f"\nInterrupted after step {trainer.state.global_step}; the checkpoint is in {run}. Go on with --resume.")
         sys.exit(130)
@@ -361,12 +361,6 @@ def claim(output: Path, settings: Settings, arguments: argparse.Namespace) -> No
     (output / "settings.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
 
 
-def checkpoint_step(run: Path) -> int:
-    """Return the step of the newest checkpoint, 0 if there is none."""
-    states = run.glob("checkpoint-*/trainer_state.json")
-    return max((int(state.parent.name.rpartition("-")[2]) for state in states), default=0)
-
-
 def positive_int(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -419,7 +413,7 @@ def main() -> None:
         del runs["unclipped"]
     for label, run_settings in runs.items():
         run = output / label
-        resumed = checkpoint_step(run) > 0
+        resumed = last_whole_checkpoint(run) is not None
         print(f"Training {label}: {run_settings.steps} steps, tau = {run_settings.qk_clip_threshold:g}")
         trainer, callback = train(run_settings, tokenizer, data, run)
         summarize(callback, run_settings, run, resumed)

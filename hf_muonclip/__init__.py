@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .muon_clip import MuonClip
     from .trainer import MuonClipCallback
     from .trainer_optimizer import attach, muonclip, muonclip_factory
+    from .whole_checkpoint import last_whole_checkpoint
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ __all__ = [
     "attach",
     "capture_max_logits",
     "detect_head_layout",
+    "last_whole_checkpoint",
     "muonclip",
     "muonclip_factory",
     "qk_clip_",
@@ -40,6 +42,7 @@ _HOMES = {
     "attach": ".trainer_optimizer",
     "capture_max_logits": ".attention",
     "detect_head_layout": ".attention",
+    "last_whole_checkpoint": ".whole_checkpoint",
     "muonclip": ".trainer_optimizer",
     "muonclip_factory": ".trainer_optimizer",
     "qk_clip_": ".attention",

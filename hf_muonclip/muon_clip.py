@@ -33,6 +33,7 @@ from .quantized_saves import warn_of_unsaved
 from .rank_agreement import max_over_ranks
 from .rank_collectives import collective_device, num_ranks
 from .setting_rules import parse_overrides
+from .trained_dtypes import remember_dtypes
 from .verbosity import get_logger
 
 logger = get_logger(__name__)
@@ -204,6 +205,7 @@ class MuonClip(Muon, ClipState):
             nonfinite=nonfinite,
             shard_optimizer=shard_optimizer,
         )
+        remember_dtypes(self._model.parameters())
         self._reset_clip()
         self.state_is_consolidated = True
         self.callback_expected = False
@@ -339,6 +341,7 @@ class MuonClip(Muon, ClipState):
             )
         if self.updates == 0:
             self._check_parameters()
+            remember_dtypes(self._model.parameters())
         self._check_left_out()
 
     def _check_parameters(self) -> None:

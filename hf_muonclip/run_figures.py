@@ -205,6 +205,7 @@ def describe_run(
         "threshold": finite_or_none(config.qk_clip_threshold, digits=None),
         "seed": args.seed,
         "hardware": _hardware(args.world_size),
+        "world_size": args.world_size,
         "versions": {"hf_muonclip": __version__, **{name: version(name) for name in _DEPENDENCIES}},
     }
     # A setting may be one of NumPy's numbers or a tensor, and the Trainer's state would then not be written.

@@ -22,9 +22,11 @@ from .clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from .hub.trainer_push import complete_config, complete_next_push, forget_push
 from .muon_clip import MuonClip
 from .quantized_saves import refuse_unsaved
+from .resuming import resume_well
 from .run_figures import describe_run
 from .run_log import LOG_NAME, append_row, folder_of_run, shown_name, start_log
 from .token_loss import TokenLoss
+from .trained_dtypes import describe_rounding
 from .training_logs import start_adding, stop_adding
 from .verbosity import get_logger
 
@@ -85,6 +87,9 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._skips = False
         self._update_rms: float | None = None
         self._idle_matrices: float | None = None
+        self._first_step = 0
+        self._said_rounding = ""
+        resume_well(self)
 
     @property
     def capture_seconds(self) -> float:
@@ -127,6 +132,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._folder = folder_of_run(str(args.output_dir), state, self._trial)
         self._clip = clip
         self._updates_seen = clip.updates
+        self._first_step = state.global_step
+        self._warn_of_rounding(kwargs.get("model"))
         self._skips = args.fp16 or clip.config.nonfinite == "skip"
         self._since_log_skipped, self._update_rms, self._idle_matrices = 0, None, None
         if isinstance(clip, MuonClip):
@@ -183,8 +190,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             if experts:
                 raise ValueError(
                     f"the Trainer does not resume tensors of several experts by itself; {experts[0]} is one, and this "
-                    "model and MuonClipCallback did not enter the Trainer together (model_init, or add_callback). "
-                    "Construct it as Trainer(model, args, callbacks=[MuonClipCallback()], ...)."
+                    "model did not pass through Trainer.train beside MuonClipCallback. Let a train() of your own call "
+                    "super().train(), or construct the Trainer as Trainer(model, args, callbacks=[MuonClipCallback()])."
                 )
         optimizer.check_model()  # now, and not only at the first step
         return optimizer
@@ -261,21 +268,31 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """As after a step."""
+        """As after a step; a run that had finished before it was resumed is not saved again."""
+        if state.global_step == self._first_step:
+            control.should_save = False
         if control.should_save:
             self._consolidate(args)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """As after a step, where the evaluation decides whether to save."""
         self._clock_started = time.perf_counter()
+        self._warn_of_rounding(kwargs.get("model"))
         if args.save_strategy == SaveStrategy.BEST:
             self._consolidate(args)
+
+    def on_predict(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any, **kwargs: Any
+    ) -> None:
+        """Say so if this has rounded the model's weights."""
+        self._warn_of_rounding(kwargs.get("model"))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Let engines read the checkpoint too, and leave the save out of the training time."""
         if args.should_save:
             self._complete_checkpoint(kwargs.get("model"), state)
             self._warn_of_adapter_saves()
+            self._warn_of_rounding(kwargs.get("model"))
         self._clock_started = time.perf_counter()
 
     def on_push_begin(
@@ -302,6 +319,17 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if self._adapter_saves is not None and self.statistics is not None:
             with self._additions.adding("The warning of what an adapter's checkpoint lacks"):
                 self._adapter_saves.warn(self.statistics)
+
+    def _warn_of_rounding(self, model: nn.Module | None) -> None:
+        """Say once that the model's weights are no longer those that were trained."""
+        rounding = "" if model is None else describe_rounding(model)
+        if rounding and rounding != self._said_rounding:
+            logger.warning(
+                "The model has changed: %s. What is saved, pushed or trained from here on has lost those digits. "
+                "Load the last checkpoint again, and save before you evaluate.",
+                rounding,
+            )
+        self._said_rounding = rounding
 
     def _consolidate(self, args: TrainingArguments) -> None:
         if isinstance(self._clip, MuonClip) and not args.save_only_model:

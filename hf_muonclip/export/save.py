@@ -17,6 +17,7 @@ from huggingface_hub import ModelCard
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..quantized_saves import ways_out
+from ..trained_dtypes import describe_rounding, rounded_weights
 from .check import StrPath, check_contents
 from .engine_config import write_configs
 from .saved_form import SavedForm
@@ -71,11 +72,13 @@ def save_checkpoint(
     Raises:
         FileExistsError: the folder holds something already.
         FileNotFoundError: a picture is not there.
-        ValueError: the model is wrapped, quantized or carries adapters, an argument does not suit it, the tokenizer
-            does not fit, or the card shows a picture that is not given.
+        ValueError: the model is wrapped, quantized or carries adapters, its weights were rounded since MuonClip trained
+            them (as `evaluate()` with bf16_full_eval does) and `dtype` does not ask for that, an argument does not
+            suit it, the tokenizer does not fit, or the card shows a picture that is not given.
         RuntimeError: what was written is not the model that was given; nothing is left under the name.
     """
     form = _form_of(model)
+    _refuse_rounded(model, dtype)
     state = form.state_of(model)
     ranks = WritingRank(state.values())
     writer = WeightWriter(form, state, dtype=dtype, max_shard_size=max_shard_size)
@@ -159,6 +162,15 @@ def _form_of(model: PreTrainedModel) -> SavedForm:
                 f"model has {shapes[1]}. Correct the configuration, or tie the weights as it says."
             )
     return form
+
+
+def _refuse_rounded(model: PreTrainedModel, dtype: torch.dtype | None) -> None:
+    """Raise ValueError if weights have been rounded since they were trained, unless that dtype is asked for."""
+    if any(model.get_parameter(name).dtype != dtype for name in rounded_weights(model)):
+        raise ValueError(
+            f"A checkpoint must hold the weights that were trained, but {describe_rounding(model)}. Load the last "
+            "checkpoint of the run and save that, or pass the dtype that they have now to save them so."
+        )
 
 
 def _refuse_occupied(target: Path) -> None:

@@ -29,7 +29,7 @@ def attach_schedule(
     A stage has one context length, for data must be cut anew for the next. Training stops, and saves, when it is over;
     the next Trainer resumes from that checkpoint:
 
-        checkpoint = get_last_checkpoint(output_dir)
+        checkpoint = last_whole_checkpoint(output_dir)
         while (seen := checkpoint_tokens(checkpoint)) < schedule.total_tokens:
             context_length = schedule.context_length(seen)
             args = TrainingArguments(output_dir, per_device_train_batch_size=tokens_per_step // context_length, ...)
@@ -37,7 +37,7 @@ def attach_schedule(
             trainer = Trainer(model, args, train_dataset=cut(context_length), optimizers=muonclip(model, args))
             attach_schedule(trainer, schedule, tokens_per_step)
             trainer.train(resume_from_checkpoint=checkpoint)
-            checkpoint = get_last_checkpoint(output_dir)
+            checkpoint = last_whole_checkpoint(output_dir)
 
     The same loop goes on after an interruption in any phase. With as many tokens per step in every stage, as Kimi K2
     had, the Trainer's place in the data carries over from stage to stage too. The callback extends the model's context

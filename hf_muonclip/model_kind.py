@@ -164,7 +164,9 @@ def _auto_class(model: PreTrainedModel) -> tuple[str | None, str | None, str, bo
         if remote or _loads(auto, model):
             if auto == "AutoModel":
                 task = _FEATURES.get(model.main_input_name)
-            return auto, task, _with_classes(model, auto, noun), remote
+            # AutoBackbone asks the Hub before it looks into a folder; the class itself does not.
+            loaded_by = None if auto == "AutoBackbone" else auto
+            return loaded_by, task, _with_classes(model, auto, noun), remote
     return None, None, "a model", False
 
 

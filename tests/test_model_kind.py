@@ -84,6 +84,14 @@ def test_a_class_of_no_auto_class_is_imported_itself() -> None:
     assert kind.pipeline_tag is None
 
 
+def test_a_backbone_is_loaded_by_its_own_class() -> None:
+    sizes = {name: size for name, size in SMALL.items() if name != "vocab_size"}
+    with torch.device("meta"):
+        kind = kind_of(transformers.Dinov2Backbone(transformers.Dinov2Config(**sizes, image_size=28, patch_size=14)))
+    assert kind.loading == ("model = Dinov2Backbone.from_pretrained(name)",)
+    assert (kind.noun, kind.pipeline_tag) == ("a vision backbone", "image-feature-extraction")
+
+
 @pytest.mark.parametrize(
     ("tags", "noun"), [(None, "a text model that gives one number"), (["trl", "reward-trainer"], "a reward model")]
 )

@@ -109,7 +109,7 @@ def _wait(work: Any, key: str) -> None:
 
 
 def _missing(store: Any, keys: Sequence[str]) -> str:
-    """Say which ranks have not set their keys; "" if all have."""
+    """Return which ranks have not set their keys, in words; "" if all have."""
     ranks = [rank for rank, key in enumerate(keys) if not store.check([key])]
     if not ranks:
         return ""

@@ -284,7 +284,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_predict(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any, **kwargs: Any
     ) -> None:
-        """Say so if this has rounded the model's weights."""
+        """Warn if this has rounded the model's weights."""
         self._warn_of_rounding(kwargs.get("model"))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -321,7 +321,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
                 self._adapter_saves.warn(self.statistics)
 
     def _warn_of_rounding(self, model: nn.Module | None) -> None:
-        """Say once that the model's weights are no longer those that were trained."""
+        """Warn once that the model's weights are no longer those that were trained."""
         rounding = "" if model is None else describe_rounding(model)
         if rounding and rounding != self._said_rounding:
             logger.warning(

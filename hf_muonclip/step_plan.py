@@ -323,11 +323,22 @@ class _Count:
         return self._pieces[key]
 
     def _agreement(self) -> dict[str, Tensor]:
-        """Return bytes of the all-reduces: three flags a parameter, and the maxima of all heads."""
+        """Return bytes of the two all-reduces, in float32: of what ranks tell of gradients, and of maxima per head.
+
+        Three flags per parameter, the least and the largest of two norms of its gradient, one flag per matrix; each
+        message begins with two numbers that say what it is.
+        """
         around = 2 * (self.mesh.world - 1)
+        matrices = sum(
+            count
+            for planned in self.planned.values()
+            if planned.algorithm == "muon"
+            for count, _, _ in planned.view.matrix_shapes(planned.shape)
+        )
+        told = 4 * (2 + (3 + 2 * 2) * len(self.planned) + matrices)
         return {
-            "all-reduce of flags": self._zeros() + 3 * len(self.planned) * around // self.mesh.world,
-            "all-reduce of max logits": self._zeros() + 4 * self.heads * around // self.mesh.world,
+            "all-reduce of flags": self._zeros() + told * around // self.mesh.world,
+            "all-reduce of max logits": self._zeros() + 4 * (2 + self.heads) * around // self.mesh.world,
         }
 
     def _placements(self) -> list[str]:

@@ -38,7 +38,10 @@ def begin(config: dict[str, Any], parallelism: Any = None) -> None:
     """Begin training with an optimizer of DeepSpeed's and this config."""
     optimizer = object.__new__(DeepSpeedOptimizerWrapper)
     args: Any = SimpleNamespace(
-        hf_deepspeed_config=SimpleNamespace(config=config), parallelism_config=parallelism, output_dir=""
+        hf_deepspeed_config=SimpleNamespace(config=config),
+        parallelism_config=parallelism,
+        output_dir="",
+        save_strategy="no",
     )
     DeepSpeedClipCallback().on_train_begin(
         args, TrainerState(), TrainerControl(), model=tiny_model("llama_mha"), optimizer=optimizer

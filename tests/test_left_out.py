@@ -86,6 +86,7 @@ def test_the_published_form_is_loaded_and_saved_without_a_promise(
     beyond = prefix or f"model.layers.{model.config.num_hidden_layers}."
     assert found.left_out
     assert all(name.startswith(beyond) for name in found.left_out)
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "hf_muonclip"):
         loaded = load_checkpoint(tmp_path / "published", dtype=torch.float32)
     (record,) = caplog.records

@@ -52,9 +52,9 @@ def test_under_fsdp_a_divided_matrix_goes_to_its_owner_and_experts_stay() -> Non
     # 15 entries of 2 bytes, padded to 8.
     assert sent(ours) == {"all-to-all to owners": [0, 32], "all-to-all back": [32, 0]}
     assert sent(replicated) == {"all-gather of directions": [30 + 32] * 2}
-    assert ours.sent["all-reduce of flags"].tolist() == [3 * 3] * 2
-    assert ours.sent["all-reduce of max logits"].tolist() == [4 * HEADS] * 2
-    assert ours.all_sent.tolist() == [32 + 9 + 28] * 2
+    assert ours.sent["all-reduce of flags"].tolist() == [4 * (2 + 7 * 3 + 3)] * 2
+    assert ours.sent["all-reduce of max logits"].tolist() == [4 * (2 + HEADS)] * 2
+    assert ours.all_sent.tolist() == [32 + 104 + 36] * 2
 
 
 def test_copies_of_the_model_send_to_the_owner_once_and_all_get_the_update() -> None:
@@ -193,5 +193,8 @@ def test_real_ranks_hold_and_send_what_the_plan_says(name: str, kind: str, world
     else:
         both = ours.sent["all-to-all to owners"] + ours.sent["all-to-all back"]
         assert [of_rank["all-to-all"] for of_rank in found] == both.tolist()
-    reduced = 3 * len(optimizer.plan) + 4 * heads
-    assert [of_rank["all-reduce"] for of_rank in found] == [reduced] * world
+    around = 2 * (world - 1)
+    for of_rank in found:
+        flags, maxima = of_rank["all-reduce"] - 4 * (2 + heads), 4 * (2 + heads)
+        assert ours.sent["all-reduce of flags"].tolist() == [flags * around // world] * world
+        assert ours.sent["all-reduce of max logits"].tolist() == [maxima * around // world] * world

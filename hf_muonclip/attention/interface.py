@@ -25,7 +25,7 @@ from .class_source import calls_attention_interface, computes_own_scores
 from .mask_convention import MaskConvention, convention_of_function, registered_convention, unknown_convention
 from .pair_mask import tells_pairs
 from .score_trace import ScoreTrace
-from .sequence_shards import require_known_sequence
+from .sequence_shards import context_parallel_mesh, require_known_sequence
 
 _OBSERVER = "_attention_observer"
 _TRACING = "_attention_tracing"
@@ -248,7 +248,8 @@ def _observed(
         kwargs: dict[str, Any],
     ) -> Any:
         module, attention_mask = call[0], call[-1]
-        if convention is None and not compiling and not observer.keeps_graph:
+        # Inside context_parallel a call shows a part of the pairs; its keys are gathered instead.
+        if convention is None and not compiling and not observer.keeps_graph and context_parallel_mesh() is None:
             output, scored = _follow(observer, lambda: attention(*call, *args, **kwargs), *call)  # a kernel shows none
             if scored:
                 return output

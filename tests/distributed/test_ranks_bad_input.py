@@ -105,7 +105,8 @@ def take_good_step(model: nn.Module, optimizer: MuonClip, seed: int) -> None:
     assert optimizer.updates == updates + 1
     after = held(optimizer)
     assert all(tensor.isfinite().all() for tensor in after)
-    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=False) if a.numel() > 0)
+    # Another rank's share of the state is empty here, but for the count of steps.
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=False) if a.numel() > 1)
 
 
 @pytest.mark.parametrize("kind", ["ddp", "fsdp2"])

@@ -63,6 +63,8 @@ def forward(model: PreTrainedModel, mesh: DeviceMesh, buffers: list[Tensor]) -> 
         assert ids.shape[1] == 16 // mesh.size()
         told = {"position_ids": position_ids, "attention_mask": mask}
         model(input_ids=ids, shift_labels=labels, labels=labels, **told).loss.backward()
+    for parameter in model.parameters():  # as DDP over the same ranks does
+        dist.all_reduce(parameter.grad)
 
 
 def measure_spread_sequences() -> None:

@@ -284,3 +284,24 @@ def test_an_option_that_leaves_the_interface_is_measured() -> None:
     expected = scores.amax(dim=(0, 2, 3)).float()
     assert len(measured) == 2
     torch.testing.assert_close(measured["transformer.h.0.attn"], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("own_ends", ["before", "after"])
+def test_scores_beside_those_of_the_interface_are_not_measured(own_ends: str) -> None:
+    model = own_model(LooksUp, attn_implementation="sdpa")
+    (layer,) = model.layers
+    through_interface = layer.attend
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        if own_ends == "before":
+            torch.softmax(100 * q @ k.mT, dim=-1)
+        out = through_interface(q, k, v, mask)
+        if own_ends == "after":
+            torch.softmax(100 * q @ k.mT, dim=-1)
+        return out
+
+    layer.attend = attend  # type: ignore[method-assign]
+    with capture_max_logits(model) as logits:
+        model(own_tokens(), labels=own_tokens())
+        measured = dict(logits)
+    torch.testing.assert_close(measured["layers.0"], layer.truth, rtol=1e-5, atol=1e-5)

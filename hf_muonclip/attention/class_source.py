@@ -31,6 +31,11 @@ def calls_attention_interface(module: nn.Module) -> bool:
     return "get_interface" in _of_class(_class_of(module))
 
 
+def names_attention_interface(module: nn.Module) -> bool:
+    """Return whether a module may get its attention function from the interface, in one way or another."""
+    return calls_attention_interface(module) or "ALL_ATTENTION_FUNCTIONS" in _of_class(_class_of(module))
+
+
 def computes_own_scores(module: nn.Module) -> bool:
     """Return whether a module may attend without transformers' attention interface, at least behind an option."""
     return not calls_attention_interface(module) or _OWN_SCORES.search(_of_class(_class_of(module))) is not None

@@ -12,6 +12,7 @@ Older models compute their scores themselves, and some do behind an option. Insi
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers.modeling_utils import AttentionInterface
 
 from ..patched_method import PatchedMethod, PatchedSetting
-from .class_source import calls_attention_interface, computes_own_scores
+from .class_source import calls_attention_interface, computes_own_scores, names_attention_interface
 from .mask_convention import MaskConvention, convention_of_function, registered_convention, unknown_convention
 from .pair_mask import tells_pairs
 from .score_trace import ScoreTrace
@@ -69,13 +70,23 @@ class AttentionObserver(Protocol):
         ...
 
 
+@dataclass
+class _Forward:
+    """One forward under way of a module that may compute its scores itself."""
+
+    trace: ScoreTrace | None  # None: not to be observed
+    held: list[Callable[[], None]] = field(default_factory=list)  # what the end of the forward shows the observer
+    called_interface: bool = False
+
+
 class _Tracing:
     """The hooks of one module that computes its scores itself: a trace is active from its pre-hook to its hook."""
 
     def __init__(self, module: nn.Module, observer: AttentionObserver) -> None:
         self.observer = observer
         self.has_other_way = calls_attention_interface(module)  # which is observed in compiled code too
-        self.traces: list[ScoreTrace | None] = []
+        self.may_call_interface = names_attention_interface(module)
+        self.forwards: list[_Forward] = []
         self.handles: list[RemovableHandle] = [
             module.register_forward_pre_hook(self._Start(self)),
             module.register_forward_hook(self._Stop(self), always_call=True),
@@ -103,7 +114,7 @@ class _Tracing:
 
     def start(self, module: nn.Module) -> None:
         if not self.observer.wants(module):
-            self.traces.append(None)
+            self.forwards.append(_Forward(None))
             return
         if torch.compiler.is_compiling():
             raise RuntimeError(
@@ -114,39 +125,58 @@ class _Tracing:
         observer = self.observer
 
         def on_scores(scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
-            observer.observe_scores(module, scores, final_scores, blocked)
+            self.show(lambda: observer.observe_scores(module, scores, final_scores, blocked))
 
         def on_operands(query: Tensor, key: Tensor, value: Tensor, mask: Any, kwargs: dict[str, Any]) -> None:
-            observer.observe(module, query, key, value, mask, kwargs, "sdpa")
+            self.show(lambda: observer.observe(module, query, key, value, mask, kwargs, "sdpa"))
 
         trace = ScoreTrace(on_scores, on_operands, observer.keeps_graph)
-        self.traces.append(trace)
+        self.forwards.append(_Forward(trace))
         trace.__enter__()  # type: ignore[no-untyped-call]
+
+    def show(self, observe: Callable[[], None]) -> None:
+        """Show the observer scores: now, or when the forward ends where its module may still call the interface.
+
+        A module that calls it attends by what it gives it. Scores of its own beside that weigh no values: a softmax
+        that nothing takes, or takes for something else.
+        """
+        if self.may_call_interface:
+            self.forwards[-1].held.append(observe)
+        else:
+            observe()
 
     def remove(self) -> None:
         """Remove the hooks, and leave what an interrupt in the middle of a forward left active."""
-        while self.traces:
-            self.stop()
+        while self.forwards:
+            self.leave()
         for handle in self.handles:
             handle.remove()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Follow nothing inside the block, whose operands are observed already."""
-        trace = self.traces[-1] if self.traces else None
-        if trace is None:
+        """Follow nothing inside the block, in which the interface's function attends and is observed already."""
+        forward = self.forwards[-1] if self.forwards else None
+        if forward is None or forward.trace is None:
             yield
             return
-        trace.paused = True
+        forward.called_interface = True
+        forward.trace.paused = True
         try:
             yield
         finally:
-            trace.paused = False
+            forward.trace.paused = False
 
     def stop(self) -> None:
-        trace = self.traces.pop()
-        if trace is not None:
-            trace.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        forward = self.leave()
+        if not forward.called_interface:
+            for observe in forward.held:
+                observe()
+
+    def leave(self) -> _Forward:
+        forward = self.forwards.pop()
+        if forward.trace is not None:
+            forward.trace.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        return forward
 
 
 def is_observed(module: nn.Module) -> bool:

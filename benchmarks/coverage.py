@@ -10,6 +10,7 @@ on tau without moving another? `tests/census_check.py` says how the truth is tak
 """
 
 import argparse
+import functools
 import json
 import multiprocessing
 import platform
@@ -43,32 +44,45 @@ def check(model_type: str) -> dict[str, Any]:
         return asdict(CensusResult(model_type, status="fails", reason=f"{type(error).__name__}: {error}"))
 
 
-def check_options(types: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield a row for every option of the types that acts on attention, of each code once."""
-    from census_check import CensusResult, check_type
-    from census_models import CENSUS, census_batch, census_model
+def list_options(types: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the options of the types that pass which act on attention, one by one, of each code once."""
+    from census_models import CENSUS
     from census_options import options_of
 
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    plain = {row["model_type"]: row for row in map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())}
     asked: set[tuple[str, str, str]] = set()
     for model_type in types:
-        if model_type not in CENSUS or plain[model_type]["status"] != "passes":
-            continue
-        for options in options_of(model_type, asked):
-            try:
-                model = census_model(model_type, **options)
-                with torch.no_grad():
-                    model(**census_batch(model_type, model))
-                row = asdict(check_type(model_type, **options))
-            except Exception as error:  # what transformers does not build, or not run
-                reason = f"{type(error).__name__}: {error}"
-                row = asdict(CensusResult(model_type, status="not run by transformers", reason=reason[:300]))
-            told = ("layouts", "granularity", "attention_modules", "not_run")
-            row["changes_layout"] = row["status"] == "passes" and any(row[k] != plain[model_type][k] for k in told)
-            yield row | {"options": options}
+        if model_type in CENSUS and _plain_rows()[model_type]["status"] == "passes":
+            for options in options_of(model_type, asked):
+                yield model_type, options
+
+
+def check_option(asked: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    from census_check import CensusResult, check_type
+    from census_models import census_batch, census_model
+
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    model_type, options = asked
+    try:
+        model = census_model(model_type, **options)
+        with torch.no_grad():
+            model(**census_batch(model_type, model))
+        row = asdict(check_type(model_type, **options))
+    except Exception as error:  # what transformers does not build, or not run
+        reason = f"{type(error).__name__}: {error}"
+        row = asdict(CensusResult(model_type, status="not run by transformers", reason=reason[:300]))
+    told = ("layouts", "granularity", "attention_modules", "not_run")
+    plain = _plain_rows()[model_type]
+    row["changes_layout"] = row["status"] == "passes" and any(row[k] != plain[k] for k in told)
+    return row | {"options": options}
+
+
+@functools.cache
+def _plain_rows() -> dict[str, dict[str, Any]]:
+    return {row["model_type"]: row for row in map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())}
 
 
 def main() -> None:
@@ -90,22 +104,17 @@ def main() -> None:
         "commit": commit.stdout.strip(),
         "date": datetime.now(UTC).date().isoformat(),
     }
+    work: Any = list(list_options(types)) if arguments.options else types
+    run, path = (check_option, OPTIONS) if arguments.options else (check, RESULTS)
     rows = []
-    if arguments.options:
-        for row in check_options(types):
-            rows.append(row | stamp)
-            said = f"{row['model_type']} {row['options']}: {row['status']} {row['reason'][:200]}"
-            print(f"{len(rows)} {said}", flush=True)
-        if not arguments.types:
-            OPTIONS.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return
     with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=50) as pool:
-        for row in pool.imap_unordered(check, types):
+        for row in pool.imap_unordered(run, work):
             rows.append(row | stamp)
-            print(f"{len(rows)}/{len(types)} {row['model_type']}: {row['status']} {row['reason'][:200]}", flush=True)
+            what = f"{row['model_type']} {row.get('options', '')}".rstrip()
+            print(f"{len(rows)}/{len(work)} {what}: {row['status']} {row['reason'][:200]}", flush=True)
     if not arguments.types:
-        rows.sort(key=lambda row: row["model_type"])
-        RESULTS.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        rows.sort(key=lambda row: (row["model_type"], str(row.get("options"))))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ def census_batch(model_type: str, model: PreTrainedModel) -> dict[str, Tensor]:
     A text model gets (2, 16) `input_ids` and `attention_mask`, its second row padded on the right by five.
     """
     generator = torch.Generator().manual_seed(0)
-    inputs = CENSUS[model_type].inputs
+    inputs = dict(CENSUS[model_type].inputs)
+    if getattr(model.config, "add_cross_attention", False):  # an option: what an encoder would have said
+        inputs["encoder_hidden_states"] = {"normal": [2, 7, model.config.hidden_size]}
     return {name: _draw(spec, generator).to(model.device) for name, spec in inputs.items()}
 
 

@@ -50,7 +50,9 @@ def options_of(model_type: str, asked: set[tuple[str, str, str]]) -> Iterator[Op
             key = (_nameless(code, classes), field, str(other))
             if key not in asked:
                 asked.add(key)
-                yield {field: other}
+                sliding = "sliding_attention" in other if isinstance(other, list) else False
+                needs_window = sliding and getattr(model.config, "sliding_window", 0) is None
+                yield {field: other} | ({"sliding_window": 4, "use_sliding_window": True} if needs_window else {})
 
 
 def _others(field: str, value: Any, code: str, classes: set[Any]) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from census_check import check_type
 from census_models import CENSUS, census_batch, census_model
 from torch import nn
 from transformers import PreTrainedModel
@@ -192,6 +193,19 @@ def test_what_the_census_does_not_build_is_proven_here(case: str) -> None:
         torch.manual_seed(0)
         model = type(tiny_on_meta(model_type))(tiny_on_meta(model_type, **overrides).config)
     verify_head_layout(model, detect_head_layout(model))
+
+
+def test_gpt2_cross_attention_has_its_queries_beside_fused_keys_and_values() -> None:
+    result = check_type("gpt2", add_cross_attention=True)
+    assert (result.status, result.not_run) == ("passes", 0), result.reason
+    assert result.layouts == ["fused [Q|K|V] Conv1D", "query beside fused [K|V] Conv1D"]
+    layouts = detect_head_layout(census_model("gpt2", add_cross_attention=True))
+    assert list(layouts["transformer.h.0.crossattention"].head_rows) == [
+        HeadRows("q_attn.weight", FIRST_FOUR, "query", 1),
+        HeadRows("q_attn.bias", FIRST_FOUR, "query", 0),
+        HeadRows("c_attn.weight", FIRST_FOUR, "key", 1),
+        HeadRows("c_attn.bias", FIRST_FOUR, "key", 0),
+    ]
 
 
 def test_reformer_has_a_layer_where_the_query_is_the_key() -> None:

@@ -92,6 +92,8 @@ class _Reader(PartReader):
     # Layouts.
 
     def _projected(self) -> AttentionLayout:
+        if {"q_attn", "c_attn"} <= self.children.keys():
+            return self._beside_fused("q_attn", "c_attn")
         for fused, arrangement in _FUSED.items():
             if fused in self.children and not hasattr(self.module, "q_bias"):
                 return self._fused(fused, arrangement)
@@ -177,6 +179,23 @@ class _Reader(PartReader):
         }[arrangement] + (" Conv1D" if qkv.dim == 1 else "")
         query_knob, key_knob = (self.knob(qkv, stated.heads(part)) for part in ("query", "key"))
         return self.with_norms(kind, heads, key_heads, head_dim, query_knob, key_knob)
+
+    def _beside_fused(self, query: str, key_value: str) -> AttentionLayout:
+        # GPT-2's cross-attention: a query projection beside a fused [K | V].
+        self.used |= {query, key_value}
+        q, kv = self.projection(query), self.projection(key_value)
+        head_dim = self.head_dim(q.out_features)
+        heads = self.divide(query, q.out_features, head_dim)
+        if kv.out_features != 2 * q.out_features:
+            raise self.contradiction(
+                f"{key_value} has {kv.out_features} rows where twice {heads} heads of {head_dim} need "
+                f"{2 * q.out_features}"
+            )
+        queries = self.state(q, ProjectionPart("query", q.out_features, head_dim))
+        keys = self.state(kv, *(ProjectionPart(part, q.out_features, head_dim) for part in ("key", "value")))
+        kind = "query beside fused [K|V]" + (" Conv1D" if kv.dim == 1 else "")
+        query_knob, key_knob = self.knob(q, queries.heads("query")), self.knob(kv, keys.heads("key"))
+        return self.with_norms(kind, heads, heads, head_dim, query_knob, key_knob)
 
     def _fused_with_query_bias(self) -> AttentionLayout:
         # DeBERTa: rows [q k v] of one head after the other, and a bias of the queries beside them.

@@ -64,17 +64,39 @@ def read_lora_factor(model: nn.Module, name: str, views: Mapping[str, tuple[Matr
         return None
     path, factor, adapter = name[: found.start()], found.group(1), found.group(2)
     layer: Any = model.get_submodule(path)
-    outputs = int(layer.lora_B[adapter].weight.shape[0])
     # PEFT adapts a parameter, and not a module, where `target_parameters` names it: stacked experts, for example.
     experts = int(layer.num_experts) if hasattr(layer, "parameter_name") else 1
     rank = layer.lora_A[adapter].weight.shape[0] // experts
     said = f"LoRA {factor} of rank {rank}, a matrix of its own"
     if experts > 1:
         said += f" for each of {experts} experts"
+    view, split = _view_of_outputs(model, path, views)
+    made_by = "A" if _makes_inputs(layer, view) else "B"
+    outputs = int(layer.lora_A[adapter].weight.shape[1] if made_by == "A" else layer.lora_B[adapter].weight.shape[0])
+    if factor == made_by:
+        said = ", ".join(filter(None, [said, split]))
+        if factor == "A":
+            return LoraFactor(outputs, replace(view, transposed=True, stacked=experts), said)
+        return LoraFactor(outputs, replace(view, transposed=False, interleaved=experts), said)
     if factor == "A":
         return LoraFactor(outputs, MatrixView(stacked=experts) if experts > 1 else PLAIN, said)
-    view, split = _view_of_outputs(model, path, views)
-    return LoraFactor(outputs, replace(view, interleaved=experts), ", ".join(filter(None, [said, split])))
+    return LoraFactor(outputs, MatrixView(interleaved=experts), said)
+
+
+def _makes_inputs(layer: Any, view: MatrixView) -> bool:
+    """Return whether PEFT takes the inputs of stacked experts for their outputs, so that B makes them.
+
+    PEFT before 0.20 does where they are stored (out, in); later releases do where they are stored (in, out) and
+    transformers does not say so.
+
+    Args:
+        layer: of LoRA.
+        view: how the parameter under it holds its matrices.
+    """
+    if not hasattr(layer, "parameter_name") or layer.get_param().ndim != 3:
+        return False
+    makes_first = getattr(layer, "_did_swap_in_out_features", False)  # of the two dimensions behind the experts
+    return bool(makes_first == view.transposed)
 
 
 def read_factor(model: nn.Module, name: str, views: Mapping[str, tuple[MatrixView, str]]) -> LoraFactor | None:
@@ -112,7 +134,7 @@ def read_factor(model: nn.Module, name: str, views: Mapping[str, tuple[MatrixVie
         if own.ndim == 2 and own.shape[0] == outputs and tuple(other.shape) == (own.shape[1], inputs):
             view, split = _view_of_outputs(model, path, views)
             said = f"{what} of rank {own.shape[1]}, a matrix of its own"
-            return LoraFactor(outputs, view, ", ".join(filter(None, [said, split])))
+            return LoraFactor(outputs, replace(view, transposed=False), ", ".join(filter(None, [said, split])))
         if own.ndim == 2 and own.shape[1] == inputs and tuple(other.shape) == (outputs, own.shape[0]):
             return LoraFactor(outputs, PLAIN, f"{what} of rank {own.shape[0]}, a matrix of its own")
         if own.ndim > 2 and _is_stacked_pair(own.shape, other.shape, inputs, outputs):
@@ -168,7 +190,7 @@ def _adapter_names(layer: Any) -> tuple[str, ...]:
 def _view_of_outputs(
     model: nn.Module, path: str, views: Mapping[str, tuple[MatrixView, str]]
 ) -> tuple[MatrixView, str]:
-    """Return how the outputs that the LoRA layer at `path` adapts are split, as rows of its B, which makes them."""
+    """Return how the weight that the layer at `path` adapts holds matrices, and how their outputs are split."""
     own = getattr(model.get_submodule(path), "parameter_name", None)
     while hasattr(model.get_submodule(path), "base_layer"):  # one adapted parameter each
         path += ".base_layer"
@@ -180,4 +202,4 @@ def _view_of_outputs(
         view, split = view_of_linear(model, path)
     elif (experts := view_of_experts(model, adapted)) is not None:
         view, _, split = experts
-    return replace(view, transposed=False), split
+    return view, split

@@ -204,7 +204,7 @@ def _gate_and_up(model: nn.Module, path: str, own: str, outputs: int) -> tuple[t
         # Modules that transformers' `use_experts_implementation` decorated say how they store their weights.
         if not getattr(module, "has_gate", True):
             return (), 1
-        if not getattr(module, "is_concatenated", True):
+        if not getattr(module, "is_concatenated", not _alternates(module, outputs)):
             return (1, 1), outputs // 2
         return (outputs // 2, outputs // 2), 1
     parent_path, _, child = path.rpartition(".")
@@ -214,6 +214,16 @@ def _gate_and_up(model: nn.Module, path: str, own: str, outputs: int) -> tuple[t
         if isinstance(after, torch.Tensor) and after.ndim == 3 and 2 * after.shape[2] == outputs:
             return (outputs // 2, outputs // 2), 1
     return (), 1
+
+
+def _alternates(module: Any, outputs: int) -> bool:
+    """Return whether the outputs of gate and up take turns, for experts that do not say so, as in older transformers."""
+    if not hasattr(module, "_apply_gate"):
+        return False
+    with torch.enable_grad():
+        both = torch.ones(1, outputs, requires_grad=True)
+        (gradient,) = torch.autograd.grad(module._apply_gate(both)[0, 0], both)
+    return bool(gradient[0, 1] != 0)
 
 
 def _stores_in_out(module: nn.Module) -> bool:

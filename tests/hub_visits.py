@@ -18,7 +18,7 @@ def take_for_the_hub(server: HubServer, monkeypatch: pytest.MonkeyPatch, folder:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(folder / "no-token"))
-    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)  # it would keep the endpoint of before
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None, raising=False)  # it would keep the endpoint of before
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
 

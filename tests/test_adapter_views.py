@@ -35,7 +35,7 @@ def planned(model: nn.Module) -> dict[str, PlannedParameter]:
 
 
 def of_experts(name: str, factor: Tensor) -> Tensor:
-    """Return (experts, out, in) of a factor, by the shapes in which PEFT multiplies them."""
+    """Return (experts, rank, ...) of an A, (experts, ..., rank) of a B, by the shapes in which PEFT multiplies them."""
     if ".lora_A." in name:
         return factor.reshape(EXPERTS, RANK, -1)
     return factor.reshape(factor.shape[0], RANK, EXPERTS).permute(2, 0, 1)
@@ -59,9 +59,12 @@ def test_every_factor_of_every_expert_is_orthogonalized_on_its_own(name: str) ->
             continue
         moved = of_experts(path, parameter.detach() - before[path])
         parts = [moved]
-        if "experts.base_layer.lora_B" in path:  # the innermost adapter is that of gate_up_proj
-            interleaved = name == "gpt_oss"
-            parts = [moved[:, 0::2], moved[:, 1::2]] if interleaved else list(moved.chunk(2, dim=1))
+        # The innermost adapter is that of gate_up_proj; which factor makes its outputs, PEFT's releases see differently.
+        outputs, dim = 2 * 96, 1 if ".lora_B." in path else 2
+        if "experts.base_layer.lora_" in path and moved.shape[dim] == outputs:
+            places = torch.arange(outputs)
+            halves = (places[0::2], places[1::2]) if name == "gpt_oss" else places.chunk(2)
+            parts = [moved.index_select(dim, half) for half in halves]
         for part in parts:
             small = part @ part.mT if part.shape[1] < part.shape[2] else part.mT @ part
             torch.testing.assert_close(small, torch.eye(RANK).expand_as(small), rtol=0.0, atol=2e-3)

@@ -217,7 +217,7 @@ def _gate_and_up(model: nn.Module, path: str, own: str, outputs: int) -> tuple[t
 
 
 def _alternates(module: Any, outputs: int) -> bool:
-    """Return whether the outputs of gate and up take turns, for experts that do not say so, as in older transformers."""
+    """Return whether gate and up take turns, output by output, in experts of older transformers that do not say so."""
     if not hasattr(module, "_apply_gate"):
         return False
     with torch.enable_grad():

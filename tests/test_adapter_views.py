@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tiny_models import tiny_model
 from torch import Tensor, nn
-from transformers import Phi3Config, Phi3ForCausalLM
+from transformers import Phi3Config, Phi3ForCausalLM, PretrainedConfig
 
 from hf_muonclip import MuonClip
 from hf_muonclip.adapter_views import read_lora_factor
@@ -59,7 +59,7 @@ def test_every_factor_of_every_expert_is_orthogonalized_on_its_own(name: str) ->
             continue
         moved = of_experts(path, parameter.detach() - before[path])
         parts = [moved]
-        # The innermost adapter is that of gate_up_proj; which factor makes its outputs, PEFT's releases see differently.
+        # The innermost adapter is that of gate_up_proj; releases of PEFT differ in which factor makes its outputs.
         outputs, dim = 2 * 96, 1 if ".lora_B." in path else 2
         if "experts.base_layer.lora_" in path and moved.shape[dim] == outputs:
             places = torch.arange(outputs)
@@ -77,9 +77,14 @@ def test_a_factor_says_what_it_is() -> None:
     experts = "model.layers.0.mlp.experts"
     first = plan[f"{experts}.base_layer.lora_A.default.weight"]
     second = plan[f"{experts}.base_layer.lora_B.default.weight"]
-    assert (first.view, second.view) == (MatrixView(stacked=EXPERTS), MatrixView((96, 96), interleaved=EXPERTS))
-    assert first.reason == "LoRA A of rank 3, a matrix of its own for each of 4 experts"
-    assert second.reason == "LoRA B of rank 3, a matrix of its own for each of 4 experts, gate and up split"
+    said = "of rank 3, a matrix of its own for each of 4 experts"
+    if second.shape[0] == 2 * 96:
+        assert (first.view, second.view) == (MatrixView(stacked=EXPERTS), MatrixView((96, 96), interleaved=EXPERTS))
+        assert (first.reason, second.reason) == (f"LoRA A {said}", f"LoRA B {said}, gate and up split")
+    else:  # an older PEFT, whose A makes the outputs
+        cut = MatrixView((96, 96), transposed=True, stacked=EXPERTS)
+        assert (first.view, second.view) == (cut, MatrixView(interleaved=EXPERTS))
+        assert (first.reason, second.reason) == (f"LoRA A {said}, gate and up split", f"LoRA B {said}")
     query = plan["model.layers.0.self_attn.q_proj.lora_A.default.weight"]
     assert (query.algorithm, query.view, query.reason) == ("muon", PLAIN, "LoRA A of rank 3, a matrix of its own")
 
@@ -127,7 +132,7 @@ def test_copies_and_adapters_of_fused_weights_are_cut_as_these() -> None:
 
 def test_both_factors_of_a_routers_adapter_go_the_routers_way() -> None:
     model = nn.ModuleDict({"router": nn.Linear(8, 4, bias=False), "up": nn.Linear(8, 8)})
-    model.config = type("Config", (), {"num_experts": 4})()  # type: ignore[assignment]
+    model.config = PretrainedConfig(num_experts=4)  # type: ignore[assignment]
     tuned: Any = get_peft_model(model, LoraConfig(r=2, target_modules=["router", "up"]))  # type: ignore[arg-type]
     plan = planned(tuned)
     assert [plan[f"router.lora_{letter}.default.weight"].reason for letter in "AB"] == ["router: picks experts"] * 2

@@ -51,7 +51,7 @@ def options_of(model_type: str, asked: set[tuple[str, str, str]]) -> Iterator[Op
             if key not in asked:
                 asked.add(key)
                 sliding = "sliding_attention" in other if isinstance(other, list) else False
-                needs_window = sliding and getattr(model.config, "sliding_window", 0) is None
+                needs_window = sliding and model.config.to_dict().get("sliding_window", 0) is None
                 yield {field: other} | ({"sliding_window": 4, "use_sliding_window": True} if needs_window else {})
 
 

@@ -6,7 +6,7 @@ nothing unusual. This module knows matrices and nothing of attention.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -191,7 +191,7 @@ class Muon(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_group(group, list(_named(group, len(self.param_groups) - 1)), self.views)
+            check_group(group, _named(group, len(self.param_groups) - 1), self.views)
         except ValueError:
             self.param_groups.pop()
             raise
@@ -420,15 +420,17 @@ class Muon(torch.optim.Optimizer):
             raise FloatingPointError(f"{message} Pass nonfinite='skip' to skip such steps and go on.")
         logger.warning("%s Steps skipped so far: %d.", message, self.skipped_steps)
 
-    def _named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        for index, group in enumerate(self.param_groups):
-            yield from _named(group, index)
+    def _named_parameters(self) -> list[tuple[str, Tensor]]:
+        return [entry for index, group in enumerate(self.param_groups) for entry in _named(group, index)]
 
 
-def _named(group: Mapping[str, Any], index: int) -> Iterator[tuple[str, Tensor]]:
-    """Yield the parameters of the group at that index; those without a name get one that no other group has."""
+def _named(group: Mapping[str, Any], index: int) -> list[tuple[str, Tensor]]:
+    """Return the parameters of the group at that index; those without a name get one that no other group has.
+
+    A list, because torch.compile cannot follow a generator inside another one in every release of torch.
+    """
     names = group.get("param_names") or [f"parameter {place} of group {index}" for place in range(len(group["params"]))]
-    yield from zip(names, group["params"], strict=True)
+    return list(zip(names, group["params"], strict=True))
 
 
 def _host_must_not_wait() -> bool:

@@ -6,10 +6,10 @@ in the store of the process group. Nothing is asked of the store, and the host w
 are alike.
 """
 
+import contextlib
 import itertools
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -76,17 +76,18 @@ def meet(call: str, key: str, advice: str) -> None:
     store, rank, world = _store(), dist.get_rank(), dist.get_world_size()
     keys = [f"hf_muonclip/{key}/{other}" for other in range(world)]
     store.set(keys[rank], "here")
-    try:
-        if rank:
+    if rank:
+        with contextlib.suppress(RuntimeError):  # the group's time is over, and below it is said who is missing
             store.wait([keys[0]])
-        store.wait(keys, timedelta(seconds=SAVE_PATIENCE))
-    except RuntimeError as error:
-        missing = _missing(store, keys) or "a rank"
-        store.delete_key(keys[rank])  # it does not wait any more
-        raise RanksDifferError(
-            f"{call} gathers what ranks share, so every rank must call it; {missing} did not within "
-            f"{SAVE_PATIENCE:g} s. {advice}"
-        ) from error
+    started = time.monotonic()
+    while missing := _missing(store, keys):  # no store.wait: where it ends in vain, torch prints warnings of its own
+        if time.monotonic() - started > SAVE_PATIENCE:
+            store.delete_key(keys[rank])  # it does not wait any more
+            raise RanksDifferError(
+                f"{call} gathers what ranks share, so every rank must call it; {missing} did not within "
+                f"{SAVE_PATIENCE:g} s. {advice}"
+            )
+        time.sleep(0.01)
 
 
 def _wait(work: Any, key: str) -> None:

@@ -41,6 +41,9 @@ def options_of(model_type: str, asked: set[tuple[str, str, str]]) -> Iterator[Op
     code = "\n".join(sorted(_with_functions(cls) for cls in classes))
     outer = "\n".join(sorted(_of_class(cls) for cls in around - classes))
     for field, value in model.config.to_dict().items():
+        slides = "sliding_attention" in (model.config.to_dict().get("layer_types") or ())
+        if field == "sliding_window" and slides:  # which transformers does not build without a window
+            continue
         if field in _LEFT_OUT or field in PretrainedConfig().to_dict():
             continue
         reads = re.search(rf"\bconfig\.{field}\b|\bself\.{field}\b|['\"]{field}['\"]", code)

@@ -16,6 +16,7 @@ With `bool` the result is made boolean. A type without inputs in the file is a t
 """
 
 import json
+import unittest
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,14 @@ def census_model(model_type: str, attn_implementation: str = "eager", **options:
         model_type: a key of `CENSUS`.
         attn_implementation: for the model and all models inside it.
         options: fields of its configuration that are set otherwise.
+
+    Raises:
+        unittest.SkipTest: the installed transformers lacks a class of the type; pytest then skips the test.
     """
     entry = CENSUS[model_type]
+    for class_name in (entry.config_class, entry.model_class):
+        if not hasattr(transformers, class_name):
+            raise unittest.SkipTest(f"transformers {transformers.__version__} has no {class_name}")
     # A configuration may keep the lists and nested dicts that it is given, and change them.
     fields = json.loads(json.dumps(entry.config)) | options
     config = getattr(transformers, entry.config_class)(**fields, attn_implementation=attn_implementation)

@@ -11,7 +11,8 @@ of its output heads.
 import copy
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .forward_inputs import guessed_inputs
+from .patched_method import PatchedMethod
 
 # What a forward raises on guessed inputs and without values: shapes that do not fit, kernels without a meta form.
 FORWARD_ERRORS = (
@@ -96,7 +98,7 @@ def trace_forward(model: nn.Module) -> ForwardTrace | None:
         skeleton, names = _skeleton(model)
     except FORWARD_ERRORS:
         return None
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.no_grad():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.no_grad(), _without_autocast(skeleton):
         warnings.simplefilter("ignore")
         left = _MOST_OPERATIONS
         for inputs in guessed_inputs(skeleton):
@@ -109,6 +111,24 @@ def trace_forward(model: nn.Module) -> ForwardTrace | None:
             except FORWARD_ERRORS:
                 left = watch.left
     return None
+
+
+def _ask_of_autocast(ask: Callable[..., bool], *device_type: str) -> bool:
+    return device_type != ("meta",) and ask(*device_type)
+
+
+# torch raises where asked whether it casts on "meta", and rotary embeddings of older transformers ask.
+_asked_of_autocast = PatchedMethod(torch, "is_autocast_enabled", _ask_of_autocast)
+
+
+@contextmanager
+def _without_autocast(skeleton: nn.Module) -> Iterator[None]:
+    """Let a forward ask inside the block whether torch casts on the device "meta": it does not."""
+    _asked_of_autocast.start(skeleton)
+    try:
+        yield
+    finally:
+        _asked_of_autocast.stop(skeleton)
 
 
 def _skeleton(model: nn.Module) -> tuple[nn.Module, list[tuple[str, Tensor]]]:

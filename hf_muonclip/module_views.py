@@ -186,9 +186,8 @@ def view_of_experts(model: nn.Module, name: str) -> tuple[MatrixView, int, str] 
     if parameter.ndim != 3:
         return None
     experts = parameter.shape[0]
-    if experts in (getattr(module, field, None) for field in ("num_experts", "n_shared_experts")) or hasattr(
-        module, "is_transposed"
-    ):
+    counts = (getattr(module, field, None) for field in ("num_experts", "n_shared_experts"))
+    if experts in counts or hasattr(module, "is_transposed") or _is_grouped(module):
         transposed = _stores_in_out(module)
         outputs = parameter.shape[2] if transposed else parameter.shape[1]
         sections, periods = _gate_and_up(model, path, own, outputs)
@@ -208,10 +207,12 @@ def _gate_and_up(model: nn.Module, path: str, own: str, outputs: int) -> tuple[t
             return (1, 1), outputs // 2
         return (outputs // 2, outputs // 2), 1
     parent_path, _, child = path.rpartition(".")
-    following = _GATED_PAIRS.get(child)
+    following = "fc2" if child == "fc1" and _is_grouped(module) else _GATED_PAIRS.get(child)
     if own == "weight" and following is not None:  # JetMoE: each side is a module of its own, stored (E, out, in)
-        after = getattr(getattr(model.get_submodule(parent_path), following, None), "weight", None)
-        if isinstance(after, torch.Tensor) and after.ndim == 3 and 2 * after.shape[2] == outputs:
+        after: Any = getattr(model.get_submodule(parent_path), following, None)
+        taken = getattr(after, "weight", None)
+        inputs = 1 if _is_grouped(after) else 2
+        if isinstance(taken, torch.Tensor) and taken.ndim == 3 and 2 * taken.shape[inputs] == outputs:
             return (outputs // 2, outputs // 2), 1
     return (), 1
 
@@ -226,11 +227,19 @@ def _alternates(module: Any, outputs: int) -> bool:
     return bool(gradient[0, 1] != 0)
 
 
+def _is_grouped(module: Any) -> bool:
+    """Return whether a module holds one side of all experts, (E, in, out), as Aria's in older transformers."""
+    sizes = [getattr(module, name, None) for name in ("groups", "in_features", "out_features")]
+    return None not in sizes and sizes == list(getattr(getattr(module, "weight", None), "shape", ()))
+
+
 def _stores_in_out(module: nn.Module) -> bool:
     """Tell whether experts are stored (E, in, out): as the module says, or else as its shapes do."""
     stated = getattr(module, "is_transposed", None)
     if stated is not None:
         return bool(stated)
+    if _is_grouped(module):
+        return True
     gate_up, down = getattr(module, "gate_up_proj", None), getattr(module, "down_proj", None)
     if isinstance(gate_up, nn.Parameter) and isinstance(down, nn.Parameter):
         # Of (E, 2·I, H), (E, H, I) and (E, H, 2·I), (E, I, H) only the second has these sizes in common (Llama 4).

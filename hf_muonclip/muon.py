@@ -363,7 +363,11 @@ class Muon(torch.optim.Optimizer):
                 self._reject(describe_nonfinite(bad))
                 return False
         active.make_masks(finite)
-        self._meter = UpdateMeter() if self.measure_update_rms and finite is None else None
+        # Nothing is set that stays the same, because a step compiled with torch 2.9 cannot set anything.
+        if self.measure_update_rms and finite is None:
+            self._meter = UpdateMeter()
+        elif self._meter is not None:  # of a step that ended in an error
+            self._meter = None
         make_moments(self)
         if named:
             self._shrink_idle_momenta(finite)
@@ -376,11 +380,12 @@ class Muon(torch.optim.Optimizer):
                 muon_updates_(self, group, self._batches_of(index, group), active, finite)
             else:
                 adamw_update_(self, group, finite)
-        self.update_rms = self.idle_matrices = None
         if self._meter is not None:
             self.update_rms = self._meter.rms(active.parameters, active.num_active)
             self.idle_matrices = active.idle_share()
-        self._meter = None
+            self._meter = None
+        elif self.update_rms is not None or self.idle_matrices is not None:
+            self.update_rms = self.idle_matrices = None
         return True
 
     def _find_active(self, sharded: ShardedUpdate | None, certain: Collection[Tensor]) -> ActiveMatrices:

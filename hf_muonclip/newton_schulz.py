@@ -114,6 +114,9 @@ def preferred_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+_NUMBERS = (int, float)  # not int | float, which the compiler of torch 2.9 does not know
+
+
 def resolve_coefficients(
     coefficients: "str | Sequence[float] | Sequence[Sequence[float]]", steps: int | None = None
 ) -> Coefficients:
@@ -139,7 +142,7 @@ def resolve_coefficients(
                 given = ()
     else:
         given = coefficients
-    rows: Sequence[Sequence[Any]] = [given] if all(isinstance(entry, int | float) for entry in given) else given
+    rows: Sequence[Sequence[Any]] = [given] if all(isinstance(entry, _NUMBERS) for entry in given) else given
     each = tuple(tuple(float(number) for number in row) for row in rows)
     if not each or any(len(step) not in (3, 5, 7) or not all(map(math.isfinite, step)) for step in each):
         raise ValueError(
@@ -237,7 +240,8 @@ def _plan(
     if n < _SMALLEST_IN_GRAM_FORM:
         return one_by_one
     plans = (one_by_one, _groups(coefficients, dtype))
-    return min(plans, key=lambda plan: sum(_group_flops(group, n, m, device, dtype) for group in plan))
+    flops = [sum(_group_flops(group, n, m, device, dtype) for group in plan) for plan in plans]
+    return plans[flops.index(min(flops))]
 
 
 def _groups(coefficients: Coefficients, dtype: torch.dtype) -> tuple[Coefficients, ...]:

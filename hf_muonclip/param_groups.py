@@ -64,7 +64,12 @@ def plan_parameters(
     heads = find_output_heads(model)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     routers = _router_classes(model)
-    inside_router = {p for module in model.modules() if isinstance(module, routers) for p in module.parameters()}
+    inside_router = {
+        p
+        for module in model.modules()
+        if isinstance(module, routers) and not _holds_router_or_experts(module)
+        for p in module.parameters()
+    }
     num_experts = _num_experts(model)
     views = views or {}
     plan = []
@@ -86,7 +91,7 @@ def plan_parameters(
         elif name.endswith("bias"):
             reason = "bias of several experts"
         elif parameter in inside_router or (
-            _ROUTER_NAME.search(name) and (factor.outputs if factor else parameter.shape[0]) in (1, num_experts)
+            _ROUTER_NAME.search(name) and (factor.outputs if factor else parameter.shape[0]) in (1, *num_experts)
         ):
             reason = "router: picks experts"
         elif name in heads.reasons and (name not in views or heads.reasons[name] == OUTSIDE_BASE):
@@ -241,13 +246,21 @@ def _router_classes(model: nn.Module) -> tuple[type[nn.Module], ...]:
     return tuple(set(classes))
 
 
-def _num_experts(model: nn.Module) -> int | None:
+def _holds_router_or_experts(module: nn.Module) -> bool:
+    """Return whether a module that router logits are recorded from is a whole layer, as in older transformers."""
+    return any(_ROUTER_NAME.search(name) for name, _ in module.named_modules()) or any(
+        view_of_experts(module, name) is not None for name, _ in module.named_parameters()
+    )
+
+
+def _num_experts(model: nn.Module) -> set[int]:
+    """Return among how many experts a router of the model may pick; with those that pass states on unchanged."""
     config: Any = getattr(model, "config", None)
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    for name in ("num_local_experts", "num_experts", "n_routed_experts"):
-        if isinstance(getattr(text_config, name, None), int):
-            return int(getattr(text_config, name))
-    return None
+    names = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+    counts = {int(count) for name in names if isinstance(count := getattr(text_config, name, None), int)}
+    unchanging = getattr(text_config, "zero_expert_num", None)  # LongCat-Flash
+    return counts | {count + unchanging for count in counts if isinstance(unchanging, int)}
 
 
 def _said_of_kernel(view: MatrixView, shape: torch.Size) -> str:

@@ -16,6 +16,7 @@ With `bool` the result is made boolean. A type without inputs in the file is a t
 """
 
 import json
+import unittest
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,14 @@ CENSUS: dict[str, CensusEntry] = _load_census()
 CENSUS_ABSENT: dict[str, str] = json.loads((_HERE / "census_absent.json").read_text(encoding="utf-8"))
 
 
+def skip_absent(model_type: str) -> None:
+    """Raise `unittest.SkipTest`, by which a test is skipped, where the installed transformers lacks a type's class."""
+    entry = CENSUS[model_type]
+    for class_name in (entry.config_class, entry.model_class):
+        if not hasattr(transformers, class_name):
+            raise unittest.SkipTest(f"transformers {transformers.__version__} has no {class_name}")
+
+
 def census_model(model_type: str, attn_implementation: str = "eager", **options: Any) -> PreTrainedModel:
     """Build the tiny model of a type in float32 and evaluation mode; the global seed stays untouched.
 
@@ -75,7 +84,11 @@ def census_model(model_type: str, attn_implementation: str = "eager", **options:
         model_type: a key of `CENSUS`.
         attn_implementation: for the model and all models inside it.
         options: fields of its configuration that are set otherwise.
+
+    Raises:
+        unittest.SkipTest: as `skip_absent` does.
     """
+    skip_absent(model_type)
     entry = CENSUS[model_type]
     # A configuration may keep the lists and nested dicts that it is given, and change them.
     fields = json.loads(json.dumps(entry.config)) | options

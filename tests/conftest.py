@@ -1,9 +1,22 @@
-"""What holds for every test: memory that nobody has written yet is NaN, so reading it cannot go unnoticed."""
+"""What holds for every test: memory that nobody has written yet is NaN, so reading it cannot go unnoticed.
 
-from collections.abc import Iterator
+And a test for which `unittest.SkipTest` is raised is skipped: what benchmarks share with the tests raises it, without
+pytest.
+"""
+
+import unittest
+from collections.abc import Generator, Iterator
 
 import pytest
 import torch
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except unittest.SkipTest as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(autouse=True, scope="session")

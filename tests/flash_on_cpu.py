@@ -45,7 +45,15 @@ class Kernels:
         return torch.stack([self.attend(*each, **options) for each in zip(q, k, v, strict=True)])
 
     def packed(
-        self, q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, **options: Any
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        cu_seqlens_q: Tensor,
+        cu_seqlens_k: Tensor,
+        max_seqlen_q: Any = None,  # older transformers passes both beside the options
+        max_seqlen_k: Any = None,
+        **options: Any,
     ) -> Tensor:
         """Stand in for flash_attn_varlen_func, which leaves what is in no document as it finds it."""
         self.maxima.append(torch.full((q.shape[1],), -torch.inf, dtype=torch.float64))

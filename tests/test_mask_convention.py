@@ -102,11 +102,21 @@ def kernels() -> Iterator[Kernels]:
         yield kernels
 
 
+def cuts_documents_at_minimum() -> bool:
+    """Return whether transformers starts packed documents at the lowest position; else at 0, and fails without one."""
+    from transformers.modeling_flash_attention_utils import prepare_fa_kwargs_from_position_ids
+
+    (starts, _), _ = prepare_fa_kwargs_from_position_ids(torch.tensor([[-1, 0]]))
+    return bool(starts.tolist() == [0, 2])
+
+
 @pytest.mark.parametrize("window", [None, 4, LENGTH])
 @pytest.mark.parametrize("call", FLASH_CALLS)
 def test_flash_attention_counts_the_pairs_that_transformers_lets_through(
     call: str, window: int | None, kernels: Kernels
 ) -> None:
+    if call == "packed from 2" and not cuts_documents_at_minimum():
+        pytest.skip("transformers starts packed documents at position 0 alone")
     inputs = dict(FLASH_CALLS[call])
     told = inputs.get("attention_mask", inputs.get("position_ids"))
     batch = inputs.pop("batch", None) or len(told)

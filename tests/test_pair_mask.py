@@ -239,7 +239,11 @@ def test_documents_are_cut_where_transformers_cuts_them() -> None:
         documents = documents_of_positions(positions).tolist()
         truth = [1] * length
         if _is_packed_sequence(positions[None], 1):
-            starts = prepare_fa_kwargs_from_position_ids(positions[None])[0][0].tolist()
+            try:
+                starts = prepare_fa_kwargs_from_position_ids(positions[None])[0][0].tolist()
+            except RuntimeError:  # of older transformers, which starts documents at 0, where no position is 0
+                assert positions.min() > 0
+                continue
             truth = [sum(start <= place for start in starts[:-1]) for place in range(length)]
         assert documents == truth
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from census_models import census_model
 from tiny_models import TINY_MODEL_NAMES, tiny_model
 from torch import nn
 from transformers import (
@@ -118,6 +119,17 @@ def test_llama4_experts_say_nothing_and_their_shapes_do(intermediate: int) -> No
     assert fused.view.matrix_shapes(fused.shape) == ((4, intermediate, hidden),) * 2
     assert plan["model.layers.0.feed_forward.experts.down_proj"].view == MatrixView(transposed=True)
     assert plan["model.layers.0.feed_forward.router.weight"].reason.startswith("router")
+
+
+@pytest.mark.parametrize("model_type", ["llama4_text", "aria_text", "jetmoe", "longcat_flash", "exaone_moe", "mixtral"])
+def test_a_router_is_adamws_and_the_experts_that_it_picks_are_muons(model_type: str) -> None:
+    plan = by_name(census_model(model_type))
+    routers = [name for name, planned in plan.items() if planned.reason.startswith("router")]
+    assert routers
+    assert all(re.search(r"(router|gate)(\.layer|\.classifier)?\.weight$", name) for name in routers)
+    experts = [planned for name, planned in plan.items() if ".experts." in name and len(planned.shape) == 3]
+    assert experts
+    assert all(planned.algorithm == "muon" for planned in experts)
 
 
 def test_undecorated_experts_stored_out_in_are_not_taken_for_transposed() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,8 @@ from unittest import mock
 import pytest
 import torch
 import transformers
-from census_models import CENSUS, census_model
+from census_models import CENSUS, census_model, skip_absent
+from packaging.version import Version
 from tiny_models import tiny_model
 from torch import Size, Tensor, nn
 from transformers import PreTrainedModel
@@ -81,6 +83,16 @@ def watching(model_type: str, module: nn.Module) -> Iterator[list[dict[str, Tens
             return states
 
         with mock.patch.object(module, method, split):
+            yield seen
+        return
+    if hasattr(module, "_attn"):  # of older transformers
+        attend = module._attn
+
+        def attention(*states: Tensor, **kwargs: Any) -> Any:
+            seen.append({side: s.clone() for side, s in zip(SIDES, states[:3], strict=True)})
+            return attend(*states, **kwargs)
+
+        with mock.patch.object(module, "_attn", attention):
             yield seen
         return
     get_interface = AttentionInterface.get_interface
@@ -319,6 +331,7 @@ FUSED = re.compile(
 
 
 def on_meta(model_type: str) -> PreTrainedModel:
+    skip_absent(model_type)
     entry = CENSUS[model_type]
     config = getattr(transformers, entry.config_class)(**json.loads(json.dumps(entry.config)))
     with torch.device("meta"):
@@ -330,7 +343,11 @@ def test_no_fused_weight_of_any_causal_model_is_left_whole(caplog: pytest.LogCap
     checked: set[tuple[MatrixView, tuple[int, ...]]] = set()
     left = []
     for model_type in [model_type for model_type, entry in CENSUS.items() if entry.causal]:
-        model = on_meta(model_type)
+        try:
+            model = on_meta(model_type)
+        except (unittest.SkipTest, ValueError):  # older transformers lacks it, or wants other fields
+            assert Version(transformers.__version__) < Version("5.24")
+            continue
         for planned in plan_parameters(model, projection_views(model, split_heads=True)):
             if planned.algorithm == "muon" and FUSED.search(planned.name) and len(planned.view.sections) < 2:
                 left.append((model_type, planned.name))

@@ -137,7 +137,9 @@ class _Hook:
 class _EnterModel(_Hook):
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: Any, output: Any = None) -> None:
         if self.told is not None:
-            self.told.enter(module, {**dict(zip(self.names, args, strict=False)), **kwargs})
+            # Not by zip(strict=False), whose strict=False the compiler of torch 2.9 takes for true.
+            named = {name: args[place] for place, name in enumerate(self.names[: len(args)])}
+            self.told.enter(module, named | kwargs)
 
 
 class _EnterLayer(_Hook):

@@ -282,11 +282,11 @@ def options_table() -> str:
     for row in option_rows():
         if row["status"] == "passes" and not row["changes_layout"]:
             continue
-        ((name, value),) = row["options"].items()
+        options = ", ".join(f"`{name}={value}`" for name, value in row["options"].items())
         reason = row["reason"].replace("|", "\\|").replace("\n", " ")
         found = f"{', '.join(row['layouts'])}; clipped by {', '.join(row['granularity'])}"
         said = found if row["status"] == "passes" else f"{row['status']}: {reason[:200]}"
-        body.append((row["model_type"], f"`{name}={value}`", said))
+        body.append((row["model_type"], options, said))
     return table(("Type", "Option", "Layout"), body)
 
 
@@ -482,6 +482,26 @@ def engines_table() -> str:
     return f"{table(head, body)}\n\n{explained}\n\n{where}\n"
 
 
+def versions_table() -> str:
+    """Return what the core tests said with the declared minimum versions, and with the newest of everything."""
+    rows = read_rows(HERE / "results" / "versions.jsonl")
+    shown = ("torch", "transformers", "accelerate", "huggingface_hub", "safetensors", "peft", "trl")
+    body = [
+        (
+            row["environment"],
+            ", ".join(f"{name} {row['versions'][name]}" for name in shown),
+            f"{row['passed']:,}",
+            str(len(row["failed"])),
+            str(row["skipped"]),
+            f"{row['torch_before_extras']} to {row['versions']['torch']}",
+        )
+        for row in rows
+    ]
+    head = ("Environment", "Versions", "Passed", "Failed", "Skipped", "torch, before and after all extras")
+    where = sorted({f"Python {row['python']}, commit {row['commit']}, {row['date']}." for row in rows})
+    return f"{table(head, body)}\n\n{' '.join(where)}\n"
+
+
 def with_block(text: str, name: str, content: str) -> str:
     """Return a page with the text between two markers replaced."""
     block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
@@ -527,6 +547,8 @@ def main() -> None:
         f"{sparsity.report(sparse, pictures='results/')}\n"
         "## Do inference engines give the same tokens?\n\n`python tests/engines/report.py`\n\n"
         f"{engines_table()}\n"
+        "## Do the declared minimum versions hold?\n\n`python benchmarks/versions.py`\n\n"
+        f"{versions_table()}\n"
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"
         f"{coverage_summary()}",
         HERE / "coverage.md": f"{coverage_page()}\n{trainer_coverage_section()}\n",

@@ -27,6 +27,8 @@ _PEFT_WRAPPING = re.compile(r"(\.base_layer|\.modules_to_save\.[^.]+)+$")
 # matrix what it is, up to a factor of each row or of all.
 _PARAMETRIZED = re.compile(r"^(?P<owner>.+)\.(parametrizations\.weight\.original\d*|weight_(?P<old>g|v|orig))$")
 _KEEPING_ROWS = {"SpectralNorm", "WeightNorm"}
+# Whose length an expert stack's first dimension is; the last two are LongCat-Flash's in older transformers.
+_EXPERT_COUNTS = ("num_experts", "n_shared_experts", "num_routed_experts", "total_experts")
 _KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -186,7 +188,7 @@ def view_of_experts(model: nn.Module, name: str) -> tuple[MatrixView, int, str] 
     if parameter.ndim != 3:
         return None
     experts = parameter.shape[0]
-    counts = (getattr(module, field, None) for field in ("num_experts", "n_shared_experts"))
+    counts = (getattr(module, field, None) for field in _EXPERT_COUNTS)
     if experts in counts or hasattr(module, "is_transposed") or _is_grouped(module):
         transposed = _stores_in_out(module)
         outputs = parameter.shape[2] if transposed else parameter.shape[1]

@@ -1,5 +1,6 @@
 """What modules say of their weights, held against what their own forwards do with them."""
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -85,6 +86,8 @@ def test_dbrx_uses_its_stacked_experts_as_the_view_cuts_them() -> None:
     model = census_model("dbrx")
     path = first(model, r"mlp\.w1$").removesuffix(".w1")
     glu: Any = model.get_submodule(path)
+    if "expert_w1.T" not in inspect.getsource(type(glu).forward):
+        pytest.skip("transformers' DBRX runs only where its experts are as wide as its hidden states")
     stacks = {}
     for own in ("w1", "v1", "w2"):
         found = view_of_experts(model, f"{path}.{own}")

@@ -218,7 +218,8 @@ def start_observing(modules: Mapping[str, nn.Module], observers: Mapping[str, At
         _get_interface.start(module)
         _look_up.start(module)
         # An observer in a compiled, checkpointed layer acts in the forward alone, never in the recompute; without
-        # this, torch.compile refuses to let it act at all. Older torch has no such setting, and refuses.
+        # this, torch.compile refuses to let it act at all. Older torch has no such setting: it runs such layers
+        # outside of the graph, and refuses them under fullgraph=True.
         _skip_in_recompute.start(module)
 
 

@@ -36,7 +36,7 @@ TINY = {
     "num_hidden_layers": 5,
     "num_attention_heads": 3,
     "q_lora_rank": 28,
-    "kv_lora_rank": 20,
+    "kv_lora_rank": 18,
     "qk_nope_head_dim": 12,
     "qk_rope_head_dim": 8,
     "v_head_dim": 16,

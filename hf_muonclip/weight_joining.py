@@ -31,7 +31,6 @@ class WeightJoining:
         self._keys = frozenset(keys)
         self._renamings = [entry for entry in conversions if isinstance(entry, WeightRenaming)]
         self._converters = [entry for entry in conversions if isinstance(entry, WeightConverter)]
-        self._converter_of = {pattern: entry for entry in self._converters for pattern in entry.source_patterns}
         # The last two arguments of rename_source_key, whose names differ between versions of transformers.
         self._prefix: tuple[Any, ...] = (base_prefix, dict.fromkeys(self._keys, True)) if base_prefix else ()
 
@@ -57,9 +56,7 @@ class WeightJoining:
         for name in sorted(saved, key=dot_natural_key):
             key, pattern = self.target(name)
             if key not in collected:
-                collected[key] = (
-                    WeightRenaming(name, key) if pattern is None else copy.deepcopy(self._converter_of[pattern])
-                )
+                collected[key] = WeightRenaming(name, key) if pattern is None else self._converter(pattern)
             # The loader hands over futures or functions, never bare tensors.
             collected[key].add_tensor(key, name, pattern or name, lambda tensor=saved[name]: tensor)
         joined: dict[str, Tensor] = {}
@@ -67,3 +64,7 @@ class WeightJoining:
             made = transform.convert(key, model=self._model, config=self._model.config)
             joined |= {name: value[0] if isinstance(value, list) else value for name, value in made.items()}
         return joined
+
+    def _converter(self, pattern: str) -> WeightConverter:
+        """Return a new converter for a pattern; older transformers changes patterns when it reverses a converter."""
+        return copy.deepcopy(next(entry for entry in self._converters if pattern in entry.source_patterns))

@@ -236,7 +236,8 @@ class Handler(BaseHTTPRequestHandler):
         name = f"{namespace}/{asked['name']}"
         if name in self.server.repositories:
             raise RefusalError(409, "You already created this model repo")
-        self.server.add_repository(name, {}, asked.get("visibility") == "private")
+        # Older clients send the latter.
+        self.server.add_repository(name, {}, asked.get("visibility") == "private" or asked.get("private") is True)
         return {"url": f"{self.server.endpoint}/{name}", "name": name}
 
     def validate_card(self, body: bytes) -> Any:

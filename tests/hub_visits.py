@@ -18,7 +18,9 @@ def take_for_the_hub(server: HubServer, monkeypatch: pytest.MonkeyPatch, folder:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(folder / "no-token"))
-    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None, raising=False)  # it would keep the endpoint of before
+    # Clients that were made before keep their endpoint: transformers' own, and the one behind `create_repo` and others.
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None, raising=False)
+    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", server.endpoint)
     monkeypatch.delenv("HF_TOKEN", raising=False)
 
 

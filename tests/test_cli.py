@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from census_models import census_model
 from tiny_models import tiny_model
-from transformers import MambaConfig, PreTrainedModel
+from transformers import LlamaConfig, MambaConfig, PreTrainedModel
 
 from hf_muonclip import detect_head_layout
 from hf_muonclip.cli import load_model, main
@@ -115,9 +116,11 @@ def test_a_model_without_attention_is_refused_with_its_parameters_shown(
     [
         ({"model_type": "no_such_type"}, "a config must have a model_type that transformers .* knows"),
         ({"model_type": "kimi_k3", "architectures": ["DeepseekV3ForCausalLM"]}, '"model_type": "deepseek_v3"'),
-        (
+        ({"model_type": "llama", "hidden_size": -64}, "cannot be built|not one that transformers"),
+        pytest.param(
             {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 7},
             "cannot be built|not one that transformers",
+            marks=pytest.mark.skipif(not is_dataclass(LlamaConfig), reason="this transformers checks no sizes"),
         ),
     ],
 )
@@ -247,9 +250,9 @@ def test_a_vision_tower_that_tokens_do_not_reach_is_named(tmp_path: Path, capsys
     census_model("llava").save_pretrained(tmp_path)
     assert main(["inspect", str(tmp_path), "--weights"]) == 0
     out = capsys.readouterr().out
-    tower = "model.vision_tower.encoder.layers.0-1.self_attn"
-    assert re.search(rf"^PROOF +partial: 2 modules passed; random tokens do not reach {re.escape(tower)}$", out, re.M)
-    assert re.search(rf"^{re.escape(tower)} .* not reached$", out, re.M)
+    tower = r"model\.vision_tower\.(vision_model\.)?encoder\.layers\.0-1\.self_attn"  # longer in older transformers
+    assert re.search(rf"^PROOF +partial: 2 modules passed; random tokens do not reach {tower}$", out, re.M)
+    assert re.search(rf"^{tower} .* not reached$", out, re.M)
     assert re.search(r"^model\.language_model\.layers\.0-1\.self_attn .* passed$", out, re.M)
 
 

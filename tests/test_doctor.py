@@ -44,7 +44,9 @@ SIZES: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def no_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let this machine's own configuration of Accelerate be none."""
+    """Let this machine's own configuration of Accelerate be none, and torch be one built for it."""
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(torch.version, "cuda", None)
     path = tmp_path / "accelerate" / "default_config.yaml"
     monkeypatch.setattr(config_args, "default_config_file", str(path))
     return path

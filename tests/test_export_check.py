@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, tiny_model, tiny_tokenizer
+from transformers import DeepseekV3Config
 
 from hf_muonclip.export.check import Checkpoint, check_checkpoint
 
 INDEX = "model.safetensors.index.json"
+
+CHECKED = is_dataclass(DeepseekV3Config)  # older transformers takes any value for a field
 
 
 @pytest.fixture(scope="module")
@@ -385,7 +389,7 @@ def half_a_tokenizer(folder: Path) -> None:
         (unknown_type, r"must accept the config\.json in .*deepseek_v9"),
         (no_type, r"config\.json must say its model_type, got None"),
         (no_architecture, r"architectures = \['DeepseekV3ForCausalLM'\] for deepseek_v3, got None"),
-        (impossible_field, r"must accept the config\.json in .*hidden_size"),
+        (impossible_field, r"must accept the config\.json in .*hidden_size" if CHECKED else r"buildable .* got str"),
         (impossible_size, r"must be buildable from the config\.json in "),
         (staging_leftover, r"must be written to its end, but \.run\.12345678\.partial/model\.safetensors in "),
         (download_leftover, r"must be written to its end, but model\.safetensors\.incomplete in "),

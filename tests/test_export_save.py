@@ -242,7 +242,7 @@ def name_another_architecture(folder: Path) -> None:
     [
         (damage_shard, r"must come back bit for bit from the written checkpoint, but \S+ did not"),
         (swap_two_experts, r"bit for bit .* but model\.layers\.1\.mlp\.experts\.gate_up_proj did not"),
-        (truncate_shard, r"bit for bit .* but \S+ cannot be read: .*incomplete"),
+        (truncate_shard, r"bit for bit .* but \S+ cannot be read: .*[Ii]ncomplete"),
         (forget_the_router, r"but model\.layers\.1\.mlp\.gate\.weight cannot be read: .*not contain"),
         (forget_the_config, r"must be a complete checkpoint, but is not\. .* must have a config\.json"),
         (

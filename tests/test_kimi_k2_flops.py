@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM, DynamicCache, LlamaConfig
+from transformers.models.deepseek_v3 import modeling_deepseek_v3
 
 from hf_muonclip.kimi_k2 import PRESETS, count_parameters, kimi_k2_config
 from hf_muonclip.kimi_k2 import flops as module
@@ -34,7 +36,7 @@ TINY = {
     "num_hidden_layers": 5,
     "num_attention_heads": 3,
     "q_lora_rank": 28,
-    "kv_lora_rank": 20,
+    "kv_lora_rank": 18,
     "qk_nope_head_dim": 12,
     "qk_rope_head_dim": 8,
     "v_head_dim": 16,
@@ -89,8 +91,14 @@ def counted_parts(counter: FlopCounterMode) -> dict[str, int]:
             parts["dense_mlp"] += products
         elif path[-1] == "lm_head":
             parts["output_head"] += products
-    assert sum(parts.values()) == counter.get_total_flops()
+    assert sum(parts.values()) == total_flops(counter)
     return parts
+
+
+def total_flops(counter: FlopCounterMode) -> int:
+    """Return what was counted, without rotary angles, which some versions compute as a product."""
+    angles = [sum(p.values()) for name, p in counter.get_flop_counts().items() if name.endswith("rotary_emb")]
+    return counter.get_total_flops() - sum(angles)
 
 
 def by_part(flops: Flops) -> dict[str, float]:
@@ -117,7 +125,9 @@ def test_forward_is_what_torch_counts_part_by_part(overrides: dict[str, object])
 @pytest.mark.parametrize(
     "preset", [pytest.param(name, marks=[pytest.mark.slow] if name == "full" else []) for name in PRESETS]
 )
-def test_every_preset_is_what_torch_counts(preset: str) -> None:
+def test_every_preset_is_what_torch_counts(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Older transformers asks torch for autocast on the meta device, which has none.
+    monkeypatch.setattr(modeling_deepseek_v3, "maybe_autocast", lambda **options: nullcontext(), raising=False)
     config = kimi_k2_config(preset)
     with torch.device("meta"):
         model = DeepseekV3ForCausalLM(config)
@@ -134,7 +144,7 @@ def test_training_takes_three_times_the_forward(overrides: dict[str, object]) ->
     config = tiny_config(**overrides)
     model, ids = tiny_model(config).train(), torch.randint(0, 72, (2, 11))
     counter = count(lambda: model(input_ids=ids, labels=ids, use_cache=False).loss.backward())
-    assert counter.get_total_flops() == training_flops(config, 22, 11, causal=False).total
+    assert total_flops(counter) == training_flops(config, 22, 11, causal=False).total
 
 
 def test_decoding_with_a_cache_is_what_torch_counts() -> None:

@@ -11,11 +11,14 @@ import torch
 from census_models import census_model
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_model
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3Config, PreTrainedModel
 
 from hf_muonclip.export import check_checkpoint, load_checkpoint, save_checkpoint
 from hf_muonclip.export.left_out import announced_layers, without_announced_layers
 from hf_muonclip.hub.trainer_push import complete_config
+
+# DeepSeek-V3's field that announces layers; before transformers knew them, the published name was any attribute's.
+ANNOUNCED = "num_mtp_layers" if hasattr(DeepseekV3Config, "num_mtp_layers") else "num_nextn_predict_layers"
 
 
 def add_tensors(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -105,14 +108,14 @@ def test_the_published_form_is_loaded_and_saved_without_a_promise(
 
 
 def test_transformers_own_default_announces_a_layer(tmp_path: Path) -> None:
-    """num_mtp_layers is 1 in every DeepseekV3Config that does not say otherwise, and save_pretrained writes it."""
-    model = tiny_model("deepseek_v3", num_mtp_layers=1)
+    """num_mtp_layers is 1 in every DeepseekV3Config that has it and is not told otherwise; save_pretrained writes it."""
+    model = tiny_model("deepseek_v3", **{ANNOUNCED: 1})
     model.save_pretrained(tmp_path / "plain")
     with pytest.raises(ValueError, match=r"num_nextn_predict_layers announces 1 .*got none"):
         check_checkpoint(tmp_path / "plain")
     complete_config(model, tmp_path / "plain", resumable=True)  # as after each save of the Trainer
     assert check_checkpoint(tmp_path / "plain").left_out == ()
-    assert model.config.num_mtp_layers == 1
+    assert getattr(model.config, ANNOUNCED) == 1
 
 
 def test_each_announced_layer_must_be_there(tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ def test_fields_that_announce_layers(fields: dict[str, Any], announced: dict[str
 
 def test_a_model_that_builds_the_layers_keeps_its_promise(tmp_path: Path) -> None:
     """A class of somebody's own; transformers has none."""
-    model = tiny_model("deepseek_v3", num_mtp_layers=1)
+    model = tiny_model("deepseek_v3", **{ANNOUNCED: 1})
     model.save_pretrained(tmp_path)
     model.mtp = torch.nn.Linear(2, 2)
     complete_config(model, tmp_path)
@@ -233,7 +236,7 @@ def test_a_model_that_builds_the_layers_keeps_its_promise(tmp_path: Path) -> Non
 
 
 def test_what_was_written_reads_back_in_transformers(tmp_path: Path) -> None:
-    model = tiny_model("deepseek_v3", num_mtp_layers=1)
+    model = tiny_model("deepseek_v3", **{ANNOUNCED: 1})
     folder = save_checkpoint(model, tmp_path / "run")
-    assert AutoConfig.from_pretrained(folder).num_mtp_layers == 0
+    assert getattr(AutoConfig.from_pretrained(folder), ANNOUNCED) == 0
     assert AutoModelForCausalLM.from_pretrained(folder).num_parameters() == model.num_parameters()

@@ -3,11 +3,10 @@
 import json
 import os
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_trainer import HEADS, THRESHOLD, build
 from torch.optim.lr_scheduler import ConstantLR
 from transformers import Trainer
@@ -46,7 +45,7 @@ def test_figures_are_those_of_the_run(tmp_path: Path) -> None:
     assert run.optimizer["learning rate, schedule"] == "cosine, 2 warm-up steps"
     assert run.optimizer["QK-Clip, tau"] == THRESHOLD
     assert run.optimizer["sequences per step"] == 4
-    assert run.versions["torch"] == torch.__version__
+    assert run.versions["torch"] == version("torch")
     assert "thread" in run.hardware
 
     callback = next(c for c in trainer.callback_handler.callbacks if isinstance(c, MuonClipCallback))

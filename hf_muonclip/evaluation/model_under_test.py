@@ -1,6 +1,7 @@
 """A model made ready to be measured, and given back as it was."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..export import load_checkpoint
 from ..export.weight_headers import some_of
@@ -46,9 +48,25 @@ def load(
 
 
 def _load_whole(source: str) -> Any:
-    """Return what `from_pretrained` loads, which would also go on with random weights where some are missing."""
+    """Return what `from_pretrained` loads, which would also go on with random weights where some are missing.
+
+    An adapter is put on its base here, because `from_pretrained` reports of the adapter alone, or in older versions fails.
+    """
+    adapter = find_adapter_config_file(source)
+    if adapter is not None:
+        loaded = _load_whole(json.loads(Path(adapter).read_text(encoding="utf-8"))["base_model_name_or_path"])
+        report = loaded.load_adapter(source)
+        if report is not None:  # older transformers only logs it
+            _refuse_random(source, report.to_dict())
+        return loaded
     from_pretrained: Any = AutoModelForCausalLM.from_pretrained
     loaded, report = from_pretrained(source, output_loading_info=True)
+    _refuse_random(source, report)
+    return loaded
+
+
+def _refuse_random(source: str, report: Mapping[str, Any]) -> None:
+    """Raise ValueError if transformers reports weights that the checkpoint has not, or has in another shape."""
     found = {what: sorted(map(str, report[what])) for what in ("missing_keys", "mismatched_keys")}
     if problems := {what: keys for what, keys in found.items() if keys}:
         described = "; ".join(f"{what}: {some_of(keys)}" for what, keys in problems.items())
@@ -57,7 +75,6 @@ def _load_whole(source: str) -> Any:
             f"reports of {source} {described}. Load a complete checkpoint; of a quantized Kimi K2, pass the folder of "
             "huggingface_hub.snapshot_download"
         )
-    return loaded
 
 
 @contextmanager

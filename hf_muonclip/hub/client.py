@@ -2,7 +2,7 @@
 
 The client repeats uploads, their preparation and listings by itself when the Hub is busy or a connection breaks, and
 waits as long as `Retry-After` says. It does not repeat who am I, repository and branch creation, the card's validation
-and the commit; those are repeated here, by the same rules.
+and the commit, and older clients not the first page of a listing; those are repeated here, by the same rules.
 """
 
 import time
@@ -13,7 +13,16 @@ from importlib.util import find_spec
 from json import JSONDecodeError
 from typing import Any, TypeVar
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, constants, errors
+from huggingface_hub import (
+    CommitInfo,
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    ModelCard,
+    constants,
+    errors,
+    get_session,
+)
 from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalTokenNotFoundError,
@@ -23,7 +32,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.lfs import post_lfs_batch_info
-from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils import hf_raise_for_status, parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from .. import __version__
 from ..verbosity import get_logger
@@ -130,16 +139,27 @@ class HubClient:
     def files(self, repo_id: str, revision: str) -> Iterable[RepoFile]:
         """Return all files of a revision."""
         with _in_words(f"list {repo_id}"):
-            entries = list(self._api.list_repo_tree(repo_id, recursive=True, revision=revision))
+            entries = self._patiently(
+                lambda: list(self._api.list_repo_tree(repo_id, recursive=True, revision=revision))
+            )
         return [entry for entry in entries if isinstance(entry, RepoFile)]
 
     def validate_card(self, card: str) -> None:
-        """Raise ValueError unless the Hub takes the card."""
+        """Raise ValueError unless the Hub takes the card.
+
+        `ModelCard.validate` of older clients asks huggingface.co, whatever HF_ENDPOINT says.
+        """
+
+        def ask() -> None:
+            url = f"{self._api.endpoint}/api/validate-yaml"
+            question = {"repoType": "model", "content": str(ModelCard(card))}
+            hf_raise_for_status(get_session().post(url, json=question, headers={"Accept": "text/plain"}))
+
         try:
             with _in_words("validate README.md"):
-                self._patiently(ModelCard(card).validate)
+                self._patiently(ask)
         except ValueError as error:
-            answer = error.__context__
+            answer = error.__cause__
             said = _said(answer) if isinstance(answer, HfHubHTTPError) else str(error)
             raise ValueError(f"the Hub must take the metadata of README.md; it says: {said}. Mend the card.") from error
 

@@ -1,7 +1,8 @@
 """Complete what the Trainer saves and pushes: a config.json that engines read, and a model card of the run.
 
 The Trainer says that a push begins, then writes config.json and README.md anew, and calls nobody between that and the
-upload. So the upload itself is awaited: from the beginning of a push until then, `HfApi.upload_folder` is wrapped.
+upload. So the upload itself is awaited: from the beginning of a push until then, `HfApi.upload_folder` is wrapped, and
+in older transformers the function `upload_folder` that its Trainer calls.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import HfApi, ModelCard, ModelCardData, repocard
 from torch import nn
 from transformers import PreTrainedModel
+from transformers import trainer as transformers_trainer
 from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.training_args import TrainingArguments
@@ -87,14 +89,16 @@ def complete_next_push(
             forget_push(other)
     push.keep_card()
     _pushes[callback] = push
-    _upload_folder.start(callback)
+    for upload in _uploads:
+        upload.start(callback)
 
 
 def forget_push(callback: "MuonClipCallback") -> None:
     """Forget a push that began and never came to its upload; a README.md written by hand is put back."""
     push = _pushes.pop(callback, None)
     if push is not None:
-        _upload_folder.stop(callback)
+        for upload in _uploads:
+            upload.stop(callback)
         push.put_card_back()
 
 
@@ -155,21 +159,24 @@ class _Push:
 
 
 def _complete_and_upload(
-    upload: Callable[..., Any], api: HfApi, *, folder_path: str | Path, repo_id: str, **options: Any
+    upload: Callable[..., Any], *api: HfApi, folder_path: str | Path, repo_id: str, **options: Any
 ) -> Any:
     patterns = options.get("ignore_patterns") or []
     ignored = [patterns] if isinstance(patterns, str) else list(patterns)
     for callback, push in list(_pushes.items()):
         if push.is_upload(Path(folder_path).resolve(), repo_id, ignored):
             del _pushes[callback]
-            _upload_folder.stop(callback)
+            for patched in _uploads:
+                patched.stop(callback)
             push.complete(repo_id, callback)
             options["ignore_patterns"] = [*ignored, _PICKLED]
-    return upload(api, folder_path=folder_path, repo_id=repo_id, **options)
+    return upload(*api, folder_path=folder_path, repo_id=repo_id, **options)
 
 
 _pushes: "weakref.WeakKeyDictionary[MuonClipCallback, _Push]" = weakref.WeakKeyDictionary()
-_upload_folder = PatchedMethod(HfApi, "upload_folder", _complete_and_upload)
+_uploads = [PatchedMethod(HfApi, "upload_folder", _complete_and_upload)]
+if hasattr(transformers_trainer, "upload_folder"):
+    _uploads.append(PatchedMethod(transformers_trainer, "upload_folder", _complete_and_upload))
 
 
 def _replace(path: Path, content: bytes) -> None:

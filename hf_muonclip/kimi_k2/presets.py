@@ -19,6 +19,9 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
+# Older transformers, whose configuration has no such field, keeps it under the name that it is published with.
+_PREDICTION_LAYERS = "num_mtp_layers" if hasattr(DeepseekV3Config, "num_mtp_layers") else "num_nextn_predict_layers"
+
 _ARCHITECTURE: dict[str, Any] = {
     "first_k_dense_replace": 1,
     "n_shared_experts": 1,
@@ -40,7 +43,7 @@ _ARCHITECTURE: dict[str, Any] = {
     "tie_word_embeddings": False,
     "initializer_range": 0.02,
     "rms_norm_eps": 1e-6,
-    "num_mtp_layers": 0,
+    _PREDICTION_LAYERS: 0,
     "pretraining_tp": 1,
     "use_cache": True,
     # Of the size's own tokenizer, unless a preset says Kimi K2's.
@@ -195,7 +198,7 @@ def kimi_k2_config(preset: str = "nano", **overrides: Any) -> DeepseekV3Config:
     """
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {sorted(PRESETS)}, got {preset!r}.")
-    known = inspect.signature(DeepseekV3Config.__init__).parameters.keys() - {"self", "kwargs"}
+    known = {*inspect.signature(DeepseekV3Config.__init__).parameters, *_ARCHITECTURE} - {"self", "kwargs"}
     if unknown := sorted(set(overrides) - known):
         raise ValueError(
             f"An override must name a field of DeepseekV3Config, got {unknown}. Preset {preset!r} sets these, and each "
@@ -248,6 +251,13 @@ def count_parameters(config: DeepseekV3Config) -> tuple[int, int]:
 
 def _check_sizes(config: DeepseekV3Config) -> None:
     """Raise ValueError unless a model with these sizes can be built and run."""
+    for name in (*_POSITIVE_FIELDS, "q_lora_rank", "first_k_dense_replace"):  # older transformers takes any type
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, int):
+            raise ValueError(
+                f"{name} must be an integer: expected int, got {type(value).__name__} (value: {value!r}). Correct that "
+                "override."
+            )
     sizes: dict[str, int] = {}
     for name in _POSITIVE_FIELDS:
         size = getattr(config, name)

@@ -57,7 +57,8 @@ class Muon(torch.optim.Optimizer):
     gathered to one rank each. N ranks take the step that one would.
 
     A step is safe to capture in a CUDA graph and to compile. There it cannot raise: a step with NaN or Inf in a
-    gradient then writes nothing, and is neither named nor counted.
+    gradient then writes nothing, and is neither named nor counted. With torch older than 2.13 a compiled step runs
+    outside of the graph, and `fullgraph=True` is refused.
 
     Args:
         params: parameters, (name, parameter) pairs, or groups of either; a group may carry `algorithm` ("muon" by
@@ -363,11 +364,7 @@ class Muon(torch.optim.Optimizer):
                 self._reject(describe_nonfinite(bad))
                 return False
         active.make_masks(finite)
-        # Nothing is set that stays the same, because a step compiled with torch 2.9 cannot set anything.
-        if self.measure_update_rms and finite is None:
-            self._meter = UpdateMeter()
-        elif self._meter is not None:  # of a step that ended in an error
-            self._meter = None
+        self._meter = UpdateMeter() if self.measure_update_rms and finite is None else None
         make_moments(self)
         if named:
             self._shrink_idle_momenta(finite)
@@ -380,12 +377,11 @@ class Muon(torch.optim.Optimizer):
                 muon_updates_(self, group, self._batches_of(index, group), active, finite)
             else:
                 adamw_update_(self, group, finite)
+        self.update_rms = self.idle_matrices = None
         if self._meter is not None:
             self.update_rms = self._meter.rms(active.parameters, active.num_active)
             self.idle_matrices = active.idle_share()
-            self._meter = None
-        elif self.update_rms is not None or self.idle_matrices is not None:
-            self.update_rms = self.idle_matrices = None
+        self._meter = None
         return True
 
     def _find_active(self, sharded: ShardedUpdate | None, certain: Collection[Tensor]) -> ActiveMatrices:
@@ -427,6 +423,14 @@ class Muon(torch.optim.Optimizer):
 
     def _named_parameters(self) -> list[tuple[str, Tensor]]:
         return [entry for index, group in enumerate(self.param_groups) for entry in _named(group, index)]
+
+
+if torch.__version__ < (2, 13):  # type: ignore[operator]
+    # Inductor of torch 2.9 puts the writes of a step in a wrong order to save memory, and says nothing of it; 2.13 is the
+    # oldest release that compiled steps are compared with ordinary ones on.
+    Muon._update = torch.compiler.disable(  # type: ignore[method-assign]
+        Muon._update, reason="steps are compiled with torch 2.13 or newer, before it wrongly; leave out fullgraph=True"
+    )
 
 
 def _named(group: Mapping[str, Any], index: int) -> list[tuple[str, Tensor]]:

@@ -35,7 +35,8 @@ OWN_SPLIT = {
 # (model type, overrides, weight, parts in the order of the rows)
 CASES: dict[str, tuple[str, dict[str, Any], str, tuple[str, ...]]] = {
     "phi3": ("phi3", {}, "qkv_proj", SIDES),
-    "dbrx": ("dbrx", {}, "Wqkv", SIDES),
+    # Its experts are as wide as its hidden states, or older transformers does not run it.
+    "dbrx": ("dbrx", {"ffn_config": {"hidden_size": 64, "ffn_hidden_size": 64}}, "Wqkv", SIDES),
     "gpt2": ("gpt2", {}, "c_attn", SIDES),
     "gpt_neox": ("gpt_neox", {}, "query_key_value", SIDES),
     "persimmon": ("persimmon", {}, "query_key_value", SIDES),

@@ -426,8 +426,8 @@ class Muon(torch.optim.Optimizer):
 
 
 if torch.__version__ < (2, 13):  # type: ignore[operator]
-    # Inductor of torch 2.9 puts the writes of a step in a wrong order to save memory, and says nothing of it; 2.13 is the
-    # oldest release that compiled steps are compared with ordinary ones on.
+    # Inductor of torch 2.9 puts the writes of a step in a wrong order to save memory, and says nothing of it. 2.13 is
+    # the oldest release on which compiled steps were compared with ordinary ones.
     Muon._update = torch.compiler.disable(  # type: ignore[method-assign]
         Muon._update, reason="steps are compiled with torch 2.13 or newer, before it wrongly; leave out fullgraph=True"
     )

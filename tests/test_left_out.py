@@ -108,7 +108,7 @@ def test_the_published_form_is_loaded_and_saved_without_a_promise(
 
 
 def test_transformers_own_default_announces_a_layer(tmp_path: Path) -> None:
-    """num_mtp_layers is 1 in a DeepseekV3Config that has it and is not told otherwise; save_pretrained writes it."""
+    """num_mtp_layers is 1 where a DeepseekV3Config has it and is not told otherwise, and save_pretrained writes it."""
     model = tiny_model("deepseek_v3", **{ANNOUNCED: 1})
     model.save_pretrained(tmp_path / "plain")
     with pytest.raises(ValueError, match=r"num_nextn_predict_layers announces 1 .*got none"):

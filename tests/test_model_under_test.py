@@ -11,6 +11,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import LlamaModel, T5Config, T5ForConditionalGeneration
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from hf_muonclip.evaluation import model_under_test
 from hf_muonclip.evaluation.model_under_test import context_limit, leading_special_tokens, load, measuring
 
 
@@ -66,6 +67,7 @@ def test_a_name_on_the_hub_without_some_weights_is_refused(tmp_path: Path, monke
         return from_pretrained(tmp_path, **arguments)
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", from_folder)
+    monkeypatch.setattr(model_under_test, "find_adapter_config_file", lambda source: None)
     save_without_a_tensor(tmp_path)
     with pytest.raises(ValueError, match=r"of me/model missing_keys: model\.layers\.1\.mlp\.up_proj\.weight\. Load"):
         load("me/model", tiny_tokenizer())
@@ -88,6 +90,16 @@ def test_a_folder_with_an_adapter_is_its_base_with_it(tmp_path: Path) -> None:
         expected = adapted.eval()(ids).logits
         loaded, _ = load(tmp_path / "adapter", tiny_tokenizer())
         torch.testing.assert_close(loaded.eval()(ids.to(loaded.device)).logits.cpu(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_adapter_on_a_base_without_some_weights_is_refused(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    save_without_a_tensor(tmp_path / "base")
+    base = tiny_model("llama_gqa")
+    base.name_or_path = str(tmp_path / "base")
+    peft.get_peft_model(base, peft.LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ValueError, match=r"of .*base missing_keys: model\.layers\.1\.mlp\.up_proj\.weight\. Load"):
+        load(tmp_path / "adapter", tiny_tokenizer())
 
 
 def test_training_flags_come_back_after_an_error() -> None:

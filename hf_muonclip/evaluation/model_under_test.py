@@ -50,7 +50,7 @@ def load(
 def _load_whole(source: str) -> Any:
     """Return what `from_pretrained` loads, which would also go on with random weights where some are missing.
 
-    An adapter is put on its base here: `from_pretrained` reports of the adapter alone, or fails in older transformers.
+    An adapter is put on its base here: `from_pretrained` reports of the adapter alone, and in older versions fails.
     """
     adapter = find_adapter_config_file(source)
     if adapter is not None:

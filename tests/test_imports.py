@@ -107,7 +107,9 @@ def violations(source: str, module: str, is_package: bool = False, modules: Coll
     said = []
     if module in OPTIMIZER_COLUMN:
         said += [f"the optimizer column imports torch alone, not {name}" for name in sorted(foreign - {"torch"})]
-        said += [f"the optimizer column knows only itself, not {name}" for name in sorted(own - OPTIMIZER_COLUMN - NEUTRAL)]
+        said += [
+            f"the optimizer column knows only itself, not {name}" for name in sorted(own - OPTIMIZER_COLUMN - NEUTRAL)
+        ]
     elif is_inside(module, ATTENTION_COLUMN):
         said += [
             f"the attention column imports torch and transformers, not {name}"

@@ -27,7 +27,7 @@ _PEFT_WRAPPING = re.compile(r"(\.base_layer|\.modules_to_save\.[^.]+)+$")
 # matrix what it is, up to a factor of each row or of all.
 _PARAMETRIZED = re.compile(r"^(?P<owner>.+)\.(parametrizations\.weight\.original\d*|weight_(?P<old>g|v|orig))$")
 _KEEPING_ROWS = {"SpectralNorm", "WeightNorm"}
-# Whose length an expert stack's first dimension is; the last two are LongCat-Flash's in older transformers.
+# Whose length an expert stack's first dimension is; the last two are LongCat-Flash's.
 _EXPERT_COUNTS = ("num_experts", "n_shared_experts", "num_routed_experts", "total_experts")
 _KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -20,7 +20,7 @@ from .matrix_view import PLAIN, MatrixView
 from .module_views import is_convolution, is_linear, read_parametrized, view_of_experts, view_of_kernel, view_of_linear
 from .output_heads import OUTSIDE_BASE, find_output_heads
 
-_ROUTER_NAME = re.compile(r"(^|\.)(router|gate|shared_expert_gate)(\.|$)")
+_ROUTER_NAME = re.compile(r"(^|\.)(router|router_gate|gate|shared_expert_gate)(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,7 @@ def plan_parameters(
     heads = find_output_heads(model)
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding | nn.EmbeddingBag)}
     routers = _router_classes(model)
-    inside_router = {
-        p
-        for module in model.modules()
-        if isinstance(module, routers) and not _holds_router_or_experts(module)
-        for p in module.parameters()
-    }
+    inside_router = {p for module in model.modules() if isinstance(module, routers) for p in _router_parameters(module)}
     num_experts = _num_experts(model)
     views = views or {}
     plan = []
@@ -246,11 +241,15 @@ def _router_classes(model: nn.Module) -> tuple[type[nn.Module], ...]:
     return tuple(set(classes))
 
 
-def _holds_router_or_experts(module: nn.Module) -> bool:
-    """Return whether a module that router logits are recorded from is a whole layer, as in older transformers."""
-    return any(_ROUTER_NAME.search(name) for name, _ in module.named_modules()) or any(
-        view_of_experts(module, name) is not None for name, _ in module.named_parameters()
-    )
+def _router_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """Return what picks experts in a module that router logits are recorded from.
+
+    It is the router, or, as in older transformers and in Doge, the whole layer around the router and its experts.
+    """
+    if any(view_of_experts(module, name) is not None for name, _ in module.named_parameters()):
+        return []  # the router's name and its number of outputs tell
+    inside = [child for name, child in module.named_modules() if _ROUTER_NAME.search(name)]
+    return [parameter for part in inside or [module] for parameter in part.parameters()]
 
 
 def _num_experts(model: nn.Module) -> set[int]:

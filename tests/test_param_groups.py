@@ -132,6 +132,14 @@ def test_a_router_is_adamws_and_the_experts_that_it_picks_are_muons(model_type: 
     assert all(planned.algorithm == "muon" for planned in experts)
 
 
+def test_a_router_over_products_of_keys_is_adamws_and_its_layer_is_muons() -> None:
+    plan = by_name(census_model("doge", is_moe=True, num_experts=16, num_experts_per_tok=2))
+    layer = {name.rpartition("mlp.")[2]: planned for name, planned in plan.items() if ".layers.0.mlp." in name}
+    assert layer["router_gate.weight"].reason.startswith("router")
+    assert [layer[f"{name}_proj.weight"].algorithm for name in ("gate", "up", "down")] == ["muon"] * 3
+    assert [layer[f"{name}_embed.weight"].reason.partition(":")[0] for name in ("up", "down")] == ["embedding"] * 2
+
+
 def test_undecorated_experts_stored_out_in_are_not_taken_for_transposed() -> None:
     class Experts(nn.Module):
         def __init__(self, intermediate: int, hidden: int) -> None:

@@ -404,7 +404,8 @@ def peak_temporary_bytes(optimizer: Muon) -> int:
 
 
 # Measured: Newton–Schulz holds up to five batches at once, and the step around it none but the one that it passes.
-BATCHES_AT_ONCE = 5
+# Once something was compiled in the same process, torch 2.9 keeps one more.
+BATCHES_AT_ONCE = 5 if torch.__version__ >= (2, 13) else 6  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

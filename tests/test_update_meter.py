@@ -112,4 +112,5 @@ def test_a_compiled_step_has_none() -> None:
     before = parameters["a"].detach().clone()
     torch.compile(optimizer.step, backend="eager")()
     assert not torch.equal(parameters["a"].detach(), before)
-    assert optimizer.update_rms is None
+    runs_outside_of_the_graph = torch.__version__ < (2, 13)  # type: ignore[operator]
+    assert (optimizer.update_rms is None) is not runs_outside_of_the_graph

@@ -11,6 +11,7 @@ from census_models import census_model
 from safetensors.torch import load_file
 from tiny_models import tiny_model
 from torch import Tensor
+from transformers import DeepseekV3ForCausalLM
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from hf_muonclip.export import save_checkpoint
@@ -18,6 +19,8 @@ from hf_muonclip.export.check import check_checkpoint
 
 BIASES = [f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2)]
 ROUTERS = [f"model.layers.{layer}.mlp.gate.weight" for layer in (1, 2)]
+if "gate.weight" not in (DeepseekV3ForCausalLM._keep_in_fp32_modules_strict or ()):  # in older transformers
+    ROUTERS = []
 
 
 def tensors_in(folder: Path) -> dict[str, Tensor]:

@@ -65,7 +65,7 @@ def gains(denser: Mapping[int, float], sparser: Mapping[int, float]) -> list[flo
 
 
 def is_clear(differences: Sequence[float]) -> bool:
-    """Tell whether a mean difference is positive by more than two of its standard errors."""
+    """Return whether a mean difference is positive by more than two of its standard errors."""
     return len(differences) > 1 and statistics.mean(differences) > 2 * standard_error(differences)
 
 

@@ -77,7 +77,7 @@ class AdapterSaves:
 
 
 def _saves_adapter_alone(model: nn.Module) -> bool:
-    """Tell PEFT's models, and transformers' own with an adapter added to them."""
+    """Return whether a model is one of PEFT's, or of transformers' with an adapter added to it."""
     return hasattr(model, "peft_config") or getattr(model, "_hf_peft_config_loaded", False)
 
 

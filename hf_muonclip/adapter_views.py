@@ -38,7 +38,7 @@ class LoraFactor:
 
 
 def reason_for_adamw(name: str) -> str:
-    """Say why AdamW updates an adapter's parameter that is no matrix to orthogonalize; "" for any other parameter."""
+    """Return why AdamW updates an adapter's parameter that is no matrix; "" for any other parameter."""
     if _MAGNITUDE_NAME.search(name):
         return "DoRA magnitudes: one length for each output"
     if _EMBEDDING_ADAPTER_NAME.search(name):
@@ -47,7 +47,7 @@ def reason_for_adamw(name: str) -> str:
 
 
 def is_magnitude(name: str) -> bool:
-    """Tell DoRA's magnitudes, whose decay would shrink the whole adapted weight and not the adapter."""
+    """Return whether a parameter holds DoRA's magnitudes, whose decay would shrink the whole adapted weight."""
     return _MAGNITUDE_NAME.search(name) is not None
 
 

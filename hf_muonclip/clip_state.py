@@ -137,7 +137,7 @@ class ClipState:
             self._first_batch = None
 
     def _moves_weights(self) -> bool:
-        """Tell whether a step can write weights: torch makes an optimizer's state by a step at rate 0."""
+        """Return whether a step can write weights: torch makes an optimizer's state by a step at rate 0."""
         return True
 
     @torch.no_grad()
@@ -210,7 +210,7 @@ class ClipState:
 
 
 def nonfinite_heads(max_logits: dict[str, Tensor]) -> str:
-    """Say which collected maxima are NaN or Inf, or nothing at all.
+    """Return which collected maxima are NaN or Inf, in words; "" if none.
 
     Args:
         max_logits: {module name: (num_attention_heads,) float32}, as collected.

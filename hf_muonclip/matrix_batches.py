@@ -98,7 +98,7 @@ def batches(
 
 
 def fits_one_thread(batch: list[MatrixBlock], max_batch_bytes: int | None) -> bool:
-    """Tell whether a batch is on a CPU and small enough for one of its threads."""
+    """Return whether a batch is on a CPU and small enough for one of its threads."""
     n, m = batch[0].matrix_shape
     size = 4 * n * m * sum(block.num_matrices for block in batch)
     most = MOST_ON_ONE_THREAD if max_batch_bytes is None else _batch_bytes(torch.device("cpu"), max_batch_bytes)

@@ -347,7 +347,7 @@ def _clipping(clip: ClipFigures) -> str:
 
 
 def _when(clip: ClipFigures) -> str:
-    """Say when clipping began and when it ceased."""
+    """Return in words when clipping began and when it ceased."""
     if clip.first_step is None or clip.last_step is None:
         return ""
     when = f" The first clip was at step {clip.first_step:,}, the last at step {clip.last_step:,}"

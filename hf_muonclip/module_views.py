@@ -33,12 +33,12 @@ _KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def is_conv1d(module: nn.Module) -> bool:
-    """Tell transformers' Conv1D: a linear map whose weight is stored (in, out)."""
+    """Return whether a module is transformers' Conv1D, a linear map whose weight is stored (in, out)."""
     return type(module).__name__ == "Conv1D" and hasattr(module, "nf")
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Tell whether a module's weight is one linear map."""
+    """Return whether a module's weight is one linear map."""
     return isinstance(module, nn.Linear) or is_conv1d(module)
 
 
@@ -76,7 +76,7 @@ def read_parametrized(model: nn.Module, name: str) -> tuple[str, bool, str] | No
 
 
 def is_convolution(module: nn.Module) -> bool:
-    """Tell convolutions, transposed ones too."""
+    """Return whether a module is a convolution, a transposed one too."""
     return isinstance(module, (*_KERNELS, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d))
 
 
@@ -236,7 +236,7 @@ def _is_grouped(module: Any) -> bool:
 
 
 def _stores_in_out(module: nn.Module) -> bool:
-    """Tell whether experts are stored (E, in, out): as the module says, or else as its shapes do."""
+    """Return whether experts are stored (E, in, out): as the module says, or else as its shapes do."""
     stated = getattr(module, "is_transposed", None)
     if stated is not None:
         return bool(stated)

@@ -443,7 +443,7 @@ def _named(group: Mapping[str, Any], index: int) -> list[tuple[str, Tensor]]:
 
 
 def _host_must_not_wait() -> bool:
-    """Tell whether the step is being compiled or captured in a CUDA graph, where nothing can be read off the device."""
+    """Return whether the step is being compiled or captured in a CUDA graph, where the device cannot be read."""
     return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
 
 

@@ -129,7 +129,7 @@ def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mappi
 
 
 def describe_nonfinite(names: Sequence[str]) -> str:
-    """Say which gradients hold NaN or Inf."""
+    """Return which gradients hold NaN or Inf, in words."""
     return f"the gradient of {_enumerate(names)} holds NaN or Inf"
 
 

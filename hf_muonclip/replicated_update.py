@@ -88,7 +88,7 @@ class Replicated:
             self._own_slices[id(unit.parameter)] += unit.stop - unit.start
 
     def holds(self, parameter: Tensor) -> bool:
-        """Tell whether the parameter is one of these."""
+        """Return whether the parameter is one of these."""
         return id(parameter) in self._parameters
 
     def own_part(self, key: str, parameter: Tensor, whole: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class Scattered:
         return {place: box for place, box in self.pieces(unit).items() if self._sends(unit, place)}
 
     def _sends(self, unit: Unit, place: int) -> bool:
-        """Tell whether a rank sends what it holds of a unit to the owner: of replicas, the ones in the owner's own."""
+        """Return whether a rank sends what it holds of a unit to the owner: of replicas, those in the owner's."""
         parameter = unit.parameter
         assert isinstance(parameter, DTensor)
         theirs, owners = self._coordinates[self.ranks[place]], self._coordinates[self.ranks[unit.owner]]

@@ -100,7 +100,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _hint(value: Any) -> str:
-    """Say what is wrong with a number that is text."""
+    """Return what is wrong with a number that is text."""
     if not isinstance(value, str) or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
         return ""
     if re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):

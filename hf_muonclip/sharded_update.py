@@ -111,11 +111,11 @@ class ShardedUpdate:
         self._check_collectives()
 
     def fits(self, groups: Sequence[Mapping[str, Any]]) -> bool:
-        """Tell whether this was made for these parameters."""
+        """Return whether this was made for these parameters."""
         return self._key == _key(groups)
 
     def is_local(self, parameter: Tensor) -> bool:
-        """Tell whether each rank updates what it holds of a parameter by itself."""
+        """Return whether each rank updates what it holds of a parameter by itself."""
         return id(parameter) not in self._shared
 
     def is_plain_and_local(self, parameter: Tensor) -> bool:
@@ -123,7 +123,7 @@ class ShardedUpdate:
         return self.is_local(parameter) and not isinstance(parameter, DTensor)
 
     def keeps_own_slices(self, parameter: Tensor) -> bool:
-        """Tell whether each rank holds, and updates by itself, other slices of a parameter."""
+        """Return whether each rank holds, and updates by itself, other slices of a parameter."""
         return isinstance(parameter, DTensor) and self.is_local(parameter) and not is_replicated(parameter)
 
     def box(self, parameter: Tensor) -> Box | None:

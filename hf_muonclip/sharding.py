@@ -304,7 +304,7 @@ def shard_like(parameter: DTensor, local: Tensor, shape: Sequence[int] | None = 
 
 
 def is_replicated(tensor: Tensor) -> bool:
-    """Tell whether every rank of the tensor's mesh holds all of it."""
+    """Return whether every rank of the tensor's mesh holds all of it."""
     return not isinstance(tensor, DTensor) or all(isinstance(p, Replicate) for p in tensor.placements)
 
 
@@ -351,7 +351,7 @@ def coordinates(mesh_shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 
 def holds_whole_slices(boxes: Mapping[int, Box], shape: Sequence[int], view: MatrixView) -> bool:
-    """Tell whether no matrix of a parameter is divided between ranks."""
+    """Return whether no matrix of a parameter is divided between ranks."""
     per_slice = shape[0] // num_slices(shape, view)
     rest = tuple(((0, length),) for length in shape[1:])
     return all(

@@ -204,7 +204,7 @@ class _Count:
         return torch.zeros(self.mesh.world, dtype=torch.int64)
 
     def _has_experts(self, name: str) -> bool:
-        """Tell whether a parameter is several matrices one beside the other: experts."""
+        """Return whether a parameter is several matrices one beside the other: experts."""
         planned = self.planned.get(name)
         if planned is None or planned.algorithm != "muon" or planned.view.kernel:
             return False

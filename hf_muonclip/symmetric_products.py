@@ -66,7 +66,7 @@ def symmetric_flops(n: int, k: int, device: torch.device, dtype: torch.dtype) ->
 
 
 def _halves(n: int, k: int, device: torch.device, dtype: torch.dtype) -> bool:
-    """Tell whether about half of a symmetric (n, k) by (k, n) product is left out."""
+    """Return whether about half of a symmetric (n, k) by (k, n) product is left out."""
     if device.type == "cpu":  # a compiler makes its own loops, and takes no strided outputs
         return n >= _SMALLEST_ON_CPU and not torch.compiler.is_compiling()
     aligned = n % _KERNEL_ALIGNMENT == 0 and k % _KERNEL_ALIGNMENT == 0

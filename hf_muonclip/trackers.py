@@ -39,7 +39,7 @@ def guarded(callbacks: Iterable[TrainerCallback], event: str, state: TrainerStat
 
 
 def forget_failures() -> None:
-    """Say the next failure of every tracker again: another training begins."""
+    """Warn of the next failure of every tracker again, as another training begins."""
     _said.clear()
 
 

@@ -150,7 +150,7 @@ def _require_like(a: Tensor, name: str, tensor: Tensor) -> None:
 
 
 def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Tell whether the spans of addresses meet; interleaved views count as overlapping."""
+    """Return whether the spans of addresses meet; interleaved views count as overlapping."""
     if not (one.numel() and other.numel()):
         return False
     (first, last), (other_first, other_last) = _span(one), _span(other)

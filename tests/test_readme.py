@@ -144,7 +144,7 @@ def quoted_messages() -> list[str]:
 
 
 def is_said(message: str, said: list[str]) -> bool:
-    """Tell whether one string holds the parts of a message between its "…", in their order."""
+    """Return whether one string holds the parts of a message between its "…", in their order."""
 
     def holds(text: str) -> bool:
         place = 0

@@ -46,7 +46,7 @@ class AdapterWatch:
         return self._first is not None and bool(self._first.disable_adapters)
 
     def change(self) -> str:
-        """Say how they stand otherwise now than before; "" if they do not."""
+        """Return how they stand otherwise now than before, in words; "" if they do not."""
         for name, layer in self._layers.items():
             now = _standing(layer)
             if now != self._before[name]:
@@ -54,7 +54,7 @@ class AdapterWatch:
         return ""
 
     def additions(self, model: nn.Module) -> str:
-        """Say which layers with weights to train were put into the model since; "" if none."""
+        """Return which layers with weights to train were put into the model since, in words; "" if none."""
         added = [
             name
             for name, layer in adapter_layers(model)

@@ -140,7 +140,7 @@ def attention_modules(model: nn.Module, run: bool = True) -> dict[str, nn.Module
 
 
 def is_cross_attention(name: str, module: nn.Module) -> bool:
-    """Tell whether queries and keys come from different sequences; no diagonal then says which queries are padding."""
+    """Return whether queries and keys are of different sequences; then no diagonal shows which queries are padding."""
     stated = getattr(module, "is_cross_attention", None)
     called = ".".join(name.split(".")[-2:])  # layers of a "cross-modal" encoder have self-attention as well
     return bool(stated) or _CROSS.search(f"{called} {type(module).__name__}") is not None

@@ -29,7 +29,7 @@ class _Candidate:
     per_head: bool
 
     def is_inside(self, paths: set[str]) -> bool:
-        """Tell whether all of its parameters are among `paths`."""
+        """Return whether all of its parameters are among `paths`."""
         return bool(self.slices) and all(path in paths for path, *_ in self.slices)
 
 
@@ -199,7 +199,7 @@ def _own_rows(
 
 
 def _scales(candidate: _Candidate, module: nn.Module, probe: Probe, name: str, before: Tensor, power: float) -> bool:
-    """Tell whether scaling a candidate's slices of every second head scales those heads alone, by factor^power."""
+    """Return whether scaling a candidate's slices of every second head scales those heads alone, by factor^power."""
     heads = before.shape[0]
     largest = before.abs().amax(dim=1).clamp(min=1e-20)
     for parity in (0, 1) if candidate.per_head else (None,):  # no head alone where all are alike

@@ -84,7 +84,7 @@ def max_logit_bound(query: Tensor, key: Tensor, scaling: float | Tensor) -> Tens
 
 @functools.cache
 def _has_kernel() -> bool:
-    """Tell whether the Triton kernel runs on this machine's GPU: NVIDIA, Ampere or newer."""
+    """Return whether the Triton kernel runs on this machine's GPU: NVIDIA, Ampere or newer."""
     if importlib.util.find_spec("triton") is None or torch.version.hip is not None:
         return False
     return torch.cuda.get_device_capability() >= (8, 0)
@@ -151,7 +151,7 @@ class _Recorder:
         self.capture.seconds += time.perf_counter() - started
 
     def wants(self, module: nn.Module) -> bool:
-        """Tell whether a forward of `module` counts now."""
+        """Return whether a forward of `module` counts now."""
         return self.capture.wants(module)
 
     @property
@@ -310,7 +310,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         return mask.blocked_queries if matches else None
 
     def wants(self, module: nn.Module) -> bool:
-        """Tell whether a forward of `module` counts now."""
+        """Return whether a forward of `module` counts now."""
         if self._paused:
             return False
         if not self._training_only:

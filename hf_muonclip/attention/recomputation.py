@@ -19,7 +19,7 @@ class Recomputations:
         self._due = 0
 
     def is_one(self) -> bool:
-        """Tell whether the forward under way repeats one that was counted. Call once for each forward that counts."""
+        """Return whether the forward under way repeats one that was counted. Call once for each forward that counts."""
         # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was counted already; where
         # it had not (the reentrant kind), this second run inside backward is the one to count.
         repeats = backward_under_way() is not None

@@ -30,7 +30,7 @@ _LENGTHS = ["query_length", "key_length", "offset", "window", "num_blocks", "num
 
 
 def supports(mask: PairMask, query: Tensor) -> bool:
-    """Tell whether the kernel takes this call: not a `mask_mod`, which is Python code, nor rows of over 2048 bytes."""
+    """Return whether the kernel takes this call: no `mask_mod`, which is Python code, nor rows of over 2048 bytes."""
     width = query.element_size() if query.dtype in _DTYPES else 4
     return mask.mask_mod is None and query.shape[-1] * width <= _BLOCKS[-1][0]
 

@@ -369,12 +369,12 @@ def _is_same(addition: CommitOperationAdd, there: RepoFile) -> bool:
 
 
 def _is_hidden(path: str) -> bool:
-    """Tell whether a file is of an editor or of git, or a secret; the Hub keeps a .gitattributes of its own."""
+    """Return whether a file is of an editor or of git, or a secret; the Hub keeps a .gitattributes of its own."""
     return any(part.startswith(".") for part in path.split("/"))
 
 
 def _is_any_of(path: str, patterns: Iterable[str]) -> bool:
-    """Tell whether a path matches; a star does not reach into folders."""
+    """Return whether a path matches; a star does not reach into folders."""
     return any(fnmatch(path, pattern) and path.count("/") == pattern.count("/") for pattern in patterns)
 
 

@@ -127,7 +127,7 @@ class _Push:
             _replace(self._card, self._written_by_hand)
 
     def is_upload(self, folder: Path, repo_id: str, ignored: Sequence[str]) -> bool:
-        """Tell whether an upload is this push: the Trainer leaves its checkpoints out of it."""
+        """Return whether an upload is this push: the Trainer leaves its checkpoints out of it."""
         is_repository = self._repository in (repo_id, repo_id.rpartition("/")[2])
         return folder == self.folder and is_repository and f"{PREFIX_CHECKPOINT_DIR}-*" in ignored
 

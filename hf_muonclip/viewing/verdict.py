@@ -7,7 +7,7 @@ from .history import RunHistory
 
 
 def verdict(history: RunHistory, last_clip_step: int | None) -> str:
-    """Say in a sentence whether the clip fell silent, and when.
+    """Return in a sentence whether the clip fell silent, and when.
 
     Args:
         history: with at least one log.

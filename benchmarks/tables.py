@@ -492,12 +492,21 @@ def versions_table() -> str:
             ", ".join(f"{name} {row['versions'][name]}" for name in shown),
             f"{row['passed']:,}",
             str(len(row["failed"])),
+            str(len(row["failed_at_first"])),
             str(row["skipped"]),
             f"{row['torch_before_extras']} to {row['versions']['torch']}",
         )
         for row in rows
     ]
-    head = ("Environment", "Versions", "Passed", "Failed", "Skipped", "torch, before and after all extras")
+    head = (
+        "Environment",
+        "Versions",
+        "Passed",
+        "Failed",
+        "Passed only when run again",
+        "Skipped",
+        "torch, before and after all extras",
+    )
     where = sorted({f"Python {row['python']}, commit {row['commit']}, {row['date']}." for row in rows})
     return f"{table(head, body)}\n\n{' '.join(where)}\n"
 

@@ -86,7 +86,7 @@ def read_lora_factor(model: nn.Module, name: str, views: Mapping[str, tuple[Matr
 def _makes_inputs(layer: Any, view: MatrixView) -> bool:
     """Return whether PEFT takes the inputs of stacked experts for their outputs, so that B makes them.
 
-    PEFT before 0.20 does where they are stored (out, in); later releases do where they are stored (in, out) and
+    PEFT before 0.19.1 does where they are stored (out, in); later releases do where they are stored (in, out) and
     transformers does not say so.
 
     Args:

@@ -254,20 +254,26 @@ class Muon(torch.optim.Optimizer):
         super().load_state_dict(checked)
         for group, added in zip(self.param_groups, missing, strict=True):  # settings younger than the checkpoint
             group.update(added)
-        self._drop_consolidated()
+        sharded = self._find_sharded()
+        replicated = None if sharded is None else sharded.replicated
+        if replicated is not None:
+            replicated.forget_gathered()
         for parameter, key, saved in kept:
             # torch leaves `step` where it was saved, and the fused kernel wants it beside the moments.
             dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
             self.state[parameter][key] = kept_part(key, parameter, saved, dtype, self._sharded)
+        if replicated is not None:
+            replicated.settle()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all parameters, whole, in the form of every torch optimizer.
 
-        Collective where ranks share the state of parameters that all hold: call it on every rank, or call
-        `consolidate_state_dict` on every rank before. Moments of DTensors stay DTensors.
+        Collective where ranks share the state of parameters that all hold. A rank may also call it alone, and gets what
+        the others keep after some seconds; after `consolidate_state_dict` on every rank it gets it at once. Moments of
+        DTensors stay DTensors.
 
         Raises:
-            RuntimeError: this rank alone asks for what ranks share, or the state was consolidated for other ranks.
+            RuntimeError: the state was consolidated for other ranks, or some rank does not answer.
         """
         found: dict[str, Any] = super().state_dict()
         if self._sharded is not None and self._sharded.replicated is not None:
@@ -303,11 +309,6 @@ class Muon(torch.optim.Optimizer):
             "ranks equally many batches: drop_last=True, or a DistributedSampler, which pads."
         )
 
-    def _drop_consolidated(self) -> None:
-        sharded = self._find_sharded()
-        if sharded is not None and sharded.replicated is not None:
-            sharded.replicated.forget_gathered()
-
     def _dtype_of(self, moment: str, parameter: Tensor) -> torch.dtype:
         wide = wide_dtype(parameter)
         return self._momentum_dtype if moment == "momentum_buffer" and wide == torch.float32 else wide
@@ -334,6 +335,8 @@ class Muon(torch.optim.Optimizer):
                 for key, whole in moments.items():
                     dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
                     self.state[parameter][key] = kept_part(key, parameter, whole, dtype, self._sharded)
+            if self._sharded.replicated is not None:
+                self._sharded.replicated.answer_for(self)
         return self._sharded
 
     def _update(self) -> bool:

@@ -110,7 +110,6 @@ class MuonClip(Muon, ClipState):
         skipped_steps: steps that were refused for NaN or Inf, since construction.
         measure_update_rms, update_rms, idle_matrices: as of `Muon`.
         clip_seconds: host time spent on collecting maxima and clipping, since construction.
-        state_is_consolidated: False where one rank alone will be asked for the state and nobody gathers it before.
         callback_expected: True where it was made for a Trainer, until a `MuonClipCallback` reports to it; the first
             step then says what is missing without one.
 
@@ -207,7 +206,6 @@ class MuonClip(Muon, ClipState):
         )
         remember_dtypes(self._model.parameters())
         self._reset_clip()
-        self.state_is_consolidated = True
         self.callback_expected = False
         self._superseded = False
         self._is_built = True
@@ -404,14 +402,6 @@ class MuonClip(Muon, ClipState):
         """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
         self.check_model()
         self._miss_callback()
-        shares_state = self._sharded is not None and self._sharded.replicated is not None
-        # A rate of 0 everywhere: FSDP2 makes a step to have a state to load into, before any callback is called.
-        if shares_state and not self.state_is_consolidated and any(group["lr"] > 0 for group in self.param_groups):
-            raise ValueError(
-                "a Trainer saves the optimizer's state from one rank, and ranks share it; this Trainer has no "
-                "MuonClipCallback to gather it first. Pass callbacks=[MuonClipCallback()], or shard_optimizer=False, "
-                "or save_only_model=True."
-            )
         if self.capture is None:
             written = super()._update()
             self.updates += written

@@ -6,8 +6,6 @@ in the store of the process group. Nothing is asked of the store, and the host w
 are alike.
 """
 
-import contextlib
-import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +15,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 STEP_PATIENCE = 15.0  # seconds; ranks have just exchanged gradients, so they arrive together
-SAVE_PATIENCE = 10.0
+SAVE_PATIENCE = 3.0
+ROOT_PATIENCE = 60.0
 _ANNOUNCE_AFTER = 0.5
 _CALLS = ("max logits", "gradients")
-_calls = itertools.count()
+_num_calls = 0  # of `max_over_ranks`, as many on all ranks
 
 
 def max_over_ranks(values: Tensor, call: str, together: bool) -> Tensor:
@@ -37,11 +36,12 @@ def max_over_ranks(values: Tensor, call: str, together: bool) -> Tensor:
     """
     code = float(_CALLS.index(call) + 3)
     message = torch.cat([values.new_tensor([code, -code]), values])
-    number = next(_calls)
+    global _num_calls
+    number, _num_calls = _num_calls, _num_calls + 1
     try:
         work: Any = dist.all_reduce(message, op=dist.ReduceOp.MAX, async_op=True)
         if together:
-            _wait(work, f"{call}/{number}")
+            _wait(work, call, number)
         work.wait()
     except dist.DistBackendError:  # NCCL's own, which says more than we know
         raise
@@ -59,38 +59,34 @@ class RanksDifferError(RuntimeError):
     """Ranks of the process group did not make the same call."""
 
 
-def meet(call: str, key: str, advice: str) -> None:
-    """Wait until every rank makes a call, which a rank may make alone by mistake. No collective.
+def all_come(key: str) -> bool:
+    """Return whether all ranks make a call that one may also make alone; every rank that makes it gets the same answer.
 
-    A rank waits for rank 0 as long as the group does, because rank 0 often saves something else before; then
-    `SAVE_PATIENCE` for the others.
+    A rank waits `SAVE_PATIENCE` for the others, and longer for rank 0, which often saves something else before. No
+    collective.
 
     Args:
-        call: as a user writes it.
         key: equal on all ranks for this call and no other.
-        advice: what to do instead.
-
-    Raises:
-        RuntimeError: some ranks did not come.
     """
-    store, rank, world = _store(), dist.get_rank(), dist.get_world_size()
+    store, rank, world = default_store(), dist.get_rank(), dist.get_world_size()
     keys = [f"hf_muonclip/{key}/{other}" for other in range(world)]
+    store.set(f"hf_muonclip/saves/{rank}", str(_num_calls))  # so that others do not give up waiting for its next call
     store.set(keys[rank], "here")
-    if rank:
-        with contextlib.suppress(RuntimeError):  # the group's time is over, and below it is said who is missing
-            store.wait([keys[0]])
     started = time.monotonic()
-    while missing := _missing(store, keys):  # no store.wait: where it ends in vain, torch prints warnings of its own
-        if time.monotonic() - started > SAVE_PATIENCE:
-            store.delete_key(keys[rank])  # it does not wait any more
-            raise RanksDifferError(
-                f"{call} gathers what ranks share, so every rank must call it; {missing} did not within "
-                f"{SAVE_PATIENCE:g} s. {advice}"
-            )
+    while _missing(store, keys):  # no store.wait: where it ends in vain, torch prints warnings of its own
+        if time.monotonic() - started > (SAVE_PATIENCE if store.check([keys[0]]) else ROOT_PATIENCE):
+            break
         time.sleep(0.01)
+    decided = f"hf_muonclip/{key}/decided"
+    if store.add(f"{decided}/by", 1) == 1:
+        store.set(decided, "alone" if _missing(store, keys) else "together")
+    together: bool = store.get(decided) == b"together"
+    if together:
+        store.delete_key(f"hf_muonclip/saves/{rank}")
+    return together
 
 
-def _wait(work: Any, key: str) -> None:
+def _wait(work: Any, call: str, number: int) -> None:
     """Wait until a collective ends, or until it is clear that a rank is missing."""
     started, pause, announced = time.monotonic(), 0.0, False
     while not work.is_completed():
@@ -99,21 +95,29 @@ def _wait(work: Any, key: str) -> None:
         waited = time.monotonic() - started
         if waited < _ANNOUNCE_AFTER:
             continue
-        keys = [f"hf_muonclip/{key}/{other}" for other in range(dist.get_world_size())]
+        keys = [f"hf_muonclip/{call}/{number}/{other}" for other in range(dist.get_world_size())]
         if not announced:
-            _store().set(keys[dist.get_rank()], "here")
+            default_store().set(keys[dist.get_rank()], "here")
             announced = True
         if waited > STEP_PATIENCE:
-            if missing := _missing(_store(), keys):
-                raise RanksDifferError(_unlike(f"{missing} did not come within {STEP_PATIENCE:g} s"))
-            return  # all are here, and the network is slow
+            missing = [rank for rank in _missing(default_store(), keys) if not _saves_before(rank, number)]
+            if missing:
+                raise RanksDifferError(_unlike(f"{ranks_named(missing)} did not come within {STEP_PATIENCE:g} s"))
+            return  # all are here, and the network is slow; or a rank saves before it comes
 
 
-def _missing(store: Any, keys: Sequence[str]) -> str:
-    """Return which ranks have not set their keys, in words; "" if all have."""
-    ranks = [rank for rank, key in enumerate(keys) if not store.check([key])]
-    if not ranks:
-        return ""
+def _saves_before(rank: int, number: int) -> bool:
+    store, key = default_store(), f"hf_muonclip/saves/{rank}"
+    return store.check([key]) and int(store.get(key)) == number
+
+
+def _missing(store: Any, keys: Sequence[str]) -> list[int]:
+    """Return which ranks have not set their keys."""
+    return [rank for rank, key in enumerate(keys) if not store.check([key])]
+
+
+def ranks_named(ranks: Sequence[int]) -> str:
+    """Return "rank 1" or "ranks 1, 2 and 3 more"."""
     said = ", ".join(map(str, ranks[:8])) + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
     return f"rank{'s' * (len(ranks) > 1)} {said}"
 
@@ -126,5 +130,6 @@ def _unlike(found: str) -> str:
     )
 
 
-def _store() -> Any:
+def default_store() -> Any:
+    """Return the store by which the ranks of the default group found one another."""
     return dist.distributed_c10d._get_default_store()

@@ -2,8 +2,9 @@
 
 import itertools
 import math
+import weakref
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from .frozen_parameters import is_updated
 from .idle_matrices import ActiveMatrices
+from .lone_saves import Answers, Part
 from .matrix_view import PLAIN, MatrixView
 from .moments import adamw_moments
-from .rank_agreement import meet
+from .rank_agreement import all_come
 from .rank_collectives import GatherStream, aligned
 from .sharding import (
     Member,
@@ -64,6 +66,7 @@ class Replicated:
         self.consolidated: Sequence[tuple[Tensor, dict[str, Tensor]]] | None = None
         self._number = next(_constructed)
         self._changes = self._gathered = 0  # of the state, and how often it was gathered since
+        self._answers: Answers | None = None
         loads, sent = [0] * world, [0] * world
         for index, group in enumerate(groups):  # one by one, so that a group added later moves nothing
             named = [(name, parameter) for of, name, parameter in members if of == index]
@@ -142,6 +145,7 @@ class Replicated:
             self._apply(optimizer, stream.advance(done), segments, active)
         for arrived in stream.rest():
             self._apply(optimizer, arrived, segments, active)
+        self.settle()
 
     def _update_shares(self, optimizer: "Muon", shares: Sequence[Share], finite: Tensor | None) -> None:
         by_kind: dict[Any, list[Share]] = defaultdict(list)
@@ -203,6 +207,8 @@ class Replicated:
 
     def forget_gathered(self) -> None:
         """Count a change of the state: what was gathered before is no longer true."""
+        if self._answers is not None:
+            self._answers.unsettle()
         self.consolidated = None
         self._changes += 1
         self._gathered = 0
@@ -216,7 +222,13 @@ class Replicated:
     def gathered_state(
         self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool = True
     ) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
-        """Return every parameter with its whole state, on the CPU. Collective, unless it was consolidated before."""
+        """Return every parameter with its whole state, on the CPU.
+
+        Collective where all ranks call it; a rank that calls it alone asks the others, which takes longer.
+
+        Raises:
+            RuntimeError: it was consolidated for other ranks, or some rank does not answer.
+        """
         if self.consolidated is not None:
             if self.consolidated == ():
                 raise RuntimeError(
@@ -224,30 +236,61 @@ class Replicated:
                     "state_dict() on every rank without consolidating."
                 )
             return self.consolidated
-        key = f"state/{self._number}/{self._changes}/{self._gathered}"
-        meet(
-            "state_dict() or consolidate_state_dict()",
-            key,
-            "For one rank to save alone, call optimizer.consolidate_state_dict() on every rank before, and "
-            "state_dict() on that rank until the next step; or pass shard_optimizer=False.",
-        )
+        own = self._own_parts(state)
+        if not all_come(f"state/{self._number}/{self._changes}/{self._gathered}"):
+            assert self._answers is not None
+            return self._whole([(self.rank, own), *self._answers.of_others(self._changes)])
         self._gathered += 1
-        # What this rank has, as (key, shape, dtype) of each tensor, is told to all; then the tensors follow.
+        arrived = self._exchanged(own)
+        if keep:
+            return self._whole(arrived)
+        for _ in arrived:
+            pass
+        return []
+
+    def answer_for(self, optimizer: "Muon") -> None:
+        """Answer ranks that ask alone for the optimizer's state, from now on."""
+        replicated, of = weakref.ref(self), weakref.ref(optimizer)
+
+        def kept() -> list[Part]:
+            here, answering = replicated(), of()
+            return [] if here is None or answering is None else here._own_parts(answering.state)
+
+        self._answers = Answers(f"answers/{self._number}", kept, self.device)
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell that the state is whole again, after `forget_gathered`."""
+        if self._answers is not None:
+            self._answers.settle(self._changes)
+
+    def _own_parts(self, state: Mapping[Tensor, dict[str, Tensor]]) -> list[Part]:
         parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]
-        kept = [(place, key) for place, part in enumerate(parts) for key in state.get(part.parameter, {})]
-        tensors = [self._own_tensor(parts[place], key, state) for place, key in kept]
+        return [
+            (place, key, self._own_tensor(part, key, state))
+            for place, part in enumerate(parts)
+            for key in state.get(part.parameter, {})
+        ]
+
+    def _exchanged(self, own: Sequence[Part]) -> Iterator[tuple[int, list[Part]]]:
+        """Yield (rank, what it keeps) in pieces as they arrive, of every rank. Collective."""
         told: list[Any] = [None] * len(self.units)
-        dist.all_gather_object(told, [(p, k, tuple(t.shape), t.dtype) for (p, k), t in zip(kept, tensors, strict=True)])
+        dist.all_gather_object(told, [(place, key, tuple(t.shape), t.dtype) for place, key, t in own])
         sizes = [[math.prod(shape) * dtype.itemsize for _, _, shape, dtype in of_rank] for of_rank in told]
         stream = GatherStream(sizes, self.rank, self.device)
-        for place, tensor in enumerate(tensors):
-            stream.write(place, tensor)
+        for number, (_, _, tensor) in enumerate(own):
+            stream.write(number, tensor)
+        for arrived in itertools.chain([stream.advance(len(own))], stream.rest()):
+            for rank, number, data in arrived:
+                place, key, shape, dtype = told[rank][number]
+                yield rank, [(place, key, data.view(dtype).view(shape))]
+
+    def _whole(self, kept: Iterable[tuple[int, Sequence[Part]]]) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
         whole: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for arrived in [stream.advance(len(tensors)), *stream.rest()]:
-            for rank, place, data in arrived if keep else ():
-                of_part, moment, shape, dtype = told[rank][place]
-                part = [*self.shares[rank], *self.units[rank]][of_part]
-                self._place_whole(whole[id(part.parameter)], part, moment, data.view(dtype).view(shape).cpu())
+        for rank, parts in kept:
+            of_rank = [*self.shares[rank], *self.units[rank]]
+            for place, key, tensor in parts:
+                self._place_whole(whole[id(of_rank[place].parameter)], of_rank[place], key, tensor.cpu())
         return [(self._parameters[parameter], moments) for parameter, moments in whole.items()]
 
     def _own_tensor(self, part: Share | Unit, key: str, state: Mapping[Tensor, dict[str, Tensor]]) -> Tensor:

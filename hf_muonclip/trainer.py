@@ -137,7 +137,6 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._skips = args.fp16 or clip.config.nonfinite == "skip"
         self._since_log_skipped, self._update_rms, self._idle_matrices = 0, None, None
         if isinstance(clip, MuonClip):
-            clip.state_is_consolidated = True  # by this callback, before every save
             clip.callback_expected = False
         self._writes_log = False
         self._run = {}

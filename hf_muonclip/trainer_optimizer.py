@@ -102,9 +102,6 @@ def _of_trainer(
     if args is not None:
         refuse_unsaved(model, args.save_strategy)
     optimizer = MuonClip(model, **_settings(args, config, overrides))
-    # The Trainer asks one rank alone for the optimizer's state, which ranks share; the callback gathers it before.
-    saves = args is not None and args.save_strategy != "no" and not args.save_only_model
-    optimizer.state_is_consolidated = not saves
     optimizer.callback_expected = True
     return optimizer
 

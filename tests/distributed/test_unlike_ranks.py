@@ -2,6 +2,8 @@
 process group gives up (120 s here).
 """
 
+import gc
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
-from hf_muonclip import MuonClip, rank_agreement
+from hf_muonclip import MuonClip, lone_saves, rank_agreement
 
 LIMIT = 100.0  # seconds for all, of which most are the start of the processes on a busy machine
 TAU = 0.03
@@ -114,34 +116,90 @@ def test_local_sgd_works_where_ranks_share_nothing() -> None:
 # Calls
 
 
-def rank_zero_asks_for_the_state() -> str:
+def whole(optimizer: MuonClip) -> dict[tuple[int, str], Tensor]:
+    return {(p, key): value for p, state in optimizer.state_dict()["state"].items() for key, value in state.items()}
+
+
+def one_rank_saves(saver: int, late: bool) -> tuple[bool, float]:
+    """Return whether a rank alone got all that an optimizer keeps whose ranks share nothing, and how long it took."""
+    rank_agreement.STEP_PATIENCE, rank_agreement.ROOT_PATIENCE, rank_agreement.SAVE_PATIENCE = 2.0, 3.0, 1.0
+    (model, optimizer), (twin, unshared) = (
+        wrapped(normalize_neurons=True, momentum_dtype="bfloat16", shard_optimizer=shared) for shared in (True, False)
+    )
+    found, took = True, 0.0
+    for seed in range(2):
+        for trained, stepping in ((model, optimizer), (twin, unshared)):
+            if late or seed == 0:
+                backward(trained, seed)
+            if seed and stepping is optimizer and dist.get_rank() == saver:
+                started = time.monotonic()
+                for _ in range(2):
+                    alone = whole(optimizer)
+                    found &= len(alone) == len(whole(unshared))
+                    found &= all(
+                        torch.equal(alone[key], value) for key, value in whole(unshared).items() if key in alone
+                    )
+                took = time.monotonic() - started
+                time.sleep(3)  # it writes its file, longer than a step may take
+            if seed and not late:
+                backward(trained, seed)
+            stepping.step()
+            stepping.zero_grad()
+    together = whole(optimizer)  # as accelerator.save_state() and torch.distributed.checkpoint call it
+    assert all(torch.equal(together[key], value) for key, value in whole(unshared).items())
+    return found, took
+
+
+@pytest.mark.parametrize("saver", [0, 1])
+@pytest.mark.parametrize("late", [False, True], ids=["before the backward", "before the step"])
+def test_one_rank_saves_alone_as_with_adamw(saver: int, late: bool) -> None:
+    for found, took in run_on_ranks(2, one_rank_saves, saver, late, timeout=LIMIT):
+        assert found
+        assert took < 50
+
+
+def one_rank_has_loaded() -> str:
+    lone_saves.ANSWER_PATIENCE, rank_agreement.SAVE_PATIENCE = 4.0, 1.0
     model, optimizer = wrapped()
+    _, other = wrapped(shard_optimizer=False)
     backward(model, 0)
     optimizer.step()
-    message, rank_agreement.SAVE_PATIENCE = "", 1.0
-    if dist.get_rank():
-        time.sleep(4)
-    else:
-        message = message_of(optimizer.state_dict, RuntimeError)
-    rank_agreement.SAVE_PATIENCE = 30.0
-    optimizer.consolidate_state_dict(keep=dist.get_rank() == 0)  # what the message says to do
+    message = ""
     if dist.get_rank() == 0:
-        for _ in range(2):
-            saved = optimizer.state_dict()
-        assert all(saved["state"].values())
-    optimizer.zero_grad()
-    backward(model, 1)
-    optimizer.step()
-    everywhere = optimizer.state_dict()  # as accelerator.save_state() and torch.distributed.checkpoint call it
-    assert len(everywhere["state"]) == len(list(model.parameters()))
+        message = message_of(optimizer.state_dict, RuntimeError)
+    else:
+        optimizer.load_state_dict(other.state_dict())
+    dist.barrier()
     return message
 
 
-def test_a_state_that_one_rank_asks_for_is_refused_there_and_training_goes_on() -> None:
-    first, second = run_on_ranks(2, rank_zero_asks_for_the_state, timeout=LIMIT)
-    assert "every rank must call it; rank 1 did not within 1 s" in first
-    assert "call optimizer.consolidate_state_dict() on every rank before" in first
+def test_a_rank_that_has_another_state_is_named() -> None:
+    first, second = run_on_ranks(2, one_rank_has_loaded, timeout=LIMIT)
+    assert "rank 1 has another state" in first
+    assert "consolidate_state_dict() on every rank before" in first
     assert second == ""
+
+
+def answering() -> int:
+    return sum(thread.name == lone_saves.THREAD for thread in threading.enumerate())
+
+
+def optimizers_end() -> list[int]:
+    found = []
+    for _ in range(2):
+        model, optimizer = wrapped()
+        backward(model, 0)
+        optimizer.step()
+        found.append(answering())
+        del model, optimizer
+        gc.collect()
+        time.sleep(3)
+    return [*found, answering()]
+
+
+def test_threads_end_with_their_optimizers() -> None:
+    for counts in run_on_ranks(2, optimizers_end, timeout=LIMIT):
+        assert counts == [1, 1, 0]
 
 
 # Steps

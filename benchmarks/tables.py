@@ -375,18 +375,18 @@ def trainer_coverage_section() -> str:
         "all weights were bit-equal to the first run's, pushed to a Hub on this machine, and loaded by the code of the "
         f"pushed card, bit-equal again. {counts['passes']} pass, {counts['fails']} fail, and "
         f"{counts['fails without MuonClip too']} end at the same place with the Trainer's own AdamW and no callback. "
-        f"{counts['refused']} are refused before the first step: an attention that no rule knows is found by running "
-        "it, and an optimizer that is being made has no inputs of that model's kind to run it on; "
-        "`qk_clip_threshold=None` trains these without the clip."
+        f"{sum(row['inputs'] == 'given' for row in rows)} of all need a batch: their attention is found by running it, "
+        "and random tokens, pixels or sounds do not reach it, so that MuonClip asks for `inputs=`. "
+        f"{counts['refused']} are refused before the first step, for the reason given."
     )
     body = []
     for row in rows:
         reason = row["reason"].replace("|", "\\|")
         reason = reason if len(reason) <= 120 else f"{reason[:120]}..."
         result = row["status"] if row["status"] == "passes" else f"{row['status']} ({row['failed_at']}): {reason}"
-        body.append((row["model_type"], row["model_class"], row["card"], row["loss"], result))
+        body.append((row["model_type"], row["model_class"], row["card"], row["loss"], row["inputs"], result))
     where = [f"transformers {t}, torch {p}, commit {c}, {d}." for t, p, c, d in said]
-    head = ("Type", "Class", "Task on its card", "Loss", "Result")
+    head = ("Type", "Class", "Task on its card", "Loss", "Inputs", "Result")
     return "\n\n".join(
         ["## In a real Trainer", "`python benchmarks/trainer_coverage.py`", paragraph, *where, table(head, body)]
     )

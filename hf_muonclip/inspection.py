@@ -13,7 +13,7 @@ from torch import nn
 
 from .attention import AttentionLayout, HeadLayout, detect_head_layout, verify_head_layout
 from .attention.probe import Probe
-from .attention.random_tokens import evaluation_mode
+from .attention.random_inputs import evaluation_mode
 from .muon_clip import projection_views
 from .name_folding import fold_names, ranges
 from .param_groups import PlannedParameter, plan_parameters

@@ -95,6 +95,8 @@ class MuonClip(Muon, ClipState):
         max_batch_bytes: of the float32 matrices orthogonalized at once; bounds the step's temporary memory.
         shard_optimizer: with several ranks, share work and state of the parameters that all hold (DDP); False repeats
             both on every rank.
+        inputs: the arguments of one forward, for attention whose layout only running tells; by default random tokens,
+            pixels or sounds of the sizes that the config names. Kept, for attention that is added later.
 
     Attributes:
         plan: what updates which parameter and why, one `PlannedParameter` each; those that were frozen at construction
@@ -144,6 +146,7 @@ class MuonClip(Muon, ClipState):
         momentum_dtype: str = "float32",
         max_batch_bytes: int | None = None,
         shard_optimizer: bool = True,
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = MuonClipConfig(
             momentum=momentum,
@@ -166,12 +169,12 @@ class MuonClip(Muon, ClipState):
             max_batch_bytes=max_batch_bytes,
             shard_optimizer=shard_optimizer,
         )
-        threshold = self.config.qk_clip_threshold
+        threshold, self._inputs = self.config.qk_clip_threshold, inputs
         self._wrapper: weakref.ref[nn.Module] | None = weakref.ref(model)
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         _refuse_flat_parameters(model)
         warn_of_unsaved(self._model)
-        detected = detect_head_layout(self._model, scale_lora_base) if threshold is not None else None
+        detected = detect_head_layout(self._model, scale_lora_base, inputs) if threshold is not None else None
         self._detected = detected
         self._adapters = AdapterWatch(self._model)
         views = projection_views(self._model, detected, split_heads)
@@ -270,7 +273,7 @@ class MuonClip(Muon, ClipState):
         threshold = self.config.qk_clip_threshold
         if self.capture is None or self._detected is None or threshold is None:
             return
-        detected = detect_head_layout(self._model, self.config.scale_lora_base)
+        detected = detect_head_layout(self._model, self.config.scale_lora_base, self._inputs)
         if set(detected) != set(self._detected):
             self.capture.close()
             self._start_capture(self._model, threshold, detected)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from census_models import CENSUS, census_model, skip_absent
+from census_models import CENSUS, census_batch, census_model, skip_absent
 from own_attention import HEADS, Functional, LooksUp, Mixer, OwnLayer, Scripted, own_model, own_tokens
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -84,6 +84,27 @@ def test_heads_that_do_not_divide_are_refused_from_a_config(
         detect_head_layout(tiny_config(model_type, **sizes))
     assert "model.layers.0.self_attn" in str(refusal.value)
     assert "Pass qk_clip_threshold=None to train with Muon alone." in str(refusal.value)
+
+
+@pytest.mark.parametrize("model_type", ["segformer", "conditional_detr", "parakeet_ctc", "videoprism_vision_model"])
+def test_what_only_running_tells_is_found_on_pixels_and_sounds_of_the_stated_sizes(model_type: str) -> None:
+    model = census_model(model_type)
+    layout = detect_head_layout(model)
+    assert layout.found_by_behavior
+    given = detect_head_layout(model, inputs=census_batch(model_type, model))
+    assert layout == given
+
+
+@pytest.mark.parametrize("model_type", ["timesfm", "granite_speech"])
+def test_what_no_random_input_reaches_is_found_on_the_given_inputs(model_type: str) -> None:
+    model = census_model(model_type)
+    with pytest.raises(ValueError, match=r"as inputs=\{\.\.\.\}"):
+        MuonClip(model)
+    inputs = census_batch(model_type, model)
+    optimizer = MuonClip(model, inputs=inputs)
+    assert optimizer.layout is not None
+    assert optimizer.layout.found_by_behavior
+    optimizer.add_param_group({"params": [("added", nn.Parameter(torch.ones(4, 4)))]})  # looks for attention again
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from .class_source import (
 from .head_layout import AttentionLayout, HeadLayout
 from .layout_parts import ContradictoryLayoutError, UnknownLayoutError
 from .layout_rules import read_layout
-from .random_tokens import call_model, evaluation_mode
+from .random_inputs import call_model, evaluation_mode
 
 _WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel, FullyShardedDataParallel)
 _MIXER = re.compile(
@@ -46,7 +46,8 @@ def detect_head_layout(
             the model is built on the meta device, without weights.
         scale_lora_base: let the clip scale the frozen base weight of LoRA layers together with their adapter. By
             default such modules are monitored only.
-        inputs: the arguments of one forward, for modules that must be run; by default a few random tokens.
+        inputs: the arguments of one forward, for modules that must be run; by default random tokens, pixels or sounds
+            of the sizes that the config names.
 
     Returns:
         One `AttentionLayout` per attention module.
@@ -235,16 +236,19 @@ def _search(
     from .layout_search import find_layouts
 
     first = next(iter(unknown.values()))
-    way_out = "Pass qk_clip_threshold=None to train with Muon alone."
+    without = "qk_clip_threshold=None to train with Muon alone."
     if any(parameter.is_meta for parameter in model.parameters()):
         raise UnknownLayoutError(
-            f"{first} Without weights it cannot be found by behaviour either: load the model first. {way_out}"
+            f"{first} Without weights it cannot be found by behaviour either: load the model first. Pass {without}"
         )
     try:
         return find_layouts(model, {name: modules[name] for name in unknown}, inputs)
     except Exception as error:  # whatever a foreign module raises when it is run
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}."
-        raise UnknownLayoutError(f"{first} Running it did not tell either: {said} {way_out}") from error
+        raise UnknownLayoutError(
+            f"{first} Running it did not tell either: {said} Pass a batch that reaches it, the arguments of one "
+            f"forward, as inputs={{...}}; or {without}"
+        ) from error
 
 
 def _require_scores(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
 from .probe import Observed, Probe, differentiable, rows_with_gradient
-from .random_tokens import evaluation_mode
+from .random_inputs import evaluation_mode
 
 _FACTOR = 0.25
 _TOLERANCE = 1e-3

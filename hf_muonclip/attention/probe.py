@@ -16,7 +16,7 @@ from .interface import set_aside, start_observing, stop_observing
 from .layout_parts import stated_heads
 from .mask_convention import MaskConvention
 from .max_logits import heads_first
-from .random_tokens import call_model, evaluation_mode
+from .random_inputs import call_model, evaluation_mode
 
 
 class Probe:

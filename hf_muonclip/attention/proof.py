@@ -20,7 +20,7 @@ from .detect_layout import unwrap
 from .head_layout import AttentionLayout, HeadLayout
 from .probe import Observed, Probe, describe_rows, differentiable, rows_with_gradient
 from .qk_clip import scale_heads_
-from .random_tokens import evaluation_mode
+from .random_inputs import evaluation_mode
 
 _GAMMA = 0.25  # its square root is a power of two as well
 _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}

@@ -39,7 +39,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 import hf_muonclip
 from hf_muonclip import MuonClip
 from hf_muonclip.attention import MaxLogitCapture
-from hf_muonclip.attention.detect_layout import attention_modules
+from hf_muonclip.attention.attention_modules import attention_modules
 from hf_muonclip.param_groups import plan_parameters
 
 HELD_OUT = ("henry-v", "julius-caesar", "the-tempest", "twelfth-night")

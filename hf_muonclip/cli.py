@@ -293,7 +293,7 @@ def _build(source: str, config: Any, trust_remote_code: bool) -> Any:
     import torch
     import transformers
 
-    from .attention.detect_layout import model_on_meta
+    from .attention.attention_modules import model_on_meta
 
     auto_map = getattr(config, "auto_map", None) or {}
     remote = [name for name in auto_map if name.startswith("AutoModel")]

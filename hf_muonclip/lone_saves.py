@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore
 
 from .rank_agreement import RanksDifferError, default_store, ranks_named
 
@@ -128,7 +129,7 @@ def _answer_to(question: str) -> str:
 
 
 def _pair(question: str, place: int) -> Any:
-    return dist.ProcessGroupGloo(dist.PrefixStore(f"{question}/pair", default_store()), place, 2, _TRAVEL)
+    return dist.ProcessGroupGloo(PrefixStore(f"{question}/pair", default_store()), place, 2, _TRAVEL)
 
 
 def _on_cpu(moment: Tensor, event: torch.Event | None) -> Tensor:

@@ -288,7 +288,7 @@ class Replicated:
     def _whole(self, kept: Iterable[tuple[int, Sequence[Part]]]) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
         whole: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for rank, parts in kept:
-            of_rank = [*self.shares[rank], *self.units[rank]]
+            of_rank: list[Share | Unit] = [*self.shares[rank], *self.units[rank]]
             for place, key, tensor in parts:
                 self._place_whole(whole[id(of_rank[place].parameter)], of_rank[place], key, tensor.cpu())
         return [(self._parameters[parameter], moments) for parameter, moments in whole.items()]

@@ -15,7 +15,7 @@ from transformers import PretrainedConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from hf_muonclip import MuonClip, capture_max_logits, detect_head_layout, verify_head_layout
-from hf_muonclip.attention.detect_layout import is_cross_attention
+from hf_muonclip.attention.attention_modules import is_cross_attention
 from hf_muonclip.kimi_k2 import kimi_k2_config
 
 

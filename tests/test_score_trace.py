@@ -17,7 +17,7 @@ from transformers import BloomConfig, BloomForCausalLM, GPTNeoConfig, GPTNeoForC
 
 from hf_muonclip import capture_max_logits, qk_clip_
 from hf_muonclip.attention import HeadLayout, MaxLogitCapture, max_logits
-from hf_muonclip.attention.detect_layout import attention_modules
+from hf_muonclip.attention.attention_modules import attention_modules
 from hf_muonclip.attention.layout_rules import read_layout
 from hf_muonclip.attention.score_trace import ScoreTrace
 

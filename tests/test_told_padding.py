@@ -13,7 +13,7 @@ from true_logits import brute_force
 
 from hf_muonclip import capture_max_logits
 from hf_muonclip.attention import MaxLogitCapture
-from hf_muonclip.attention.detect_layout import attention_modules
+from hf_muonclip.attention.attention_modules import attention_modules
 from hf_muonclip.attention.told_padding import ToldPadding
 
 BATCH, LENGTH = 2, 12

@@ -11,6 +11,7 @@ import sys
 from typing import Any, cast
 
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 NAMED_ATTENTION = re.compile(r"(attention|attn|mla)(v\d)?$", re.IGNORECASE)
 _FUSED = r"scaled_dot_product_attention|multi_head_attention_forward|flex_attention|flash_attn|ALL_ATTENTION_FUNCTIONS"
@@ -24,6 +25,12 @@ _OTHER_SCORES = {  # in the code of a module that takes a softmax of something e
     "mra2_attention": "attends at several resolutions, in kernels of its own",
 }
 _LIBRARIES = ("torch.", "transformers.", "peft.")
+
+
+def own_class(module: nn.Module) -> type[nn.Module]:
+    """Return the class of a module, without what FSDP2's fully_shard puts in front of it."""
+    classes = (base for base in type(module).__mro__ if issubclass(base, nn.Module))
+    return next(base for base in classes if not issubclass(base, FSDPModule))
 
 
 def calls_attention_interface(module: nn.Module) -> bool:

@@ -13,8 +13,7 @@ from torch import nn
 from transformers import Cache
 
 from .attending import see_attending
-from .class_source import is_foreign
-from .module_twins import own_class
+from .class_source import is_foreign, own_class
 
 
 class FirstBatch:

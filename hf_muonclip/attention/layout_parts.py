@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from .adapters import adapter_method
+from .attention_modules import stated_heads
+from .class_source import own_class
 from .head_layout import HeadRows, ProjectionPart, ProjectionRows, Role
-from .module_twins import CannotRunError, follows_its_rows, gain_offset, output_length, own_class
+from .module_twins import CannotRunError, follows_its_rows, gain_offset, output_length
 
 _NORM = re.compile(r"^(q|k|query|key|qk)_?(layer_?)?(norm|ln)$|^(layer_?norm|norm|ln)_(q|k|query|key)$")
 _NORMED_INPUTS = {"BltCrossAttention"}  # its q_norm and k_norm stand in front of the projections
@@ -86,16 +88,6 @@ class UnknownLayoutError(ValueError):
 
 class ContradictoryLayoutError(UnknownLayoutError):
     """The rules know the parts of an attention module, and their sizes do not fit together."""
-
-
-def stated_heads(module: nn.Module) -> int | None:
-    """Return the number of attention heads that a module, or its config, states."""
-    for owner in (module, getattr(module, "config", None)):
-        for attribute in _HEAD_COUNT:
-            value = getattr(owner, attribute, None)
-            if isinstance(value, int) and value > 0:
-                return value
-    return None
 
 
 class PartReader:

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from .class_source import own_class
 from .head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
 from .layout_parts import Knob, PartReader
-from .module_twins import own_class
 
 _SEPARATE = (
     ("q_proj", "k_proj", "v_proj"),

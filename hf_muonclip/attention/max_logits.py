@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from .adapters import AdapterWatch
-from .detect_layout import attention_modules, is_cross_attention, unwrap
+from .attention_modules import attention_modules, is_cross_attention, stated_heads, unwrap
 from .head_layout import AttentionLayout, HeadLayout
 from .interface import start_observing, stop_observing
-from .layout_parts import stated_heads
 from .local_shards import LocalHeads
 from .mask_convention import MaskConvention
 from .pair_mask import PairMask, blocks, flash_operands, padded_queries

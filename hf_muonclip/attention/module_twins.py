@@ -8,17 +8,12 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
+
+from .class_source import own_class
 
 # A linear map follows its rows up to the rounding of float8; one that norms its rows is off by three quarters.
 _PROBE_FACTOR, _PROBE_TOLERANCE = 0.25, 0.1
 Result = TypeVar("Result")
-
-
-def own_class(module: nn.Module) -> type[nn.Module]:
-    """Return the class of a module, without what FSDP2's fully_shard puts in front of it."""
-    classes = (base for base in type(module).__mro__ if issubclass(base, nn.Module))
-    return next(base for base in classes if not issubclass(base, FSDPModule))
 
 
 class CannotRunError(Exception):

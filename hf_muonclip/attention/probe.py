@@ -11,9 +11,9 @@ from torch.distributed.tensor import DTensor
 from transformers import Cache
 
 from .attending import undisturbed
+from .attention_modules import stated_heads
 from .head_layout import AttentionLayout
 from .interface import set_aside, start_observing, stop_observing
-from .layout_parts import stated_heads
 from .mask_convention import MaskConvention
 from .max_logits import heads_first
 from .random_inputs import call_model, evaluation_mode

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from .detect_layout import attention_modules
+from .attention_modules import attention_modules
 from .head_layout import HeadLayout, ProjectionRows
 from .layout_rules import read_layout
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .detect_layout import unwrap
+from .attention_modules import unwrap
 from .head_layout import AttentionLayout, HeadLayout
 from .probe import Observed, Probe, describe_rows, differentiable, rows_with_gradient
 from .qk_clip import scale_heads_

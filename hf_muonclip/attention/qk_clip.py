@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from .detect_layout import unwrap
+from .attention_modules import unwrap
 from .head_layout import AttentionLayout, HeadLayout, HeadRows
 from .local_shards import entries_held
 

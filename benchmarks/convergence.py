@@ -39,8 +39,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 import hf_muonclip
 from hf_muonclip import MuonClip
 from hf_muonclip.attention import MaxLogitCapture
-from hf_muonclip.attention.attention_modules import attention_modules
-from hf_muonclip.param_groups import plan_parameters
+from hf_muonclip.attention.modules.find import attention_modules
+from hf_muonclip.optim.parameters.param_groups import plan_parameters
 
 HELD_OUT = ("henry-v", "julius-caesar", "the-tempest", "twelfth-night")
 VALIDATION_BLOCKS = 32

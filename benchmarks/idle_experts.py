@@ -28,9 +28,9 @@ from torch import Tensor
 from transformers import DeepseekV3ForCausalLM
 
 from hf_muonclip import MuonClip
-from hf_muonclip.idle_matrices import ActiveMatrices
 from hf_muonclip.kimi_k2 import kimi_k2_config
 from hf_muonclip.kimi_k2.expert_balance import ExpertBalancer, max_violation
+from hf_muonclip.optim.idle_matrices import ActiveMatrices
 
 RULES = ("updated", "shrinking", "kept", "shrinking, decayed", "kept, decayed")
 RATES = (4e-3, 8e-3, 16e-3, 32e-3)

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 from workloads import WORKLOADS, Workload, quick
 
 from hf_muonclip import MuonClip
-from hf_muonclip.newton_schulz import newton_schulz_flops, preferred_dtype
+from hf_muonclip.optim.newton_schulz import newton_schulz_flops, preferred_dtype
 
 ADAMW = "torch.optim.AdamW, fused"
 REST = "of each: AdamW for the other parameters"

@@ -31,10 +31,11 @@ from torch import Tensor
 from torch.optim._muon import _zeropower_via_newtonschulz
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from hf_muonclip import MuonClip, newton_schulz
-from hf_muonclip.matrix_batches import MOST_ON_ONE_THREAD
-from hf_muonclip.symmetric_products import symmetric_flops
-from hf_muonclip.thread_per_batch import for_each_batch
+from hf_muonclip import MuonClip
+from hf_muonclip.optim import newton_schulz
+from hf_muonclip.optim.batching import MOST_ON_ONE_THREAD
+from hf_muonclip.optim.symmetric_matmul import symmetric_flops
+from hf_muonclip.optim.thread_per_batch import for_each_batch
 
 LAYERS = 30
 SMOLLM2 = {(576, 1536): LAYERS, (1536, 576): 2 * LAYERS, (576, 576): 2 * LAYERS, (192, 576): 2 * LAYERS}

@@ -37,7 +37,7 @@ from transformers import (
 
 from hf_muonclip import MuonClipCallback, muonclip
 from hf_muonclip.attention import MaxLogitCapture
-from hf_muonclip.attention.attention_modules import attention_modules
+from hf_muonclip.attention.modules.find import attention_modules
 from hf_muonclip.kimi_k2 import kimi_k2_config
 
 STEPS = 2  # of a Trainer that a round times

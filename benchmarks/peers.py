@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from hf_muonclip.muon import Muon
+from hf_muonclip.optim.muon import Muon
 
 
 @dataclass(frozen=True)

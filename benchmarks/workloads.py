@@ -24,7 +24,7 @@ from transformers import (
 
 from hf_muonclip import MuonClip
 from hf_muonclip.kimi_k2 import kimi_k2_config
-from hf_muonclip.matrix_view import MatrixView, to_matrices
+from hf_muonclip.optim.matrix_view import MatrixView, to_matrices
 
 
 @dataclass

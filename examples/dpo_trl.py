@@ -26,7 +26,7 @@ from trl import (
 from trl_inputs import model_and_tokenizer, train_dataset
 
 from hf_muonclip import MuonClipConfig, attach
-from hf_muonclip.console import ProgressBar
+from hf_muonclip.trainer.console import ProgressBar
 
 PAIRS = 8  # the default steps see each three times: minutes do not show more than learning by heart
 

@@ -26,7 +26,7 @@ from trl import (
 from trl_inputs import model_and_tokenizer, train_dataset
 
 from hf_muonclip import MuonClipConfig, attach
-from hf_muonclip.console import ProgressBar
+from hf_muonclip.trainer.console import ProgressBar
 
 
 def sums(count: int, seed: int) -> Dataset:

@@ -36,13 +36,13 @@ from transformers import (
 )
 
 from hf_muonclip import MuonClipCallback, last_whole_checkpoint, muonclip, muonclip_factory
-from hf_muonclip.console import ProgressBar, SaveOnInterrupt
+from hf_muonclip.checkpoints import save_checkpoint
 from hf_muonclip.evaluation import EvaluationData, load_results, measure_perplexity, save_results
-from hf_muonclip.export import save_checkpoint
+from hf_muonclip.hub.model_card import render_model_card
 from hf_muonclip.kimi_k2 import ExpertBalanceCallback, kimi_k2_config
-from hf_muonclip.model_card import render_model_card
-from hf_muonclip.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
-from hf_muonclip.run_figures import figures_of_run
+from hf_muonclip.runs.figures import figures_of_run
+from hf_muonclip.runs.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
+from hf_muonclip.trainer.console import ProgressBar, SaveOnInterrupt
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER_SAMPLE = 5_000  # documents of a streamed dataset that the tokenizer learns from

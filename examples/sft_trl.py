@@ -23,7 +23,7 @@ from trl import (
 from trl_inputs import model_and_tokenizer, train_dataset
 
 from hf_muonclip import MuonClipConfig, attach
-from hf_muonclip.console import ProgressBar
+from hf_muonclip.trainer.console import ProgressBar
 
 # SmolLM2's own template, with the markers that tell TRL which tokens the assistant says.
 CHAT_TEMPLATE = (

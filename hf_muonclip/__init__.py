@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .attention import capture_max_logits, detect_head_layout, qk_clip_, verify_head_layout
     from .config import MuonClipConfig
-    from .deepspeed_clip import DeepSpeedClipCallback
     from .muon_clip import MuonClip
-    from .trainer import MuonClipCallback
-    from .trainer_optimizer import attach, muonclip, muonclip_factory
-    from .whole_checkpoint import last_whole_checkpoint
+    from .trainer.callback import MuonClipCallback
+    from .trainer.deepspeed import DeepSpeedClipCallback
+    from .trainer.entry_points import attach, muonclip, muonclip_factory
+    from .trainer.whole_checkpoint import last_whole_checkpoint
 
 __version__ = "0.1.0"
 
@@ -35,16 +35,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DeepSpeedClipCallback": ".deepspeed_clip",
+    "DeepSpeedClipCallback": ".trainer.deepspeed",
     "MuonClip": ".muon_clip",
-    "MuonClipCallback": ".trainer",
+    "MuonClipCallback": ".trainer.callback",
     "MuonClipConfig": ".config",
-    "attach": ".trainer_optimizer",
+    "attach": ".trainer.entry_points",
     "capture_max_logits": ".attention",
     "detect_head_layout": ".attention",
-    "last_whole_checkpoint": ".whole_checkpoint",
-    "muonclip": ".trainer_optimizer",
-    "muonclip_factory": ".trainer_optimizer",
+    "last_whole_checkpoint": ".trainer.whole_checkpoint",
+    "muonclip": ".trainer.entry_points",
+    "muonclip_factory": ".trainer.entry_points",
     "qk_clip_": ".attention",
     "verify_head_layout": ".attention",
 }

@@ -19,8 +19,8 @@ from .attention import (
     needs_first_batch,
     qk_clip_,
 )
+from .common.loggers import get_logger
 from .config import MuonClipConfig
-from .verbosity import get_logger
 
 logger = get_logger(__name__)
 

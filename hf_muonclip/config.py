@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from .setting_rules import check_settings, parse_overrides
+from .optim.settings import check_settings, parse_overrides
 
 if TYPE_CHECKING:
     Threshold = float | None

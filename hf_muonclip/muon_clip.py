@@ -13,28 +13,22 @@ from accelerate.utils import extract_model_from_parallel  # type: ignore[import-
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from .added_groups import added_to_plan, completed_group
-from .attention import (
-    AdapterWatch,
-    HeadLayout,
-    ProjectionRows,
-    detect_head_layout,
-    read_projections,
-)
+from .attention import AdapterWatch, HeadLayout, ProjectionRows, detect_head_layout, read_projections
 from .clip_state import ClipState, nonfinite_heads
+from .common.loggers import get_logger
 from .config import MuonClipConfig
-from .frozen_parameters import is_updated, take_out_
-from .matrix_view import PLAIN, MatrixView
-from .module_views import is_conv1d, is_linear
-from .muon import Muon
-from .muon_refusals import check_not_flattened
-from .param_groups import describe_plan, override_plan, param_groups, plan_parameters
-from .quantized_saves import warn_of_unsaved
-from .rank_agreement import max_over_ranks
-from .rank_collectives import collective_device, num_ranks
-from .setting_rules import parse_overrides
-from .trained_dtypes import remember_dtypes
-from .verbosity import get_logger
+from .models.quantized_saves import warn_of_unsaved
+from .models.trained_dtypes import remember_dtypes
+from .optim.checks import check_not_flattened
+from .optim.distributed.agreement import max_over_ranks
+from .optim.distributed.collectives import collective_device, num_ranks
+from .optim.matrix_view import PLAIN, MatrixView
+from .optim.muon import Muon
+from .optim.parameters.added_groups import added_to_plan, completed_group
+from .optim.parameters.frozen import is_updated, take_out_
+from .optim.parameters.fused_weights import is_conv1d, is_linear
+from .optim.parameters.param_groups import describe_plan, override_plan, param_groups, plan_parameters
+from .optim.settings import parse_overrides
 
 logger = get_logger(__name__)
 get_logger(Muon.__module__)  # which knows torch alone

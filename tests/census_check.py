@@ -24,7 +24,7 @@ from transformers.modeling_utils import AttentionInterface
 
 from hf_muonclip import capture_max_logits, detect_head_layout, qk_clip_, verify_head_layout
 from hf_muonclip.attention import AttentionLayout, HeadLayout, MaxLogitCapture
-from hf_muonclip.attention.attending import see_attending
+from hf_muonclip.attention.modules.attending import see_attending
 
 _BLOCKED = -1e3  # no tiny model has a bias that large
 _ROUNDED_ZERO = 1e-12  # scores of queries that are zero but for rounding

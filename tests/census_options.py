@@ -16,8 +16,8 @@ from census_models import census_model
 from torch import nn
 from transformers import PretrainedConfig
 
-from hf_muonclip.attention.attention_modules import attention_modules
-from hf_muonclip.attention.class_source import _of_class, _with_functions
+from hf_muonclip.attention.modules.class_source import _of_class, _with_functions
+from hf_muonclip.attention.modules.find import attention_modules
 
 Options = dict[str, Any]
 _LEFT_OUT = {"use_cache", "scale_attn_weights"}  # says what is returned; makes scores that no tau is meant for

@@ -31,7 +31,7 @@ _CONTEXT.set_forkserver_preload(
         "transformers.trainer",
         "transformers.models.deepseek_v3.modeling_deepseek_v3",
         "transformers.models.llama.modeling_llama",
-        "hf_muonclip.trainer",
+        "hf_muonclip.trainer.callback",
     ]
 )
 

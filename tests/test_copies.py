@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from hf_muonclip import MuonClip, MuonClipCallback, MuonClipConfig, capture_max_logits, detect_head_layout
-from hf_muonclip.muon import Muon
-from hf_muonclip.trainer_optimizer import muonclip_factory
+from hf_muonclip.optim.muon import Muon
+from hf_muonclip.trainer.entry_points import muonclip_factory
 
 
 def through_torch(thing: Any) -> Any:

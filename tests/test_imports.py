@@ -1,6 +1,7 @@
-"""The walls between the two columns, and what `import hf_muonclip` costs."""
+"""The walls between folders, and what `import hf_muonclip` costs."""
 
 import ast
+import graphlib
 import itertools
 import json
 import os
@@ -19,47 +20,30 @@ from hf_muonclip import hub
 
 PACKAGE = "hf_muonclip"
 ROOT = Path(__file__).parents[1]
-OPTIMIZER_COLUMN = {
-    f"{PACKAGE}.{name}"
-    for name in (
-        "newton_schulz",
-        "symmetric_products",
-        "triton_symmetric",
-        "matrix_view",
-        "matrix_batches",
-        "muon_state",
-        "forward_inputs",
-        "forward_trace",
-        "module_views",
-        "adapter_views",
-        "sharding",
-        "added_groups",
-        "frozen_parameters",
-        "moments",
-        "sharded_update",
-        "replicated_update",
-        "scattered_update",
-        "unit_updates",
-        "update_meter",
-        "gradient_measures",
-        "idle_matrices",
-        "local_update",
-        "rank_agreement",
-        "rank_collectives",
-        "update_rules",
-        "muon",
-        "muon_refusals",
-        "output_heads",
-        "param_groups",
-        "setting_rules",
-        "thread_per_batch",
-    )
+# What each folder may import beside itself, the standard library and, unless it stands in LIBRARIES, any library; "" is
+# the package's own folder. A folder that another may import never imports that one.
+WALLS = {
+    "common": "",
+    "models": "common",
+    "optim": "common",
+    "attention": "common",
+    "": "common models optim attention",
+    "runs": "common optim attention root",
+    "kimi_k2": "common optim attention runs",
+    "checkpoints": "common models kimi_k2",
+    "evaluation": "checkpoints",
+    "hub": "common models runs kimi_k2 checkpoints evaluation root",
+    "trainer": "common models optim attention runs kimi_k2 checkpoints hub root",
+    "inspection": "common models optim attention root",
+    "cli": "attention kimi_k2 optim runs hub inspection root",
 }
-ATTENTION_COLUMN = f"{PACKAGE}.attention"
-TRITON_KERNELS = {f"{PACKAGE}.triton_symmetric", f"{ATTENTION_COLUMN}.triton_max_logits"}
-INSPECTION = f"{PACKAGE}.inspection"  # shows what both say of a model, and changes neither
-MEETING_PLACE = f"{PACKAGE}.muon_clip"
-NEUTRAL = {f"{PACKAGE}.patched_method"}  # knows the standard library alone, so every column may use it
+LIBRARIES = {"common": "torch transformers", "optim": "torch", "attention": "torch transformers"}
+TRITON_KERNELS = {
+    f"{PACKAGE}.optim.symmetric_matmul_triton",
+    f"{PACKAGE}.attention.capture.max_logits_triton",
+}
+MEETING_PLACES = ("muon_clip", "inspection")  # of the optimizer and of attention; the second changes neither
+MODULES_IN_THE_ROOT = 8
 
 
 def module_paths() -> dict[str, Path]:
@@ -72,6 +56,7 @@ def module_paths() -> dict[str, Path]:
 
 
 MODULES = module_paths()
+PACKAGES = {module for module, path in MODULES.items() if path.name == "__init__.py"}
 
 
 def imports(source: str, module: str, is_package: bool, modules: Collection[str]) -> Iterator[str]:
@@ -97,6 +82,12 @@ def is_inside(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
+def folder_of(name: str) -> str:
+    """Return which folder of the package a module is in; "" of the package's own."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 2 or (len(parts) == 2 and name in PACKAGES) else ""
+
+
 def violations(source: str, module: str, is_package: bool = False, modules: Collection[str] = MODULES) -> list[str]:
     """Return what stands in `source`, the text of `module`, against the walls."""
     found = set(imports(source, module, is_package, modules))
@@ -104,29 +95,16 @@ def violations(source: str, module: str, is_package: bool = False, modules: Coll
     foreign = {name.partition(".")[0] for name in found - own} - sys.stdlib_module_names
     if module in TRITON_KERNELS:
         foreign -= {"triton"}
+    folder = folder_of(module)
     said = []
-    if module in OPTIMIZER_COLUMN:
-        said += [f"the optimizer column imports torch alone, not {name}" for name in sorted(foreign - {"torch"})]
-        beside = own - OPTIMIZER_COLUMN - NEUTRAL
-        said += [f"the optimizer column knows only itself, not {name}" for name in sorted(beside)]
-    elif is_inside(module, ATTENTION_COLUMN):
-        said += [
-            f"the attention column imports torch and transformers, not {name}"
-            for name in sorted(foreign - {"torch", "transformers"})
-        ]
-        said += [
-            f"the attention column knows only itself, not {name}"
-            for name in sorted(own - NEUTRAL)
-            if not is_inside(name, ATTENTION_COLUMN)
-        ]
-    elif module in NEUTRAL:
-        said += [f"what every column may use knows the standard library alone, not {name}" for name in own | foreign]
-    elif module not in (MEETING_PLACE, INSPECTION, PACKAGE):
-        columns = {
-            name in OPTIMIZER_COLUMN for name in own if name in OPTIMIZER_COLUMN or is_inside(name, ATTENTION_COLUMN)
-        }
-        if len(columns) == 2:
-            said.append(f"the two columns meet in {MEETING_PLACE} only")
+    if folder in LIBRARIES:
+        allowed = LIBRARIES[folder].split()
+        said += [f"{folder}/ imports {allowed} alone, not {name}" for name in sorted(foreign - set(allowed))]
+    allowed = [folder, *("" if name == "root" else name for name in WALLS[folder].split())]
+    said += [f"{folder}/ does not import {name}" for name in sorted(own) if folder_of(name) not in allowed]
+    columns = {folder_of(name) for name in own} & {"optim", "attention"}
+    if len(columns) == 2 and module != PACKAGE and module.split(".")[1] not in MEETING_PLACES:
+        said.append(f"the optimizer and attention meet in {MEETING_PLACES} only")
     return said
 
 
@@ -136,30 +114,57 @@ def test_module_respects_the_walls(module: str) -> None:
     assert violations(path.read_text(encoding="utf-8"), module, path.name == "__init__.py") == []
 
 
-def test_the_walls_stand_around_existing_modules() -> None:
-    assert MODULES.keys() >= OPTIMIZER_COLUMN
-    assert ATTENTION_COLUMN in MODULES
-    assert MEETING_PLACE in MODULES
+def test_the_walls_stand_around_every_folder_and_let_nobody_through_both_ways() -> None:
+    assert {folder_of(module) for module in MODULES} == set(WALLS)
+    for folder, allowed in WALLS.items():
+        for other in allowed.split():
+            assert (folder or "root") not in WALLS["" if other == "root" else other].split()
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {}
+    for module, path in MODULES.items():
+        source = ast.unparse(without_type_checking(ast.parse(path.read_text(encoding="utf-8"))))
+        graph[module] = set(imports(source, module, path.name == "__init__.py", MODULES)) & MODULES.keys() - {module}
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"an import circle: {error.args[1]}")
+
+
+def without_type_checking(tree: ast.Module) -> ast.Module:
+    """Return a module without what only type checkers read."""
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    ]
+    return tree
+
+
+def test_the_root_stays_small() -> None:
+    assert len(list((ROOT / PACKAGE).glob("*.py"))) <= MODULES_IN_THE_ROOT
 
 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("hf_muonclip.muon", "import transformers"),
-        ("hf_muonclip.muon", "def step():\n    from transformers.models import llama"),
-        ("hf_muonclip.muon", "import triton"),
-        ("hf_muonclip.newton_schulz", "import triton.language as tl"),
-        ("hf_muonclip.triton_symmetric", "import transformers"),
-        ("hf_muonclip.attention.max_logits", "import triton"),
-        ("hf_muonclip.muon", "from . import attention"),
-        ("hf_muonclip.muon", "from .attention.qk_clip import qk_clip_"),
-        ("hf_muonclip.muon", "from hf_muonclip.config import MuonClipConfig"),
-        ("hf_muonclip.muon", "from hf_muonclip import MuonClip"),
-        ("hf_muonclip.attention.qk_clip", "from ..muon import Muon"),
-        ("hf_muonclip.attention.qk_clip", "from .. import param_groups"),
+        ("hf_muonclip.optim.muon", "import transformers"),
+        ("hf_muonclip.optim.muon", "def step():\n    from transformers.models import llama"),
+        ("hf_muonclip.optim.muon", "import triton"),
+        ("hf_muonclip.optim.newton_schulz", "import triton.language as tl"),
+        ("hf_muonclip.optim.symmetric_matmul_triton", "import transformers"),
+        ("hf_muonclip.optim.muon", "from .. import attention"),
+        ("hf_muonclip.optim.muon", "from ..attention.qk_clip import qk_clip_"),
+        ("hf_muonclip.optim.muon", "from hf_muonclip.config import MuonClipConfig"),
+        ("hf_muonclip.optim.muon", "from hf_muonclip import MuonClip"),
+        ("hf_muonclip.optim.distributed.sharding", "from ...models import kind"),
+        ("hf_muonclip.attention.capture.max_logits", "import triton"),
+        ("hf_muonclip.attention.qk_clip", "from ..optim.muon import Muon"),
+        ("hf_muonclip.attention.qk_clip", "from .. import optim"),
         ("hf_muonclip.attention.qk_clip", "import hf_muonclip.muon_clip"),
         ("hf_muonclip.attention.qk_clip", "import accelerate"),
-        ("hf_muonclip.trainer", "from .muon import Muon\nfrom .attention import qk_clip_"),
+        ("hf_muonclip.trainer.callback", "from ..optim.muon import Muon\nfrom ..attention import qk_clip_"),
+        ("hf_muonclip.muon_clip", "from .trainer.callback import MuonClipCallback"),
+        ("hf_muonclip.checkpoints.save", "from ..hub.push import push_to_hub"),
     ],
 )
 def test_a_breach_is_seen(module: str, source: str) -> None:
@@ -169,15 +174,15 @@ def test_a_breach_is_seen(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("hf_muonclip.muon", "import math\nimport torch.distributed\nfrom .newton_schulz import newton_schulz"),
-        ("hf_muonclip.newton_schulz", "def multiply():\n    from .triton_symmetric import symmetric_baddbmm"),
-        ("hf_muonclip.triton_symmetric", "import torch\nimport triton.language as tl"),
+        ("hf_muonclip.optim.muon", "import math\nimport torch.distributed\nfrom .newton_schulz import newton_schulz"),
+        ("hf_muonclip.optim.newton_schulz", "def multiply():\n    from . import symmetric_matmul_triton"),
+        ("hf_muonclip.optim.symmetric_matmul_triton", "import torch\nimport triton.language as tl"),
         (
             "hf_muonclip.attention.qk_clip",
             "from transformers import PreTrainedModel\nfrom .head_layout import HeadLayout",
         ),
-        ("hf_muonclip.muon_clip", "from .muon import Muon\nfrom .attention import qk_clip_"),
-        ("hf_muonclip.trainer", "from transformers import Trainer\nfrom .muon_clip import MuonClip"),
+        ("hf_muonclip.muon_clip", "from .optim.muon import Muon\nfrom .attention import qk_clip_"),
+        ("hf_muonclip.trainer.callback", "from transformers import Trainer\nfrom ..muon_clip import MuonClip"),
     ],
 )
 def test_what_is_allowed_is_not_called_a_breach(module: str, source: str) -> None:
@@ -185,12 +190,11 @@ def test_what_is_allowed_is_not_called_a_breach(module: str, source: str) -> Non
 
 
 def test_relative_imports_resolve_from_packages_and_modules() -> None:
-    modules = {"hf_muonclip.attention.qk_clip", "hf_muonclip.muon"}
-    source = "from . import qk_clip, missing\nfrom ..muon import Muon"
-    in_package = imports(source, "hf_muonclip.attention", True, modules)
-    assert list(in_package) == ["hf_muonclip.attention.qk_clip", "hf_muonclip.attention", "hf_muonclip.muon"]
-    in_module = imports(source, "hf_muonclip.attention.max_logits", False, modules)
-    assert list(in_module) == ["hf_muonclip.attention.qk_clip", "hf_muonclip.attention", "hf_muonclip.muon"]
+    modules = {"hf_muonclip.attention.qk_clip", "hf_muonclip.config"}
+    source = "from . import qk_clip, missing\nfrom ..config import MuonClipConfig"
+    expected = ["hf_muonclip.attention.qk_clip", "hf_muonclip.attention", "hf_muonclip.config"]
+    assert list(imports(source, "hf_muonclip.attention", True, modules)) == expected
+    assert list(imports(source, "hf_muonclip.attention.head_layout", False, modules)) == expected
 
 
 def test_the_package_declares_what_it_imports() -> None:
@@ -236,32 +240,34 @@ def test_importing_the_package_is_cheap(tmp_path: Path) -> None:
 def test_the_command_line_is_cheap() -> None:
     """Its help comes at once: every command loads what it needs when it runs."""
     loaded = loaded_after(f"import {PACKAGE}.cli; assert {PACKAGE}.cli.main(['push', '--help']) == 0")
-    assert f"{PACKAGE}.hub.command" in loaded
+    assert f"{PACKAGE}.cli.push" in loaded
     assert loaded.isdisjoint({"torch", "transformers", "huggingface_hub", "rich"})
 
 
-def test_training_loads_no_client_of_the_hub() -> None:
-    loaded = loaded_after(f"import {PACKAGE}.trainer, {PACKAGE}.hub")
-    assert f"{PACKAGE}.hub.trainer_push" in loaded
-    assert loaded.isdisjoint({f"{PACKAGE}.hub.push", f"{PACKAGE}.hub.client"})
+def test_training_loads_what_training_needs() -> None:
+    """Checkpoints, cards, evaluation and the Hub's client load when a push or a card begins."""
+    loaded = loaded_after(f"import {PACKAGE}; {PACKAGE}.MuonClipCallback(); {PACKAGE}.muonclip, {PACKAGE}.attach")
+    assert f"{PACKAGE}.trainer.callback" in loaded
+    beside = {folder_of(name) for name in loaded & MODULES.keys()}
+    assert beside == {"", "attention", "common", "models", "optim", "runs", "trainer"}
 
 
-def test_the_optimizer_column_runs_without_transformers() -> None:
-    loaded = loaded_after(f"import {PACKAGE}.muon, {PACKAGE}.param_groups")
-    assert f"{PACKAGE}.muon" in loaded
-    assert loaded.isdisjoint({"transformers", "accelerate", ATTENTION_COLUMN, MEETING_PLACE})
+def test_the_optimizer_runs_without_transformers() -> None:
+    loaded = loaded_after(f"import {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups")
+    assert f"{PACKAGE}.optim.muon" in loaded
+    assert loaded.isdisjoint({"transformers", "accelerate", f"{PACKAGE}.attention", f"{PACKAGE}.muon_clip"})
 
 
-def test_the_optimizer_column_runs_without_triton() -> None:
+def test_the_optimizer_runs_without_triton() -> None:
     code = f"""
 import sys
 import torch
 sys.modules["triton"] = None  # an import fails
-import {PACKAGE}, {PACKAGE}.muon, {PACKAGE}.param_groups
-{PACKAGE}.newton_schulz.newton_schulz(torch.ones(2, 3, 3))
+import {PACKAGE}, {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups
+{PACKAGE}.optim.newton_schulz.newton_schulz(torch.ones(2, 3, 3))
 """
     loaded = loaded_after(code)
-    assert f"{PACKAGE}.newton_schulz" in loaded
+    assert f"{PACKAGE}.optim.newton_schulz" in loaded
     assert loaded.isdisjoint(TRITON_KERNELS)
 
 
@@ -269,9 +275,9 @@ def test_public_names_load_on_first_use() -> None:
     code = f"""
 import sys
 import {PACKAGE}
-assert "{PACKAGE}.trainer" not in sys.modules
+assert "{PACKAGE}.trainer.callback" not in sys.modules
 assert {PACKAGE}.MuonClipCallback.__name__ == "MuonClipCallback"
-assert "{PACKAGE}.trainer" in sys.modules
+assert "{PACKAGE}.trainer.callback" in sys.modules
 """
     assert "transformers" in loaded_after(code)
 

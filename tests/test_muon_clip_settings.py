@@ -8,7 +8,7 @@ from tiny_models import random_batch, tiny_model
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from hf_muonclip import MuonClip
-from hf_muonclip.newton_schulz import newton_schulz
+from hf_muonclip.optim.newton_schulz import newton_schulz
 
 
 def group_of(optimizer: MuonClip, name: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hf_muonclip.matrix_view import MatrixView, from_matrices, to_matrices
-from hf_muonclip.muon import Muon
+from hf_muonclip.optim.matrix_view import MatrixView, from_matrices, to_matrices
+from hf_muonclip.optim.muon import Muon
 
 EXACT = {"ns_dtype": "float32"}  # on every machine, whatever its CPU prefers
 # Name -> (shape, view, None for AdamW). Two of one shape, a tall one, and one of each way to hold several matrices.

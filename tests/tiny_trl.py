@@ -22,7 +22,7 @@ from transformers import (
 from true_logits import brute_force
 
 from hf_muonclip import MuonClip, MuonClipCallback, attach, muonclip, muonclip_factory
-from hf_muonclip.attention import max_logits
+from hf_muonclip.attention.capture import max_logits
 
 # One end token a turn, inside of the generation block, as TRL's own training templates have it.
 CHAT_TEMPLATE = (

@@ -25,7 +25,7 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainingArgu
 from transformers.models.auto import modeling_auto
 
 from hf_muonclip import MuonClipCallback, muonclip
-from hf_muonclip.attention.layout_parts import UnknownLayoutError
+from hf_muonclip.attention.layout.parts import UnknownLayoutError
 
 _TOKEN_LOSS = {
     name
@@ -202,7 +202,7 @@ def _train(result: TrainerResult, folder: Path, hub: HubServer, with_muonclip: b
     """Fill in a result; `failed_at` always names the step that is under way."""
     run, repository = folder / "run", f"ada/{result.model_type}"
     said = _Said()
-    logger = logging.getLogger("hf_muonclip.additions")
+    logger = logging.getLogger("hf_muonclip.trainer.additions")
     logger.addHandler(said)
     try:
         result.failed_at = _CONSTRUCTION

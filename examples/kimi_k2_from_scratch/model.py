@@ -5,8 +5,9 @@ attention keeps one short latent per token instead of keys and values (MLA, arXi
 layers are mixtures of experts, of which every token uses a few.
 
 Modules and parameters have the names of transformers' `DeepseekV3ForCausalLM`, so a state dict of one loads into the
-other, and `tests/test_kimi_k2_from_scratch.py` holds both to the same logits and the same gradients. What is left out
-is what Kimi K2 does not use at this size: expert groups (n_group = 1), YaRN, dropout, a query without compression.
+other, and `tests/examples/test_kimi_k2_from_scratch.py` holds both to the same logits and the same gradients. What is
+left out is what Kimi K2 does not use at this size: expert groups (n_group = 1), YaRN, dropout, a query without
+compression.
 
 Shapes: B sequences of T tokens, S keys (T and those in the cache), H heads, N = B·T tokens, E experts.
 """

@@ -32,7 +32,7 @@ from transformers import (
 )
 
 from hf_muonclip import MuonClip, MuonClipCallback, capture_max_logits, muonclip
-from hf_muonclip.run_log import read_log
+from hf_muonclip.runs.log import read_log
 
 LENGTH = 64  # characters in a sequence
 BATCH_SIZE = 8  # sequences in a step

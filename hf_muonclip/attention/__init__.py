@@ -1,12 +1,12 @@
 """The attention column: which rows feed which head, each head's exact max logit, and the clip that scales them back."""
 
 from .adapters import AdapterWatch
-from .detect_layout import detect_head_layout
-from .first_batch import FirstBatch, needs_first_batch
+from .capture.max_logits import MaxLogitCapture, capture_max_logits
 from .head_layout import AttentionLayout, HeadLayout, HeadRows, ProjectionPart, ProjectionRows, around_frozen
-from .max_logits import MaxLogitCapture, capture_max_logits
-from .projections import ModelProjections, read_projections
-from .proof import verify_head_layout
+from .layout.detect import detect_head_layout
+from .layout.projections import ModelProjections, read_projections
+from .layout.verify import verify_head_layout
+from .modules.first_batch import FirstBatch, needs_first_batch
 from .qk_clip import Writable, qk_clip_, qk_clip_gamma
 
 __all__ = [

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from .attention_modules import unwrap
 from .head_layout import AttentionLayout, HeadLayout, HeadRows
 from .local_shards import entries_held
+from .modules.find import unwrap
 
 Writable = Callable[[nn.Parameter], AbstractContextManager[Tensor]]
 """Opens a parameter that is stored in parts: yields its whole value, and stores what was written to it on exit."""

@@ -35,7 +35,7 @@ from huggingface_hub.lfs import post_lfs_batch_info
 from huggingface_hub.utils import hf_raise_for_status, parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from .. import __version__
-from ..verbosity import get_logger
+from ..common.loggers import get_logger
 
 T = TypeVar("T")
 # Of httpx or httpx2, whichever this version of the client uses: no answer came, or a bad one.

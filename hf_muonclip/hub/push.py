@@ -20,9 +20,9 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
-from ..export import check_checkpoint
-from ..model_card import loading_from
+from ..checkpoints import check_checkpoint
 from .client import Account, HubClient, PushError, Remote
+from .model_card import loading_from
 
 _DEFAULT_BRANCH = "main"
 _READERS = 5  # threads that hash files; as many as the client has

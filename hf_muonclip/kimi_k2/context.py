@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from ..attention.attention_modules import unwrap
+from ..attention.modules.find import unwrap
 from .schedule import TokenSchedule
 
 _EXTENDED = "_context_extended"  # on a model: from and to which context

@@ -18,8 +18,8 @@ from torch.distributed.tensor import DTensor, Replicate
 from transformers.trainer_callback import ExportableState, TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
-from ..rank_collectives import collective_device, num_ranks
-from ..training_logs import start_adding, stop_adding
+from ..optim.distributed.collectives import collective_device, num_ranks
+from ..runs.log_figures import start_adding, stop_adding
 from .routers import BIAS, Router, ToldPadding, chosen_experts, find_routers
 
 

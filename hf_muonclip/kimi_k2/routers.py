@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..attention.recomputation import Recomputations
-from ..attention.told_padding import ToldPadding as ToldPadding
+from ..attention.capture.recomputation import Recomputations
+from ..attention.capture.told_padding import ToldPadding as ToldPadding
 
 BIAS = "e_score_correction_bias"
 

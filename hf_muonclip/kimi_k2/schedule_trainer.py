@@ -10,7 +10,7 @@ from transformers.trainer_callback import TrainerCallback, TrainerControl, Train
 from transformers.trainer_utils import SaveStrategy
 from transformers.training_args import TrainingArguments
 
-from ..verbosity import get_logger
+from ..common.loggers import get_logger
 from .context import apply_context_
 from .schedule import Stage, TokenSchedule
 from .token_scheduler import TokenScheduler

@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from hf_muonclip.muon import Muon
+from hf_muonclip.optim.muon import Muon
 
 STEPS, SAVED = 6, 3
 Outcome = dict[str, dict[str, Tensor]]

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from hf_muonclip import MuonClip, capture_max_logits, detect_head_layout, qk_clip_
 from hf_muonclip.attention import MaxLogitCapture
-from hf_muonclip.attention.proof import verify_head_layout
+from hf_muonclip.attention.layout.verify import verify_head_layout
 
 # Heads of one projection each, latent, fused head by head, fused in blocks and gathered, normed as gathered, normed by
 # a gain that all ranks hold; experts.

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import TrainingArguments
 
 from hf_muonclip import MuonClip, MuonClipCallback, muonclip
-from hf_muonclip.muon import Muon
+from hf_muonclip.optim.muon import Muon
 
 SETTINGS: dict[str, Any] = {"lr": 5e-3, "qk_clip_threshold": 0.03, "ns_dtype": "float32"}
 SPOILED = "model.layers.1.mlp.up_proj.weight"

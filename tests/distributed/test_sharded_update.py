@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
-from hf_muonclip import muon as muon_module
-from hf_muonclip import rank_collectives
-from hf_muonclip.muon import Muon
+from hf_muonclip.optim import muon as muon_module
+from hf_muonclip.optim.distributed import collectives as rank_collectives
+from hf_muonclip.optim.muon import Muon
 
 STEPS = 3
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from torch.distributed.tensor.experimental._attention import (
 from transformers import AttentionInterface, PreTrainedModel
 
 from hf_muonclip import MuonClip, capture_max_logits
-from hf_muonclip.attention.sequence_shards import require_known_sequence
+from hf_muonclip.attention.capture.sequence_shards import require_known_sequence
 
 
 class RingAttention:

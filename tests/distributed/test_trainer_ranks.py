@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from hf_muonclip import MuonClip, MuonClipCallback, attach, muonclip, muonclip_factory
-from hf_muonclip.run_log import LOG_NAME, read_log
+from hf_muonclip.runs.log import LOG_NAME, read_log
 
 GLOBAL_BATCH = 8
 STEPS = 4

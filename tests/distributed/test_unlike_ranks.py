@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.join import Join
 from torch.nn.parallel import DistributedDataParallel
 
-from hf_muonclip import MuonClip, lone_saves, rank_agreement
+from hf_muonclip import MuonClip
+from hf_muonclip.optim.distributed import agreement as rank_agreement
+from hf_muonclip.optim.distributed import lone_saves
 
 LIMIT = 100.0  # seconds for all, of which most are the start of the processes on a busy machine
 TAU = 0.03

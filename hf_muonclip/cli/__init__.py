@@ -1,0 +1,55 @@
+"""The command `hf-muonclip`: look at a model before training it, at a step's cost, at a run, and push the result.
+
+    hf-muonclip doctor moonshotai/Moonlight-16B-A3B
+    hf-muonclip inspect moonshotai/Moonlight-16B-A3B
+    hf-muonclip plan --model kimi-k2 --world 2048 --mesh fsdp
+    hf-muonclip watch runs/kimi_k2_nano/clipped
+    hf-muonclip report runs/kimi_k2_nano/clipped
+    hf-muonclip push runs/kimi_k2_nano/model me/kimi-k2-nano --dry-run
+
+Exit codes: 0 all is well; 1 the attention layout is refused, its proof failed, or the Hub or the way to it failed, with
+the reason on stderr; 2 the command cannot be carried out as it was given.
+"""
+
+import argparse
+import contextlib
+import sys
+
+from .doctor import add_doctor_command
+from .inspect import add_inspect_command
+from .named_model import UsageError
+from .plan import add_plan_command
+from .push import add_push_command
+from .runs import add_viewing_commands
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: without the program's name; by default that of the process.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as finished:  # argparse has written help or the error
+        return int(finished.code or 0)
+    try:
+        return int(arguments.run(arguments))
+    except UsageError as error:
+        sys.stderr.write(f"hf-muonclip: {error}\n")
+        return 2
+    except BrokenPipeError:  # `| head`
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hf-muonclip", description="MuonClip for Hugging Face transformers.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_inspect_command(commands)
+    add_plan_command(commands)
+    add_viewing_commands(commands)
+    add_push_command(commands)
+    add_doctor_command(commands)
+    return parser

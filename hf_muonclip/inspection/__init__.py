@@ -1,0 +1,1 @@
+"""What a model, a step and this machine will meet, before anything is trained."""

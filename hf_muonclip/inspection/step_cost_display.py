@@ -1,0 +1,144 @@
+"""A step's cost in a terminal, in a pipe, or as JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from .step_cost import StepPlan
+
+_HEADER = ("optimizer", "state", "products", "busiest / mean", "sent", "time in products", "in sending")
+
+
+def as_json(plan: StepPlan, tflops: float, gbps: float) -> dict[str, Any]:
+    """Return the facts as one JSON object; `hf-muonclip plan --help` documents the keys."""
+    return {
+        "world": plan.mesh.world,
+        "parameter_bytes": _spread(plan.weights),
+        "gradient_bytes": _spread(plan.gradients),
+        "placements": list(plan.placements),
+        "optimizers": [
+            {
+                "name": cost.name,
+                "state_bytes": _spread(cost.state),
+                "flops": _spread(cost.flops),
+                "balance": cost.balance,
+                "sent_bytes": {what: _spread(nbytes) for what, nbytes in cost.sent.items()},
+                "seconds": dict(zip(("products", "sending"), cost.seconds(tflops, gbps), strict=True)),
+            }
+            for cost in plan.optimizers
+        ],
+    }
+
+
+def cost_rows(plan: StepPlan, tflops: float, gbps: float) -> list[tuple[str, ...]]:
+    """Return one row per optimizer, of the busiest rank; columns `_HEADER`."""
+    rows: list[tuple[str, ...]] = []
+    for cost in plan.optimizers:
+        products, sending = cost.seconds(tflops, gbps)
+        rows.append(
+            (
+                cost.name,
+                in_bytes(cost.state),
+                in_flops(cost.flops),
+                f"{cost.balance:.3f}" if cost.flops.any() else "-",
+                in_bytes(cost.all_sent),
+                in_seconds(products),
+                in_seconds(sending),
+            )
+        )
+    return rows
+
+
+def sent_rows(plan: StepPlan) -> list[tuple[str, ...]]:
+    """Return one row per optimizer and collective: name, collective, bytes of the busiest rank and of the mean."""
+    return [
+        (cost.name, what, in_bytes(nbytes), in_bytes(nbytes.double().mean()))
+        for cost in plan.optimizers
+        for what, nbytes in cost.sent.items()
+    ]
+
+
+def lines(plan: StepPlan) -> list[str]:
+    """Return what stands around the tables: the ranks, what they hold, and where matrices are."""
+    held = [
+        f"{what} {in_bytes(nbytes)} on the fullest rank, {in_bytes(nbytes.double().mean())} on average"
+        for what, nbytes in (("parameters", plan.weights), ("gradients", plan.gradients))
+    ]
+    return [f"{plan.mesh.world:,} ranks: {held[0]}; {held[1]}", *(f"- {said}" for said in plan.placements)]
+
+
+def as_plain(title: str, plan: StepPlan, tflops: float, gbps: float) -> str:
+    """Return lines for a pipe."""
+    first = _aligned([_HEADER, *cost_rows(plan, tflops, gbps)])
+    second = _aligned([("optimizer", "collective", "sent at most", "on average"), *sent_rows(plan)])
+    return "\n".join([title, *lines(plan), "", *first, "", *second, "", _assumed(tflops, gbps)]) + "\n"
+
+
+def show(title: str, plan: StepPlan, tflops: float, gbps: float, console: Console) -> None:
+    """Write what a terminal shows."""
+    console.print(title, style="bold", highlight=False)
+    console.print("\n".join(lines(plan)), highlight=False)
+    for header, rows in (
+        (_HEADER, cost_rows(plan, tflops, gbps)),
+        (("optimizer", "collective", "sent at most", "on average"), sent_rows(plan)),
+    ):
+        table = Table(box=box.SIMPLE_HEAD)
+        for column, name in enumerate(header):
+            table.add_column(name, justify="left" if column == 0 or name == "collective" else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    console.print(_assumed(tflops, gbps), style="dim", highlight=False)
+
+
+def in_bytes(value: Tensor) -> str:
+    """Return the largest number of bytes with a unit: 1.50 GB."""
+    return _with_unit(float(value.max().item()), "B")
+
+
+def in_flops(value: Tensor) -> str:
+    """Return the largest number of operations with a unit: 1.50 TFLOP."""
+    return _with_unit(float(value.max().item()), "FLOP")
+
+
+def in_seconds(value: float) -> str:
+    """Return milliseconds, or seconds where there are many."""
+    return f"{value:,.2f} s" if value >= 10 else f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.2f} s"
+
+
+def _with_unit(value: float, unit: str) -> str:
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return (
+                f"{value / factor:.3g} {prefix}{unit}"
+                if value < 1e3 * factor
+                else f"{value / factor:,.0f} {prefix}{unit}"
+            )
+    return f"{value:.0f} {unit}"
+
+
+def _spread(value: Tensor) -> dict[str, float]:
+    return {"busiest": value.max().item(), "mean": value.double().mean().item()}
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = [0, *([1] if "collective" in rows[0] else [])]
+    return [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _assumed(tflops: float, gbps: float) -> str:
+    return (
+        f"Numbers of the busiest rank. Times assume {tflops:g} TFLOP/s in products and {gbps:g} Gbit/s sent by a rank, "
+        "one after the other; element-wise work, latencies and what DDP or FSDP sends are not in them."
+    )

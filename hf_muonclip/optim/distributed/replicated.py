@@ -1,0 +1,332 @@
+"""Parameters that every rank holds, as under DDP: each rank updates what it owns and sends the result to all."""
+
+import itertools
+import math
+import weakref
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ..idle_matrices import ActiveMatrices
+from ..matrix_view import PLAIN, MatrixView
+from ..moments import adamw_moments
+from ..parameters.frozen import is_updated
+from ..update_rules import adamw_, fold_gradients_, wide_dtype
+from .agreement import all_come
+from .collectives import GatherStream, aligned
+from .lone_saves import Answers, Part
+from .sharding import (
+    Member,
+    Share,
+    Unit,
+    assign_owners,
+    cut_shares,
+    cut_units,
+    local_shard,
+    neurons_per_slice,
+    num_slices,
+)
+from .units import Ready, apply_to_parts_, by_group, orthogonalized, waves_of
+
+if TYPE_CHECKING:
+    from ..muon import Muon
+
+
+_constructed = itertools.count()
+
+
+class Replicated:
+    """Parameters that every rank holds: each rank updates what it owns of them and sends the result to all.
+
+    Attributes:
+        units: of each rank.
+        shares: of each rank.
+        consolidated: [(parameter, state)], gathered ahead of `state_dict`; () where other ranks keep it.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        groups: Sequence[Mapping[str, Any]],
+        views: Mapping[str, MatrixView],
+        ns_dtype: torch.dtype | None,
+        rank: int,
+        world: int,
+        device: torch.device,
+    ) -> None:
+        self.rank, self.device = rank, device
+        self._parameters = {id(parameter): parameter for _, _, parameter in members}
+        self._kinds = {id(parameter): (index, views.get(name, PLAIN)) for index, name, parameter in members}
+        self.units: list[list[Unit]] = [[] for _ in range(world)]
+        self.shares: list[list[Share]] = [[] for _ in range(world)]
+        self.consolidated: Sequence[tuple[Tensor, dict[str, Tensor]]] | None = None
+        self._number = next(_constructed)
+        self._changes = self._gathered = 0  # of the state, and how often it was gathered since
+        self._answers: Answers | None = None
+        loads, sent = [0] * world, [0] * world
+        for index, group in enumerate(groups):  # one by one, so that a group added later moves nothing
+            named = [(name, parameter) for of, name, parameter in members if of == index]
+            if group["algorithm"] == "muon":
+                cut = [
+                    unit
+                    for name, p in named
+                    for unit in cut_units(name, p, views.get(name, PLAIN), index, group, ns_dtype, world)
+                ]
+                for owner, owned in enumerate(assign_owners(cut, loads)):
+                    self.units[owner] += owned
+                    sent[owner] += sum(aligned(unit.nbytes) for unit in owned)
+            else:
+                for owner, share in enumerate(cut_shares([(name, p, index) for name, p in named], sent)):
+                    self.shares[owner] += share
+                    sent[owner] += sum(aligned(s.nbytes) for s in share)
+        # A rank keeps the moments of its units of one parameter in one tensor, one after the other.
+        self._slices_before: dict[int, int] = {}
+        self._own_slices: dict[int, int] = defaultdict(int)
+        for unit in self.units[rank]:
+            self._slices_before[id(unit)] = self._own_slices[id(unit.parameter)]
+            self._own_slices[id(unit.parameter)] += unit.stop - unit.start
+
+    def holds(self, parameter: Tensor) -> bool:
+        """Return whether the parameter is one of these."""
+        return id(parameter) in self._parameters
+
+    def own_part(self, key: str, parameter: Tensor, whole: Tensor) -> Tensor:
+        """Return what this rank keeps of a parameter's whole moment; nothing at all is an empty tensor."""
+        if key in ("exp_avg", "exp_avg_sq"):
+            mine = [whole.reshape(-1)[s.start : s.stop] for s in self.shares[self.rank] if s.parameter is parameter]
+            return torch.cat(mine).clone() if mine else whole.new_empty(0)
+        mine = []
+        for unit in self.units[self.rank]:
+            if unit.parameter is parameter:
+                rows = slice(unit.start, unit.stop) if key == "neuron_second_moment" else unit.rows
+                mine.append(whole[rows])
+        return torch.cat(mine).clone() if mine else whole.new_empty(0, *whole.shape[1:])
+
+    def make_moments(self, optimizer: "Muon", parameter: Tensor) -> None:
+        """Make what this rank keeps of a parameter's moments, of zeros, where it has none; it may be empty."""
+        index, view = self._kinds[id(parameter)]
+        group, state = optimizer.param_groups[index], optimizer.state[parameter]
+        if group["algorithm"] == "adamw":
+            own = sum(share.stop - share.start for share in self.shares[self.rank] if share.parameter is parameter)
+            adamw_moments(state, _flat(parameter)[:own])
+            return
+        slices, all_slices = self._own_slices[id(parameter)], max(1, num_slices(parameter.shape, view))
+        if "momentum_buffer" not in state:
+            shape, dtype = (
+                (slices * parameter.shape[0] // all_slices, *parameter.shape[1:]),
+                optimizer._dtype_of("momentum_buffer", parameter),
+            )
+            state["momentum_buffer"] = torch.zeros(shape, dtype=dtype, device=parameter.device)
+        if group["normalize_neurons"] and "neuron_second_moment" not in state:
+            neurons, dtype = neurons_per_slice(parameter.shape, view), wide_dtype(parameter)
+            state["neuron_second_moment"] = torch.zeros(slices, neurons, dtype=dtype, device=parameter.device)
+
+    def update(self, optimizer: "Muon", active: ActiveMatrices, finite: Tensor | None) -> None:
+        """Update every parameter with a gradient. In place. Collective."""
+        self.forget_gathered()
+        shares = [[share for share in owned if is_updated(share.parameter)] for owned in self.shares]
+        units = [[unit for unit in owned if is_updated(unit.parameter)] for owned in self.units]
+        segments: list[list[Share | Unit]] = [[*s, *u] for s, u in zip(shares, units, strict=True)]
+        stream = GatherStream([[part.nbytes for part in of_rank] for of_rank in segments], self.rank, self.device)
+        self._update_shares(optimizer, shares[self.rank], finite)
+        for place, share in enumerate(shares[self.rank]):
+            stream.write(place, _flat(share.parameter)[share.start : share.stop])
+        done = len(shares[self.rank])
+        self._apply(optimizer, stream.advance(done), segments, active)
+        for wave in waves_of(units[self.rank], optimizer._max_batch_bytes):
+            made = self._orthogonalized(optimizer, wave, active, finite)
+            for unit in wave:
+                stream.write(done, made.pop(unit.name))
+                done += 1
+            self._apply(optimizer, stream.advance(done), segments, active)
+        for arrived in stream.rest():
+            self._apply(optimizer, arrived, segments, active)
+        self.settle()
+
+    def _update_shares(self, optimizer: "Muon", shares: Sequence[Share], finite: Tensor | None) -> None:
+        by_kind: dict[Any, list[Share]] = defaultdict(list)
+        for share in shares:
+            by_kind[share.group, share.parameter.device, share.parameter.dtype].append(share)
+        for (index, _, _), of_kind in by_kind.items():
+            weights, gradients, states = [], [], []
+            for share in of_kind:
+                weights.append(_flat(share.parameter)[share.start : share.stop])
+                states.append(optimizer.state[share.parameter])
+                gradients.append(_flat(share.parameter.grad)[share.start : share.stop])
+            adamw_(weights, gradients, states, optimizer.param_groups[index], finite)
+            for share, weight in zip(of_kind, weights, strict=True):
+                _put_back_(share, weight)
+
+    def _moment(self, optimizer: "Muon", unit: Unit, key: str) -> Tensor:
+        """Return a unit's part of a moment that this rank keeps."""
+        moment: Tensor = optimizer.state[unit.parameter][key]
+        per_slice = len(moment) // self._own_slices[id(unit.parameter)]
+        first = self._slices_before[id(unit)] * per_slice
+        return moment[first : first + (unit.stop - unit.start) * per_slice]
+
+    def _orthogonalized(
+        self, optimizer: "Muon", wave: Sequence[Unit], active: ActiveMatrices, finite: Tensor | None
+    ) -> dict[str, Tensor]:
+        directions: dict[str, Tensor] = {}
+        for index, units in by_group(wave).items():
+            folded = fold_gradients_(
+                [local_shard(unit.gradient)[unit.rows].contiguous() for unit in units],
+                [self._moment(optimizer, unit, "momentum_buffer") for unit in units],
+                optimizer.param_groups[index],
+                finite,
+            )
+            directions |= {unit.name: direction for unit, direction in zip(units, folded, strict=True)}
+        moments = {
+            unit.name: self._moment(optimizer, unit, "neuron_second_moment")
+            for unit in wave
+            if optimizer.param_groups[unit.group]["normalize_neurons"]
+        }
+        return orthogonalized(optimizer, wave, directions, moments, active)
+
+    def _apply(
+        self,
+        optimizer: "Muon",
+        arrived: Sequence[tuple[int, int, Tensor]],
+        segments: Sequence[Sequence[Share | Unit]],
+        active: ActiveMatrices,
+    ) -> None:
+        ready: list[Ready] = []
+        for rank, place, data in arrived:
+            part = segments[rank][place]
+            if isinstance(part, Unit):
+                weight, mask = local_shard(part.parameter)[part.rows], active.local(part.parameter)
+                moving = None if mask is None else mask[part.rows]
+                ready.append(Ready(part, weight, data.view(part.dtype).view(part.shape), moving))
+            elif rank != self.rank:
+                _put_back_(part, data.view(part.parameter.dtype))
+        apply_to_parts_(optimizer, ready)
+
+    def forget_gathered(self) -> None:
+        """Count a change of the state: what was gathered before is no longer true."""
+        if self._answers is not None:
+            self._answers.unsettle()
+        self.consolidated = None
+        self._changes += 1
+        self._gathered = 0
+
+    def consolidate(self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool) -> None:
+        """Gather the state now, and keep it on this rank or not. Collective."""
+        self.consolidated = None
+        found = self.gathered_state(state, keep)
+        self.consolidated = found if keep else ()
+
+    def gathered_state(
+        self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool = True
+    ) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
+        """Return every parameter with its whole state, on the CPU.
+
+        Collective where all ranks call it; a rank that calls it alone asks the others, which takes longer.
+
+        Raises:
+            RuntimeError: it was consolidated for other ranks, or some rank does not answer.
+        """
+        if self.consolidated is not None:
+            if self.consolidated == ():
+                raise RuntimeError(
+                    "this rank did not keep the consolidated state; call consolidate_state_dict(keep=True) on it, or "
+                    "state_dict() on every rank without consolidating."
+                )
+            return self.consolidated
+        own = self._own_parts(state)
+        if not all_come(f"state/{self._number}/{self._changes}/{self._gathered}"):
+            assert self._answers is not None
+            return self._whole([(self.rank, own), *self._answers.of_others(self._changes)])
+        self._gathered += 1
+        arrived = self._exchanged(own)
+        if keep:
+            return self._whole(arrived)
+        for _ in arrived:
+            pass
+        return []
+
+    def answer_for(self, optimizer: "Muon") -> None:
+        """Answer ranks that ask alone for the optimizer's state, from now on."""
+        replicated, of = weakref.ref(self), weakref.ref(optimizer)
+
+        def kept() -> list[Part]:
+            here, answering = replicated(), of()
+            return [] if here is None or answering is None else here._own_parts(answering.state)
+
+        self._answers = Answers(f"answers/{self._number}", kept, self.device)
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell that the state is whole again, after `forget_gathered`."""
+        if self._answers is not None:
+            self._answers.settle(self._changes)
+
+    def _own_parts(self, state: Mapping[Tensor, dict[str, Tensor]]) -> list[Part]:
+        parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]
+        return [
+            (place, key, self._own_tensor(part, key, state))
+            for place, part in enumerate(parts)
+            for key in state.get(part.parameter, {})
+        ]
+
+    def _exchanged(self, own: Sequence[Part]) -> Iterator[tuple[int, list[Part]]]:
+        """Yield (rank, what it keeps) in pieces as they arrive, of every rank. Collective."""
+        told: list[Any] = [None] * len(self.units)
+        dist.all_gather_object(told, [(place, key, tuple(t.shape), t.dtype) for place, key, t in own])
+        sizes = [[math.prod(shape) * dtype.itemsize for _, _, shape, dtype in of_rank] for of_rank in told]
+        stream = GatherStream(sizes, self.rank, self.device)
+        for number, (_, _, tensor) in enumerate(own):
+            stream.write(number, tensor)
+        for arrived in itertools.chain([stream.advance(len(own))], stream.rest()):
+            for rank, number, data in arrived:
+                place, key, shape, dtype = told[rank][number]
+                yield rank, [(place, key, data.view(dtype).view(shape))]
+
+    def _whole(self, kept: Iterable[tuple[int, Sequence[Part]]]) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
+        whole: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for rank, parts in kept:
+            of_rank: list[Share | Unit] = [*self.shares[rank], *self.units[rank]]
+            for place, key, tensor in parts:
+                self._place_whole(whole[id(of_rank[place].parameter)], of_rank[place], key, tensor.cpu())
+        return [(self._parameters[parameter], moments) for parameter, moments in whole.items()]
+
+    def _own_tensor(self, part: Share | Unit, key: str, state: Mapping[Tensor, dict[str, Tensor]]) -> Tensor:
+        tensor = state[part.parameter][key]
+        if isinstance(part, Share):
+            return tensor
+        first, count = self._slices_before[id(part)], part.stop - part.start
+        per_slice = tensor.shape[0] // self._own_slices[id(part.parameter)]
+        return tensor[first * per_slice : (first + count) * per_slice]
+
+    @staticmethod
+    def _place_whole(moments: dict[str, Tensor], part: Share | Unit, key: str, found: Tensor) -> None:
+        if key == "step":
+            moments[key] = found.clone()
+            return
+        neurons = key == "neuron_second_moment"
+        shape: Sequence[int] = part.parameter.shape
+        if neurons and isinstance(part, Unit):
+            shape = (num_slices(shape, part.view), part.neurons_per_slice)
+        if key not in moments:
+            moments[key] = torch.zeros(shape, dtype=found.dtype)
+        if isinstance(part, Share):
+            moments[key].view(-1)[part.start : part.stop] = found
+        else:
+            moments[key][slice(part.start, part.stop) if neurons else part.rows] = found
+
+
+def _flat(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return local_shard(tensor).detach().reshape(-1)
+
+
+def _put_back_(share: Share, values: Tensor) -> None:
+    """Write new weights into a share of a parameter, whatever its strides are."""
+    local = local_shard(share.parameter).detach()
+    flat = local.reshape(-1)
+    flat[share.start : share.stop] = values
+    if flat.data_ptr() != local.data_ptr():
+        local.copy_(flat.view(local.shape))

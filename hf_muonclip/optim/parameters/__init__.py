@@ -1,0 +1,1 @@
+"""What updates a parameter, and which matrices it holds."""

@@ -1,0 +1,180 @@
+"""The examples run as a reader runs them: as scripts, in a process of their own, on real text."""
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_models import tiny_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FLOAT = r"(\d+\.\d+)"
+
+
+def run_python(*arguments: object, cwd: Path) -> str:
+    """Run a fresh interpreter in `cwd`, away from the network, and return what it printed."""
+    process = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, f"{process.stdout}\n{process.stderr}"
+    return process.stdout
+
+
+def numbers(pattern: str, output: str) -> list[float]:
+    found = [float(number) for number in re.findall(pattern, output)]
+    assert found, f"{pattern} is not in:\n{output}"
+    return found
+
+
+@pytest.fixture(scope="module")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved Llama of 100,000 parameters whose tokens are the 256 bytes."""
+    folder = tmp_path_factory.mktemp("tiny") / "llama"
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={byte: index for index, byte in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    tiny_model("llama_gqa", vocab_size=256).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_plain_loop_learns_and_reports_clips(tmp_path: Path) -> None:
+    output = run_python(
+        EXAMPLES / "plain_loop.py", "--max-steps", 40, "--log-every", 10, "--qk-clip-threshold", 4, cwd=tmp_path
+    )
+    losses = numbers(rf"loss {FLOAT}", output)
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    max_logits = numbers(rf"max logit +{FLOAT}", output)
+    clipped = numbers(r"clipped heads (\d+)", output)
+    # A printed logit of 4.00 says nothing: it is rounded.
+    assert all((count > 0) == (logit > 4) for logit, count in zip(max_logits, clipped, strict=True) if logit != 4)
+    assert any(clipped)
+    assert not all(clipped)
+
+
+@pytest.mark.parametrize(("name", "lines"), [("plain_loop.py", 60), ("fsdp2.py", 70)])
+def test_loops_stay_short(name: str, lines: int) -> None:
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < lines
+
+
+@pytest.mark.slow
+def test_finetune_improves_smollm2(tmp_path: Path) -> None:
+    output = run_python(
+        EXAMPLES / "finetune.py",
+        *("--max-steps", 2, "--batch-size", 4, "--sequence-length", 48, "--eval-blocks", 8, "--output", "tuned"),
+        cwd=tmp_path,
+    )
+    (before,) = numbers(rf"perplexity before: {FLOAT}", output)
+    (after,) = numbers(rf"perplexity after: +{FLOAT}", output)
+    # A perplexity of this size says that the real weights were there before the first step.
+    assert after < before < 200
+
+    reload = """
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = AutoModelForCausalLM.from_pretrained("tuned/model"), AutoTokenizer.from_pretrained("tuned/model")
+prompt = tokenizer("To be, or not to", return_tensors="pt")
+generated = model.generate(**prompt, max_new_tokens=3, do_sample=False)[0]
+print(model.num_parameters(), tokenizer.decode(generated))
+"""
+    num_parameters, _, text = run_python("-c", reload, cwd=tmp_path).strip().partition(" ")
+    assert int(num_parameters) == 134_515_008
+    assert text.startswith("To be, or not to be")
+
+
+@pytest.mark.slow
+def test_finetune_takes_a_model_folder_and_a_text_folder(tmp_path: Path, tiny_model_folder: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for index, suffix in enumerate(("md", "txt")):
+        (texts / f"{index}.{suffix}").write_text("It was the best of times, it was the worst of times. " * 100)
+    (texts / "ignored.csv").write_bytes(b"\xff\xfe")
+    arguments = ("--model", tiny_model_folder, "--text", texts, "--max-steps", 30, "--learning-rate", 3e-3)
+    outputs = [
+        run_python(EXAMPLES / "finetune.py", *arguments, "--output", tmp_path / name, cwd=tmp_path)
+        for name in ("a", "b")
+    ]
+    (before,) = numbers(rf"perplexity before: {FLOAT}", outputs[0])
+    (after,) = numbers(rf"perplexity after: +{FLOAT}", outputs[0])
+    assert after < 0.5 * before
+    # Equal seeds give equal runs.
+    first, second = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+@pytest.mark.slow
+def test_an_interrupted_finetune_goes_on_to_the_same_weights(tmp_path: Path, tiny_model_folder: Path) -> None:
+    (tmp_path / "text.txt").write_text("It was the best of times, it was the worst of times. " * 200)
+    script = EXAMPLES / "finetune.py"
+    arguments = ("--model", tiny_model_folder, "--text", "text.txt", "--max-steps", 400, "--sequence-length", 64)
+    command = [sys.executable, *map(str, (script, *arguments, "--output", "interrupted"))]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log, deadline = tmp_path / "interrupted" / "qk_clip.jsonl", time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") >= 2) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "--resume" in printed
+    run_python(script, *arguments, "--output", "interrupted", "--resume", cwd=tmp_path)
+    run_python(script, *arguments, "--output", "whole", cwd=tmp_path)
+    first, second = (
+        (tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("interrupted", "whole")
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("", [], "has none"),
+        (" \n\t\n", [], "has none"),
+        ("too short", [], "at least 2 blocks of 128 tokens"),
+        (b"\xff\xfe\x00", [], "readable UTF-8"),
+        (None, [], "readable UTF-8"),
+        ("text " * 200, ["--output", "taken"], "already holds something"),
+        ("text " * 200, ["--model", "nobody/no-such-model"], "got 'nobody/no-such-model'"),
+        ("text " * 200, ["--model", "no-such-folder/"], "got 'no-such-folder/'"),
+        ("text " * 200, ["--resume"], "needs the folder of an interrupted run"),
+        ("text " * 200, ["--max-steps", "0"], "must be at least 1"),
+        ("text " * 200, ["--learning-rate", "-1"], "lr must be finite and >= 0"),
+        ("text " * 200, ["--qk-clip-threshold", "0"], "must be positive"),
+    ],
+)
+def test_finetune_says_what_is_wrong(
+    text: str | bytes | None,
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    tiny_model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    Path("taken").mkdir()
+    Path("taken", "config.json").write_text("{}")
+    if text is not None:
+        Path("text.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+    command = ["finetune.py", "--model", str(tiny_model_folder), "--text", "text.txt", "--output", "new", *arguments]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(EXAMPLES / "finetune.py"), run_name="__main__")
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not Path("new").exists()
+    assert Path("taken", "config.json").read_text() == "{}"

@@ -1,0 +1,221 @@
+"""Cards say what the run measured, nothing else, and their code runs as copied."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+from fresh_process import run_python
+from huggingface_hub import ModelCard
+from tiny_models import tiny_model, tiny_tokenizer
+
+from hf_muonclip.checkpoints import save_checkpoint
+from hf_muonclip.evaluation import EvaluationData, Perplexity
+from hf_muonclip.hub import model_card
+from hf_muonclip.hub.model_card import render_model_card
+from hf_muonclip.runs.figures import ClipFigures, RunFigures
+
+# --- the card ----------------------------------------------------------------------------------------------------
+
+RUN = RunFigures(
+    dataset="Shakespeare's plays",
+    tokens=4_915_200,
+    steps=1200,
+    seconds=492.4,
+    hardware="2 CPU cores",
+    seed=7,
+    train_loss=3.45678,
+    eval_loss=3.6,
+    eval_loss_before=8.3,
+    emissions_grams=12.3456,
+    optimizer={"lr": 0.00019999999, "nesterov": True},
+    versions={"torch": "2.13.0"},
+)
+CLIP = ClipFigures(
+    threshold=100.0,
+    heads=16,
+    heads_clipped=5,
+    clips=1044,
+    first_step=120,
+    last_step=1010,
+    steps=1200,
+    highest_max_logit=131.27,
+)
+
+
+def test_card_shows_every_figure_of_the_run():
+    card = render_model_card(tiny_model("deepseek_v3"), "Tiny K2", run=RUN, clip=CLIP, command="python train.py")
+    for line in (
+        "| Data | Shakespeare's plays |",
+        "| Tokens | 4.92M |",
+        "| Steps | 1,200 |",
+        "| Time | 8 min 12 s |",
+        "| Tokens per second | 9,982 |",
+        "| Hardware | 2 CPU cores |",
+        "| Seed | 7 |",
+        "| Emissions | 12.3 g of CO2-equivalent |",
+        "| Training loss at the last log | 3.457 |",
+        "| lr | 0.0002 |",
+        "| nesterov | True |",
+        "| torch | 2.13.0 |",
+        "| Before training | 8.300 | 4,023.87 |",
+        "| After training | 3.600 | 36.60 |",
+        "Threshold (tau): a maximum attention logit of 100. The highest seen was 131.3. 5 of 16 heads (31.2%) were "
+        "clipped at least once, 1,044 times in all. The first clip was at step 120, the last at step 1,010 of 1,200: "
+        "in the 190 steps after it, no head exceeded the threshold.",
+        "python train.py",
+    ):
+        assert line in card.text
+    assert all(source in card.text for source in ("2507.20534", "2502.16982", "kellerjordan.github.io/posts/muon"))
+
+
+def test_card_leaves_out_what_is_unknown():
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny")
+    assert re.findall(r"^## .*", card.text, re.MULTILINE) == ["## How to load", "## Architecture", "## Citation"]
+    assert "None" not in card.content
+    assert set(card.data.to_dict()) == {"library_name", "pipeline_tag", "tags"}
+
+
+def test_card_says_that_nothing_was_clipped():
+    quiet = ClipFigures(threshold=100.0, heads=8, heads_clipped=0, highest_max_logit=12.0)
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", clip=quiet)
+    assert "The highest seen was 12.0. None of the 8 heads exceeded the threshold: nothing was clipped." in card.text
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"last_step": 1200}, "the last at step 1,200, the end of the run: clipping had not ceased."),
+        ({"threshold": math.inf}, "Max logits were measured and nothing was clipped. The highest seen was 131.3."),
+        ({"steps": None}, "The first clip was at step 120, the last at step 1,010."),
+    ],
+)
+def test_card_says_when_clipping_ceased(figures, said):
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", clip=replace(CLIP, **figures))
+    assert said in card.text
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"run": RUN, "clip": CLIP}, "everything else, and QK-Clip to keep attention logits from growing."),
+        (
+            {"run": RUN},
+            "trained with MuonClip, the optimizer of [Kimi K2](https://arxiv.org/abs/2507.20534), without its",
+        ),
+        ({"run": RUN, "clip": replace(CLIP, threshold=math.inf)}, "without its QK-Clip."),
+        (
+            {"run": replace(RUN, optimizer={"optimizer": "Muon"}), "clip": CLIP},
+            "trained with Muon and QK-Clip, by which",
+        ),
+        ({"run": replace(RUN, optimizer={"optimizer": "AdamW"})}, "trained with AdamW."),
+        ({}, "trained with MuonClip, the optimizer of [Kimi K2](https://arxiv.org/abs/2507.20534)."),
+    ],
+)
+def test_card_says_what_the_model_was_trained_with(figures, said):
+    assert said in render_model_card(tiny_model("llama_gqa"), "Tiny", **figures).text
+
+
+def test_card_has_evaluations_in_its_table_and_model_index():
+    data = EvaluationData(name="plays | held out", hub_id="owner/plays")
+    perplexity = Perplexity(
+        data=data,
+        loss=3.0,
+        loss_standard_error=0.1,
+        standard_error_over="documents",
+        bits_per_byte=1.25,
+        document_losses=(3.0, 3.0),
+        tokens=500,
+        context_length=64,
+        stride=32,
+    )
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", run=RUN, evaluations=[perplexity])
+    assert "| Perplexity | plays \\| held out | 20.09 ± 2 | tokens 500, documents 2," in card.text
+    results = card.data.to_dict()["model-index"][0]["results"]
+    found = {(result["dataset"]["type"], m["type"]): m["value"] for result in results for m in result["metrics"]}
+    assert found == {("owner/plays", "perplexity"): 20.0855, ("owner/plays", "bits_per_byte"): 1.25}
+
+
+def test_card_describes_the_architecture():
+    card = render_model_card(tiny_model("deepseek_v3"), "Tiny K2")
+    config = tiny_model("deepseek_v3").config
+    experts = f"{config.n_routed_experts} routed, {config.num_experts_per_tok} of them for each token"
+    assert f"| Experts | {experts}, and {config.n_shared_experts} shared |" in card.text
+    assert f"compressed to {config.q_lora_rank} for queries and {config.kv_lora_rank} for keys and values" in card.text
+    dense = render_model_card(tiny_model("llama_gqa"), "Tiny").text
+    assert "Experts" not in dense
+    assert "heads, 2 for keys and values |" in dense
+
+
+def test_card_metadata_parses(tmp_path):
+    model = tiny_model("llama_gqa")
+    card = render_model_card(
+        model, "Tiny", run=RUN, license="mit", datasets=["owner/plays"], base_model="owner/base", language="en"
+    )
+    folder = save_checkpoint(model, tmp_path / "run", card=card)
+    data = ModelCard.load(folder / "README.md").data.to_dict()
+    assert data["tags"] == ["muonclip", "muon", "qk-clip"]
+    assert (data["library_name"], data["pipeline_tag"], data["license"]) == ("transformers", "text-generation", "mit")
+    assert (data["datasets"], data["base_model"], data["language"]) == (["owner/plays"], "owner/base", "en")
+    (entry,) = data["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == "Tiny"
+    assert result["dataset"] == {"name": "Shakespeare's plays", "type": "owner/plays"}
+    assert result["metrics"] == [{"type": "perplexity", "name": "Perplexity", "value": round(math.exp(3.6), 4)}]
+    assert data["co2_eq_emissions"] == {
+        "emissions": 12.3456,
+        "source": "codecarbon",
+        "training_type": "fine-tuning",
+        "hardware_used": "2 CPU cores",
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["a: b # [c", "---\nlicense: evil\n---", "\"'{}", "- x\n\t: |", "!!python/object:os.system", "\u2028 é ☃"]
+)
+def test_text_that_would_break_yaml_is_kept(text, tmp_path):
+    model = tiny_model("llama_gqa")
+    run = RunFigures(dataset=text, eval_loss=1.0)
+    card = render_model_card(model, text, run=run, license=text, base_model=text, limitations=[text])
+    data = ModelCard.load(save_checkpoint(model, tmp_path / "run", card=card) / "README.md").data.to_dict()
+    assert (data["license"], data["base_model"]) == (text, text)
+    assert data["model-index"][0]["name"] == " ".join(text.split())
+    assert data["model-index"][0]["results"][0]["dataset"]["name"] == text
+    assert data["library_name"] == "transformers"
+
+
+def test_table_cells_stay_in_their_cells():
+    card = render_model_card(tiny_model("llama_gqa"), "Tiny", run=RunFigures(dataset="a | b\nc"))
+    assert "| Data | a \\| b c |" in card.text
+
+
+@pytest.mark.parametrize("prompt", ["w5 w6", 'say "w7"\n\\', None])
+def test_card_code_runs_as_copied(prompt, tmp_path):
+    model = tiny_model("deepseek_v3")
+    card = render_model_card(model, "Tiny", prompt=prompt)
+    folder = save_checkpoint(model, tmp_path / "run", tokenizer=tiny_tokenizer(), card=card)
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    output = run_python(code, folder)
+    assert ("DeepseekV3ForCausalLM" in output) if prompt is None else ("w" in output)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (12_345, "12.3K"),
+        (6_012_224, "6.01M"),
+        (134_515_008, "135M"),
+        (1_026_408_209_408, "1.03T"),
+    ],
+)
+def test_counts_are_written_for_people(number, text):
+    assert model_card._count(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(41.6, "42 s"), (59.7, "1 min 0 s"), (492.4, "8 min 12 s"), (11_100, "3 h 5 min")]
+)
+def test_durations_are_written_for_people(seconds, text):
+    assert model_card._duration(seconds) == text

@@ -161,3 +161,9 @@ def tiny_tokenizer(size: int = 128) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", bos_token="[BOS]", eos_token="[EOS]", unk_token="[UNK]"
     )
+
+
+def words(count: int, seed: int) -> str:
+    """Return words that `tiny_tokenizer` knows, the same for the same seed."""
+    numbers = torch.randint(4, 128, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return " ".join(f"w{number}" for number in numbers)

@@ -4,9 +4,8 @@ import runpy
 from pathlib import Path
 
 import pytest
-from test_examples import EXAMPLES, run_python
-from test_perplexity import words
-from tiny_models import tiny_model, tiny_tokenizer
+from fresh_process import EXAMPLES, run_script
+from tiny_models import tiny_model, tiny_tokenizer, words
 
 from hf_muonclip.evaluation import (
     AvgAtK,
@@ -26,7 +25,7 @@ def test_a_folder_is_measured_and_its_answers_kept(tmp_path: Path) -> None:
     (tmp_path / "text.md").write_text("\n\n".join(f"# w{index}\n\n{words(40, index)}" for index in range(8)))
     arguments = [EXAMPLES / "evaluate_checkpoint.py", "--model", "model", "--text", "text.md", "--context-length", 32]
     arguments += ["--questions", 5, "--runs", 2, "--token-cap", 6, "--answers", "answers.jsonl"]
-    output = run_python(*arguments, cwd=tmp_path)
+    output = run_script(*arguments, cwd=tmp_path)
     perplexity, avg_at_k = load_results(tmp_path / "evaluation.json")
     assert isinstance(perplexity, Perplexity)
     assert isinstance(avg_at_k, AvgAtK)

@@ -9,18 +9,13 @@ from typing import Any
 import pytest
 import reference
 import torch
-from tiny_models import tiny_model, tiny_tokenizer
+from tiny_models import tiny_model, tiny_tokenizer, words
 from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from hf_muonclip.evaluation import EvaluationData, Perplexity, measure_perplexity
 
 DATA = EvaluationData(name="words")
-
-
-def words(count: int, seed: int) -> str:
-    numbers = torch.randint(4, 128, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
-    return " ".join(f"w{number}" for number in numbers)
 
 
 TEXTS = [words(23, 0), words(5, 1), words(40, 2), words(2, 3)]

@@ -1,6 +1,5 @@
 """The examples run as a reader runs them: as scripts, in a process of their own, on real text."""
 
-import os
 import re
 import runpy
 import signal
@@ -10,26 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from fresh_process import EXAMPLES, run_script
 from tiny_models import tiny_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 FLOAT = r"(\d+\.\d+)"
-
-
-def run_python(*arguments: object, cwd: Path) -> str:
-    """Run a fresh interpreter in `cwd`, away from the network, and return what it printed."""
-    process = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, f"{process.stdout}\n{process.stderr}"
-    return process.stdout
 
 
 def numbers(pattern: str, output: str) -> list[float]:
@@ -53,7 +38,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_plain_loop_learns_and_reports_clips(tmp_path: Path) -> None:
-    output = run_python(
+    output = run_script(
         EXAMPLES / "plain_loop.py", "--max-steps", 40, "--log-every", 10, "--qk-clip-threshold", 4, cwd=tmp_path
     )
     losses = numbers(rf"loss {FLOAT}", output)
@@ -74,7 +59,7 @@ def test_loops_stay_short(name: str, lines: int) -> None:
 
 @pytest.mark.slow
 def test_finetune_improves_smollm2(tmp_path: Path) -> None:
-    output = run_python(
+    output = run_script(
         EXAMPLES / "finetune.py",
         *("--max-steps", 2, "--batch-size", 4, "--sequence-length", 48, "--eval-blocks", 8, "--output", "tuned"),
         cwd=tmp_path,
@@ -91,7 +76,7 @@ prompt = tokenizer("To be, or not to", return_tensors="pt")
 generated = model.generate(**prompt, max_new_tokens=3, do_sample=False)[0]
 print(model.num_parameters(), tokenizer.decode(generated))
 """
-    num_parameters, _, text = run_python("-c", reload, cwd=tmp_path).strip().partition(" ")
+    num_parameters, _, text = run_script("-c", reload, cwd=tmp_path).strip().partition(" ")
     assert int(num_parameters) == 134_515_008
     assert text.startswith("To be, or not to be")
 
@@ -105,7 +90,7 @@ def test_finetune_takes_a_model_folder_and_a_text_folder(tmp_path: Path, tiny_mo
     (texts / "ignored.csv").write_bytes(b"\xff\xfe")
     arguments = ("--model", tiny_model_folder, "--text", texts, "--max-steps", 30, "--learning-rate", 3e-3)
     outputs = [
-        run_python(EXAMPLES / "finetune.py", *arguments, "--output", tmp_path / name, cwd=tmp_path)
+        run_script(EXAMPLES / "finetune.py", *arguments, "--output", tmp_path / name, cwd=tmp_path)
         for name in ("a", "b")
     ]
     (before,) = numbers(rf"perplexity before: {FLOAT}", outputs[0])
@@ -130,8 +115,8 @@ def test_an_interrupted_finetune_goes_on_to_the_same_weights(tmp_path: Path, tin
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "--resume" in printed
-    run_python(script, *arguments, "--output", "interrupted", "--resume", cwd=tmp_path)
-    run_python(script, *arguments, "--output", "whole", cwd=tmp_path)
+    run_script(script, *arguments, "--output", "interrupted", "--resume", cwd=tmp_path)
+    run_script(script, *arguments, "--output", "whole", cwd=tmp_path)
     first, second = (
         (tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("interrupted", "whole")
     )

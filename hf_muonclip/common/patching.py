@@ -7,7 +7,6 @@ or change the same setting, in any order. Only what is still ours is taken back;
 import functools
 import weakref
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 
@@ -60,12 +59,12 @@ class PatchedMethod(_Patch):
     them and only passes calls on; if they take theirs away later, the next `start` finds it and takes it off.
 
     Args:
-        owner: the class; or the module whose code calls a function by this name.
+        owner: the class, or one object; or the module whose code calls a function by this name.
         name: of the method or function.
         around: called in the method's place, with the method itself before the arguments.
     """
 
-    def __init__(self, owner: type | ModuleType, name: str, around: Callable[..., Any]) -> None:
+    def __init__(self, owner: Any, name: str, around: Callable[..., Any]) -> None:
         super().__init__(owner, name)
         self._around = around
         self._wrapper: Callable[..., Any] | None = None
@@ -92,7 +91,7 @@ class PatchedMethod(_Patch):
     def _take_back(self) -> None:
         if self._wrapper is not None and getattr(self._owner, self._name) is self._wrapper:
             delattr(self._owner, self._name)
-            if getattr(self._owner, self._name, None) is not self._originals[self._wrapper]:  # it was not inherited
+            if getattr(self._owner, self._name, None) != self._originals[self._wrapper]:  # it was not inherited
                 setattr(self._owner, self._name, self._originals[self._wrapper])
         self._wrapper = None
 

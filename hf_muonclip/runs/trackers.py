@@ -13,6 +13,7 @@ from typing import Any
 from transformers.trainer_callback import TrainerCallback, TrainerState
 
 from ..common.loggers import get_logger
+from ..common.patching import PatchedMethod
 
 logger = get_logger(__name__)
 
@@ -64,9 +65,7 @@ def _trackers() -> frozenset[type]:
 def _guarded(tracker: TrainerCallback, event: str, state: TrainerState) -> Iterator[None]:
     from transformers.integrations.integration_utils import MLflowCallback
 
-    method: Callable[..., Any] = getattr(tracker, event)
-
-    def call(*arguments: Any, **options: Any) -> Any:
+    def call(method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         if event == "on_log" and isinstance(tracker, MLflowCallback):
             options["logs"] = mlflow_names(options["logs"])
         try:
@@ -75,15 +74,12 @@ def _guarded(tracker: TrainerCallback, event: str, state: TrainerState) -> Itera
             _say_once(tracker, event, state, error)
             return None
 
-    of_class = event not in vars(tracker)
-    setattr(tracker, event, call)
+    patched = PatchedMethod(tracker, event, call)
+    patched.start(tracker)
     try:
         yield
     finally:
-        if of_class:
-            delattr(tracker, event)
-        else:
-            setattr(tracker, event, method)
+        patched.stop(tracker)
 
 
 def _say_once(tracker: TrainerCallback, event: str, state: TrainerState, error: Exception) -> None:

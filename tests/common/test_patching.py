@@ -119,6 +119,22 @@ def test_what_others_put_in_the_place_of_the_wrapper_stays(patched: PatchedMetho
     assert Owner.greet is unpatched
 
 
+def test_one_object_alone_can_be_wrapped_and_keeps_what_others_gave_it() -> None:
+    owner, user = Owner(), User()
+    patched = PatchedMethod(owner, "greet", lambda greet, name: greet(f"{name} {name}"))
+    patched.start(user)
+    assert (owner.greet("ada"), Owner().greet("ada")) == ("hello ada ada", "hello ada")
+    patched.stop(user)
+    assert "greet" not in vars(owner)
+    patched.start(user)
+    below = owner.greet
+    owner.greet = lambda name: below(name).upper()  # type: ignore[method-assign]
+    louder = owner.greet
+    patched.stop(user)
+    assert owner.greet is louder
+    assert owner.greet("ada") == "HELLO ADA"
+
+
 class Settings:
     level = 1
 

@@ -22,6 +22,8 @@ from peers import PEERS
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 KIMI_K2 = HERE.parent / "hf_muonclip" / "kimi_k2" / "README.md"
+ATTENTION = HERE.parent / "hf_muonclip" / "attention" / "README.md"
+OPTIM = HERE.parent / "hf_muonclip" / "optim" / "README.md"
 
 
 def newest_rows(name: str) -> list[dict]:
@@ -533,9 +535,10 @@ def main() -> None:
         newest_rows("overhead"), *runs.values(), convergence, read_rows(HERE / "results/engines.jsonl"), coverage_rows()
     )
     readme = with_block(README.read_text(encoding="utf-8"), "headlines", short)
-    readme = with_block(readme, "coverage", coverage_summary())
+    attention = with_block(ATTENTION.read_text(encoding="utf-8"), "coverage", coverage_summary())
     idle = read_rows(idle_experts.ROWS)
-    readme = with_block(readme, "idle experts sentence", idle_experts.sentence(idle) + "\n")
+    sentence = idle_experts.sentence(idle) + "\n"
+    optim = with_block(OPTIM.read_text(encoding="utf-8"), "idle experts sentence", sentence)
     kimi_k2 = with_block(KIMI_K2.read_text(encoding="utf-8"), "engines table", engines_table())
     direction = sparsity.sentence(sparsity.finals(sparse)) + "\n"
     pages = {
@@ -564,6 +567,8 @@ def main() -> None:
         f"{coverage_summary()}",
         HERE / "coverage.md": f"{coverage_page()}\n{trainer_coverage_section()}\n",
         README: readme,
+        ATTENTION: attention,
+        OPTIM: optim,
         KIMI_K2: with_block(kimi_k2, "sparsity sentence", direction),
     }
     for path, text in pages.items():

@@ -20,12 +20,19 @@ from processes import run_script
 from hf_muonclip import MuonClip
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, MESSAGES, SETTINGS, FIGURES = (
+    (ROOT / page).read_text(encoding="utf-8")
+    for page in ("README.md", "hf_muonclip/README.md", "hf_muonclip/optim/README.md", "hf_muonclip/runs/README.md")
+)
 # Those whose snippets run; links are followed in all pages that people write or read.
 READMES = (
     "README.md",
+    "hf_muonclip/README.md",
     "hf_muonclip/attention/README.md",
     "hf_muonclip/kimi_k2/README.md",
+    "hf_muonclip/optim/README.md",
+    "hf_muonclip/runs/README.md",
+    "hf_muonclip/trainer/README.md",
     "examples/accelerate_configs/README.md",
 )
 PAGES = (*READMES, "benchmarks/README.md", "examples/kimi_k2_from_scratch/README.md", "CONTRIBUTING.md")
@@ -139,7 +146,7 @@ def said_by_the_package() -> list[str]:
 
 
 def quoted_messages() -> list[str]:
-    (table,) = re.findall(r"<!-- messages -->\n(.*?)<!-- end of messages -->", README, re.DOTALL)
+    (table,) = re.findall(r"<!-- messages -->\n(.*?)<!-- end of messages -->", MESSAGES, re.DOTALL)
     return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
 
 
@@ -165,7 +172,7 @@ def test_messages_are_quoted_as_the_package_says_them() -> None:
 
 
 def test_every_setting_is_in_the_table() -> None:
-    (table,) = re.findall(r"^## Settings\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    (table,) = re.findall(r"^## Settings\n(.*?)^## ", SETTINGS, re.DOTALL | re.MULTILINE)
     first_cells = " ".join(re.findall(r"^\| (.+?) \|", table, re.MULTILINE))
     assert set(re.findall(r"`(\w+)`", first_cells)) - {"MuonClip", "muonclip", "muonclip_factory", "attach"} == set(
         list(inspect.signature(MuonClip).parameters)[1:]
@@ -179,7 +186,11 @@ def test_every_figure_is_in_the_table() -> None:
         if re.fullmatch(rf"(qk_clip|muon|schedule)/[\w/{HOLE}]*[\w{HOLE}]", text)
     }
     assert len(figures) >= 4
-    assert {figure for figure in figures if f"`{figure}`" not in README} == set()
+    assert {figure for figure in figures if f"`{figure}`" not in FIGURES} == set()
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(README.splitlines()) < 250
 
 
 def test_two_commands_set_everything_up() -> None:

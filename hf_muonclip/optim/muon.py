@@ -79,8 +79,6 @@ class Muon(torch.optim.Optimizer):
             few times as much; None takes 2 MiB for each thread of a CPU and 256 MiB elsewhere.
         nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
         shard_optimizer: share work and state of parameters that every rank holds; False repeats both on each rank.
-        maximize: refused; negate the loss.
-        differentiable: refused; the update is written in place.
 
     Attributes:
         measure_update_rms: whether the next steps measure the two figures below; False at first; the same on every
@@ -123,8 +121,6 @@ class Muon(torch.optim.Optimizer):
         max_batch_bytes: int | None = None,
         nonfinite: str = "raise",
         shard_optimizer: bool = True,
-        maximize: bool = False,
-        differentiable: bool = False,
     ) -> None:
         check_settings(
             {
@@ -133,8 +129,6 @@ class Muon(torch.optim.Optimizer):
                 "max_batch_bytes": max_batch_bytes,
                 "nonfinite": nonfinite,
                 "shard_optimizer": shard_optimizer,
-                "maximize": maximize,
-                "differentiable": differentiable,
             }
         )
         self.skipped_steps = 0

@@ -231,8 +231,6 @@ def test_every_setting_of_a_group_is_tried_above() -> None:
         ("max_batch_bytes", 0, "max_batch_bytes must be a positive number of bytes, or None; got 0"),
         ("max_batch_bytes", 1e6, "max_batch_bytes must be a positive number of bytes, or None; got 1000000.0"),
         ("nonfinite", "ignore", "nonfinite must be one of .*; got 'ignore'"),
-        ("maximize", True, "maximize must be False; got True. Negate the loss"),
-        ("differentiable", True, "differentiable must be False; got True. The update is written in place"),
     ],
 )
 def test_what_the_optimizer_cannot_do_is_refused(setting: str, value: Any, rule: str) -> None:

@@ -26,7 +26,6 @@ from transformers import (
 )
 
 from hf_muonclip import MuonClipCallback, last_whole_checkpoint, muonclip
-from hf_muonclip.checkpoints import save_checkpoint
 from hf_muonclip.evaluation import (
     EvaluationData,
     EvaluationResult,
@@ -36,6 +35,7 @@ from hf_muonclip.evaluation import (
     reasoning_gym_questions,
     save_results,
 )
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub.model_card import render_model_card
 from hf_muonclip.runs.figures import figures_of_run
 from hf_muonclip.runs.report import RunRecord, plot_run

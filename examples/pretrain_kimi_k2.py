@@ -36,8 +36,8 @@ from transformers import (
 )
 
 from hf_muonclip import MuonClipCallback, last_whole_checkpoint, muonclip, muonclip_factory
-from hf_muonclip.checkpoints import save_checkpoint
 from hf_muonclip.evaluation import EvaluationData, load_results, measure_perplexity, save_results
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub.model_card import render_model_card
 from hf_muonclip.kimi_k2 import ExpertBalanceCallback, kimi_k2_config
 from hf_muonclip.runs.figures import figures_of_run

@@ -30,10 +30,10 @@ WALLS = {
     "": "common models optim attention",
     "runs": "common optim attention root",
     "kimi_k2": "common optim attention runs",
-    "checkpoints": "common models kimi_k2",
-    "evaluation": "checkpoints",
-    "hub": "common models runs kimi_k2 checkpoints evaluation root",
-    "trainer": "common models optim attention runs kimi_k2 checkpoints hub root",
+    "export": "common models kimi_k2",
+    "evaluation": "export",
+    "hub": "common models runs kimi_k2 export evaluation root",
+    "trainer": "common models optim attention runs kimi_k2 export hub root",
     "inspection": "common models optim attention root",
     "cli": "attention kimi_k2 optim runs hub inspection root",
 }
@@ -164,7 +164,7 @@ def test_the_root_stays_small() -> None:
         ("hf_muonclip.attention.qk_clip", "import accelerate"),
         ("hf_muonclip.trainer.callback", "from ..optim.muon import Muon\nfrom ..attention import qk_clip_"),
         ("hf_muonclip.muon_clip", "from .trainer.callback import MuonClipCallback"),
-        ("hf_muonclip.checkpoints.save", "from ..hub.push import push_to_hub"),
+        ("hf_muonclip.export.save", "from ..hub.push import push_to_hub"),
     ],
 )
 def test_a_breach_is_seen(module: str, source: str) -> None:

@@ -20,7 +20,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
-from ..checkpoints import check_checkpoint
+from ..export import check_checkpoint
 from .client import Account, HubClient, PushError, Remote
 from .model_card import loading_from
 

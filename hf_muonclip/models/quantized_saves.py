@@ -74,7 +74,7 @@ def ways_out(quantization: Any) -> str:
     """
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
-    ways = ["load it with hf_muonclip.checkpoints.load_checkpoint (Kimi K2's forms)"]
+    ways = ["load it with hf_muonclip.export.load_checkpoint (Kimi K2's forms)"]
     known = AUTO_QUANTIZATION_CONFIG_MAPPING.get(method_of(quantization))
     if known is not None and "dequantize" in inspect.signature(known).parameters:
         ways.append(f"pass quantization_config={known.__name__}(dequantize=True) to from_pretrained")

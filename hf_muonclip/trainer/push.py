@@ -54,7 +54,7 @@ def complete_config(model: nn.Module | None, folder: Path, *, resumable: bool = 
     config = model.config
     if getattr(config, "auto_map", None) or getattr(config, "quantization_config", None):
         return
-    from ..checkpoints.engine_config import write_config  # loaded when a push or a save begins, as the card is
+    from ..export.engine_config import write_config  # loaded when a push or a save begins, as the card is
     from ..kimi_k2.model_type import KimiK2Config
 
     chosen = KimiK2Config.model_type if config.model_type == KimiK2Config.model_type else None

@@ -13,9 +13,9 @@ from hub_visits import take_for_the_hub
 from rich.console import Console
 from tiny_models import tiny_model, tiny_tokenizer
 
-from hf_muonclip.checkpoints import save_checkpoint
 from hf_muonclip.cli import main
 from hf_muonclip.cli.push import in_bytes, show
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import push_to_hub
 from hf_muonclip.hub.client import HubClient
 from hf_muonclip.hub.model_card import render_model_card

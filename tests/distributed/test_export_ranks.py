@@ -12,8 +12,8 @@ from processes import outcomes_of_ranks, run_on_ranks
 from tiny_models import tiny_model, tiny_tokenizer
 from torch.distributed.tensor import DTensor
 
-from hf_muonclip.checkpoints import save_checkpoint, weight_writer
-from hf_muonclip.checkpoints.saved_form import SavedForm
+from hf_muonclip.export import save_checkpoint, weight_writer
+from hf_muonclip.export.saved_form import SavedForm
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 
 from hf_muonclip import MuonClip
-from hf_muonclip.checkpoints import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.kimi_k2 import kimi_k2_config
 
 END_OF_TEXT = "<|endoftext|>"

@@ -11,7 +11,7 @@ from comparison import compare, log_probabilities
 from engines import ask
 from transformers import DeepseekV3ForCausalLM
 
-from hf_muonclip.checkpoints import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.kimi_k2 import kimi_k2_config
 
 PROMPTS = [[1, 5, 9, 2, 7, 7, 3], [4, 4, 8]]

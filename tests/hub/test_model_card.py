@@ -9,8 +9,8 @@ from fresh_process import run_python
 from huggingface_hub import ModelCard
 from tiny_models import tiny_model, tiny_tokenizer
 
-from hf_muonclip.checkpoints import save_checkpoint
 from hf_muonclip.evaluation import EvaluationData, Perplexity
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import model_card
 from hf_muonclip.hub.model_card import render_model_card
 from hf_muonclip.runs.figures import ClipFigures, RunFigures

@@ -20,7 +20,7 @@ from tiny_models import tiny_model, tiny_tokenizer
 from transformers import AutoTokenizer
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from hf_muonclip.checkpoints import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import PushResult, push_to_hub
 from hf_muonclip.hub.client import PushError
 from hf_muonclip.hub.model_card import render_model_card

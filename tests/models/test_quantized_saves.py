@@ -19,7 +19,7 @@ from transformers.core_model_loading import ConversionOps, WeightConverter
 from transformers.quantizers.base import HfQuantizer
 
 from hf_muonclip import MuonClip, MuonClipCallback, attach, muonclip, muonclip_factory
-from hf_muonclip.checkpoints import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.inspection.inspect import inspect_model
 from hf_muonclip.inspection.model_findings import model_findings
 from hf_muonclip.models.quantized_saves import ways_out, why_not_saved, why_not_saved_once_loaded

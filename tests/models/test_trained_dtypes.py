@@ -12,7 +12,7 @@ from tiny_trainer import build
 from transformers import PreTrainedModel, Trainer
 
 from hf_muonclip import MuonClip
-from hf_muonclip.checkpoints import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.models.trained_dtypes import describe_rounding, rounded_weights
 
 ROUNDINGS: dict[str, Callable[[PreTrainedModel], object]] = {

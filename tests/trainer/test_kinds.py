@@ -29,7 +29,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from trl import RewardConfig, RewardTrainer
 
 from hf_muonclip import MuonClipCallback, muonclip
-from hf_muonclip.checkpoints import engine_config
+from hf_muonclip.export import engine_config
 from hf_muonclip.hub import model_card
 from hf_muonclip.trainer import push as trainer_push
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from hf_muonclip.checkpoints import save_checkpoint
-from hf_muonclip.checkpoints.check import check_checkpoint
-from hf_muonclip.checkpoints.load import load_checkpoint
+from hf_muonclip.export import save_checkpoint
+from hf_muonclip.export.check import check_checkpoint
+from hf_muonclip.export.load import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from published_kimi_k2 import in_memory, write_published
 from safetensors.torch import load_file
 from tiny_models import tiny_model
 
-from hf_muonclip.checkpoints.stored_weights import weights_in
-from hf_muonclip.checkpoints.weight_headers import StoredTensor, read_headers, read_json
+from hf_muonclip.export.stored_weights import weights_in
+from hf_muonclip.export.weight_headers import StoredTensor, read_headers, read_json
 
 FP8 = "model.layers.0.self_attn.kv_a_proj_with_mqa.weight"
 INT4 = "model.layers.1.mlp.experts.0.down_proj.weight"

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, tiny_model, tiny_tokenizer
 from transformers import DeepseekV3Config
 
-from hf_muonclip.checkpoints.check import Checkpoint, check_checkpoint
+from hf_muonclip.export.check import Checkpoint, check_checkpoint
 
 INDEX = "model.safetensors.index.json"
 
@@ -69,7 +69,7 @@ def test_a_whole_folder_is_described(whole_folder: Path) -> None:
         weight_bytes=4 * elements,
         dtypes={"F32": elements},
         narrowed=(),
-        engine_limits=found.engine_limits,  # tests/checkpoints/test_engine_limits.py
+        engine_limits=found.engine_limits,  # tests/export/test_engine_limits.py
         model_type="deepseek_v3",
         architecture="DeepseekV3ForCausalLM",
         vocab_size=128,

@@ -18,9 +18,9 @@ from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokeniz
 from transformers import AutoTokenizer, MixtralConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from hf_muonclip.checkpoints import save_checkpoint, weight_writer
-from hf_muonclip.checkpoints.check import check_checkpoint
-from hf_muonclip.checkpoints.weight_writer import WeightWriter
+from hf_muonclip.export import save_checkpoint, weight_writer
+from hf_muonclip.export.check import check_checkpoint
+from hf_muonclip.export.weight_writer import WeightWriter
 from hf_muonclip.hub.model_card import render_model_card
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -337,8 +337,8 @@ def test_killed_save_leaves_a_folder_that_is_refused(tmp_path):
     code = (
         "import os, signal\n"
         "from tiny_models import tiny_model\n"
-        "from hf_muonclip.checkpoints import weight_writer\n"
-        "from hf_muonclip.checkpoints import save_checkpoint\n"
+        "from hf_muonclip.export import weight_writer\n"
+        "from hf_muonclip.export import save_checkpoint\n"
         "write = weight_writer.save_file\n"
         "def killed(tensors, path, metadata):\n"
         "    write(tensors, path, metadata)\n"

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import DeepseekV3ForCausalLM
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from hf_muonclip.checkpoints import save_checkpoint
-from hf_muonclip.checkpoints.check import check_checkpoint
+from hf_muonclip.export import save_checkpoint
+from hf_muonclip.export.check import check_checkpoint
 
 BIASES = [f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2)]
 ROUTERS = [f"model.layers.{layer}.mlp.gate.weight" for layer in (1, 2)]
@@ -114,7 +114,7 @@ _MEASURE = """
 import sys, threading, time
 import torch
 from transformers import DeepseekV3ForCausalLM
-from hf_muonclip.checkpoints import save_checkpoint
+from hf_muonclip.export import save_checkpoint
 from hf_muonclip.kimi_k2 import kimi_k2_config
 
 def own_memory():

@@ -10,7 +10,7 @@ from published_fields import PUBLISHED
 from tiny_models import tiny_model
 from transformers import AutoConfig, DeepseekV3ForCausalLM, GenerationConfig
 
-from hf_muonclip.checkpoints.engine_config import write_configs
+from hf_muonclip.export.engine_config import write_configs
 from hf_muonclip.kimi_k2 import KimiK2Config, kimi_k2_config
 
 YARN = {

@@ -10,7 +10,7 @@ import torch
 from packaging.version import Version
 from safetensors.torch import save_file
 
-from hf_muonclip.checkpoints.weight_headers import StoredTensor, read_headers, read_json, some_of
+from hf_muonclip.export.weight_headers import StoredTensor, read_headers, read_json, some_of
 
 
 def test_headers_say_shape_dtype_bytes_and_shard(tmp_path: Path) -> None:

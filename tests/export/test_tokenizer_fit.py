@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_tokenizer
 
-from hf_muonclip.checkpoints.tokenizer_fit import count_ids, count_ids_in, refuse_unfit_tokenizer
+from hf_muonclip.export.tokenizer_fit import count_ids, count_ids_in, refuse_unfit_tokenizer
 
 
 @pytest.mark.parametrize(

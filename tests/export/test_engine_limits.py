@@ -10,8 +10,8 @@ from tiny_models import tiny_model
 from transformers import DeepseekV3ForCausalLM
 
 import hf_muonclip
-from hf_muonclip.checkpoints import check_checkpoint, save_checkpoint
-from hf_muonclip.checkpoints.engine_limits import ENGINE_LIMITS, limits_met, limits_table
+from hf_muonclip.export import check_checkpoint, save_checkpoint
+from hf_muonclip.export.engine_limits import ENGINE_LIMITS, limits_met, limits_table
 
 YARN = {"type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "beta_fast": 32.0, "beta_slow": 1.0}
 # What every engine reads as transformers does.

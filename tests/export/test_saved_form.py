@@ -11,7 +11,7 @@ from tiny_models import TINY_MODEL_NAMES, tiny_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hf_muonclip.checkpoints.saved_form import Piece, SavedForm
+from hf_muonclip.export.saved_form import Piece, SavedForm
 from hf_muonclip.kimi_k2 import kimi_k2_config
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3Config, PreTrainedModel
 
-from hf_muonclip.checkpoints import check_checkpoint, load_checkpoint, save_checkpoint
-from hf_muonclip.checkpoints.left_out import announced_layers, without_announced_layers
+from hf_muonclip.export import check_checkpoint, load_checkpoint, save_checkpoint
+from hf_muonclip.export.left_out import announced_layers, without_announced_layers
 from hf_muonclip.trainer.push import complete_config
 
 # DeepSeek-V3's field that announces layers; before transformers knew them, the published name was any attribute's.

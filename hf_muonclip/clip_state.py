@@ -20,6 +20,7 @@ from .attention import (
     qk_clip_,
 )
 from .common.loggers import get_logger
+from .common.wording import some_of
 from .config import MuonClipConfig
 
 logger = get_logger(__name__)
@@ -192,8 +193,7 @@ class ClipState:
                 "QK-Clip does not measure all that attends: %s. Logits there may grow beyond qk_clip_threshold. "
                 "Let them call transformers' attention interface, torch's softmax or scaled_dot_product_attention in "
                 "training mode, and build MuonClip before the model is sharded; or pass qk_clip_threshold=None.",
-                ", ".join(f"{name} ({of_class})" for name, of_class in list(unmeasured.items())[:4])
-                + (f" and {len(unmeasured) - 4} more" if len(unmeasured) > 4 else ""),
+                some_of([f"{name} ({of_class})" for name, of_class in unmeasured.items()], 4),
             )
 
     def _clip(self, model: nn.Module, writable: Writable = nullcontext) -> None:

@@ -16,6 +16,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from .attention import AdapterWatch, HeadLayout, ProjectionRows, detect_head_layout, read_projections
 from .clip_state import ClipState, nonfinite_heads
 from .common.loggers import get_logger
+from .common.wording import all_of
 from .config import MuonClipConfig
 from .models.quantized_saves import warn_of_unsaved
 from .models.trained_dtypes import remember_dtypes
@@ -491,14 +492,10 @@ def _projection_view(rows: ProjectionRows, split_heads: bool) -> tuple[MatrixVie
     heads = tuple(part.head_rows if split_heads and part.name in _SPLIT_BY_HEAD else 0 for part in rows.parts)
     names = [part.name for part in rows.parts]
     by_head = [name for name, head in zip(names, heads, strict=True) if head]
-    said = f"{_enumerate(names)} split" if len(names) > 1 else ""
+    said = f"{all_of(names)} split" if len(names) > 1 else ""
     if by_head:
-        said += f"{', ' if said else ''}{'each' if len(by_head) == len(names) > 1 else _enumerate(by_head)} per head"
+        said += f"{', ' if said else ''}{'each' if len(by_head) == len(names) > 1 else all_of(by_head)} per head"
     if not said:
         return MatrixView(transposed=rows.dim == 1, kernel=rows.flat), ""
     sections = tuple(part.rows for part in rows.parts)
     return MatrixView(sections, rows.periods, heads if by_head else (), rows.dim == 1, kernel=rows.flat), said
-
-
-def _enumerate(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

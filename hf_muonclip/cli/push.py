@@ -6,6 +6,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..common.wording import in_bytes
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -187,12 +189,3 @@ def _totals(result: "PushResult") -> str:
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
-
-
-def in_bytes(size: float) -> str:
-    """Write a size as people read it, in powers of 1000: 950 B, 12.3 kB, 4.98 GB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

@@ -11,8 +11,8 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from ..common.wording import some_of
 from ..export import load_checkpoint
-from ..export.weight_headers import some_of
 from .results import StrPath
 
 

@@ -16,13 +16,14 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
 from ..common.loggers import get_logger
+from ..common.wording import some_of
 from ..kimi_k2.model_type import register_kimi_k2
 from .engine_limits import EngineLimit, limits_met
 from .left_out import LeftOut, find_left_out, refuse_broken_promises
 from .saved_form import SavedForm
 from .stored_weights import weights_in
 from .tokenizer_fit import count_ids_in, refuse_unfit_tokenizer
-from .weight_headers import StoredTensor, read_headers, read_json, some_of
+from .weight_headers import StoredTensor, read_headers, read_json
 
 StrPath = str | os.PathLike[str]
 

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..common.wording import some_of
 from .saved_form import SavedForm
-from .weight_headers import some_of
 
 # A buffer that older code saved in every layer and no engine reads; published Kimi K2 and Moonlight still have it.
 _UNREAD = ".rotary_emb.inv_freq"

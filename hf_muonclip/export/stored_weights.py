@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .weight_headers import StoredTensor, some_of
+from ..common.wording import some_of
+from .weight_headers import StoredTensor
 
 Read = Callable[[str], Tensor]  # a tensor by its name on disk
 

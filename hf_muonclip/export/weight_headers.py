@@ -2,12 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+
+from ..common.wording import some_of
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -98,12 +100,6 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path.name} must hold a JSON object, got {type(content).__name__} in {path}. Save or download it again."
         )
     return content
-
-
-def some_of(names: Iterable[str], shown: int = 3) -> str:
-    """Return the first names as text, and how many more there are."""
-    ordered = sorted(names)
-    return ", ".join(ordered[:shown]) + (f" and {len(ordered) - shown} more" if len(ordered) > shown else "")
 
 
 def _weight_map(folder: Path, index: Mapping[str, Any]) -> dict[str, str]:

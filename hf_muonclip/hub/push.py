@@ -20,6 +20,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from huggingface_hub.utils.sha import git_hash
 
+from ..common.wording import some_of
 from ..export import check_checkpoint
 from .client import Account, HubClient, PushError, Remote
 from .model_card import loading_from
@@ -238,7 +239,7 @@ class _Push:
             )
         effects = {"changed": "would be replaced", "stale": "would be deleted"}
         said = [
-            f"{_listed(paths)} {effect}"
+            f"{some_of(paths, 6)} {effect}"
             for state, effect in effects.items()
             if (paths := [file.path for file in result.of_state(state) if _is_any_of(file.path, _LOADED + _TOKENIZER)])
         ]
@@ -313,7 +314,7 @@ class _Push:
         wrong = [file.path for file in _compare(self.additions, committed) if file.state != "same"]
         if wrong:
             raise PushError(
-                f"the commit {commit.commit_url} must hold the whole checkpoint, but {_listed(wrong)} differ. See "
+                f"the commit {commit.commit_url} must hold the whole checkpoint, but {some_of(wrong, 6)} differ. See "
                 "whether the repository's .gitignore names them, then run the same command again."
             )
         return replace(result, commit_url=str(commit.commit_url), pull_request_url=commit.pr_url)
@@ -376,8 +377,3 @@ def _is_hidden(path: str) -> bool:
 def _is_any_of(path: str, patterns: Iterable[str]) -> bool:
     """Return whether a path matches; a star does not reach into folders."""
     return any(fnmatch(path, pattern) and path.count("/") == pattern.count("/") for pattern in patterns)
-
-
-def _listed(paths: Sequence[str], most: int = 6) -> str:
-    shown = ", ".join(paths[:most])
-    return shown if len(paths) <= most else f"{shown} and {len(paths) - most} more"

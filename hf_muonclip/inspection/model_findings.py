@@ -6,6 +6,7 @@ from typing import Any
 
 from ..attention.modules.class_source import calls_attention_interface
 from ..common.name_ranges import fold, fold_names
+from ..common.wording import some_of
 from ..models.quantized_saves import method_of, ways_out, why_not_saved_once_loaded
 from .findings import Finding
 from .inspect import Inspection
@@ -169,5 +170,4 @@ def _of_other_scores(inspection: Inspection, compiles: bool) -> Iterator[Finding
 
 
 def _listed(names: Sequence[str]) -> str:
-    folded = fold_names(names)
-    return ", ".join(folded[:2]) + (f" and {len(folded) - 2} more" if len(folded) > 2 else "")
+    return some_of(fold_names(names), 2)

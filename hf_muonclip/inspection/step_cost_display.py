@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from ..common.wording import with_unit
 from .step_cost import StepPlan
 
 _HEADER = ("optimizer", "state", "products", "busiest / mean", "sent", "time in products", "in sending")
@@ -97,28 +98,17 @@ def show(title: str, plan: StepPlan, tflops: float, gbps: float, console: Consol
 
 def in_bytes(value: Tensor) -> str:
     """Return the largest number of bytes with a unit: 1.50 GB."""
-    return _with_unit(float(value.max().item()), "B")
+    return with_unit(float(value.max().item()), "B")
 
 
 def in_flops(value: Tensor) -> str:
     """Return the largest number of operations with a unit: 1.50 TFLOP."""
-    return _with_unit(float(value.max().item()), "FLOP")
+    return with_unit(float(value.max().item()), "FLOP")
 
 
 def in_seconds(value: float) -> str:
     """Return milliseconds, or seconds where there are many."""
     return f"{value:,.2f} s" if value >= 10 else f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.2f} s"
-
-
-def _with_unit(value: float, unit: str) -> str:
-    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return (
-                f"{value / factor:.3g} {prefix}{unit}"
-                if value < 1e3 * factor
-                else f"{value / factor:,.0f} {prefix}{unit}"
-            )
-    return f"{value:.0f} {unit}"
 
 
 def _spread(value: Tensor) -> dict[str, float]:

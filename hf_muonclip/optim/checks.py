@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from ..common.wording import some_of
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
 from .saved_state import MOMENTS
 from .settings import GROUP_SETTINGS, NOT_SETTINGS, check_settings
@@ -77,7 +78,7 @@ def check_views(views: Mapping[str, MatrixView], names: Collection[str]) -> None
     unknown = sorted(views.keys() - set(names))
     if unknown:
         raise ValueError(
-            f"views must name parameters of the groups; got {_enumerate(unknown)}. Pass (name, parameter) pairs and "
+            f"views must name parameters of the groups; got {some_of(unknown, 4)}. Pass (name, parameter) pairs and "
             "use the same names."
         )
 
@@ -114,7 +115,7 @@ def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mappi
     ]
     if sparse:
         raise ValueError(
-            f"gradients must be dense; the gradient of {_enumerate(sparse)} is sparse. Build the embedding with "
+            f"gradients must be dense; the gradient of {some_of(sparse, 4)} is sparse. Build the embedding with "
             "sparse=False."
         )
     for name, parameter in named:
@@ -130,9 +131,4 @@ def check_step(named: Sequence[tuple[str, Tensor]], state: Mapping[Tensor, Mappi
 
 def describe_nonfinite(names: Sequence[str]) -> str:
     """Return which gradients hold NaN or Inf, in words."""
-    return f"the gradient of {_enumerate(names)} holds NaN or Inf"
-
-
-def _enumerate(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return f"the gradient of {some_of(names, 4)} holds NaN or Inf"

@@ -14,7 +14,8 @@ from rich.console import Console
 from tiny_models import tiny_model, tiny_tokenizer
 
 from hf_muonclip.cli import main
-from hf_muonclip.cli.push import in_bytes, show
+from hf_muonclip.cli.push import show
+from hf_muonclip.common.wording import in_bytes
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub import push_to_hub
 from hf_muonclip.hub.client import HubClient

@@ -10,7 +10,7 @@ import torch
 from packaging.version import Version
 from safetensors.torch import save_file
 
-from hf_muonclip.export.weight_headers import StoredTensor, read_headers, read_json, some_of
+from hf_muonclip.export.weight_headers import StoredTensor, read_headers, read_json
 
 
 def test_headers_say_shape_dtype_bytes_and_shard(tmp_path: Path) -> None:
@@ -52,8 +52,3 @@ def test_json_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b"\xff\xfe{}")
     with pytest.raises(ValueError, match=r"config\.json must be JSON, but .* is not: .*utf-8"):
         read_json(tmp_path / "config.json")
-
-
-def test_names_are_cut_short() -> None:
-    assert some_of(["b", "a"]) == "a, b"
-    assert some_of("edcba") == "a, b, c and 2 more"

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ...common.wording import some_of
+
 STEP_PATIENCE = 15.0  # seconds; ranks have just exchanged gradients, so they arrive together
 SAVE_PATIENCE = 3.0
 ROOT_PATIENCE = 60.0
@@ -118,8 +120,7 @@ def _missing(store: Any, keys: Sequence[str]) -> list[int]:
 
 def ranks_named(ranks: Sequence[int]) -> str:
     """Return "rank 1" or "ranks 1, 2 and 3 more"."""
-    said = ", ".join(map(str, ranks[:8])) + (f" and {len(ranks) - 8} more" if len(ranks) > 8 else "")
-    return f"rank{'s' * (len(ranks) > 1)} {said}"
+    return f"rank{'s' * (len(ranks) > 1)} {some_of(ranks, 8)}"
 
 
 def _unlike(found: str) -> str:

@@ -24,8 +24,9 @@ from torch._C._distributed_c10d import PrefixStore
 from .agreement import RanksDifferError, default_store, ranks_named
 
 THREAD = "hf_muonclip answers"
-ANSWER_PATIENCE = 30.0  # seconds, until a thread must have heard of a question
-_QUIET, _PAUSE = 1.0, 0.25  # seconds without a step before a thread looks for questions, and between two looks
+ANSWER_PATIENCE = 30.0  # seconds, within which a thread must have answered
+_LEAST_QUIET, _MOST_QUIET = 1.0, 10.0  # seconds; a thread looks for questions once a step has taken twice its time
+_PAUSE = 0.25  # seconds between two looks
 _TRAVEL = datetime.timedelta(minutes=10)  # for one tensor
 _READY, _UNLIKE = "ready", "unlike"
 
@@ -44,7 +45,7 @@ class Answers:
     def __init__(self, name: str, kept: Callable[[], Sequence[Part] | None], device: torch.device) -> None:
         self._name, self._kept, self._device = f"hf_muonclip/{name}", kept, device
         self._settled: tuple[int, torch.Event | None] | None = None
-        self._since = time.monotonic()
+        self._since, self._between = time.monotonic(), 0.0  # of the last two changes
         threading.Thread(target=_answer, args=(weakref.ref(self),), daemon=True, name=THREAD).start()
 
     def unsettle(self) -> None:
@@ -56,7 +57,8 @@ class Answers:
         event = None
         if self._device.type != "cpu":  # the thread must not wait for what is launched later, which waits for its peer
             event = torch.accelerator.current_stream(self._device).record_event()
-        self._settled, self._since = (version, event), time.monotonic()
+        self._settled, now = (version, event), time.monotonic()
+        self._since, self._between = now, now - self._since
 
     def of_others(self, version: int) -> Iterator[tuple[int, list[Part]]]:
         """Yield (rank, what it keeps of this version of the state), on the CPU, of every other rank.
@@ -83,7 +85,7 @@ class Answers:
 
     def question(self, number: int) -> str | None:
         """Return the key of question `number` of this rank; None where there is none, or no time to look."""
-        if time.monotonic() - self._since < _QUIET:
+        if time.monotonic() - self._since < min(max(_LEAST_QUIET, 2 * self._between), _MOST_QUIET):
             return None
         key = f"{self._name}/{dist.get_rank()}/{number}"
         return key if default_store().check([key]) else None

@@ -4,7 +4,7 @@ Every type that coverage.py counts as passing is trained two steps by a real Tra
 first save until its weights are bit-equal to those of the run that was never interrupted, pushed to a Hub on this
 machine, and loaded by the code that its model card shows. `tests/trainer_check.py` says how.
 
-    OMP_NUM_THREADS=1 python benchmarks/trainer_coverage.py     # an hour; writes results/trainer_coverage.jsonl anew
+    OMP_NUM_THREADS=1 python benchmarks/trainer_coverage.py     # an hour; writes results/trainer_coverage.jsonl again
     python benchmarks/tables.py                                 # renders the rows into benchmarks/coverage.md
 """
 

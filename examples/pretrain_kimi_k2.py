@@ -73,7 +73,7 @@ class StreamedBlocks(IterableDataset):
     """Documents, one after the other, cut into blocks of equal length."""
 
     def __init__(self, documents: Callable[[], Iterable[str]], tokenizer: PreTrainedTokenizerFast, length: int) -> None:
-        # Documents are asked for anew each time, so that a second run or epoch begins where the first one did.
+        # Documents are asked for again each time, so that a second run or epoch begins where the first one did.
         self.documents, self.tokenizer, self.length = documents, tokenizer, length
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:

@@ -143,7 +143,7 @@ class ClipState:
 
     @torch.no_grad()
     def _collect_max_logits(self, capture: MaxLogitCapture, device: torch.device) -> dict[str, Tensor]:
-        """Return every module's max logits over all micro-batches and ranks, and start anew.
+        """Return every module's max logits over all micro-batches and ranks, and start again.
 
         Collective: one all-reduce of the maxima of all layers, packed; NaN travels as Inf.
         """

@@ -320,7 +320,7 @@ class MuonClip(Muon, ClipState):
         if self._superseded:
             raise ValueError(
                 "one MuonClip at a time can clip a model; another was built on this model since, and measures it now. "
-                "Step that one, or build MuonClip (in a Trainer: the Trainer) anew to go on here. To step both, call "
+                "Step that one, or build MuonClip (in a Trainer: the Trainer) again to go on here. To step both, call "
                 "detach() on the first before you build the second: it goes on as Muon without the clip."
             )
         if change := self._adapters.change():
@@ -381,7 +381,7 @@ class MuonClip(Muon, ClipState):
             )
 
     def _miss_callback(self) -> None:
-        """Say once what a Trainer lacks that has no callback."""
+        """Warn once of what a Trainer lacks that has no callback."""
         if self.callback_expected and self._moves_weights():
             self.callback_expected = False
             logger.warning(

@@ -29,7 +29,7 @@ from hf_muonclip.attention.modules.attending import see_attending
 _BLOCKED = -1e3  # no tiny model has a bias that large
 _ROUNDED_ZERO = 1e-12  # scores of queries that are zero but for rounding
 _CLIPPED_TO = 0.7
-_DRAWS_AT_RANDOM = {"LSHSelfAttention", "InformerProbSparseAttention"}  # hashes or samples, anew in every forward
+_DRAWS_AT_RANDOM = {"LSHSelfAttention", "InformerProbSparseAttention"}  # hashes or samples, again in every forward
 CAPTURE_TOLERANCE = 1e-5
 LANDING_TOLERANCE = 1e-4
 STILLNESS_TOLERANCE = 1e-5

@@ -149,7 +149,7 @@ class MultiHeadLatentAttention(nn.Module):
         if cache is not None:
             latent, key_rope = cache.extend(self, latent, key_rope)
 
-        # Keys and values of all tokens so far, expanded anew: (B, H, S, nope + v).
+        # Keys and values of all tokens so far, expanded again: (B, H, S, nope + v).
         key_value = self.kv_b_proj(latent).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         key_nope, value = key_value.split([self.qk_nope_head_dim, self.v_head_dim], dim=-1)
         query = torch.cat([query_nope, rotate(query_rope, positions, self.rope_theta)], dim=-1)

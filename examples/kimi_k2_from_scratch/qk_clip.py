@@ -33,5 +33,5 @@ def qk_clip_(model: nn.Module, tau: float) -> dict[str, Tensor]:
         key_value = attention.kv_b_proj.weight.unflatten(0, (heads, -1))  # (heads, nope + v, rank)
         key_value[:, :nope] *= gamma.sqrt().to(query)[:, None, None]
 
-        attention.max_logits.fill_(-torch.inf)  # the next step begins anew
+        attention.max_logits.fill_(-torch.inf)  # the next step begins again
     return highest

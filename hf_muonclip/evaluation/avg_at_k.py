@@ -65,7 +65,7 @@ def measure_avg_at_k(
         seed: of all answers, and of chat templates that draw at random.
         batch_size: answers that are generated together.
         answers_file: JSON lines, written as answers come. Where it exists, the evaluation goes on from it; with a
-            higher k it adds runs. Its texts are scored anew, so that another scorer or reference costs no sampling.
+            higher k it adds runs. Its texts are scored again, so that another scorer or reference costs no sampling.
 
     Raises:
         ValueError: a setting is out of its range, a prompt leaves no room for the answer in the model's context, a

@@ -55,7 +55,7 @@ class EvaluationResult(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the measure, for people: "Perplexity", "Avg@4"."""
+        """The measure's name, for people: "Perplexity", "Avg@4"."""
 
     @property
     def value(self) -> float:
@@ -63,7 +63,7 @@ class EvaluationResult(Protocol):
 
     @property
     def standard_error(self) -> float | None:
-        """Of the value; None where one unit cannot tell."""
+        """Standard error of the value; None where one unit cannot tell."""
 
     @property
     def settings(self) -> Mapping[str, str | int | float]:
@@ -104,7 +104,7 @@ class Perplexity:
 
     @property
     def name(self) -> str:
-        """Of the measure."""
+        """The measure's name."""
         return "Perplexity"
 
     @property
@@ -114,7 +114,7 @@ class Perplexity:
 
     @property
     def standard_error(self) -> float | None:
-        """Of the perplexity, to first order: perplexity times the loss's."""
+        """Standard error of the perplexity, to first order: perplexity times that of the loss."""
         return None if self.loss_standard_error is None else self.value * self.loss_standard_error
 
     @property
@@ -214,7 +214,7 @@ class AvgAtK:
 
     @property
     def name(self) -> str:
-        """Of the measure, with its k."""
+        """The measure's name, with its k."""
         return f"Avg@{self.k}"
 
     @property
@@ -236,12 +236,12 @@ class AvgAtK:
 
     @property
     def standard_deviation(self) -> float | None:
-        """Of the run means (sample, divisor k - 1): how far another run may land. None with one run."""
+        """Standard deviation of the run means (sample, divisor k - 1): how far another run may land. None with one run."""
         return statistics.stdev(self.run_means) if self.k > 1 else None
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean over questions (sample, divisor n - 1): how far other questions may land. None with one question.
+        """Standard error of the mean over questions (sample, divisor n - 1): how far others may land. None with one.
 
         Questions are the independent units: the k answers to one question are not k questions.
         """

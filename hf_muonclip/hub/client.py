@@ -161,7 +161,7 @@ class HubClient:
         except ValueError as error:
             answer = error.__cause__
             said = _said(answer) if isinstance(answer, HfHubHTTPError) else str(error)
-            raise ValueError(f"the Hub must take the metadata of README.md; it says: {said}. Mend the card.") from error
+            raise ValueError(f"the Hub must take the metadata of README.md; it says: {said}. Fix the card.") from error
 
     def create_repository(self, repo_id: str, private: bool, account: Account) -> None:
         """Create a repository, private or as the namespace's default is."""

@@ -70,7 +70,7 @@ class Inspection:
 
     @property
     def model_type(self) -> str:
-        """Of the model's config, in transformers' words."""
+        """The model_type of the model's config."""
         return str(getattr(getattr(self.model, "config", None), "model_type", "") or "unknown type")
 
 

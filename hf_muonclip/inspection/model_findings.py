@@ -30,7 +30,7 @@ def model_findings(inspection: Inspection, compiles: bool = False) -> list[Findi
     """Return what a user should know of a model before training it.
 
     Args:
-        inspection: of the model.
+        inspection: what `inspect_model` found.
         compiles: whether torch.compile will be on.
     """
     return [

@@ -31,7 +31,7 @@ class Router:
     @property
     def bias(self) -> Tensor:
         """(num_experts,), or of any shape with as many elements."""
-        # Asked for anew each time: FSDP2 and `.to()` replace it.
+        # Asked for again each time: FSDP2 and `.to()` replace it.
         bias = getattr(self.bias_owner, BIAS)
         assert isinstance(bias, Tensor)
         return bias

@@ -84,7 +84,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Stage:
-    """Consecutive phases of one context length: what can be trained without cutting the data anew.
+    """Consecutive phases of one context length: what can be trained without cutting the data again.
 
     Attributes:
         start: tokens trained before it.

@@ -26,7 +26,7 @@ def attach_schedule(
 ) -> "TokenScheduleCallback":
     """Let a Trainer train one stage of a schedule, from wherever its checkpoint stands. In place.
 
-    A stage has one context length, for data must be cut anew for the next. Training stops, and saves, when it is over;
+    A stage has one context length, for data must be cut again for the next. Training stops, and saves, when it is over;
     the next Trainer resumes from that checkpoint:
 
         checkpoint = last_whole_checkpoint(output_dir)
@@ -79,7 +79,7 @@ def attach_schedule(
         args.include_num_input_tokens_seen = "all"
 
     def create_scheduler(num_training_steps: int, optimizer: Optimizer | None = None) -> TokenScheduler:
-        # Made anew for every train(), like the Trainer's own.
+        # Made again for every train(), like the Trainer's own.
         scheduler: Any = TokenScheduler(optimizer or trainer.optimizer, schedule, tokens_per_step)  # type: ignore[arg-type]
         trainer.lr_scheduler = scheduler
         return scheduler  # type: ignore[no-any-return]
@@ -119,7 +119,7 @@ class TokenScheduleCallback(TrainerCallback):
         if state.global_step > 0 and seen == 0:
             raise ValueError(
                 f"a checkpoint to resume holds scheduler.pt; that of step {state.global_step} does not, and the "
-                "schedule would begin anew. Save with save_only_model=False."
+                "schedule would begin again. Save with save_only_model=False."
             )
         if seen >= schedule.total_tokens:
             raise ValueError(

@@ -159,7 +159,7 @@ def from_matrices(stacks: Sequence[Tensor], view: MatrixView, shape: Size) -> Te
     Args:
         stacks: (count, out, in) per section.
         view: how the parameter holds them.
-        shape: of the parameter.
+        shape: the parameter's.
 
     Returns:
         A new contiguous tensor of `shape`.

@@ -57,7 +57,7 @@ def neuron_moment(state: State, parameter: Tensor, view: MatrixView, own_slices:
     """Return the running mean squares of a parameter's output rows, (slices, output rows of a slice).
 
     Args:
-        state: of the parameter.
+        state: the parameter's, as torch keeps it: {name: tensor}.
         parameter: of which the global shape counts.
         view: how it holds its matrices.
         own_slices: each rank keeps those of its own slices of a DTensor; else all ranks keep all.

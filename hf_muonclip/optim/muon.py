@@ -309,7 +309,7 @@ class Muon(torch.optim.Optimizer):
         ]
 
     def _find_sharded(self) -> ShardedUpdate | None:
-        """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made anew."""
+        """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made again."""
         if num_ranks() == 1:
             return None
         if self._sharded is None or not self._sharded.fits(self.param_groups):
@@ -393,7 +393,7 @@ class Muon(torch.optim.Optimizer):
                 shrink_momentum_([local_shard(self.state[p]["momentum_buffer"]) for p in idle], group, finite)
 
     def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
-        """Return the group's batches of parameters with a gradient; made anew only when those are others."""
+        """Return the group's batches of parameters with a gradient; made again only when those are others."""
         named = [(name, parameter) for name, parameter in _named(group, index) if is_updated(parameter)]
         key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
         known, made = self._batches.get(index, ([], []))

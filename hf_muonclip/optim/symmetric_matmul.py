@@ -90,7 +90,7 @@ def _by_strips(a: Tensor, b: Tensor, input: Tensor | None, beta: float, alpha: f
     """Multiply matrix by matrix, strips of columns from the diagonal down, and mirror what lies below it.
 
     Two-dimensional operands reach the product as they are, batched ones would be copied. And a product packs its second
-    operand anew each time, so that one is cut, and the rows of the first are shared.
+    operand again each time, so that one is cut, and the rows of the first are shared.
     """
     n = a.shape[-2]
     strips = _strips(n)

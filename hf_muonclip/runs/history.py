@@ -214,7 +214,7 @@ class Follower:
     """Reads a run's log on as it grows.
 
     Attributes:
-        history: what was read; a new one when the log was begun anew.
+        history: what was read; a new one when the log was begun again.
     """
 
     def __init__(self, run: str | Path) -> None:

@@ -65,7 +65,7 @@ def start_log(run: str | Path, header: Mapping[str, Any], step: int) -> None:
     try:
         with new.open("wb") as file:
             file.write(_line(first))
-            # Line by line, as they stand: a log may be larger than what one wants to hold or to write anew.
+            # Line by line, as they stand: a log may be larger than what one wants to hold or to write again.
             for line, row in LogReader(run).read_lines() if goes_on else ():
                 if row.get("step", step + 1) <= step:
                     file.write(line)
@@ -117,7 +117,7 @@ class LogReader:
     """Reads a log on from where it stopped, so that a growing one is parsed once.
 
     Attributes:
-        restarts: how often the log was found begun anew or cut, which makes the rows read before void.
+        restarts: how often the log was found begun again or cut, which makes the rows read before void.
     """
 
     def __init__(self, run: str | Path) -> None:

@@ -142,7 +142,7 @@ class SpectrumCallback(TrainerCallback):
         except (OSError, ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             self._writes = False
             logger.warning(
-                "The singular values, %s, cannot be recorded (%s). Training goes on without them; mend the cause and "
+                "The singular values, %s, cannot be recorded (%s). Training goes on without them; fix the cause and "
                 "resume to record them again.",
                 self._path,
                 error,

@@ -90,7 +90,7 @@ def _say_once(tracker: TrainerCallback, event: str, state: TrainerState, error: 
     _said.add(tracker)
     logger.warning(
         "%s failed in %s at step %d (%s: %s). Training goes on, and so do the other trackers; what this one misses "
-        "stays in trainer_state.json. It is tried again at every log, and further failures are not said. Mend what it "
+        "stays in trainer_state.json. It is tried again at every log, and further failures are not said. Fix what it "
         "reports to, or leave it out of report_to.",
         name,
         event,

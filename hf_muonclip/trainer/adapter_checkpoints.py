@@ -48,7 +48,7 @@ class AdapterSaves:
         if clipped := self._clipped(saved or {}):
             raise ValueError(
                 f"a checkpoint must hold what the clip changed; this one holds a LoRA adapter alone, and QK-Clip had "
-                f"scaled the frozen base beneath it in {clipped} heads (scale_lora_base=True). Start anew without "
+                f"scaled the frozen base beneath it in {clipped} heads (scale_lora_base=True). Start again without "
                 f"resume_from_checkpoint. {_WAY_OUT}"
             )
         if args.load_best_model_at_end:
@@ -58,7 +58,7 @@ class AdapterSaves:
             )
 
     def warn(self, statistics: ClipStatistics) -> None:
-        """Say once that what a Trainer saves lacks the clips so far, if there were any."""
+        """Warn once that what a Trainer saves lacks the clips so far, if there were any."""
         if not self._modules or self._said:
             return
         clipped = self._clipped(statistics.to_dict())

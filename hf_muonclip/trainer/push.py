@@ -1,6 +1,6 @@
 """Complete what the Trainer saves and pushes: a config.json that engines read, and a model card of the run.
 
-The Trainer says that a push begins, then writes config.json and README.md anew, and calls nobody between that and the
+The Trainer says that a push begins, then writes config.json and README.md again, and calls nobody between that and the
 upload. So the upload itself is awaited: from the beginning of a push until then, `HfApi.upload_folder` is wrapped, and
 in older transformers the function `upload_folder` that its Trainer calls.
 """

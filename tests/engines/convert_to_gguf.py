@@ -2,7 +2,7 @@
 
 LLAMA_CPP is llama.cpp's source tree; the source distribution of llama-cpp-python holds it as vendor/llama.cpp. The
 converter knows a pre-tokenizer by a hash over the ids of one sentence, so it knows no tokenizer that was trained
-anew. This script names it instead: byte-level BPE with GPT-2's splitting. That the name is right is tested, by
+again. This script names it instead: byte-level BPE with GPT-2's splitting. That the name is right is tested, by
 tokenizing the same text in llama.cpp and in transformers.
 
 It runs under this project's interpreter, because the converter loads the tokenizer through transformers' Auto classes,

@@ -273,7 +273,7 @@ def test_a_schedule_extends_a_model_where_its_context_first_grows() -> None:
     assert model.config.rope_parameters["factor"] == 32.0
     assert model.config.rope_parameters["original_max_position_embeddings"] == 64  # that of training, not the config's
     frequencies = model.model.rotary_emb.inv_freq.clone()
-    model.model.rotary_emb.inv_freq.zero_()  # a second call is cheap: it builds nothing anew
+    model.model.rotary_emb.inv_freq.zero_()  # a second call is cheap: it builds nothing again
     assert apply_context_(model, schedule, 999_999) == 512
     assert not model.model.rotary_emb.inv_freq.any()
     extend_context_(model, 64 * 32)
@@ -293,7 +293,7 @@ CAUSAL = [name for name, entry in census_models.CENSUS.items() if entry.causal]
 
 @pytest.mark.slow
 def test_every_causal_model_is_extended_right_or_refused(one_thread: None) -> None:
-    """Of all causal types: constructed anew from the new config, the model computes the same; or nothing changed."""
+    """Of all causal types: constructed again from the new config, the model computes the same; or nothing changed."""
     extended, refused = [], []
     for name in CAUSAL:
         model = census_models.census_model(name).eval()

@@ -248,7 +248,7 @@ def test_a_schedule_joins_every_way_of_muonclip_into_the_trainer(build: Build, t
     trainer.train()
     assert trainer.state.global_step == 4  # of 24: the schedule stops it
     assert watch.rates == [SHORT.lr(step * TOKENS_PER_STEP) for step in range(4)] == [0.0, PEAK / 2, PEAK, PEAK / 2]
-    trainer.train()  # begins anew, like the Trainer's own schedulers
+    trainer.train()  # begins again, like the Trainer's own schedulers
     assert watch.rates[4:] == watch.rates[:4]
 
 
@@ -374,7 +374,7 @@ def test_a_finished_schedule_and_a_checkpoint_without_its_scheduler_are_refused(
     with pytest.raises(ValueError, match="ends at 1,024 tokens, and the checkpoint has trained 1,024"):
         short_trainer(tmp_path).train(resume_from_checkpoint=checkpoint)
     (Path(checkpoint) / "scheduler.pt").unlink()
-    with pytest.raises(ValueError, match="that of step 4 does not, and the schedule would begin anew"):
+    with pytest.raises(ValueError, match="that of step 4 does not, and the schedule would begin again"):
         short_trainer(tmp_path).train(resume_from_checkpoint=checkpoint)
 
 

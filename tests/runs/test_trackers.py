@@ -254,11 +254,11 @@ def test_a_failure_names_the_tracker_the_error_and_the_way_out(
     assert said.startswith(
         "TensorBoardCallback failed in on_log at step 2 (OSError: [Errno 28] No space left on device)"
     )
-    assert said.endswith("Mend what it reports to, or leave it out of report_to.")
+    assert said.endswith("Fix what it reports to, or leave it out of report_to.")
     [tracker] = [c for c in trainer.callback_handler.callbacks if isinstance(c, TensorBoardCallback)]
     assert "on_log" not in vars(tracker)
     tracker.tb_writer = FullDisk()
-    trainer.train()  # another training says it anew
+    trainer.train()  # another training says it again
     assert sum(record.name == "hf_muonclip.runs.trackers" for record in caplog.records) == 2
 
 

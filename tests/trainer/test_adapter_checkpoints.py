@@ -224,7 +224,7 @@ def test_a_second_trainer_on_one_model_takes_over(tmp_path: Path) -> None:
     second.train()
     assert isinstance(second.optimizer.optimizer, MuonClip)
     assert second.optimizer.optimizer.gammas
-    with pytest.raises(ValueError, match=r"another was built on this model since.*the Trainer\) anew"):
+    with pytest.raises(ValueError, match=r"another was built on this model since.*the Trainer\) again"):
         first.train()
 
 

@@ -89,7 +89,7 @@ def test_every_push_is_complete(hub, tmp_path):
     trainer = pushing(tmp_path / "run", save_steps=2, max_steps=4)
     upload = HfApi.upload_folder
     trainer.train()
-    trainer.push_to_hub()  # the log alone has changed, although the Trainer wrote config.json and README.md anew
+    trainer.push_to_hub()  # the log alone has changed, although the Trainer wrote config.json and README.md again
     assert HfApi.upload_folder is upload
 
     titles = ["Training in progress, step 2", "Training in progress, step 4", "End of training"]

@@ -230,7 +230,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         self.told.close()
 
     def reset(self) -> None:
-        """Forget all maxima; the next forward starts anew."""
+        """Forget all maxima; the next forward starts again."""
         for recorder in self._recorders.values():
             recorder.max_logits = recorder.in_order = None
             recorder.recomputations.forget()

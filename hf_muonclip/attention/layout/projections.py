@@ -36,7 +36,7 @@ class ModelProjections:
 
 
 def read_projections(model: nn.Module, layout: HeadLayout | None = None) -> ModelProjections:
-    """Tell what the rows of every attention projection make; refuses nothing.
+    """Return what the rows of every attention projection make; refuses nothing.
 
     Args:
         model: on any device, also without weights.

@@ -161,7 +161,7 @@ def _require_parameters(name: str, module: nn.Module, layout: AttentionLayout) -
             children = ", ".join(child for child, _ in module.named_children())
             raise ValueError(
                 f"the layout names {rows.parameter} in {name}, which has no such parameter (children: {children}). "
-                "Detect the layout anew on this model."
+                "Detect the layout again on this model."
             ) from error
         if max(rows.rows[-1], default=0) >= length:
             raise ValueError(

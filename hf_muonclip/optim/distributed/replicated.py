@@ -260,7 +260,7 @@ class Replicated:
         self.settle()
 
     def settle(self) -> None:
-        """Tell that the state is whole again, after `forget_gathered`."""
+        """Let the state be asked for again; it is whole after `forget_gathered` and what followed."""
         if self._answers is not None:
             self._answers.settle(self._changes)
 

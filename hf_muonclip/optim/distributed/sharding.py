@@ -105,7 +105,7 @@ class Unit:
 
     @property
     def shape(self) -> torch.Size:
-        """Of the unit."""
+        """The unit's shape: its rows, and all else as in the parameter."""
         return torch.Size((self.rows.stop - self.rows.start, *self.parameter.shape[1:]))
 
     @property
@@ -120,7 +120,7 @@ class Unit:
 
     @property
     def gradient(self) -> Tensor:
-        """Of the parameter; a step takes units only where there is one."""
+        """The parameter's gradient; a step takes units only where there is one."""
         assert self.parameter.grad is not None
         return self.parameter.grad
 
@@ -183,7 +183,7 @@ def cut_units(
     """Cut a Muon parameter into at most `parts` units, without owners: one for a matrix, up to `parts` for a stack.
 
     Args:
-        name: of the parameter.
+        name: the parameter's, in the model.
         parameter: its global shape, dtype and device count.
         view: how it holds its matrices.
         index: of its param group.

@@ -36,7 +36,7 @@ class PlannedParameter:
 
     Attributes:
         name: as in `model.named_parameters()`.
-        shape: of the parameter.
+        shape: the parameter's.
         algorithm: "muon" or "adamw".
         decays: whether weight decay applies; norm gains and biases do not decay, as in `Trainer`.
         reason: why, in a few words.

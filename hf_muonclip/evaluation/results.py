@@ -236,7 +236,7 @@ class AvgAtK:
 
     @property
     def standard_deviation(self) -> float | None:
-        """Standard deviation of the run means (sample, divisor k - 1): how far another run may land. None with one run."""
+        """Standard deviation of the run means (sample, divisor k - 1): how far another may land. None with one run."""
         return statistics.stdev(self.run_means) if self.k > 1 else None
 
     @property

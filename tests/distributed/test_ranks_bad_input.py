@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
-from transformers import TrainingArguments
 
-from hf_muonclip import MuonClip, MuonClipCallback, muonclip
+from hf_muonclip import MuonClip
 from hf_muonclip.optim.muon import Muon
 
 SETTINGS: dict[str, Any] = {"lr": 5e-3, "qk_clip_threshold": 0.03, "ns_dtype": "float32"}
@@ -366,27 +364,3 @@ def test_a_backend_without_the_collectives_is_refused(missing: str, kind: str) -
     for message in run_on_ranks(2, without_collective, missing, kind):
         assert f"Backend x does not support {missing}" in message
         assert "gloo" in message
-
-
-def trainer_without_callback(folder: str) -> str:
-    model = tiny_model("llama_gqa")
-    arguments = TrainingArguments(output_dir=folder, report_to=[], use_cpu=True, save_strategy="steps")
-    optimizer, _ = muonclip(model, arguments, qk_clip_threshold=0.03)
-    backward(model, 0)
-    for p in model.parameters():
-        p.grad = torch.ones_like(p)
-    with nothing_written(optimizer):
-        message = raised(ValueError, optimizer.step)
-    for way_out in ({"save_only_model": True}, {"save_strategy": "no"}):
-        arguments = TrainingArguments(output_dir=folder, report_to=[], use_cpu=True, **way_out)
-        muonclip(model, arguments, qk_clip_threshold=None)[0].step()
-    arguments = TrainingArguments(output_dir=folder, report_to=[], use_cpu=True, save_strategy="steps")
-    muonclip(model, arguments, qk_clip_threshold=None, shard_optimizer=False)[0].step()
-    return message
-
-
-def test_a_trainer_without_the_callback_is_refused(tmp_path: Path) -> None:
-    address = {"MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}  # Accelerate wants them, and finds the group made
-    for message in run_on_ranks(2, trainer_without_callback, str(tmp_path), environment=address):
-        assert MuonClipCallback.__name__ in message
-        assert "save_only_model=True" in message

@@ -155,7 +155,7 @@ def test_compiles_whole_and_without_strips(n: int) -> None:
     assert not any("mm" in operation and "baddbmm" not in operation for operation in operations)
 
 
-# --- The kernel, as Triton's interpreter runs it on a CPU: in a process of its own, see test_triton_symmetric.py.
+# --- The kernel, as Triton's interpreter runs it on a CPU: in a process of its own, see test_symmetric_matmul_triton.py.
 
 
 class OnCuda(Tensor):
@@ -165,9 +165,9 @@ class OnCuda(Tensor):
 
 
 def _start_interpreter() -> None:
-    import test_triton_symmetric
+    import test_symmetric_matmul_triton
 
-    test_triton_symmetric._start_interpreter()
+    test_symmetric_matmul_triton._start_interpreter()
 
 
 def _run(name: str, *saved: bytes) -> bytes:

@@ -491,7 +491,7 @@ import json, torch, triton
 import torch.utils._triton
 torch.utils._triton.has_triton = lambda: True  # Dynamo knows Triton's kernels only where a device could run them
 from triton.backends.compiler import GPUTarget
-from hf_muonclip import triton_symmetric as module
+from hf_muonclip.optim import symmetric_matmul_triton as module
 
 module._INTERPRETED = True  # takes tensors of the CPU
 graphs = []

@@ -58,7 +58,7 @@ def interruptible_run(folder: Path, slow_step: int, seconds: float, resume: bool
 
 def start_run(folder: Path, seconds: float) -> subprocess.Popen[str]:
     """Start a run in a process of its own, and return when its third step has begun."""
-    here = Path(__file__).parents[1]
+    here, tests = Path(__file__).parent, Path(__file__).parents[1]
     program = (
         f"from pathlib import Path; import test_console as t; t.interruptible_run(Path({str(folder)!r}), 3, {seconds})"
     )
@@ -67,7 +67,7 @@ def start_run(folder: Path, seconds: float) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(tests), str(tests.parent)])},
     )
     assert process.stdout is not None
     for line in process.stdout:

@@ -316,7 +316,15 @@ def test_a_run_that_saves_the_model_alone_keeps_no_optimizer(tmp_path: Path) -> 
 # ----------------------------------------------------------------------------------------------------------- verbosity
 
 
-NAMES = ("muon", "muon_clip", "clip_state", "trainer", "trackers", "adapter_saves", "hub.client")
+NAMES = (
+    "optim.muon",
+    "muon_clip",
+    "clip_state",
+    "trainer.callback",
+    "runs.trackers",
+    "trainer.adapter_checkpoints",
+    "hub.client",
+)
 
 
 def test_verbosity_of_transformers_quiets_our_loggers(caplog: pytest.LogCaptureFixture) -> None:

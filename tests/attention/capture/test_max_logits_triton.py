@@ -444,8 +444,8 @@ import json, torch, triton
 import torch.utils._triton
 torch.utils._triton.has_triton = lambda: True  # Dynamo knows Triton's kernels only where a device could run them
 from triton.backends.compiler import GPUTarget
-from hf_muonclip.attention import triton_max_logits as module
-from hf_muonclip.attention.pair_mask import PairMask
+from hf_muonclip.attention.capture import max_logits_triton as module
+from hf_muonclip.attention.capture.pair_mask import PairMask
 
 graphs = []
 

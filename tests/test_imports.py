@@ -31,11 +31,11 @@ WALLS = {
     "runs": "common optim attention root",
     "kimi_k2": "common optim attention runs",
     "export": "common models kimi_k2",
-    "evaluation": "export",
+    "evaluation": "common export",
     "hub": "common models runs kimi_k2 export evaluation root",
     "trainer": "common models optim attention runs kimi_k2 export hub root",
     "inspection": "common models optim attention root",
-    "cli": "attention kimi_k2 optim runs hub inspection root",
+    "cli": "common attention kimi_k2 optim runs hub inspection root",
 }
 LIBRARIES = {"common": "torch transformers", "optim": "torch", "attention": "torch transformers"}
 TRITON_KERNELS = {

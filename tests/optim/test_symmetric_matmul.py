@@ -155,7 +155,7 @@ def test_compiles_whole_and_without_strips(n: int) -> None:
     assert not any("mm" in operation and "baddbmm" not in operation for operation in operations)
 
 
-# --- The kernel, as Triton's interpreter runs it on a CPU: in a process of its own, see test_symmetric_matmul_triton.py.
+# --- The kernel, as Triton's interpreter runs it: in a process of its own, see test_symmetric_matmul_triton.py.
 
 
 class OnCuda(Tensor):

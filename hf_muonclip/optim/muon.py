@@ -251,7 +251,7 @@ class Muon(torch.optim.Optimizer):
             dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
             self.state[parameter][key] = kept_part(key, parameter, saved, dtype, self._sharded)
         if replicated is not None:
-            replicated.settle()
+            replicated.settle(self.state, replaced=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all parameters, whole, in the form of every torch optimizer.
@@ -323,6 +323,8 @@ class Muon(torch.optim.Optimizer):
                 for key, whole in moments.items():
                     dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
                     self.state[parameter][key] = kept_part(key, parameter, whole, dtype, self._sharded)
+            if before is not None:
+                before.answer_no_more()
             if self._sharded.replicated is not None:
                 self._sharded.replicated.answer_for(self)
         return self._sharded

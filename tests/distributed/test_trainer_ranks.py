@@ -256,14 +256,14 @@ def test_the_saved_optimizer_is_whole_and_holds_only_tensors_and_plain_values(
     assert {tuple(moment.shape) for moment in moments} == {tuple(weight.shape) for weight in weights.values()}
 
 
-def save_otherwise(folder: str, strategy: str) -> list[str]:
+def save_otherwise(folder: str, strategy: str, with_callback: bool) -> list[str]:
     """Train under DDP, saving each epoch or after an evaluation that is the best so far; return the checkpoints."""
     settings: dict[str, Any] = {"save_strategy": strategy, "per_device_train_batch_size": 2, "num_train_epochs": 1}
     if strategy == "best":
         settings |= {"eval_strategy": "steps", "eval_steps": 2, "metric_for_best_model": "loss"}
     args = TrainingArguments(folder, report_to="none", use_cpu=True, disable_tqdm=True, **settings)
     model, data = sharp_model("llama_gqa"), token_rows(count=16)
-    callbacks = [MuonClipCallback()]
+    callbacks = [MuonClipCallback()] if with_callback else []
     optimizers = muonclip(model, args, ns_dtype="float32")
     Trainer(
         model, args, train_dataset=data, eval_dataset=token_rows(count=4), optimizers=optimizers, callbacks=callbacks
@@ -271,10 +271,10 @@ def save_otherwise(folder: str, strategy: str) -> list[str]:
     return sorted(path.name for path in Path(folder).glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize("strategy", ["epoch", "best"])
-def test_the_state_is_whole_whenever_the_trainer_saves(strategy: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("strategy", "with_callback"), [("epoch", True), ("best", True), ("epoch", False)])
+def test_the_state_is_whole_whenever_the_trainer_saves(strategy: str, with_callback: bool, tmp_path: Path) -> None:
     environment = {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
-    (checkpoints, _) = run_on_ranks(2, save_otherwise, str(tmp_path), strategy, environment=environment)
+    (checkpoints, _) = run_on_ranks(2, save_otherwise, str(tmp_path), strategy, with_callback, environment=environment)
     assert checkpoints
     parameters = sum(1 for _ in sharp_model("llama_gqa").parameters())
     for name in checkpoints:

@@ -3,9 +3,15 @@ process group gives up (120 s here).
 """
 
 import gc
+import os
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,22 +192,65 @@ def answering() -> int:
     return sum(thread.name == lone_saves.THREAD for thread in threading.enumerate())
 
 
-def optimizers_end() -> list[int]:
+def optimizers_end() -> tuple[list[int], bool]:
+    """Return how many threads answer beside one optimizer after the other, and whether the last one's state is kept."""
     found = []
     for _ in range(2):
         model, optimizer = wrapped()
         backward(model, 0)
         optimizer.step()
+        time.sleep(1)
         found.append(answering())
-        del model, optimizer
-        gc.collect()
-        time.sleep(3)
-    return [*found, answering()]
+    kept = {key for _, key, _ in lone_saves._answering[-1].parts}
+    watched = weakref.ref(optimizer)
+    del model, optimizer
+    gc.collect()
+    assert watched() is None
+    wrapped()
+    time.sleep(1)
+    return [*found, answering()], kept == {"momentum_buffer", "exp_avg", "exp_avg_sq", "step"}
 
 
-def test_threads_end_with_their_optimizers() -> None:
-    for counts in run_on_ranks(2, optimizers_end, timeout=LIMIT):
-        assert counts == [1, 1, 0]
+def test_one_thread_answers_for_the_last_optimizer_alone() -> None:
+    for counts, kept in run_on_ranks(2, optimizers_end, timeout=LIMIT):
+        assert counts == [1, 1, 1]
+        assert kept
+
+
+LAST_SAVE = """
+import torch, torch.distributed as dist
+from test_unlike_ranks import backward, wrapped
+
+def main():
+    model, optimizer = wrapped()
+    backward(model, 0)
+    optimizer.step()
+    dist.barrier()
+    if dist.get_rank() == 0:
+        state = optimizer.state_dict()["state"]
+        whole = all(state[i]["momentum_buffer" if "momentum_buffer" in state[i] else "exp_avg"].numel() == p.numel()
+                    for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"]))
+        print("whole" if whole else "not whole", flush=True)
+    dist.destroy_process_group()
+
+dist.init_process_group("gloo")
+main()
+"""
+
+
+@pytest.mark.slow
+def test_ranks_that_have_come_to_their_end_still_answer() -> None:
+    """The last save of a script, while the other rank has left main() and destroyed its process group."""
+    here = Path(__file__).parent
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), *sys.path])}
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+        script.write(LAST_SAVE)
+        script.flush()
+        done = subprocess.run([*command, script.name], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "whole"
+    assert "Broken pipe" not in done.stderr
 
 
 # Steps

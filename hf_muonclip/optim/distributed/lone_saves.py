@@ -1,19 +1,23 @@
 """State that ranks share, asked for by one rank alone, as in `if rank == 0: torch.save(optimizer.state_dict())`.
 
-The other ranks then wait in the next backward for the rank that asks, so a thread of theirs answers: it sends what its
-rank keeps. It looks for questions only while its rank has not stepped for a while; a training that goes on costs
-nothing. Threads and ranks find one another in the store of the process group, and a pair of them talks over gloo, apart
-from the group's own collectives.
+The other ranks then wait in the next backward for the rank that asks, or have come to their end, so a thread of theirs
+answers: it sends what its rank keeps. It looks for questions only while its rank has not stepped for a while; a
+training that goes on costs nothing. Threads and ranks find one another in the store of the process group, and a pair of
+them talks over gloo, apart from the group's own collectives.
+
+What a rank keeps of the last optimizer outlives it, on the CPU, until another is built or the process ends; and a
+process that ends in good order waits for all ranks to be at their end, `STAY` seconds at most, because one may ask.
 """
 
+import atexit
 import contextlib
 import datetime
 import math
 import pickle
+import sys
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +28,7 @@ from torch._C._distributed_c10d import PrefixStore
 from .agreement import RanksDifferError, default_store, ranks_named
 
 THREAD = "hf_muonclip answers"
+STAY = 20.0  # seconds
 ANSWER_PATIENCE = 30.0  # seconds, within which a thread must have answered
 _LEAST_QUIET, _MOST_QUIET = 1.0, 10.0  # seconds; a thread looks for questions once a step has taken twice its time
 _PAUSE = 0.25  # seconds between two looks
@@ -38,15 +43,23 @@ class Answers:
 
     Args:
         name: equal on all ranks for this state and no other.
-        kept: returns what this rank keeps; asked from another thread, while the state does not change.
         device: of the moments.
+
+    Attributes:
+        parts: what this rank keeps; a tensor that is replaced must be told again.
     """
 
-    def __init__(self, name: str, kept: Callable[[], Sequence[Part] | None], device: torch.device) -> None:
-        self._name, self._kept, self._device = f"hf_muonclip/{name}", kept, device
+    def __init__(self, name: str, device: torch.device) -> None:
+        self.parts: Sequence[Part] = ()
+        self._name, self._device = f"hf_muonclip/{name}", device
+        self._store, self._rank, self._world = default_store(), dist.get_rank(), dist.get_world_size()
         self._settled: tuple[int, torch.Event | None] | None = None
         self._since, self._between = time.monotonic(), 0.0  # of the last two changes
-        threading.Thread(target=_answer, args=(weakref.ref(self),), daemon=True, name=THREAD).start()
+        self._outlives = self._ended = self._replies = False
+        for other in [other for other in _answering if other._outlives]:
+            other.end()
+        _answering.append(self)
+        threading.Thread(target=self._answer, daemon=True, name=THREAD).start()
 
     def unsettle(self) -> None:
         """Let no question be answered: the state is about to change."""
@@ -60,82 +73,113 @@ class Answers:
         self._settled, now = (version, event), time.monotonic()
         self._since, self._between = now, now - self._since
 
+    def outlive(self) -> None:
+        """Go on without the optimizer, and without the memory of its device; unless there is a newer one."""
+        if self._ended:
+            return
+        if _answering[-1] is not self:
+            self.end()
+        elif self._settled is not None:
+            self.parts = [(place, key, _on_cpu(moment, self._settled[1])) for place, key, moment in self.parts]
+        self._outlives = True
+
+    def end(self) -> None:
+        """Answer no more, and keep nothing."""
+        self._ended, self.parts = True, ()
+        _answering.remove(self)
+
     def of_others(self, version: int) -> Iterator[tuple[int, list[Part]]]:
         """Yield (rank, what it keeps of this version of the state), on the CPU, of every other rank.
 
         Raises:
             RuntimeError: a rank does not answer, or has another version.
         """
-        store, own = default_store(), dist.get_rank()
         asked = {}
-        for rank in range(dist.get_world_size()):
-            if rank != own:
-                number = store.add(f"{self._name}/{rank}", 1)
+        for rank in range(self._world):
+            if rank != self._rank:
+                number = self._store.add(f"{self._name}/{rank}", 1)
                 asked[rank] = f"{self._name}/{rank}/{number}"
-                store.set(asked[rank], str(version))
+                self._store.set(asked[rank], str(version))
         for rank, question in asked.items():
-            answer = _answer_to(question)
+            answer = self._answer_to(question)
             if answer != _READY:
                 what = "has another state" if answer == _UNLIKE else f"did not answer within {ANSWER_PATIENCE:g} s"
                 raise RanksDifferError(
                     f"state_dict() gathers what ranks share, and {ranks_named([rank])} {what}. Call "
                     "consolidate_state_dict() on every rank before, or pass shard_optimizer=False."
                 )
-            yield rank, _receive(_pair(question, 0))
+            yield rank, _receive(self._pair(question, 0))
 
-    def question(self, number: int) -> str | None:
-        """Return the key of question `number` of this rank; None where there is none, or no time to look."""
-        if time.monotonic() - self._since < min(max(_LEAST_QUIET, 2 * self._between), _MOST_QUIET):
-            return None
-        key = f"{self._name}/{dist.get_rank()}/{number}"
-        return key if default_store().check([key]) else None
+    def stay(self) -> None:
+        """Answer until every rank is at its end; not for long."""
+        ends = [f"{self._name}/ends/{rank}" for rank in range(self._world)]
+        with contextlib.suppress(RuntimeError):  # the rank that hosts the store has ended
+            self._store.set(ends[self._rank], "")
+            deadline = time.monotonic() + STAY
+            while not all(self._store.check([end]) for end in ends):
+                if time.monotonic() > deadline and not self._replies:
+                    break
+                time.sleep(0.05)
+            if self._rank == 0:  # it may host the store, at which others look for the last time
+                time.sleep(0.2)
+        self.end()
 
-    def reply(self, question: str) -> None:
-        """Send what this rank keeps to the rank that asks."""
-        store, version = default_store(), int(default_store().get(question))
+    def _answer(self) -> None:
+        """Reply to questions; the thread's own."""
+        number = 1
+        while not self._ended:
+            time.sleep(_PAUSE)
+            question = f"{self._name}/{self._rank}/{number}"
+            quiet = min(max(_LEAST_QUIET, 2 * self._between), _MOST_QUIET)
+            try:
+                if time.monotonic() - self._since < quiet or self._ended or not self._store.check([question]):
+                    continue
+            except RuntimeError:  # the rank that hosts the store has ended
+                return
+            number += 1
+            self._replies = True
+            with contextlib.suppress(Exception):  # the rank that asks sees the connection end
+                self._reply(question)
+            self._replies = False
+
+    def _reply(self, question: str) -> None:
+        version = int(self._store.get(question))
         deadline = time.monotonic() + ANSWER_PATIENCE / 2
         while (settled := self._settled) is None or settled[0] != version:  # this rank may still be in the step
             if time.monotonic() > deadline:
-                store.set(f"{question}/answer", _UNLIKE)
+                self._store.set(f"{question}/answer", _UNLIKE)
                 return
             time.sleep(0.01)
-        parts = [(place, key, _on_cpu(moment, settled[1])) for place, key, moment in self._kept() or ()]
-        store.set(f"{question}/answer", _READY)
-        _send(_pair(question, 1), parts)
+        parts = [(place, key, _on_cpu(moment, settled[1])) for place, key, moment in self.parts]
+        self._store.set(f"{question}/answer", _READY)
+        _send(self._pair(question, 1), parts)
+
+    def _answer_to(self, question: str) -> str:
+        deadline = time.monotonic() + ANSWER_PATIENCE
+        while time.monotonic() < deadline:
+            if self._store.check([f"{question}/answer"]):
+                answer: str = self._store.get(f"{question}/answer").decode()
+                return answer
+            time.sleep(0.01)
+        return ""
+
+    def _pair(self, question: str, place: int) -> Any:
+        return dist.ProcessGroupGloo(PrefixStore(f"{question}/pair", self._store), place, 2, _TRAVEL)
 
 
-def _answer(of: "weakref.ref[Answers]") -> None:
-    """Reply to questions as long as there is somebody to answer them, and a process group to ask in."""
-    number = 1
-    while (answers := of()) is not None and dist.is_initialized():
-        try:
-            question = answers.question(number)
-        except (RuntimeError, ValueError):  # the group has just ended, or the rank that hosts its store
-            return
-        if question is not None:
-            number += 1
-            with contextlib.suppress(Exception):  # the rank that asks sees the connection end
-                answers.reply(question)
-        del answers
-        time.sleep(_PAUSE)
+_answering: list[Answers] = []
 
 
-def _answer_to(question: str) -> str:
-    store, deadline = default_store(), time.monotonic() + ANSWER_PATIENCE
-    while time.monotonic() < deadline:
-        if store.check([f"{question}/answer"]):
-            answer: str = store.get(f"{question}/answer").decode()
-            return answer
-        time.sleep(0.01)
-    return ""
-
-
-def _pair(question: str, place: int) -> Any:
-    return dist.ProcessGroupGloo(PrefixStore(f"{question}/pair", default_store()), place, 2, _TRAVEL)
+@atexit.register
+def _stay() -> None:
+    """Let other ranks ask at the end of this process, unless an error has ended it: they must see that at once."""
+    if not hasattr(sys, "last_value"):
+        for answers in list(_answering):
+            answers.stay()
 
 
 def _on_cpu(moment: Tensor, event: torch.Event | None) -> Tensor:
-    if event is None:
+    if event is None or moment.device.type == "cpu":
         return moment.cpu()
     stream = torch.Stream(device=moment.device)
     stream.wait_event(event)

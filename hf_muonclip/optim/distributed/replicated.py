@@ -67,6 +67,7 @@ class Replicated:
         self._number = next(_constructed)
         self._changes = self._gathered = 0  # of the state, and how often it was gathered since
         self._answers: Answers | None = None
+        self._num_moments = 0  # that the answers know
         loads, sent = [0] * world, [0] * world
         for index, group in enumerate(groups):  # one by one, so that a group added later moves nothing
             named = [(name, parameter) for of, name, parameter in members if of == index]
@@ -145,7 +146,7 @@ class Replicated:
             self._apply(optimizer, stream.advance(done), segments, active)
         for arrived in stream.rest():
             self._apply(optimizer, arrived, segments, active)
-        self.settle()
+        self.settle(optimizer.state)
 
     def _update_shares(self, optimizer: "Muon", shares: Sequence[Share], finite: Tensor | None) -> None:
         by_kind: dict[Any, list[Share]] = defaultdict(list)
@@ -250,18 +251,28 @@ class Replicated:
 
     def answer_for(self, optimizer: "Muon") -> None:
         """Answer ranks that ask alone for the optimizer's state, from now on."""
-        replicated, of = weakref.ref(self), weakref.ref(optimizer)
+        self._answers = Answers(f"answers/{self._number}", self.device)
+        self._end = weakref.finalize(optimizer, self._answers.outlive)
+        self._end.atexit = False
+        self.settle(optimizer.state)
 
-        def kept() -> list[Part]:
-            here, answering = replicated(), of()
-            return [] if here is None or answering is None else here._own_parts(answering.state)
-
-        self._answers = Answers(f"answers/{self._number}", kept, self.device)
-        self.settle()
-
-    def settle(self) -> None:
-        """Let the state be asked for again; it is whole after `forget_gathered` and what followed."""
+    def answer_no_more(self) -> None:
+        """End what `answer_for` began: the optimizer has its state elsewhere now."""
         if self._answers is not None:
+            self._end.detach()
+            self._answers.end()
+
+    def settle(self, state: Mapping[Tensor, dict[str, Tensor]], replaced: bool = False) -> None:
+        """Let the state be asked for again; it is whole after `forget_gathered` and what followed.
+
+        Args:
+            state: the optimizer's.
+            replaced: its tensors are others than at the last call; new ones beside them need not be told.
+        """
+        if self._answers is not None:
+            moments = sum(map(len, state.values()))
+            if replaced or moments != self._num_moments:
+                self._answers.parts, self._num_moments = self._own_parts(state), moments
             self._answers.settle(self._changes)
 
     def _own_parts(self, state: Mapping[Tensor, dict[str, Tensor]]) -> list[Part]:

@@ -1,4 +1,4 @@
-"""MuonClip: Muon with QK-Clip after the update. The one place where the optimizer and the attention column meet.
+"""MuonClip: Muon with QK-Clip after the update. Where the optimizer and the attention column meet.
 
 The attention's layout tells the optimizer two things: which matrices a projection holds, before they are orthogonalized
 (`projection_views`), and which of their rows to clip after the update (`MuonClip`).

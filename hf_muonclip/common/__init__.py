@@ -1,1 +1,1 @@
-"""What every folder may use: patches that come off cleanly, loggers, and names of many layers in one line."""
+"""What every folder may use: patches that come off cleanly, loggers, and names and numbers in words."""

@@ -1,4 +1,4 @@
-"""Checkpoints on their way to the Hub: pushed in one commit, with a card, from Python and from the command line.
+"""Checkpoints on their way to the Hub: pushed in one commit, with a card.
 
 Names are loaded on first use: the command line's help and a training need none of them.
 """

@@ -1,6 +1,6 @@
 """The model card of a trained checkpoint, written from the figures of the run itself.
 
-A figure that the caller does not have is left out; nothing is invented. What kind of model it is, `model_kind` reads
+A figure that the caller does not have is left out; nothing is invented. What kind of model it is, `kind_of` reads
 from its class.
 """
 
@@ -71,7 +71,7 @@ def render_model_card(
 ) -> ModelCard:
     """Render the model card of a model trained with MuonClip.
 
-    Task, loading code, tags and library follow from the model's class: see `model_kind`.
+    Task, loading code, tags and library follow from the model's class: see `models/kind.py`.
 
     Args:
         model: gives the kind, the architecture and the number of parameters; may be on the meta device, have PEFT's

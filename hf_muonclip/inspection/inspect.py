@@ -1,7 +1,7 @@
 """What MuonClip would do to a model: the facts, gathered once.
 
 `inspect_model` reads the head layout, the parameter plan and the proof of one model. They are given out as JSON, as a
-tree of modules, and by `inspection_display` as tables.
+tree of modules, and by `display` as tables.
 """
 
 import re

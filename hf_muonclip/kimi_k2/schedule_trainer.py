@@ -135,6 +135,8 @@ class TokenScheduleCallback(TrainerCallback):
         if self.tokens_per_step is not None:
             expected = self.tokens_per_step // (args.gradient_accumulation_steps * args.world_size)
             self._warn_if_short(state, self.tokens_per_step)
+        if self._check is not None:  # of a training that ended by an error
+            self._check.close()
         self._check = _BatchCheck(model, context_length, expected)
 
     def on_optimizer_step(

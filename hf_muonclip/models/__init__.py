@@ -1,1 +1,1 @@
-"""Facts about a model that are neither attention nor optimizer: its kind, its loss, its dtypes, its quantizer."""
+"""Facts about a model that are neither attention nor optimizer: its kind, loss, dtypes, quantizer, saved weights."""

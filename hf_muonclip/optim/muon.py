@@ -224,7 +224,7 @@ class Muon(torch.optim.Optimizer):
         """Load state of Muon, MuonClip or torch.optim.Muon; moments keep float32 where torch casts them.
 
         Raises:
-            ValueError: as `muon_state.checked_state`; nothing was loaded.
+            ValueError: as `saved_state.checked_state`; nothing was loaded.
         """
         names = [name for name, _ in self._named_parameters()]
         checked = checked_state(state_dict, self.param_groups, names)

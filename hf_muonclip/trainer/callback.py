@@ -139,6 +139,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         if isinstance(clip, MuonClip):
             clip.callback_expected = False
         self._writes_log = False
+        self._note_loss()  # of a training that ended by an error
         self._run = {}
         with self._additions.adding("The description of the run in checkpoints and cards"):
             self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"), state)

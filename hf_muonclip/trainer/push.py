@@ -78,7 +78,7 @@ def complete_next_push(
     """Complete the output folder just before the Trainer uploads it, and keep pickled arguments out of the repository.
 
     A README.md that somebody wrote by hand stays, although `trainer.push_to_hub()` writes over it. Before training, and
-    where `model_kind` cannot say what the model is, the Trainer's own card stays.
+    where `kind_of` cannot say what the model is, the Trainer's own card stays.
 
     The Trainer does not say when a push fails. What was to be done is then forgotten with the next push of this
     callback or folder, by `forget_push`, or with the callback.

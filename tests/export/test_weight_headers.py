@@ -1,4 +1,4 @@
-"""What headers and indexes say; each way to damage a folder is in `test_export_check.py`."""
+"""What headers and indexes say; each way to damage a folder is in `test_check.py`."""
 
 import json
 import struct

@@ -222,6 +222,25 @@ def test_a_second_training_starts_its_statistics_and_log_anew(tmp_path: Path) ->
     assert [row["step"] for row in read_log(tmp_path)] == [2]
 
 
+def test_a_training_that_ends_by_an_error_leaves_nothing_on_the_model_once_another_has_ended(tmp_path: Path) -> None:
+    class FailAtFirst(TrainerCallback):
+        fails = True
+
+        def on_step_begin(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
+            if self.fails:
+                self.fails = False
+                raise RuntimeError("no data today")
+
+    trainer = build(tmp_path, callbacks=[MuonClipCallback(), FailAtFirst()])
+    before = len(trainer.model._forward_hooks)
+    with pytest.raises(RuntimeError, match="no data today"):
+        trainer.train()
+    trainer.train()
+    assert len(trainer.model._forward_hooks) == before
+
+
 # -------------------------------------------------------------------------------------------------------- what counts
 
 

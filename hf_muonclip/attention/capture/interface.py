@@ -1,4 +1,4 @@
-"""The one place where transformers is intercepted: where attention scores are about to be, or just were, computed.
+"""The one place where attention is intercepted: where attention scores are about to be, or just were, computed.
 
 A model asks `AttentionInterface.get_interface` for its attention function at forward time and calls it with the final
 query and key: after RoPE, after any norm, key heads not yet repeated. Wrapping that method sees the true operands of

@@ -377,8 +377,8 @@ def trainer_coverage_section() -> str:
         "all weights were bit-equal to the first run's, pushed to a Hub on this machine, and loaded by the code of the "
         f"pushed card, bit-equal again. {counts['passes']} pass, {counts['fails']} fail, and "
         f"{counts['fails without MuonClip too']} end at the same place with the Trainer's own AdamW and no callback. "
-        f"{sum(row.get('inputs') == 'given' for row in rows)} of all need a batch: their attention is found by running, "
-        "and random tokens, pixels or sounds do not reach it, so that MuonClip asks for `inputs=`. "
+        f"{sum(row.get('inputs') == 'given' for row in rows)} of all need a batch: their attention is found by running "
+        "them, and random tokens, pixels or sounds do not reach it, so that MuonClip asks for `inputs=`. "
         f"{counts['refused']} are refused before the first step, for the reason given."
     )
     body = []

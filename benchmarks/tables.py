@@ -497,7 +497,6 @@ def versions_table() -> str:
             f"{row['passed']:,}",
             str(len(row["failed"])),
             str(len(row["failed_at_first"])),
-            str(len(row.get("passed_at_a_later_commit", []))),
             str(row["skipped"]),
             f"{row['torch_before_extras']} to {row['versions']['torch']}",
         )
@@ -509,7 +508,6 @@ def versions_table() -> str:
         "Passed",
         "Failed",
         "Passed only when run again",
-        "Failed, and passed at a later commit",
         "Skipped",
         "torch, before and after all extras",
     )

@@ -139,6 +139,7 @@ class Muon(torch.optim.Optimizer):
         self._nonfinite = nonfinite
         self._shard_optimizer = shard_optimizer
         self._sharded: ShardedUpdate | None = None
+        self._shares_state = False  # of a copy: its moments are one rank's part until it finds the other ranks
         # The batches of each group, and the parameters that they were made of.
         self._batches: dict[int, tuple[list[Any], list[list[MatrixBlock]]]] = {}
         defaults = {
@@ -168,7 +169,9 @@ class Muon(torch.optim.Optimizer):
             for name, value in self.__dict__.items()
             if not name.startswith("_optimizer_") and not isinstance(value, FunctionType | MethodType)  # a scheduler's
         }
-        return kept | super().__getstate__() | {"_batches": {}, "_sharded": None, "_meter": None}
+        shares = self._shares_state or (self._sharded is not None and self._sharded.replicated is not None)
+        made_again: dict[str, Any] = {"_batches": {}, "_sharded": None, "_meter": None, "_shares_state": shares}
+        return kept | super().__getstate__() | made_again
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its `algorithm` is "muon" unless it says "adamw".
@@ -251,7 +254,7 @@ class Muon(torch.optim.Optimizer):
             dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
             self.state[parameter][key] = kept_part(key, parameter, saved, dtype, self._sharded)
         if replicated is not None:
-            replicated.settle(self.state, replaced=True)
+            replicated.settle(self.state)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all parameters, whole, in the form of every torch optimizer.
@@ -261,9 +264,15 @@ class Muon(torch.optim.Optimizer):
         DTensors stay DTensors.
 
         Raises:
-            RuntimeError: the state was consolidated for other ranks, or some rank does not answer.
+            RuntimeError: the state was consolidated for other ranks, some rank does not answer, or this is a copy that
+                has not stepped.
         """
         found: dict[str, Any] = super().state_dict()
+        if self._sharded is None and self._shares_state:
+            raise RuntimeError(
+                "a copy of an optimizer whose ranks share the state holds this rank's part alone; got state_dict() "
+                "before its first step. Ask the original, or take a step with the copy on every rank."
+            )
         if self._sharded is not None and self._sharded.replicated is not None:
             gathered = self._sharded.replicated.gathered_state(self.state)
             ids = {
@@ -314,6 +323,8 @@ class Muon(torch.optim.Optimizer):
             return None
         if self._sharded is None or not self._sharded.fits(self.param_groups):
             before = None if self._sharded is None else self._sharded.replicated
+            if before is not None:
+                before.consolidated = None  # some ranks may not have kept it
             shared_before = [] if before is None else before.gathered_state(self.state)
             members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group, i)]
             self._sharded = ShardedUpdate(

@@ -2,6 +2,7 @@
 process group gives up (120 s here).
 """
 
+import copy
 import gc
 import os
 import subprocess
@@ -201,7 +202,7 @@ def optimizers_end() -> tuple[list[int], bool]:
         optimizer.step()
         time.sleep(1)
         found.append(answering())
-    kept = {key for _, key, _ in lone_saves._answering[-1].parts}
+    kept = {key for _, key, _ in lone_saves._answering[-1]._parts()}
     watched = weakref.ref(optimizer)
     del model, optimizer
     gc.collect()
@@ -211,10 +212,69 @@ def optimizers_end() -> tuple[list[int], bool]:
     return [*found, answering()], kept == {"momentum_buffer", "exp_avg", "exp_avg_sq", "step"}
 
 
-def test_one_thread_answers_for_the_last_optimizer_alone() -> None:
+def test_threads_answer_for_what_stands_and_for_what_stood_last() -> None:
     for counts, kept in run_on_ranks(2, optimizers_end, timeout=LIMIT):
-        assert counts == [1, 1, 1]
+        assert counts == [1, 2, 1]  # the first one still stood while the second was built
         assert kept
+
+
+def all_save_one_of_them_late() -> bool:
+    """Every rank asks alone, since one came late, and is asked meanwhile; then all ask again."""
+    rank_agreement.SAVE_PATIENCE = 0.5
+    (model, optimizer), (twin, unshared) = (wrapped(shard_optimizer=shared) for shared in (True, False))
+    for trained, stepping in ((model, optimizer), (twin, unshared)):
+        backward(trained, 0)
+        stepping.step()
+    expected, same = whole(unshared), True
+    for call in range(3):
+        if call == 0 and dist.get_rank() == 1:
+            time.sleep(2)
+        found = whole(optimizer)
+        same &= all(torch.equal(found[key], value) for key, value in expected.items())
+    return same
+
+
+def test_ranks_that_ask_one_another_are_answered() -> None:
+    assert all(run_on_ranks(3, all_save_one_of_them_late, timeout=LIMIT))
+
+
+def replaced_moments() -> bool:
+    (model, optimizer), (twin, unshared) = (wrapped(shard_optimizer=shared) for shared in (True, False))
+    rank_agreement.SAVE_PATIENCE = 0.5
+    for trained, stepping in ((model, optimizer), (twin, unshared)):
+        for seed in range(2):
+            stepping.state.clear()
+            stepping.zero_grad()
+            backward(trained, seed)
+            stepping.step()
+    found: dict[Any, Tensor] = whole(optimizer) if dist.get_rank() == 0 else {}
+    dist.barrier()
+    return all(torch.equal(found[key], whole(unshared)[key]) for key in found)
+
+
+def test_moments_that_a_user_replaced_are_sent() -> None:
+    assert all(run_on_ranks(2, replaced_moments, timeout=LIMIT))
+
+
+def group_after_consolidating() -> int:
+    model, optimizer = wrapped()
+    backward(model, 0)
+    optimizer.step()
+    optimizer.consolidate_state_dict(keep=dist.get_rank() == 0)
+    added = nn.Parameter(torch.ones(4, 4))
+    optimizer.add_param_group({"params": [("added", added)]})
+    optimizer.zero_grad()
+    backward(model, 1)
+    optimizer.step()
+    copied = copy.deepcopy(optimizer)
+    refused = message_of(copied.state_dict, RuntimeError)
+    assert "a copy of an optimizer" in refused
+    return len(optimizer.state_dict()["state"])
+
+
+def test_a_group_is_added_after_a_save_by_one_rank_and_a_copy_does_not_pass_a_part_for_the_whole() -> None:
+    first, second = run_on_ranks(2, group_after_consolidating, timeout=LIMIT)
+    assert first == second > 1
 
 
 LAST_SAVE = """

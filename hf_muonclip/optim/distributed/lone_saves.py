@@ -5,8 +5,10 @@ answers: it sends what its rank keeps. It looks for questions only while its ran
 training that goes on costs nothing. Threads and ranks find one another in the store of the process group, and a pair of
 them talks over gloo, apart from the group's own collectives.
 
-What a rank keeps of the last optimizer outlives it, on the CPU, until another is built or the process ends; and a
-process that ends in good order waits for all ranks to be at their end, `STAY` seconds at most, because one may ask.
+What a rank keeps of an optimizer outlives it, on the CPU, until another is built or the process ends; and a process
+that ends, unless an error ends it, waits for all ranks to be at their end, `STAY` seconds at most: one may ask.
+
+A store locks its connection while it waits for a key, so whatever waits in a thread has a connection of its own.
 """
 
 import atexit
@@ -17,7 +19,7 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -28,12 +30,14 @@ from torch._C._distributed_c10d import PrefixStore
 from .agreement import RanksDifferError, default_store, ranks_named
 
 THREAD = "hf_muonclip answers"
-STAY = 20.0  # seconds
+STAY = 10.0  # seconds
 ANSWER_PATIENCE = 30.0  # seconds, within which a thread must have answered
 _LEAST_QUIET, _MOST_QUIET = 1.0, 10.0  # seconds; a thread looks for questions once a step has taken twice its time
 _PAUSE = 0.25  # seconds between two looks
 _TRAVEL = datetime.timedelta(minutes=10)  # for one tensor
+_LAST_REPLY = 60.0  # seconds more for a reply that is under way at the end
 _READY, _UNLIKE = "ready", "unlike"
+_COME, _GONE = "come", "gone"
 
 Part = tuple[int, str, Tensor]  # which unit or share of its rank, name of the moment, the moment
 
@@ -44,13 +48,10 @@ class Answers:
     Args:
         name: equal on all ranks for this state and no other.
         device: of the moments.
-
-    Attributes:
-        parts: what this rank keeps; a tensor that is replaced must be told again.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        self.parts: Sequence[Part] = ()
+        self._parts: Callable[[], Sequence[Part]] = tuple
         self._name, self._device = f"hf_muonclip/{name}", device
         self._store, self._rank, self._world = default_store(), dist.get_rank(), dist.get_world_size()
         self._settled: tuple[int, torch.Event | None] | None = None
@@ -65,27 +66,34 @@ class Answers:
         """Let no question be answered: the state is about to change."""
         self._settled = None
 
-    def settle(self, version: int) -> None:
-        """Let questions about this version of the state be answered, until it changes."""
-        event = None
+    def settle(self, version: int, parts: Callable[[], Sequence[Part]]) -> None:
+        """Let questions about this version of the state be answered, until it changes.
+
+        Args:
+            version: as many changes as on every rank.
+            parts: returns what this rank keeps; called from another thread.
+        """
+        event, self._parts = None, parts
+        if self._device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return  # replays of the graph will not say that they change the state
         if self._device.type != "cpu":  # the thread must not wait for what is launched later, which waits for its peer
             event = torch.accelerator.current_stream(self._device).record_event()
         self._settled, now = (version, event), time.monotonic()
         self._since, self._between = now, now - self._since
 
     def outlive(self) -> None:
-        """Go on without the optimizer, and without the memory of its device; unless there is a newer one."""
+        """Go on without the optimizer, and without the memory of its device."""
         if self._ended:
             return
-        if _answering[-1] is not self:
+        if self._settled is None:
             self.end()
-        elif self._settled is not None:
-            self.parts = [(place, key, _on_cpu(moment, self._settled[1])) for place, key, moment in self.parts]
-        self._outlives = True
+            return
+        kept = [(place, key, _on_cpu(moment, self._settled[1])) for place, key, moment in self._parts()]
+        self._parts, self._outlives = (lambda: kept), True
 
     def end(self) -> None:
         """Answer no more, and keep nothing."""
-        self._ended, self.parts = True, ()
+        self._ended, self._parts = True, tuple
         _answering.remove(self)
 
     def of_others(self, version: int) -> Iterator[tuple[int, list[Part]]]:
@@ -100,15 +108,22 @@ class Answers:
                 number = self._store.add(f"{self._name}/{rank}", 1)
                 asked[rank] = f"{self._name}/{rank}/{number}"
                 self._store.set(asked[rank], str(version))
-        for rank, question in asked.items():
-            answer = self._answer_to(question)
-            if answer != _READY:
-                what = "has another state" if answer == _UNLIKE else f"did not answer within {ANSWER_PATIENCE:g} s"
-                raise RanksDifferError(
-                    f"state_dict() gathers what ranks share, and {ranks_named([rank])} {what}. Call "
-                    "consolidate_state_dict() on every rank before, or pass shard_optimizer=False."
-                )
-            yield rank, _receive(self._pair(question, 0))
+        waiting = dict(asked)
+        try:
+            for rank, question in asked.items():
+                answer = self._answer_to(question)
+                if answer != _READY:
+                    what = "has another state" if answer == _UNLIKE else f"did not answer within {ANSWER_PATIENCE:g} s"
+                    raise RanksDifferError(
+                        f"state_dict() gathers what ranks share, and {ranks_named([rank])} {what}. Call "
+                        "consolidate_state_dict() on every rank before, or pass shard_optimizer=False."
+                    )
+                self._store.set(f"{waiting.pop(rank)}/come", _COME)
+                yield rank, _receive(self._pair(question, 0))
+        finally:
+            for question in waiting.values():
+                with contextlib.suppress(RuntimeError):  # the rank that hosts the store has ended
+                    self._store.set(f"{question}/come", _GONE)
 
     def stay(self) -> None:
         """Answer until every rank is at its end; not for long."""
@@ -117,7 +132,7 @@ class Answers:
             self._store.set(ends[self._rank], "")
             deadline = time.monotonic() + STAY
             while not all(self._store.check([end]) for end in ends):
-                if time.monotonic() > deadline and not self._replies:
+                if time.monotonic() > deadline + (_LAST_REPLY if self._replies else 0):
                     break
                 time.sleep(0.05)
             if self._rank == 0:  # it may host the store, at which others look for the last time
@@ -126,33 +141,42 @@ class Answers:
 
     def _answer(self) -> None:
         """Reply to questions; the thread's own."""
-        number = 1
+        number, store = 1, None
         while not self._ended:
             time.sleep(_PAUSE)
             question = f"{self._name}/{self._rank}/{number}"
             quiet = min(max(_LEAST_QUIET, 2 * self._between), _MOST_QUIET)
+            if time.monotonic() - self._since < quiet or self._ended:
+                continue
             try:
-                if time.monotonic() - self._since < quiet or self._ended or not self._store.check([question]):
+                store = store or self._store.clone()
+                if not store.check([question]):
                     continue
             except RuntimeError:  # the rank that hosts the store has ended
                 return
             number += 1
             self._replies = True
             with contextlib.suppress(Exception):  # the rank that asks sees the connection end
-                self._reply(question)
+                self._reply(question, store)
             self._replies = False
 
-    def _reply(self, question: str) -> None:
-        version = int(self._store.get(question))
+    def _reply(self, question: str, store: Any) -> None:
+        version = int(store.get(question))
         deadline = time.monotonic() + ANSWER_PATIENCE / 2
         while (settled := self._settled) is None or settled[0] != version:  # this rank may still be in the step
             if time.monotonic() > deadline:
-                self._store.set(f"{question}/answer", _UNLIKE)
+                store.set(f"{question}/answer", _UNLIKE)
                 return
             time.sleep(0.01)
-        parts = [(place, key, _on_cpu(moment, settled[1])) for place, key, moment in self.parts]
-        self._store.set(f"{question}/answer", _READY)
-        _send(self._pair(question, 1), parts)
+        parts = [(place, key, _on_cpu(moment, settled[1])) for place, key, moment in self._parts()]
+        store.set(f"{question}/answer", _READY)
+        deadline = time.monotonic() + _TRAVEL.total_seconds()  # others are served before this rank
+        while not store.check([f"{question}/come"]):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
+        if store.get(f"{question}/come").decode() == _COME:
+            _send(self._pair(question, 1), parts)
 
     def _answer_to(self, question: str) -> str:
         deadline = time.monotonic() + ANSWER_PATIENCE
@@ -164,7 +188,7 @@ class Answers:
         return ""
 
     def _pair(self, question: str, place: int) -> Any:
-        return dist.ProcessGroupGloo(PrefixStore(f"{question}/pair", self._store), place, 2, _TRAVEL)
+        return dist.ProcessGroupGloo(PrefixStore(f"{question}/pair", self._store.clone()), place, 2, _TRAVEL)
 
 
 _answering: list[Answers] = []
@@ -173,9 +197,12 @@ _answering: list[Answers] = []
 @atexit.register
 def _stay() -> None:
     """Let other ranks ask at the end of this process, unless an error has ended it: they must see that at once."""
-    if not hasattr(sys, "last_value"):
-        for answers in list(_answering):
-            answers.stay()
+    if hasattr(sys, "last_value"):
+        return
+    for answers in list(_answering):  # each in a thread, since a store may block: one in a folder that is gone, say
+        waits = threading.Thread(target=answers.stay, daemon=True)
+        waits.start()
+        waits.join(STAY + _LAST_REPLY)
 
 
 def _on_cpu(moment: Tensor, event: torch.Event | None) -> Tensor:

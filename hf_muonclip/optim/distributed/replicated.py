@@ -1,5 +1,6 @@
 """Parameters that every rank holds, as under DDP: each rank updates what it owns and sends the result to all."""
 
+import functools
 import itertools
 import math
 import weakref
@@ -67,7 +68,6 @@ class Replicated:
         self._number = next(_constructed)
         self._changes = self._gathered = 0  # of the state, and how often it was gathered since
         self._answers: Answers | None = None
-        self._num_moments = 0  # that the answers know
         loads, sent = [0] * world, [0] * world
         for index, group in enumerate(groups):  # one by one, so that a group added later moves nothing
             named = [(name, parameter) for of, name, parameter in members if of == index]
@@ -238,8 +238,10 @@ class Replicated:
                 )
             return self.consolidated
         own = self._own_parts(state)
-        if not all_come(f"state/{self._number}/{self._changes}/{self._gathered}"):
+        if not dist.is_initialized() or not all_come(f"state/{self._number}/{self._changes}/{self._gathered}"):
             assert self._answers is not None
+            if not keep:
+                return []  # a thread answers for this rank
             return self._whole([(self.rank, own), *self._answers.of_others(self._changes)])
         self._gathered += 1
         arrived = self._exchanged(own)
@@ -262,18 +264,10 @@ class Replicated:
             self._end.detach()
             self._answers.end()
 
-    def settle(self, state: Mapping[Tensor, dict[str, Tensor]], replaced: bool = False) -> None:
-        """Let the state be asked for again; it is whole after `forget_gathered` and what followed.
-
-        Args:
-            state: the optimizer's.
-            replaced: its tensors are others than at the last call; new ones beside them need not be told.
-        """
+    def settle(self, state: Mapping[Tensor, dict[str, Tensor]]) -> None:
+        """Let the optimizer's state be asked for again; it is whole after `forget_gathered` and what followed."""
         if self._answers is not None:
-            moments = sum(map(len, state.values()))
-            if replaced or moments != self._num_moments:
-                self._answers.parts, self._num_moments = self._own_parts(state), moments
-            self._answers.settle(self._changes)
+            self._answers.settle(self._changes, functools.partial(self._own_parts, state))
 
     def _own_parts(self, state: Mapping[Tensor, dict[str, Tensor]]) -> list[Part]:
         parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]

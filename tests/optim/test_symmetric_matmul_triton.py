@@ -489,7 +489,7 @@ def test_a_captured_graph_replays() -> None:
 COMPILE = """
 import json, torch, triton
 import torch.utils._triton
-torch.utils._triton.has_triton = lambda: True  # Dynamo knows Triton's kernels only where a device could run them
+torch.utils._triton.has_triton = lambda **_: True  # Dynamo knows Triton's kernels only where a device could run them
 from triton.backends.compiler import GPUTarget
 from hf_muonclip.optim import symmetric_matmul_triton as module
 

@@ -442,7 +442,7 @@ def test_masks_that_are_python_code_and_rows_that_are_too_wide_are_not_supported
 COMPILE = """
 import json, torch, triton
 import torch.utils._triton
-torch.utils._triton.has_triton = lambda: True  # Dynamo knows Triton's kernels only where a device could run them
+torch.utils._triton.has_triton = lambda **_: True  # Dynamo knows Triton's kernels only where a device could run them
 from triton.backends.compiler import GPUTarget
 from hf_muonclip.attention.capture import max_logits_triton as module
 from hf_muonclip.attention.capture.pair_mask import PairMask

@@ -202,7 +202,9 @@ def _stay() -> None:
     for answers in list(_answering):  # each in a thread, since a store may block: one in a folder that is gone, say
         waits = threading.Thread(target=answers.stay, daemon=True)
         waits.start()
-        waits.join(STAY + _LAST_REPLY)
+        waits.join(STAY + 1)
+        if answers._replies:
+            waits.join(_LAST_REPLY)
 
 
 def _on_cpu(moment: Tensor, event: torch.Event | None) -> Tensor:

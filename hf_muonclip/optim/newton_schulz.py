@@ -272,10 +272,8 @@ def _apply(group: Coefficients, x: Tensor) -> Tensor:
     """Apply the polynomials of a group to the singular values of a batch (batch, n, m)."""
     tall = x.shape[-2] > x.shape[-1]
     left, right = (x.mT, x) if tall else (x, x.mT)
-    if len(group) > 1:
-        q = _gram_form(symmetric_baddbmm(left, right), group)
-    else:
-        q = _polynomial(symmetric_baddbmm(left, right), group[0])
+    products = [symmetric_baddbmm(left, right)]
+    q = _gram_form(products.pop(), group) if len(group) > 1 else _polynomial(products, group[0])
     return torch.bmm(x, q) if tall else torch.bmm(q, x)
 
 
@@ -285,11 +283,11 @@ def _gram_form(g: Tensor, group: Coefficients) -> Tensor:
     Q is multiplied whole though it is symmetric: mirrored, its rounding reaches directions that X hardly has, and the
     next group takes them for small singular values. (On a low-rank matrix in bfloat16 that doubles the error.)
     """
-    q = p = _polynomial(g, group[0])
+    q = p = _polynomial([g], group[0])
     for step in group[1:]:
         pg = symmetric_baddbmm(p, g, b_is_symmetric=True)
         g = symmetric_baddbmm(p, pg, b_is_symmetric=True)
-        p = _polynomial(g, step)
+        p = _polynomial([g], step)
         q = torch.bmm(p, q)
     return q
 
@@ -299,12 +297,16 @@ def _squares(step: Step) -> int:
     return len(step) // 2 if len(step) > 3 else int(step[2] != 0)
 
 
-def _polynomial(g: Tensor, step: Step) -> Tensor:
+def _polynomial(held: list[Tensor], step: Step) -> Tensor:
     """Return a·I + b·G + c·G² + ..., as many powers of G as the step has coefficients.
+
+    G is taken out of the list that holds it. An argument would stay alive in the frame of the caller, and G's memory
+    with it, wherever Python does not run the call itself: torch.compile leaves its frame evaluation on in a process.
 
     Beyond G² it is the square of a polynomial R of half the degree and a remainder, which takes fewest products and is
     well conditioned: what stays near 1 on an interval is nearly a square.
     """
+    g = held.pop()
     if len(step) == 7:  # lead·R² + ... with R = G³ + x·G² + y·G + z·I
         a, b, c, d, e, f, lead = step
         x = f / (2 * lead)

@@ -117,7 +117,7 @@ def _require_scores(
 
 
 def _mark_shared_weights(modules: Mapping[str, nn.Module], layouts: dict[str, AttentionLayout]) -> None:
-    """Tell modules that scale the same parameters to do it once."""
+    """Mark modules that share parameters, so that each parameter is scaled once."""
     owners: dict[nn.Parameter, str] = {}
     for name, module in modules.items():
         layout = layouts[name]

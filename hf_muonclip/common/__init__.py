@@ -1,1 +1,1 @@
-"""What every folder may use: patches that come off cleanly, loggers, and names and numbers in words."""
+"""What every folder may use: patches that come off cleanly, loggers, words, and inputs of a forward."""

@@ -23,8 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ...common.forward_inputs import guessed_inputs
 from ...common.patching import PatchedMethod
-from .forward_inputs import guessed_inputs
 
 # What a forward raises on guessed inputs and without values: shapes that do not fit, kernels without a meta form.
 FORWARD_ERRORS = (

@@ -1,6 +1,6 @@
 """Inputs that a forward may run on, guessed from its signature and from the module that reads them first.
 
-Values never count, because they lie on the meta device; shapes do.
+They have shapes and dtypes, and lie on the meta device: whoever needs values fills them in.
 """
 
 import inspect
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 _BATCH, _LENGTH = 2, 8
+_SHORT = 64  # frames of a spectrogram that any encoder takes
 _INTEGERS = re.compile(r"mask|ids?$|idx|token|labels?$|targets?$")
 
 
@@ -67,11 +68,17 @@ def _of_pretrained(model: nn.Module, main: str, names: set[str]) -> Iterator[dic
     if "pixel_values" in names:
         size, channels = _image_size(model) or 224, _found(config, "num_channels") or 3
         image = {"pixel_values": _floats(_BATCH, channels, size, size)}
+    video = {}
+    if "pixel_values_videos" in names:
+        frames = _found(config, "num_frames") or _found(config, "frames_per_clip") or 4
+        size, channels = _image_size(model) or 224, _found(config, "num_channels") or 3
+        video = {"pixel_values_videos": _floats(_BATCH, frames, channels, size, size)}
     sound: list[dict[str, Any]] = []
     if "input_features" in names:
         bins = _found(config, "num_mel_bins") or 80
         length = 2 * (_found(config, "max_source_positions") or 1500)
-        sound = [{"input_features": _floats(_BATCH, bins, length)}, {"input_features": _floats(_BATCH, length, bins)}]
+        shapes = ((bins, length), (length, bins), (_SHORT, bins))
+        sound = [{"input_features": _floats(_BATCH, *shape)} for shape in shapes]
     if "input_values" in names:
         sound += [{"input_values": _floats(_BATCH, 16000)}, {"input_values": _floats(_BATCH, 1, 16000)}]
     if main == "input_ids":
@@ -81,6 +88,8 @@ def _of_pretrained(model: nn.Module, main: str, names: set[str]) -> Iterator[dic
     elif main == "pixel_values":
         yield image | (tokens if "input_ids" in names else {}) | decoder
         yield image
+    elif main == "pixel_values_videos":
+        yield video
     elif main in ("input_features", "input_values"):
         for heard in sound:
             yield heard | decoder

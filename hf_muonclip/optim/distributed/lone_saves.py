@@ -30,7 +30,7 @@ from torch._C._distributed_c10d import PrefixStore
 from .agreement import RanksDifferError, default_store, ranks_named
 
 THREAD = "hf_muonclip answers"
-STAY = 10.0  # seconds
+STAY = 30.0  # seconds; a rank may save the model before it asks for the state
 ANSWER_PATIENCE = 30.0  # seconds, within which a thread must have answered
 _LEAST_QUIET, _MOST_QUIET = 1.0, 10.0  # seconds; a thread looks for questions once a step has taken twice its time
 _PAUSE = 0.25  # seconds between two looks
@@ -108,9 +108,8 @@ class Answers:
                 number = self._store.add(f"{self._name}/{rank}", 1)
                 asked[rank] = f"{self._name}/{rank}/{number}"
                 self._store.set(asked[rank], str(version))
-        waiting = dict(asked)
         try:
-            for rank, question in asked.items():
+            for rank, question in list(asked.items()):
                 answer = self._answer_to(question)
                 if answer != _READY:
                     what = "has another state" if answer == _UNLIKE else f"did not answer within {ANSWER_PATIENCE:g} s"
@@ -118,15 +117,16 @@ class Answers:
                         f"state_dict() gathers what ranks share, and {ranks_named([rank])} {what}. Call "
                         "consolidate_state_dict() on every rank before, or pass shard_optimizer=False."
                     )
-                self._store.set(f"{waiting.pop(rank)}/come", _COME)
+                self._store.set(f"{asked.pop(rank)}/come", _COME)
                 yield rank, _receive(self._pair(question, 0))
         finally:
-            for question in waiting.values():
+            for question in asked.values():
                 with contextlib.suppress(RuntimeError):  # the rank that hosts the store has ended
                     self._store.set(f"{question}/come", _GONE)
 
     def stay(self) -> None:
         """Answer until every rank is at its end; not for long."""
+        self._between = 0.0  # no step will come, however long steps took
         ends = [f"{self._name}/ends/{rank}" for rank in range(self._world)]
         with contextlib.suppress(RuntimeError):  # the rank that hosts the store has ended
             self._store.set(ends[self._rank], "")

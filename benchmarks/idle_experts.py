@@ -31,6 +31,7 @@ from hf_muonclip import MuonClip
 from hf_muonclip.kimi_k2 import kimi_k2_config
 from hf_muonclip.kimi_k2.expert_balance import ExpertBalancer, max_violation
 from hf_muonclip.optim.idle_matrices import ActiveMatrices
+from hf_muonclip.optim.step import StepResult
 
 RULES = ("updated", "shrinking", "kept", "shrinking, decayed", "kept, decayed")
 RATES = (4e-3, 8e-3, 16e-3, 32e-3)
@@ -76,21 +77,21 @@ class RuledMuonClip(UpdatesEveryMatrix):
         super().__init__(*args, **kwargs)
         self.rule = rule
 
-    def _update(self) -> bool:
+    def _update(self) -> StepResult:
         before = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if group["algorithm"] == "muon" and parameter.ndim == 3 and parameter.grad is not None:
                     momentum = self.state[parameter].get("momentum_buffer", torch.zeros_like(parameter))
                     before.append((group, parameter, idle(parameter), parameter.clone(), momentum.clone()))
-        written = super()._update()
+        result = super()._update()
         if self.rule != "updated":
             for group, parameter, resting, weights, momentum in before:
                 share = 1 - group["lr"] * group["weight_decay"] if self.rule.endswith("decayed") else 1
                 parameter[resting] = weights[resting] * share
                 if self.rule.startswith("kept"):
                     self.state[parameter]["momentum_buffer"][resting] = momentum[resting]
-        return written
+        return result
 
 
 def idle(parameter: Tensor) -> Tensor:

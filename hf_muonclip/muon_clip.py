@@ -6,39 +6,56 @@ The attention's layout tells the optimizer two things: which matrices a projecti
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from accelerate.utils import extract_model_from_parallel  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from .attention import AdapterWatch, HeadLayout, ProjectionRows, detect_head_layout, read_projections
-from .clip_state import ClipState, nonfinite_heads
+from .attention import HeadLayout, MaxLogitCapture, ProjectionRows, read_projections
+from .clip import QKClip, nonfinite_heads
 from .common.loggers import get_logger
 from .common.wording import all_of
 from .config import MuonClipConfig
 from .models.quantized_saves import warn_of_unsaved
 from .models.trained_dtypes import remember_dtypes
 from .optim.checks import check_not_flattened
-from .optim.distributed.agreement import max_over_ranks
-from .optim.distributed.collectives import collective_device, num_ranks
+from .optim.distributed.collectives import num_ranks
 from .optim.matrix_view import PLAIN, MatrixView
-from .optim.muon import Muon
+from .optim.muon import Muon, loss_of
 from .optim.parameters.added_groups import added_to_plan, completed_group
 from .optim.parameters.frozen import is_updated, take_out_
 from .optim.parameters.fused_weights import is_conv1d, is_linear
 from .optim.parameters.param_groups import describe_plan, override_plan, param_groups, plan_parameters
-from .optim.settings import parse_overrides
+from .optim.settings import parse_overrides, settings_of, takes_settings
+from .optim.step import StepResult
 
 logger = get_logger(__name__)
 get_logger(Muon.__module__)  # which knows torch alone
 
-_measuring: "weakref.WeakSet[MuonClip]" = weakref.WeakSet()  # one for each model
 _SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
 
 
-class MuonClip(Muon, ClipState):
+@dataclass(frozen=True)
+class ClippedStep(StepResult):
+    """What a step of `MuonClip` saw and did.
+
+    Attributes:
+        max_logits: {module name: (num_attention_heads,) float32 on the CPU}; -inf for a head that the bound alone
+            showed to be under tau. {} without QK-Clip.
+        gammas: {module name: (num_attention_heads,) float32 on the CPU}; 1 means untouched. {} where the step was not
+            taken.
+    """
+
+    max_logits: Mapping[str, Tensor] = field(default_factory=dict)
+    gammas: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@takes_settings(MuonClipConfig)
+class MuonClip(Muon):
     """Kimi K2's optimizer: Muon for the hidden matrices, AdamW for the rest, and QK-Clip after every update.
 
     During training forwards each head's max attention logit is captured; `step()` updates the weights and then scales
@@ -61,151 +78,68 @@ class MuonClip(Muon, ClipState):
         model: a transformers model. QK-Clip needs an attention layout that `detect_head_layout` knows.
         lr: learning rate of Muon and AdamW alike.
         weight_decay: decoupled; norm gains and biases do not decay.
-        momentum: Muon's mu, in [0, 1).
-        nesterov: orthogonalize G + mu·M instead of M. Algorithm 1 lists none; the authors' earlier Moonlight code and
-            torch.optim.Muon use it.
-        ns_coefficients: "minimax", "jordan", "polar_express", "cans", or (a, b, c) for all Newton–Schulz steps or for
-            each; see `newton_schulz.resolve_coefficients`.
-        eps: added to the norm that Newton–Schulz divides by.
-        ns_steps: Newton–Schulz iterations; None takes as many as the coefficients want (minimax 3, jordan 5).
-        adjust_lr_fn: "match_rms_adamw" (0.2·sqrt(max(n, m)), so AdamW's lr and decay carry over), "original",
-            "spectral_unclamped" or "none".
-        qk_clip_threshold: tau, in logits. inf measures without clipping; None turns capture and clip off.
-        qk_clip_alpha: the query's share of gamma where a head owns its key.
-        scale_lora_base: clip LoRA layers by scaling their frozen base weights together with the adapters; by default
-            they are monitored only. Then save the whole model: an adapter alone would not hold the clip.
-        exact_max_logits: measure every head at every step. On a CPU the default is those that may exceed tau; on an
-            accelerator and in compiled graphs every head is measured anyway.
+        settings: every field of `MuonClipConfig`.
         adamw_betas: of the AdamW groups.
         adamw_eps: of the AdamW groups.
-        ns_dtype: "auto", "bfloat16" or "float32".
-        nonfinite: "raise" or "skip" a step with NaN or Inf in gradients or max logits; nothing is written either way.
-        split_heads: orthogonalize every query, key and value head on its own; see `projection_views`.
-        cautious_weight_decay: decay only the entries of matrices that the update moves towards zero anyway.
-        normalize_neurons: even out the rows of every update by their running mean square (NorMuon, arXiv 2510.05491).
-        group_overrides: {pattern: settings} of param groups for the parameters whose name the pattern matches, * and ?
-            as in file names, e.g. {"*.embed_tokens.weight": {"lr": 1e-4}, "*conv*": {"algorithm": "muon"}}; or that as
-            JSON. Where several match, the later wins.
-        momentum_dtype: "float32", or "bfloat16" for half of Muon's state.
-        max_batch_bytes: of the float32 matrices orthogonalized at once; bounds the step's temporary memory.
-        shard_optimizer: with several ranks, share work and state of the parameters that all hold (DDP); False repeats
-            both on every rank.
+        config: the settings as one object; keywords win over it.
         inputs: the arguments of one forward, for attention whose layout only running tells; by default random tokens,
             pixels or sounds of the sizes that the config names. Kept, for attention that is added later.
 
     Attributes:
+        config: the settings.
         plan: what updates which parameter and why, one `PlannedParameter` each; those that were frozen at construction
             are not listed.
-        layout: the model's `HeadLayout`, without the weights that were frozen when it last had to clip; None without
-            QK-Clip.
-        capture: the running `MaxLogitCapture`; None without QK-Clip.
-        max_logits: {module name: (num_attention_heads,) float32 on the CPU} of the last step; -inf for a head that
-            the bound alone showed to be under tau.
-        gammas: {module name: (num_attention_heads,) float32 on the CPU} of the last step; 1 means untouched. Empty
-            after a step that was skipped.
+        clip: the `QKClip`; measures and clips nothing where qk_clip_threshold is None.
+        last_step: the `ClippedStep` of the last step; a new object for each, None before the first.
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
-        measure_update_rms, update_rms, idle_matrices: as of `Muon`.
-        clip_seconds: host time spent on collecting maxima and clipping, since construction.
-        callback_expected: True where it was made for a Trainer, until a `MuonClipCallback` reports to it; the first
-            step then says what is missing without one.
+        measure_update_rms: as of `Muon`.
 
     Raises:
         ValueError: a setting out of range, a model without hidden matrices, or an attention that no rule covers.
+        TypeError: there is no such setting.
     """
+
+    config: MuonClipConfig
+    last_step: ClippedStep | None
 
     def __init__(
         self,
         model: nn.Module,
         lr: float | Tensor = 2e-4,
         weight_decay: float = 0.1,
-        momentum: float = 0.95,
-        nesterov: bool = True,
-        ns_coefficients: str | Sequence[float] | Sequence[Sequence[float]] = "minimax",
-        eps: float = 1e-7,
-        ns_steps: int | None = None,
-        adjust_lr_fn: str = "match_rms_adamw",
-        *,
-        qk_clip_threshold: float | None = 100.0,
-        qk_clip_alpha: float = 0.5,
-        scale_lora_base: bool = False,
-        exact_max_logits: bool = False,
+        *positional: Any,
         adamw_betas: tuple[float, float] = (0.9, 0.95),
         adamw_eps: float = 1e-8,
-        ns_dtype: str = "auto",
-        nonfinite: str = "raise",
-        split_heads: bool = False,
-        cautious_weight_decay: bool = False,
-        normalize_neurons: bool = False,
-        group_overrides: Mapping[str, Mapping[str, Any]] | str | None = None,
-        momentum_dtype: str = "float32",
-        max_batch_bytes: int | None = None,
-        shard_optimizer: bool = True,
+        config: MuonClipConfig | None = None,
         inputs: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> None:
-        self.config = MuonClipConfig(
-            momentum=momentum,
-            nesterov=nesterov,
-            ns_coefficients=ns_coefficients,  # type: ignore[arg-type]
-            eps=eps,
-            ns_steps=ns_steps,
-            adjust_lr_fn=adjust_lr_fn,  # type: ignore[arg-type]
-            qk_clip_threshold=qk_clip_threshold,
-            qk_clip_alpha=qk_clip_alpha,
-            scale_lora_base=scale_lora_base,
-            exact_max_logits=exact_max_logits,
-            ns_dtype=ns_dtype,  # type: ignore[arg-type]
-            nonfinite=nonfinite,  # type: ignore[arg-type]
-            split_heads=split_heads,
-            cautious_weight_decay=cautious_weight_decay,
-            normalize_neurons=normalize_neurons,
-            group_overrides=group_overrides,  # type: ignore[arg-type]
-            momentum_dtype=momentum_dtype,  # type: ignore[arg-type]
-            max_batch_bytes=max_batch_bytes,
-            shard_optimizer=shard_optimizer,
-        )
-        threshold, self._inputs = self.config.qk_clip_threshold, inputs
+        config = settings_of(MuonClipConfig, type(self).__name__, config, positional, settings)
         self._wrapper: weakref.ref[nn.Module] | None = weakref.ref(model)
         self._model = extract_model_from_parallel(model, keep_fp32_wrapper=True)
         _refuse_flat_parameters(model)
         warn_of_unsaved(self._model)
-        detected = detect_head_layout(self._model, scale_lora_base, inputs) if threshold is not None else None
-        self._detected = detected
-        self._adapters = AdapterWatch(self._model)
-        views = projection_views(self._model, detected, split_heads)
+        self.clip = QKClip(self._model, config, inputs)
+        views = projection_views(self._model, self.clip.detected, config.split_heads)
         # An adapter's frozen base stays frozen; every other frozen parameter may come to train.
-        stays_frozen = self._adapters.found or hasattr(self._model, "peft_config")
+        stays_frozen = self.clip.adapters.found or hasattr(self._model, "peft_config")
         frozen = [] if stays_frozen else plan_parameters(self._model, views, frozen=True)
-        plan = override_plan([*plan_parameters(self._model, views), *frozen], parse_overrides(group_overrides))
+        plan = override_plan([*plan_parameters(self._model, views), *frozen], parse_overrides(config.group_overrides))
         self._frozen_at_first = {planned.name for planned in frozen}
         self.plan = [planned for planned in plan if planned.name not in self._frozen_at_first]
         self._beside_model: set[str] = set()  # parameters that a user added
         self._is_built = False
         super().__init__(
             param_groups(self._model, self.plan, weight_decay, [p for p in plan if p.name in self._frozen_at_first]),
-            lr=lr,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            nesterov=nesterov,
-            ns_coefficients=ns_coefficients,
-            eps=eps,
-            ns_steps=ns_steps,
-            adjust_lr_fn=adjust_lr_fn,
+            lr,
+            weight_decay,
             views={planned.name: planned.view for planned in plan},
-            cautious_weight_decay=cautious_weight_decay,
-            normalize_neurons=normalize_neurons,
             adamw_betas=adamw_betas,
             adamw_eps=adamw_eps,
-            ns_dtype=ns_dtype,
-            momentum_dtype=momentum_dtype,
-            max_batch_bytes=max_batch_bytes,
-            nonfinite=nonfinite,
-            shard_optimizer=shard_optimizer,
+            config=config,
         )
         remember_dtypes(self._model.parameters())
-        self._reset_clip()
-        self.callback_expected = False
-        self._superseded = False
         self._is_built = True
         if not any(planned.algorithm == "muon" for planned in self.plan):
             logger.warning(
@@ -214,9 +148,51 @@ class MuonClip(Muon, ClipState):
                 self.plan[0].name,
                 len(self.plan) - 1,
             )
-        if threshold is not None and detected is not None:
-            self._take_over()
-            self._start_capture(self._model, threshold, detected)
+        self.clip.start()
+
+    @property
+    def layout(self) -> HeadLayout | None:
+        """The model's attention layout, without the weights that were frozen when it last had to clip."""
+        return self.clip.layout
+
+    @property
+    def capture(self) -> MaxLogitCapture | None:
+        """The running capture; None without QK-Clip."""
+        return self.clip.capture
+
+    @property
+    def max_logits(self) -> Mapping[str, Tensor]:
+        """The last step's; see `ClippedStep`."""
+        return {} if self.last_step is None else self.last_step.max_logits
+
+    @property
+    def gammas(self) -> Mapping[str, Tensor]:
+        """The last step's; see `ClippedStep`."""
+        return {} if self.last_step is None else self.last_step.gammas
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update as `Muon.step`, then clip; write nothing at all if a gradient or a max logit is not finite.
+
+        Args:
+            closure: recomputes the loss, as in every torch optimizer.
+
+        Returns:
+            What the closure returned, or None.
+
+        Raises:
+            FloatingPointError: a gradient or a max logit is NaN or Inf and `nonfinite` is "raise"; nothing was written.
+            ValueError: as `check_model`, or as `Muon.step`; nothing was written.
+        """
+        loss = loss_of(closure)
+        self.check_model()
+        device, together = self.param_groups[0]["params"][0].device, self.config.shard_optimizer
+        max_logits = self.clip.collect(device, self.moves_weights(), together)
+        refusal = nonfinite_heads(max_logits)
+        result = StepResult(False, refusal) if refusal else self._update()
+        gammas = self.clip.apply(max_logits) if result.taken else {}
+        self._finish(ClippedStep(**vars(result), max_logits=max_logits, gammas=gammas))
+        return loss
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters that the optimizer does not train yet: cut as their modules are, and clipped.
@@ -234,7 +210,7 @@ class MuonClip(Muon, ClipState):
         if not self._is_built:
             super().add_param_group(param_group)
             return
-        modules = projection_views(self._model, self._detected, self.config.split_heads)
+        modules = projection_views(self._model, self.clip.detected, self.config.split_heads)
         known = {
             planned.name: planned
             for frozen in (False, True)
@@ -261,54 +237,18 @@ class MuonClip(Muon, ClipState):
         self._beside_model.update(names - known.keys())
         self._frozen_at_first.difference_update(name for name, _ in waiting)
         self.plan = added_to_plan(self.plan, known, self.param_groups[-1])
-        self._capture_new_attention()
-
-    def _capture_new_attention(self) -> None:
-        """Measure and clip attention modules that were put into the model since the capture began, too."""
-        threshold = self.config.qk_clip_threshold
-        if self.capture is None or self._detected is None or threshold is None:
-            return
-        detected = detect_head_layout(self._model, self.config.scale_lora_base, self._inputs)
-        if set(detected) != set(self._detected):
-            self.capture.close()
-            self._start_capture(self._model, threshold, detected)
+        self.clip.look_again()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles keep: the model too, because a copy measures and clips its own."""
-        return super().__getstate__() | {
-            "capture": None,
-            "_first_batch": None,
-            "_wrapper": None,
-            "_was_measuring": self.capture is not None,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Become the optimizer of the state; its capture starts again, on the model that came along."""
-        was_measuring = state.pop("_was_measuring", False)
-        super().__setstate__(state)
-        threshold = self.config.qk_clip_threshold
-        if was_measuring and threshold is not None and self._detected is not None:
-            self._take_over()
-            self._start_capture(self._model, threshold, self._detected)
+        """Return what copies and pickles keep; the model's wrapper is another's."""
+        return super().__getstate__() | {"_wrapper": None}
 
     def detach(self) -> None:
         """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""
-        super().detach()
-        _measuring.discard(self)
+        self.clip.detach()
 
-    def _take_over(self) -> None:
-        """Take the place of those that were built on this model, its base or its wrapper before."""
-        own = set(self._model.modules())
-        for other in list(_measuring):
-            if other._model in own or self._model in set(other._model.modules()):
-                other.detach()
-                other._superseded = True
-        _measuring.add(self)
-
-    def _joined(self, maxima: Tensor) -> Tensor:
-        return max_over_ranks(maxima, "max logits", together=self.config.shard_optimizer)
-
-    def _moves_weights(self) -> bool:
+    def moves_weights(self) -> bool:
+        """Return whether a step can write weights: torch makes an optimizer's state by a step at rate 0."""
         return any(float(group["lr"]) > 0 for group in self.param_groups)
 
     def check_model(self) -> None:
@@ -317,13 +257,13 @@ class MuonClip(Muon, ClipState):
         Raises:
             ValueError: another MuonClip was built on it since, other adapters are active, or parameters were replaced.
         """
-        if self._superseded:
+        if self.clip.superseded:
             raise ValueError(
                 "one MuonClip at a time can clip a model; another was built on this model since, and measures it now. "
                 "Step that one, or build MuonClip (in a Trainer: the Trainer) again to go on here. To step both, call "
                 "detach() on the first before you build the second: it goes on as Muon without the clip."
             )
-        if change := self._adapters.change():
+        if change := self.clip.adapters.change():
             raise ValueError(
                 f"MuonClip trains the adapters that were active when it was built; {change}. Call set_adapter() and "
                 "merge_adapter() before you build it, or undo them (set_adapter(), unmerge_adapter(), leave "
@@ -342,7 +282,7 @@ class MuonClip(Muon, ClipState):
 
     def _check_parameters(self) -> None:
         """Refuse parameters that the model no longer has, or adapters that the optimizer knows nothing of."""
-        if added := self._adapters.additions(self._model):
+        if added := self.clip.adapters.additions(self._model):
             raise ValueError(
                 f"MuonClip trains the parameters that its model had when it was built; {added}. Call "
                 "get_peft_model() or add_adapter() first and build MuonClip on what it returns; in a Trainer that adds "
@@ -380,42 +320,9 @@ class MuonClip(Muon, ClipState):
                 "them over with optimizer.add_param_group({'params': module.parameters()}), or freeze them again."
             )
 
-    def _miss_callback(self) -> None:
-        """Warn once of what a Trainer lacks that has no callback."""
-        if self.callback_expected and self._moves_weights():
-            self.callback_expected = False
-            logger.warning(
-                "This Trainer has no MuonClipCallback. QK-Clip works, but its figures are missing from the logs, from "
-                "qk_clip.jsonl and from trainer_state.json, a model with stacked experts will not resume, and with "
-                "scale_lora_base=True nothing says which clips a saved adapter lacks. Pass "
-                "callbacks=[MuonClipCallback()]."
-            )
-
     def _agreed_settings(self) -> list[str]:
-        clip = f"qk_clip_threshold {self.config.qk_clip_threshold}, qk_clip_alpha {self.config.qk_clip_alpha}"
-        found = f"attention modules {', '.join(self._detected or ()) or 'none'}"  # some are found by running the model
-        return [f"{clip}, scale_lora_base {self.config.scale_lora_base}", found, *super()._agreed_settings()]
-
-    def _update(self) -> bool:
-        """Update, then clip; write nothing at all if a gradient or a max logit is not finite."""
-        self.check_model()
-        self._miss_callback()
-        if self.capture is None:
-            written = super()._update()
-            self.updates += written
-            return written
-        device = self.param_groups[0]["params"][0].device
-        if num_ranks() > 1:
-            device = collective_device(device)
-        self.max_logits = self._collect_max_logits(self.capture, device)
-        self.gammas = {}
-        if nonfinite := nonfinite_heads(self.max_logits):
-            self._reject(nonfinite)
-            return False
-        if not super()._update():
-            return False
-        self._clip(self._model)
-        return True
+        found = f"attention modules {', '.join(self.clip.detected or ()) or 'none'}"  # some are found by running
+        return [found, *super()._agreed_settings()]
 
     def __str__(self) -> str:
         """Return every parameter with its algorithm and reason, then the attention layout and how it is clipped."""

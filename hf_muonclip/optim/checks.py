@@ -13,7 +13,7 @@ from torch.distributed.tensor import DTensor
 from ..common.wording import some_of
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
 from .saved_state import MOMENTS
-from .settings import GROUP_SETTINGS, NOT_SETTINGS, check_settings
+from .settings import GROUP_SETTINGS, NOT_SETTINGS, check_group_settings
 
 
 def check_group(group: Mapping[str, Any], named: Sequence[tuple[str, Tensor]], views: Mapping[str, MatrixView]) -> None:
@@ -29,7 +29,7 @@ def check_group(group: Mapping[str, Any], named: Sequence[tuple[str, Tensor]], v
     """
     if not named:
         raise ValueError("a param group must hold parameters; got one without any. Leave the group out.")
-    check_settings(group)
+    check_group_settings(group)
     unknown = sorted(group.keys() - GROUP_SETTINGS - NOT_SETTINGS)
     if unknown:
         raise ValueError(

@@ -1,97 +1,138 @@
 """Parameters that a rank updates by itself: all of them in a single process, of several ranks what nobody shares."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .batching import MatrixBlock, fits_one_thread
-from .distributed.sharding import local_shard
+from .batching import MatrixBlock, batches
+from .distributed.sharding import Box, local_shard
+from .gradient_measures import MeasuredGradient
 from .idle_matrices import ActiveMatrices, active_in_batch
+from .matrix_view import MatrixView
 from .parameters.frozen import is_updated
-from .thread_per_batch import for_each_batch
-from .update_rules import adamw_, apply_updates_, fold_gradients_, normalize_neurons, update_scale
-
-if TYPE_CHECKING:
-    from .muon import Muon
+from .step import Part, Step, named_parameters
+from .update_rules import update_scale
 
 
-def muon_updates_(
-    optimizer: "Muon",
-    group: Mapping[str, Any],
-    of_group: Sequence[list[MatrixBlock]],
-    active: ActiveMatrices,
-    finite: Tensor | None,
-) -> None:
-    """Update batches of a Muon group's matrices; on a CPU small ones side by side. In place."""
-    side_by_side: list[list[MatrixBlock]] = []
-    for batch in of_group:
-        if fits_one_thread(batch, optimizer._max_batch_bytes) and not torch.compiler.is_compiling():
-            side_by_side.append(batch)
-        else:
-            _muon_update_(optimizer, group, batch, active, finite)
-    for_each_batch(lambda batch: _muon_update_(optimizer, group, batch, active, finite), side_by_side)
+class LocalUpdate:
+    """The transport that moves nothing: a batch is prepared, orthogonalized and applied where it lies, without a copy.
+
+    Args:
+        is_local: which parameters are this rank's alone; None for all.
+        local_views: of local shards that hold their matrices in another way than the whole parameter, by name.
+    """
+
+    def __init__(
+        self, is_local: Callable[[Tensor], bool] | None = None, local_views: Mapping[str, MatrixView] | None = None
+    ) -> None:
+        self._is_local, self._local_views = is_local, local_views or {}
+        # The batches of each group, and the parameters that they were made of.
+        self._batches: dict[int, tuple[list[Any], list[list[MatrixBlock]]]] = {}
+
+    def update(self, step: Step) -> None:
+        """Update what this rank holds of parameters that are its own, those with a gradient. In place."""
+        for index, group in enumerate(step.groups):
+            named = [
+                (name, parameter)
+                for name, parameter in named_parameters(group, index)
+                if (self._is_local is None or self._is_local(parameter)) and is_updated(parameter)
+            ]
+            if group["algorithm"] == "muon":
+                self._update_matrices(step, index, named)
+            else:
+                _update_entries(step, index, [parameter for _, parameter in named])
+
+    def _update_matrices(self, step: Step, index: int, named: Sequence[tuple[str, Tensor]]) -> None:
+        group = step.groups[index]
+
+        def take(batch: list[MatrixBlock]) -> None:
+            momenta = [step.state[block.parameter]["momentum_buffer"] for block in batch]
+            directions = step.prepare(
+                index,
+                [block.of(gradient_of(block.parameter).contiguous()) for block in batch],
+                [block.of(local_shard(momentum)) for block, momentum in zip(batch, momenta, strict=True)],
+            )
+            shape = batch[0].matrix_shape
+            stacks = [direction.reshape(-1, *shape) for direction in directions]
+            del directions  # up to a batch, just where the step needs most
+            masks = [block.of_mask(step.active.local(block.parameter)) for block in batch]
+            neurons = []
+            if group["normalize_neurons"]:
+                moments = [step.state[block.parameter]["neuron_second_moment"] for block in batch]
+                neurons = [block.neurons(local_shard(moment)) for block, moment in zip(batch, moments, strict=True)]
+            update = step.orthogonalize(index, stacks, active_in_batch(batch, masks), neurons)
+            scale = update_scale(shape, group["adjust_lr_fn"])
+            parts = []
+            pieces = update.split([block.num_matrices for block in batch])
+            for block, piece, mask in zip(batch, pieces, masks, strict=True):
+                weight = block.of(local_shard(block.parameter))
+                parts.append(Part(block.parameter, index, weight, piece.reshape(weight.shape), scale, mask))
+            step.apply_(parts)
+
+        step.for_each(take, self._batches_of(step, index, named))
+
+    def _batches_of(self, step: Step, index: int, named: Sequence[tuple[str, Tensor]]) -> list[list[MatrixBlock]]:
+        """Return a group's batches; made again only when other parameters have a gradient."""
+        key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
+        known, made = self._batches.get(index, ([], []))
+        if known != key:
+            made = batches(named, {**step.views, **self._local_views}, step.max_batch_bytes)
+            self._batches[index] = (key, made)
+        return made
 
 
-def _muon_update_(
-    optimizer: "Muon",
-    group: Mapping[str, Any],
-    batch: list[MatrixBlock],
-    active: ActiveMatrices,
-    finite: Tensor | None,
-) -> None:
-    momenta = [optimizer.state[block.parameter]["momentum_buffer"] for block in batch]
-    directions = fold_gradients_(
-        [block.of(gradient_of(block.parameter).contiguous()) for block in batch],
-        [block.of(local_shard(momentum)) for block, momentum in zip(batch, momenta, strict=True)],
-        group,
-        finite,
-    )
-    shape, dtype = batch[0].matrix_shape, directions[0].dtype
-    stacks = [direction.reshape(-1, *shape) for direction in directions]
-    matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
-    del directions, stacks  # up to a batch, just where the step needs most
-    update = optimizer.orthogonalize(matrices, group).to(dtype)
-    del matrices
-    masks = [block.of_mask(active.local(block.parameter)) for block in batch]
-    moving = active_in_batch(batch, masks)
-    if moving is not None:
-        update.masked_fill_(~moving[:, None, None], 0.0)
-    if group["normalize_neurons"]:
-        moments = [optimizer.state[block.parameter]["neuron_second_moment"] for block in batch]
-        rows = [block.neurons(local_shard(moment)) for block, moment in zip(batch, moments, strict=True)]
-        update = normalize_neurons(update, rows, moving)
-    parameters = [block.of(local_shard(block.parameter)) for block in batch]
-    pieces = update.split([block.num_matrices for block in batch])
-    updates = [piece.reshape(weight.shape) for piece, weight in zip(pieces, parameters, strict=True)]
-    scale = update_scale(shape, group["adjust_lr_fn"])
-    if optimizer._meter is not None:
-        for block, of_block, mask in zip(batch, updates, masks, strict=True):
-            optimizer._meter.add(block.parameter, of_block, scale, mask)
-    apply_updates_(parameters, updates, scale, group, masks)
-
-
-def adamw_update_(optimizer: "Muon", group: Mapping[str, Any], finite: Tensor | None) -> None:
-    """Update an AdamW group's parameters that have a gradient and are not frozen. In place."""
+def _update_entries(step: Step, index: int, parameters: Sequence[Tensor]) -> None:
+    """Take AdamW's step of what this rank holds of parameters. In place."""
     by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
-    for parameter in group["params"]:
-        if is_updated(parameter):
-            state = optimizer.state[parameter]
-            if local_shard(parameter).numel() > 0:
-                by_kind[parameter.device, parameter.dtype].append(parameter)
-            else:  # an empty shard counts steps as the others do
-                state["step"] += 1 if finite is None else finite.to(state["step"].device)
-    for parameters in by_kind.values():
-        states = [optimizer.state[parameter] for parameter in parameters]
-        adamw_(
-            [local_shard(parameter) for parameter in parameters],
-            [gradient_of(parameter) for parameter in parameters],
+    for parameter in parameters:
+        if local_shard(parameter).numel() > 0:
+            by_kind[parameter.device, parameter.dtype].append(parameter)
+        else:  # an empty shard counts steps as the others do
+            state = step.state[parameter]
+            state["step"] += 1 if step.finite is None else step.finite.to(state["step"].device)
+    for of_kind in by_kind.values():
+        states = [step.state[parameter] for parameter in of_kind]
+        step.adamw_(
+            index,
+            [local_shard(parameter) for parameter in of_kind],
+            [gradient_of(parameter) for parameter in of_kind],
             [{key: local_shard(value) for key, value in state.items()} for state in states],
-            group,
-            finite,
         )
+
+
+class OneRank:
+    """A single process, as the case of one rank: nothing is shared, and nothing is to be agreed on.
+
+    Attributes:
+        transports: how its parameters are updated.
+        replicated: no parameter has its state on several ranks.
+        measures_parts: nobody compares gradients.
+    """
+
+    replicated = None
+    measures_parts = False
+
+    def __init__(self) -> None:
+        self.transports = [LocalUpdate()]
+
+    def box(self, parameter: Tensor) -> Box | None:
+        """Return what this rank holds of a parameter: None, all of it."""
+        return None
+
+    def keeps_own_slices(self, parameter: Tensor) -> bool:
+        """Return whether each rank holds other slices of a parameter."""
+        return False
+
+    def agree_on_device(self, finite: Tensor, active: ActiveMatrices) -> Tensor:
+        """Return whether all gradients are finite, a 0-dim bool."""
+        return finite
+
+    def agree_on_gradients(self, measured: Mapping[str, MeasuredGradient], active: ActiveMatrices) -> list[str]:
+        """Return the names of gradients that are not finite."""
+        return [name for name, gradient in measured.items() if not gradient.finite]
 
 
 def gradient_of(parameter: Tensor) -> Tensor:

@@ -1,12 +1,17 @@
 """How moments begin: zeros in float32 or wider, placed as their parameter is.
 
-From the first step on every parameter that requires a gradient has its moments, on every rank, whether it ever had a
+They are made in one place and at one time, by the first step that a parameter is trainable in, whether it has a
 gradient or not: torch.distributed.checkpoint loads into the state that a fresh optimizer's dry step makes, and refuses
-a checkpoint that lacks any of it.
+a checkpoint that lacks any of it. Everything else of an optimizer exists at construction. Moments do not, because then
+
+- parameters still change: Accelerate, FSDP2 and `model.to` replace, shard and move them after the optimizer was built,
+  and moments belong beside what is trained;
+- a checkpoint that is loaded would need the memory of two states;
+- torch, Accelerate and torch.distributed.checkpoint take an optimizer with an empty state for a fresh one.
 """
 
-from collections.abc import MutableMapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,43 +22,72 @@ from .matrix_view import PLAIN, MatrixView
 from .parameters.frozen import is_updated
 from .update_rules import wide_dtype
 
-if TYPE_CHECKING:
-    from .muon import Muon
-
-State = MutableMapping[str, Tensor]  # of one parameter
+MomentsOf = MutableMapping[str, Tensor]  # of one parameter
 
 
-def make_moments(optimizer: "Muon") -> None:
-    """Make the moments of every parameter that requires a gradient and has none yet, in one order on all ranks."""
-    sharded = optimizer._sharded
-    for group in optimizer.param_groups:
+class _Replicated(Protocol):
+    """Parameters of which each rank keeps a part of the moments."""
+
+    def holds(self, parameter: Tensor) -> bool: ...
+
+    def make_moments(
+        self, group: Mapping[str, Any], parameter: Tensor, state: MomentsOf, momentum: torch.dtype
+    ) -> None: ...
+
+
+def make_moments(
+    groups: Sequence[Mapping[str, Any]],
+    state: Mapping[Tensor, MomentsOf],
+    views: Mapping[str, MatrixView],
+    momentum: torch.dtype,
+    replicated: _Replicated | None,
+    keeps_own_slices: Callable[[Tensor], bool],
+) -> None:
+    """Make the moments of every parameter that requires a gradient and has none yet, in one order on all ranks.
+
+    Args:
+        groups: the param groups.
+        state: the moments of each parameter, {} where there are none.
+        views: how parameters hold their matrices; plain where not named.
+        momentum: dtype of Muon's momentum.
+        replicated: makes the moments of the parameters that it holds; None with one rank alone.
+        keeps_own_slices: whether each rank holds, and updates by itself, other slices of a parameter.
+    """
+    for group in groups:
         for place, parameter in enumerate(group["params"]):
             if not (parameter.requires_grad or is_updated(parameter)):
                 continue
             if parameter.numel() == 0 and group["algorithm"] == "muon":
                 continue  # it may get its rows later
-            state = optimizer.state[parameter]
-            if sharded is not None and sharded.replicated is not None and sharded.replicated.holds(parameter):
-                sharded.replicated.make_moments(optimizer, parameter)
+            moments = state[parameter]
+            if replicated is not None and replicated.holds(parameter):
+                replicated.make_moments(group, parameter, moments, momentum)
             elif group["algorithm"] == "muon":
-                momentum_buffer(state, parameter, optimizer._dtype_of("momentum_buffer", parameter))
+                momentum_buffer(moments, parameter, moment_dtype("momentum_buffer", parameter, momentum))
                 if group["normalize_neurons"]:
                     names = group.get("param_names")
-                    view = optimizer.views.get(names[place], PLAIN) if names else PLAIN
-                    own_slices = sharded is not None and sharded.keeps_own_slices(parameter)
-                    neuron_moment(state, parameter, view, own_slices)
+                    view = views.get(names[place], PLAIN) if names else PLAIN
+                    neuron_moment(moments, parameter, view, keeps_own_slices(parameter))
             else:
-                adamw_moments(state, parameter)
+                adamw_moments(moments, parameter)
 
 
-def momentum_buffer(state: State, parameter: Tensor, dtype: torch.dtype) -> Tensor:
+def moment_dtype(key: str, parameter: Tensor, momentum: torch.dtype) -> torch.dtype:
+    """Return the dtype of a parameter's moment: float32 or wider, but for the momentum of which the setting decides."""
+    if key == "step":
+        return torch.float32
+    wide = wide_dtype(parameter)
+    return momentum if key == "momentum_buffer" and wide == torch.float32 else wide
+
+
+def momentum_buffer(state: MomentsOf, parameter: Tensor, dtype: torch.dtype) -> Tensor:
     """Return Muon's momentum of a parameter."""
     if "momentum_buffer" not in state:
         state["momentum_buffer"] = _zeros_like(parameter, dtype)
     return state["momentum_buffer"]
 
 
-def neuron_moment(state: State, parameter: Tensor, view: MatrixView, own_slices: bool) -> Tensor:
+def neuron_moment(state: MomentsOf, parameter: Tensor, view: MatrixView, own_slices: bool) -> Tensor:
     """Return the running mean squares of a parameter's output rows, (slices, output rows of a slice).
 
     Args:
@@ -74,7 +108,7 @@ def neuron_moment(state: State, parameter: Tensor, view: MatrixView, own_slices:
     return state["neuron_second_moment"]
 
 
-def adamw_moments(state: State, parameter: Tensor) -> State:
+def adamw_moments(state: MomentsOf, parameter: Tensor) -> MomentsOf:
     """Return the state with AdamW's `step`, `exp_avg` and `exp_avg_sq` of a parameter, or of a part of one."""
     if "exp_avg" not in state:
         state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)

@@ -6,7 +6,7 @@ nothing unusual. This module knows matrices and nothing of attention.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -14,26 +14,27 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from .batching import MatrixBlock, batches
 from .checks import check_group, check_not_flattened, check_step, check_views, describe_nonfinite
 from .distributed.collectives import num_ranks
-from .distributed.sharded_update import ShardedUpdate
+from .distributed.many_ranks import ManyRanks
 from .distributed.sharding import local_shard
 from .gradient_measures import all_finite, measured_gradients
 from .idle_matrices import ActiveMatrices
-from .local_update import adamw_update_, gradient_of, muon_updates_
+from .local_update import OneRank, gradient_of
 from .matrix_view import MatrixView
-from .moments import make_moments
+from .moments import make_moments, moment_dtype
 from .newton_schulz import newton_schulz
 from .parameters.frozen import is_updated
 from .saved_state import MOMENTS, checked_state, kept_part
-from .settings import check_settings
+from .settings import GROUP_SETTINGS, MuonSettings, settings_of, takes_settings
+from .step import Step, StepResult, named_parameters
 from .update_meter import UpdateMeter
-from .update_rules import shrink_momentum_, wide_dtype
+from .update_rules import shrink_momentum_
 
 logger = logging.getLogger(__name__)
 
 
+@takes_settings(MuonSettings)
 class Muon(torch.optim.Optimizer):
     """Muon for groups with `algorithm="muon"`, AdamW for groups with `algorithm="adamw"`.
 
@@ -56,111 +57,63 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: parameters, (name, parameter) pairs, or groups of either; a group may carry `algorithm` ("muon" by
-            default) and override any of the settings from `lr` to `adamw_eps`, but for `views`.
+            default) and override any of the settings from `lr` to `normalize_neurons`, and AdamW's two.
         lr: learning rate of both algorithms; finite and >= 0; a 0-dim tensor may be changed in place between steps.
         weight_decay: decoupled; finite and >= 0.
-        momentum: mu; in [0, 1).
-        nesterov: orthogonalize G + mu·M instead of M.
-        ns_coefficients: "minimax", "jordan", "polar_express", "cans", or (a, b, c) for all steps or for each; see
-            `newton_schulz.resolve_coefficients`.
-        eps: added to the norm that Newton–Schulz divides by.
-        ns_steps: Newton–Schulz iterations; None takes as many as the coefficients want (minimax 3, jordan 5).
-        adjust_lr_fn: "match_rms_adamw", "original", "spectral_unclamped" or "none"; see `update_scale`.
+        settings: every field of `MuonSettings`.
         views: how parameters hold their matrices, by parameter name; a parameter not named is one plain matrix, or a
             stack of them if it has more than two dimensions.
-        cautious_weight_decay: decay only the entries that the update moves towards zero anyway (arXiv 2510.12402); of
-            the Muon groups.
-        normalize_neurons: even out the rows of every update by their running mean square (NorMuon, arXiv 2510.05491).
         adamw_betas: betas of the AdamW groups.
         adamw_eps: epsilon of the AdamW groups.
-        ns_dtype: "auto", "bfloat16" or "float32".
-        momentum_dtype: "float32", or "bfloat16" for half the state; of Muon's momentum. float64 parameters keep theirs.
-        max_batch_bytes: of the float32 matrices orthogonalized at once, which bounds the step's temporary memory to a
-            few times as much; None takes 2 MiB for each thread of a CPU and 256 MiB elsewhere.
-        nonfinite: "raise" or "skip" a step whose gradients hold NaN or Inf; no weight is written either way.
-        shard_optimizer: share work and state of parameters that every rank holds; False repeats both on each rank.
+        config: the settings as one object; keywords win over it.
 
     Attributes:
-        measure_update_rms: whether the next steps measure the two figures below; False at first; the same on every
-            rank.
-        update_rms: root mean square of the last step's Muon updates over all weights that they were of, on all ranks,
-            before lr and decay; about 0.2 with match_rms_adamw, less where gradients lack rank. None where the last
-            step did not measure it: it was skipped, compiled, or captured in a graph.
-        idle_matrices: share of Muon's matrices that were idle in the last step, of all that require a gradient; None
-            where it was not measured.
+        config: the settings.
+        measure_update_rms: whether the next steps measure `update_rms` and `idle_matrices`; False at first; the same on
+            every rank.
+        last_step: the `StepResult` of the last step; a new object for each, None before the first.
+        updates: steps that wrote weights, since construction.
+        skipped_steps: steps that were refused for NaN or Inf, since construction.
 
     Raises:
         ValueError: a setting is out of range, a group is empty or has a setting that Muon does not know, a parameter of
             a Muon group does not hold matrices, or `views` names a parameter that is in no group.
+        TypeError: there is no such setting.
     """
-
-    measure_update_rms = False
-    update_rms: float | None = None
-    idle_matrices: float | None = None
-    _meter: UpdateMeter | None = None  # of the step under way
 
     def __init__(
         self,
         params: Iterable[Any],
         lr: float | Tensor = 1e-3,
         weight_decay: float = 0.1,
-        momentum: float = 0.95,
-        nesterov: bool = True,
-        ns_coefficients: str | Sequence[float] | Sequence[Sequence[float]] = "minimax",
-        eps: float = 1e-7,
-        ns_steps: int | None = None,
-        adjust_lr_fn: str = "match_rms_adamw",
-        *,
+        *positional: Any,
         views: Mapping[str, MatrixView] | None = None,
-        cautious_weight_decay: bool = False,
-        normalize_neurons: bool = False,
         adamw_betas: tuple[float, float] = (0.9, 0.95),
         adamw_eps: float = 1e-8,
-        ns_dtype: str = "auto",
-        momentum_dtype: str = "float32",
-        max_batch_bytes: int | None = None,
-        nonfinite: str = "raise",
-        shard_optimizer: bool = True,
+        config: MuonSettings | None = None,
+        **settings: Any,
     ) -> None:
-        check_settings(
-            {
-                "ns_dtype": ns_dtype,
-                "momentum_dtype": momentum_dtype,
-                "max_batch_bytes": max_batch_bytes,
-                "nonfinite": nonfinite,
-                "shard_optimizer": shard_optimizer,
-            }
-        )
-        self.skipped_steps = 0
+        kind = MuonSettings if config is None else type(config)
+        self.config = settings_of(kind, type(self).__name__, config, positional, settings)
         self.views = dict(views or {})
-        self._ns_dtype: torch.dtype | None = None if ns_dtype == "auto" else getattr(torch, ns_dtype)
-        self._momentum_dtype: torch.dtype = getattr(torch, momentum_dtype)
-        self._max_batch_bytes = max_batch_bytes
-        self._nonfinite = nonfinite
-        self._shard_optimizer = shard_optimizer
-        self._sharded: ShardedUpdate | None = None
+        self.measure_update_rms = False
+        self.last_step: StepResult | None = None
+        self.updates = self.skipped_steps = 0
+        self._one_rank = OneRank()
+        self._many_ranks: ManyRanks | None = None  # what they share, once there are several
         self._shares_state = False  # of a copy: its moments are one rank's part until it finds the other ranks
-        # The batches of each group, and the parameters that they were made of.
-        self._batches: dict[int, tuple[list[Any], list[list[MatrixBlock]]]] = {}
+        of_groups = {name: value for name, value in vars(self.config).items() if name in GROUP_SETTINGS}
         defaults = {
             "algorithm": "muon",
             "lr": lr,
             "weight_decay": weight_decay,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "ns_coefficients": ns_coefficients,
-            "eps": eps,
-            "ns_steps": ns_steps,
-            "adjust_lr_fn": adjust_lr_fn,
-            "cautious_weight_decay": cautious_weight_decay,
-            "normalize_neurons": normalize_neurons,
+            **of_groups,
             "adamw_betas": adamw_betas,
             "adamw_eps": adamw_eps,
         }
-        check_settings(defaults)
         super().__init__(params, defaults)
         check_views(self.views, [name for name, _ in self._named_parameters()])
-        self._find_sharded()
+        self._find_ranks()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep: all but hooks, and what is made again from the rest."""
@@ -169,9 +122,19 @@ class Muon(torch.optim.Optimizer):
             for name, value in self.__dict__.items()
             if not name.startswith("_optimizer_") and not isinstance(value, FunctionType | MethodType)  # a scheduler's
         }
-        shares = self._shares_state or (self._sharded is not None and self._sharded.replicated is not None)
-        made_again: dict[str, Any] = {"_batches": {}, "_sharded": None, "_meter": None, "_shares_state": shares}
+        shares = self._shares_state or (self._many_ranks is not None and self._many_ranks.replicated is not None)
+        made_again: dict[str, Any] = {"_one_rank": OneRank(), "_many_ranks": None, "_shares_state": shares}
         return kept | super().__getstate__() | made_again
+
+    @property
+    def update_rms(self) -> float | None:
+        """The last step's; see `StepResult`."""
+        return None if self.last_step is None else self.last_step.update_rms
+
+    @property
+    def idle_matrices(self) -> float | None:
+        """The last step's; see `StepResult`."""
+        return None if self.last_step is None else self.last_step.idle_matrices
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; its `algorithm` is "muon" unless it says "adamw".
@@ -183,7 +146,7 @@ class Muon(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_group(group, _named(group, len(self.param_groups) - 1), self.views)
+            check_group(group, named_parameters(group, len(self.param_groups) - 1), self.views)
         except ValueError:
             self.param_groups.pop()
             raise
@@ -202,11 +165,8 @@ class Muon(torch.optim.Optimizer):
             FloatingPointError: a gradient holds NaN or Inf and `nonfinite` is "raise"; nothing was written.
             ValueError: a gradient is sparse, or a parameter was moved away from its moments; nothing was written.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        self._update()
+        loss = loss_of(closure)
+        self._finish(self._update())
         return loss
 
     def orthogonalize(self, matrices: Tensor, group: Mapping[str, Any]) -> Tensor:
@@ -245,14 +205,14 @@ class Muon(torch.optim.Optimizer):
         super().load_state_dict(checked)
         for group, added in zip(self.param_groups, missing, strict=True):  # settings younger than the checkpoint
             group.update(added)
-        sharded = self._find_sharded()
-        replicated = None if sharded is None else sharded.replicated
+        self._find_ranks()
+        replicated = None if self._many_ranks is None else self._many_ranks.replicated
         if replicated is not None:
             replicated.forget_gathered()
         for parameter, key, saved in kept:
             # torch leaves `step` where it was saved, and the fused kernel wants it beside the moments.
-            dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
-            self.state[parameter][key] = kept_part(key, parameter, saved, dtype, self._sharded)
+            dtype = moment_dtype(key, parameter, self._momentum_dtype)
+            self.state[parameter][key] = kept_part(key, parameter, saved, dtype, self._many_ranks)
         if replicated is not None:
             replicated.settle(self.state)
 
@@ -268,13 +228,13 @@ class Muon(torch.optim.Optimizer):
                 has not stepped.
         """
         found: dict[str, Any] = super().state_dict()
-        if self._sharded is None and self._shares_state:
+        if self._many_ranks is None and self._shares_state:
             raise RuntimeError(
                 "a copy of an optimizer whose ranks share the state holds this rank's part alone; got state_dict() "
                 "before its first step. Ask the original, or take a step with the copy on every rank."
             )
-        if self._sharded is not None and self._sharded.replicated is not None:
-            gathered = self._sharded.replicated.gathered_state(self.state)
+        if self._many_ranks is not None and self._many_ranks.replicated is not None:
+            gathered = self._many_ranks.replicated.gathered_state(self.state)
             ids = {
                 id(parameter): index
                 for group, saved in zip(self.param_groups, found["param_groups"], strict=True)
@@ -291,9 +251,9 @@ class Muon(torch.optim.Optimizer):
         Args:
             keep: whether this rank will be asked; others spare the memory.
         """
-        sharded = self._find_sharded()
-        if sharded is not None and sharded.replicated is not None:
-            sharded.replicated.consolidate(self.state, keep)
+        replicated = self._find_ranks().replicated
+        if replicated is not None:
+            replicated.consolidate(self.state, keep)
 
     def join_hook(self, **kwargs: Any) -> Any:
         """Refuse torch's `Join`, which asks this of every member: a rank without data cannot share a step.
@@ -306,97 +266,110 @@ class Muon(torch.optim.Optimizer):
             "ranks equally many batches: drop_last=True, or a DistributedSampler, which pads."
         )
 
-    def _dtype_of(self, moment: str, parameter: Tensor) -> torch.dtype:
-        wide = wide_dtype(parameter)
-        return self._momentum_dtype if moment == "momentum_buffer" and wide == torch.float32 else wide
+    @property
+    def _ns_dtype(self) -> torch.dtype | None:
+        return None if self.config.ns_dtype == "auto" else getattr(torch, self.config.ns_dtype)
+
+    @property
+    def _momentum_dtype(self) -> torch.dtype:
+        dtype: torch.dtype = getattr(torch, self.config.momentum_dtype)
+        return dtype
 
     def _agreed_settings(self) -> list[str]:
         """Return what must be equal on every rank beside groups and parameters, one line each."""
-        return [
-            f"ns_dtype {self._ns_dtype}, momentum_dtype {self._momentum_dtype}, nonfinite {self._nonfinite}, "
-            f"max_batch_bytes {self._max_batch_bytes}, shard_optimizer {self._shard_optimizer}"
-        ]
+        return [f"{name} {value}" for name, value in vars(self.config).items() if name not in GROUP_SETTINGS]
 
-    def _find_sharded(self) -> ShardedUpdate | None:
-        """Return what this optimizer's ranks share; None with one rank alone. Collective where it is made again."""
+    def _find_ranks(self) -> OneRank | ManyRanks:
+        """Return the ranks that share a step. Collective where there are several anew, or other parameters."""
         if num_ranks() == 1:
-            return None
-        if self._sharded is None or not self._sharded.fits(self.param_groups):
-            before = None if self._sharded is None else self._sharded.replicated
+            return self._one_rank
+        if self._many_ranks is None or not self._many_ranks.fits(self.param_groups):
+            before = None if self._many_ranks is None else self._many_ranks.replicated
             if before is not None:
                 before.consolidated = None  # some ranks may not have kept it
             shared_before = [] if before is None else before.gathered_state(self.state)
-            members = [(i, name, p) for i, group in enumerate(self.param_groups) for name, p in _named(group, i)]
-            self._sharded = ShardedUpdate(
-                members, self.param_groups, self.views, self._ns_dtype, self._shard_optimizer, self._agreed_settings()
+            members = [
+                (i, name, p) for i, group in enumerate(self.param_groups) for name, p in named_parameters(group, i)
+            ]
+            self._many_ranks = ManyRanks(
+                members,
+                self.param_groups,
+                self.views,
+                self._ns_dtype,
+                self.config.shard_optimizer,
+                self._agreed_settings(),
             )
             for parameter, moments in shared_before:  # owners may be others now
                 for key, whole in moments.items():
-                    dtype = torch.float32 if key == "step" else self._dtype_of(key, parameter)
-                    self.state[parameter][key] = kept_part(key, parameter, whole, dtype, self._sharded)
+                    dtype = moment_dtype(key, parameter, self._momentum_dtype)
+                    self.state[parameter][key] = kept_part(key, parameter, whole, dtype, self._many_ranks)
             if before is not None:
                 before.answer_no_more()
-            if self._sharded.replicated is not None:
-                self._sharded.replicated.answer_for(self)
-        return self._sharded
+            if self._many_ranks.replicated is not None:
+                self._many_ranks.replicated.answer_for(self, self.state)
+        return self._many_ranks
 
-    def _update(self) -> bool:
-        """Write all updates, unless a gradient is not finite; return whether they were written."""
+    def _update(self) -> StepResult:
+        """Write all updates, unless a gradient is not finite."""
         check_not_flattened(self.param_groups)
-        sharded = self._find_sharded()
+        ranks = self._find_ranks()
         named = [(name, parameter) for name, parameter in self._named_parameters() if is_updated(parameter)]
         check_step(named, self.state)
-        for _, parameter in named:
-            placements = getattr(parameter, "placements", None)  # of a DTensor
-            if isinstance(parameter.grad, DTensor) and parameter.grad.placements != placements:
-                parameter.grad = parameter.grad.redistribute(placements=placements)
+        _place_gradients([parameter for _, parameter in named])
         gradients = [(name, gradient_of(parameter)) for name, parameter in named]
         finite: Tensor | None = None
         if _host_must_not_wait():
             finite = all_finite([gradient for _, gradient in gradients])
-            active = self._find_active(sharded, ())
-            if sharded is not None:
-                finite = sharded.agree_on_device(finite, active)
+            active = self._find_active(ranks, ())
+            finite = ranks.agree_on_device(finite, active)
         else:
-            measured = measured_gradients(gradients, parts=sharded is not None and sharded.replicated is not None)
-            active = self._find_active(sharded, {p for name, p in named if measured[name].norm > 0})
-            if sharded is None:
-                bad = [name for name, gradient in measured.items() if not gradient.finite]
-            else:
-                bad = sharded.agree_on_gradients(measured, active)
-            if bad:
-                self._reject(describe_nonfinite(bad))
-                return False
+            measured = measured_gradients(gradients, parts=ranks.measures_parts)
+            active = self._find_active(ranks, {p for name, p in named if measured[name].norm > 0})
+            if bad := ranks.agree_on_gradients(measured, active):
+                return StepResult(False, describe_nonfinite(bad))
         active.make_masks(finite)
-        self._meter = UpdateMeter() if self.measure_update_rms and finite is None else None
-        make_moments(self)
+        momentum = self._momentum_dtype
+        make_moments(self.param_groups, self.state, self.views, momentum, ranks.replicated, ranks.keeps_own_slices)
         if named:
             self._shrink_idle_momenta(finite)
-        here = self.param_groups
-        if sharded is not None:
-            sharded.update(self, active, finite)
-            here = [{**group, **_members(group, index, sharded.is_local)} for index, group in enumerate(here)]
-        for index, group in enumerate(here):
-            if group["algorithm"] == "muon":
-                muon_updates_(self, group, self._batches_of(index, group), active, finite)
-            else:
-                adamw_update_(self, group, finite)
-        self.update_rms = self.idle_matrices = None
-        if self._meter is not None:
-            self.update_rms = self._meter.rms(active.parameters, active.num_active)
-            self.idle_matrices = active.idle_share()
-        self._meter = None
-        return True
+        meter = UpdateMeter() if self.measure_update_rms and finite is None else None
+        step = Step(
+            self.param_groups,
+            self.views,
+            self.state,
+            self.orthogonalize,
+            self.config.max_batch_bytes,
+            active,
+            finite,
+            meter,
+        )
+        for transport in ranks.transports:
+            transport.update(step)
+        if meter is None:
+            return StepResult(True)
+        return StepResult(True, "", meter.rms(active.parameters, active.num_active), active.idle_share())
 
-    def _find_active(self, sharded: ShardedUpdate | None, certain: Collection[Tensor]) -> ActiveMatrices:
+    def _finish(self, result: StepResult) -> None:
+        """Keep and count what a step did; raise or warn where it was refused."""
+        self.last_step = result
+        if result.taken:
+            self.updates += 1
+            return
+        self.skipped_steps += 1
+        message = f"{result.refusal}. The step was not taken: no weight and no moment changed."
+        if self.config.nonfinite == "raise":
+            raise FloatingPointError(f"{message} Pass nonfinite='skip' to skip such steps and go on.")
+        logger.warning("%s Steps skipped so far: %d.", message, self.skipped_steps)
+
+    def _find_active(self, ranks: OneRank | ManyRanks, certain: Collection[Tensor]) -> ActiveMatrices:
         """Return which matrices have a gradient on this rank; `certain` are parameters that have one."""
         named = [
             entry
             for index, group in enumerate(self.param_groups)
             if group["algorithm"] == "muon"
-            for entry in _named(group, index)
+            for entry in named_parameters(group, index)
         ]
-        return ActiveMatrices(named, self.views, certain, _no_box if sharded is None else sharded.box)
+        return ActiveMatrices(named, self.views, certain, ranks.box)
 
     def _shrink_idle_momenta(self, finite: Tensor | None) -> None:
         """Shrink the momentum of parameters without a gradient, as that of matrices whose gradient is zero shrinks."""
@@ -405,28 +378,8 @@ class Muon(torch.optim.Optimizer):
                 idle = [p for p in group["params"] if p.grad is None and p.requires_grad and p.numel() > 0]
                 shrink_momentum_([local_shard(self.state[p]["momentum_buffer"]) for p in idle], group, finite)
 
-    def _batches_of(self, index: int, group: Mapping[str, Any]) -> list[list[MatrixBlock]]:
-        """Return the group's batches of parameters with a gradient; made again only when those are others."""
-        named = [(name, parameter) for name, parameter in _named(group, index) if is_updated(parameter)]
-        key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
-        known, made = self._batches.get(index, ([], []))
-        if known != key:
-            views = self.views if self._sharded is None else {**self.views, **self._sharded.local_views}
-            made = batches(named, views, self._max_batch_bytes)
-            self._batches[index] = (key, made)
-        return made
-
-    def _reject(self, what: str) -> None:
-        """Raise or skip, as configured, before any weight is written."""
-        self.skipped_steps += 1
-        self.update_rms = self.idle_matrices = None
-        message = f"{what}. The step was not taken: no weight and no moment changed."
-        if self._nonfinite == "raise":
-            raise FloatingPointError(f"{message} Pass nonfinite='skip' to skip such steps and go on.")
-        logger.warning("%s Steps skipped so far: %d.", message, self.skipped_steps)
-
     def _named_parameters(self) -> list[tuple[str, Tensor]]:
-        return [entry for index, group in enumerate(self.param_groups) for entry in _named(group, index)]
+        return [entry for index, group in enumerate(self.param_groups) for entry in named_parameters(group, index)]
 
 
 if torch.__version__ < (2, 13):  # type: ignore[operator]
@@ -437,24 +390,22 @@ if torch.__version__ < (2, 13):  # type: ignore[operator]
     )
 
 
-def _named(group: Mapping[str, Any], index: int) -> list[tuple[str, Tensor]]:
-    """Return the parameters of the group at that index; those without a name get one that no other group has.
+def loss_of(closure: Callable[[], Any] | None) -> Any:
+    """Return what a step's closure returns, run with gradients; None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
-    A list, because torch.compile cannot follow a generator inside another one in every release of torch.
-    """
-    names = group.get("param_names") or [f"parameter {place} of group {index}" for place in range(len(group["params"]))]
-    return list(zip(names, group["params"], strict=True))
+
+def _place_gradients(parameters: Iterable[Tensor]) -> None:
+    """Place the gradients of DTensors as their parameters are. Collective where that moves any."""
+    for parameter in parameters:
+        placements = getattr(parameter, "placements", None)
+        if isinstance(parameter.grad, DTensor) and parameter.grad.placements != placements:
+            parameter.grad = parameter.grad.redistribute(placements=placements)
 
 
 def _host_must_not_wait() -> bool:
     """Return whether the step is being compiled or captured in a CUDA graph, where the device cannot be read."""
     return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
-
-
-def _no_box(parameter: Tensor) -> None:
-    """Return what a single process knows of shards: nothing."""
-
-
-def _members(group: Mapping[str, Any], index: int, wanted: Callable[[Tensor], bool]) -> dict[str, Any]:
-    kept = [(name, parameter) for name, parameter in _named(group, index) if wanted(parameter)]
-    return {"params": [parameter for _, parameter in kept], "param_names": [name for name, _ in kept]}

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from .distributed.sharded_update import ShardedUpdate
+from .distributed.many_ranks import ManyRanks
 from .distributed.sharding import Box, shard_like
-from .settings import GROUP_SETTINGS, NOT_SETTINGS, check_settings
+from .settings import GROUP_SETTINGS, NOT_SETTINGS, check_group_settings
 
 MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 # How torch computes a step, and not which one.
@@ -48,11 +48,11 @@ def checked_state(
                 f"a momentum to orthogonalize; got groups with {keys}. Start with fresh optimizer state."
             )
         for group in groups:
-            check_settings({key: group[key] for key in ("maximize", "differentiable") if group.get(key)})
+            check_group_settings({key: group[key] for key in ("maximize", "differentiable") if group.get(key)})
             _refuse_unknown(group)
         state_dict = _from_torch(state_dict, own_groups)
     for group in state_dict["param_groups"]:
-        check_settings(group)
+        check_group_settings(group)
     parameters = [parameter for group in own_groups for parameter in group["params"]]
     saved_ids = [index for group in state_dict["param_groups"] for index in group["params"]]
     # torch refuses other lengths when it loads.
@@ -161,7 +161,7 @@ def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str,
     return {"state": state, "param_groups": groups}
 
 
-def kept_part(key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype, sharded: ShardedUpdate | None) -> Tensor:
+def kept_part(key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype, ranks: ManyRanks | None) -> Tensor:
     """Return a saved moment as this rank keeps it.
 
     Args:
@@ -169,23 +169,23 @@ def kept_part(key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype, sh
         parameter: plain or a DTensor.
         saved: the whole moment, plain or a DTensor, or the parameter's own placement of it.
         dtype: to keep it in.
-        sharded: what ranks share; None with one rank alone.
+        ranks: what they share; None with one rank alone.
     """
     device = parameter.device
     if key == "step":
         return saved.to(device=device, dtype=dtype)
     whole = saved.full_tensor() if isinstance(saved, DTensor) and not isinstance(parameter, DTensor) else saved
-    mine = None if sharded is None or isinstance(whole, DTensor) else sharded.box(parameter)
+    mine = None if ranks is None or isinstance(whole, DTensor) else ranks.box(parameter)
     if mine is not None and isinstance(parameter, DTensor):
         part = mine
         if key == "neuron_second_moment":
-            if sharded is None or not sharded.keeps_own_slices(parameter):
+            if ranks is None or not ranks.keeps_own_slices(parameter):
                 return whole.to(device=device, dtype=dtype).contiguous()
             per_slice = parameter.shape[0] // whole.shape[0]
             slices = tuple((a // per_slice, b // per_slice) for a, b in mine.ranges[0])
             part = Box((slices, ((0, whole.shape[1]),)))
         local = part.take(whole).to(device=device, dtype=dtype, copy=True).contiguous()
         return shard_like(parameter, local, whole.shape)
-    if sharded is not None and sharded.replicated is not None and sharded.replicated.holds(parameter):
-        whole = sharded.replicated.own_part(key, parameter, whole)
+    if ranks is not None and ranks.replicated is not None and ranks.replicated.holds(parameter):
+        whole = ranks.replicated.own_part(key, parameter, whole)
     return whole.to(device=device, dtype=dtype).contiguous()

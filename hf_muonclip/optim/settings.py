@@ -1,102 +1,302 @@
-"""What every setting of MuonClip must hold, in one table for constructors, param groups and configurations."""
+"""What every setting is: its default, what it does, and which values it takes, in one list.
 
+A setting is a field of `MuonSettings`, or of `MuonClipConfig` where it is about the clip. Constructors, param groups,
+command lines, saved state and pages read it from there.
+"""
+
+import dataclasses
+import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 from .newton_schulz import COEFFICIENT_SETS, JORDAN_COEFFICIENTS, resolve_coefficients
 
-_ADJUST_LR_FNS = ("match_rms_adamw", "original", "spectral_unclamped", "none")
-_NS_DTYPES = ("auto", "bfloat16", "float32")
-_MOMENTUM_DTYPES = ("float32", "bfloat16")
-_NONFINITE = ("raise", "skip")
-# Setting -> does a value hold, what must hold, what is usual.
-_RULES: dict[str, tuple[Callable[[Any], bool], str, str]] = {
-    "lr": (
-        lambda v: getattr(v, "ndim", 0) == 0 and 0 <= v < math.inf,
-        "finite and >= 0",
-        "2e-4 is Kimi K2's; a tensor must be 0-dim",
-    ),
-    "weight_decay": (lambda v: 0 <= v < math.inf, "finite and >= 0", "0.1 is Kimi K2's; 0 turns it off"),
-    "momentum": (lambda v: 0 <= v < 1, "in [0, 1)", "0.95 is usual"),
-    "ns_coefficients": (
-        lambda v: bool(resolve_coefficients(v, 1)),
-        f"one of {sorted(COEFFICIENT_SETS)}, three, five or seven finite numbers, or so many for each step",
-        f"Jordan's are {JORDAN_COEFFICIENTS}",
-    ),
-    "eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-7 is usual"),
-    "ns_steps": (
-        lambda v: v is None or (isinstance(v, int) and 1 <= v < 100),
-        "a whole number in [1, 100), or None",
-        "None takes as many as the coefficients want",
-    ),
-    "adjust_lr_fn": (lambda v: v in _ADJUST_LR_FNS, f"one of {_ADJUST_LR_FNS}", "match_rms_adamw is Kimi K2's"),
-    "adamw_betas": (
-        lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v),
-        "two numbers in [0, 1)",
-        "(0.9, 0.95) is usual",
-    ),
-    "adamw_eps": (lambda v: 0 < v < 1, "in (0, 1)", "1e-8 is usual"),
-    "qk_clip_threshold": (
-        lambda v: v is None or v > 0,
-        "positive (tau, in logits), or None",
-        "100 is Kimi K2's; inf monitors without clipping; None turns QK-Clip off",
-    ),
-    "qk_clip_alpha": (lambda v: 0 <= v <= 1, "in [0, 1]", "0.5 is usual"),
-    "ns_dtype": (lambda v: v in _NS_DTYPES, f"one of {_NS_DTYPES}", "auto follows the hardware"),
-    "momentum_dtype": (lambda v: v in _MOMENTUM_DTYPES, f"one of {_MOMENTUM_DTYPES}", "bfloat16 halves the state"),
-    "max_batch_bytes": (
-        lambda v: v is None or (isinstance(v, int) and v > 0),
-        "a positive number of bytes, or None",
-        "None takes 2 MiB for each thread of a CPU and 256 MiB elsewhere",
-    ),
-    "cautious_weight_decay": (lambda v: isinstance(v, bool), "True or False", "False decays every entry"),
-    "normalize_neurons": (lambda v: isinstance(v, bool), "True or False", "False leaves updates orthogonal"),
-    "split_heads": (lambda v: isinstance(v, bool), "True or False", "False keeps a projection's heads together"),
-    "nesterov": (lambda v: isinstance(v, bool), "True or False", "True is usual"),
-    "shard_optimizer": (lambda v: isinstance(v, bool), "True or False", "False repeats all work on every rank"),
-    "maximize": (lambda v: v is False, "False", "negate the loss instead"),
-    "differentiable": (
-        lambda v: v is False,
-        "False",
-        "the update is written in place, and nothing differentiates through it",
-    ),
-    "nonfinite": (lambda v: v in _NONFINITE, f"one of {_NONFINITE}", "raise stops at the first such step"),
-    "algorithm": (lambda v: v in ("muon", "adamw"), "'muon' or 'adamw'", "muon is for matrices, adamw for the rest"),
-}
 
-# What a param group may override.
-GROUP_SETTINGS = frozenset(
-    {"algorithm", "lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"}
-    | {"cautious_weight_decay", "normalize_neurons", "adamw_betas", "adamw_eps"}
-)
-# What else may stand in one: torch's own (which puts `differentiable` among the defaults of whatever was unpickled or
-# loaded), and what its schedulers keep there.
-NOT_SETTINGS = frozenset(
-    {"params", "param_names", "maximize", "differentiable"}
-    | {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
-)
+class Rule(NamedTuple):
+    """Which values a setting takes.
+
+    Attributes:
+        holds: whether a value is one of them; may raise for values of another type.
+        rule: the same in words, after "must be".
+        usual: a usual value, in words.
+        per_group: whether a param group may override the setting.
+    """
+
+    holds: Callable[[Any], bool]
+    rule: str
+    usual: str
+    per_group: bool = False
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """Check every setting of `Muon` and of its param groups that has a rule; other keys pass.
+def one_of(words: Any, usual: str, per_group: bool = False) -> Rule:
+    """Return the rule of a setting that is one of the words of a Literal."""
+    return Rule(lambda v: v in get_args(words), f"one of {get_args(words)}", usual, per_group)
+
+
+def on_or_off(usual: str, per_group: bool = False) -> Rule:
+    """Return the rule of a setting that is True or False."""
+    return Rule(lambda v: isinstance(v, bool), "True or False", usual, per_group)
+
+
+UpdateScale = Literal["match_rms_adamw", "original", "spectral_unclamped", "none"]
+ProductDtype = Literal["auto", "bfloat16", "float32"]
+MomentumDtype = Literal["float32", "bfloat16"]
+OnNonfinite = Literal["raise", "skip"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MuonSettings:
+    """Settings of `Muon` beside learning rate, weight decay and AdamW's betas and epsilon. Checked at construction.
 
     Raises:
         ValueError: a value is out of range; the message names the rule, the value and a usual one.
     """
-    for name, (holds, rule, usual) in _RULES.items():
-        if name not in settings:
-            continue
-        try:
-            held = holds(settings[name])
-        except (TypeError, ValueError, RuntimeError):  # of another type altogether
-            held = False
-        if not held:
-            raise ValueError(
-                f"{name} must be {rule}; got {settings[name]!r}. {usual[0].upper()}{usual[1:]}.{_hint(settings[name])}"
+
+    momentum: Annotated[float, Rule(lambda v: 0 <= v < 1, "in [0, 1)", "0.95 is usual", per_group=True)] = field(
+        default=0.95, metadata={"help": "Muon's momentum mu in M = mu·M + G; in [0, 1)."}
+    )
+    nesterov: Annotated[bool, on_or_off("True is usual", per_group=True)] = field(
+        default=True,
+        metadata={
+            "help": "Orthogonalize G + mu·M instead of M. Algorithm 1 of Kimi K2 lists none; the authors' earlier "
+            "Moonlight code and torch.optim.Muon use it."
+        },
+    )
+    ns_coefficients: Annotated[
+        str,
+        Rule(
+            lambda v: bool(resolve_coefficients(v, 1)),
+            f"one of {sorted(COEFFICIENT_SETS)}, three, five or seven finite numbers, or so many for each step",
+            f"Jordan's are {JORDAN_COEFFICIENTS}",
+            per_group=True,
+        ),
+    ] = field(
+        default="minimax",
+        metadata={
+            "help": 'Polynomials of Newton–Schulz: minimax, jordan, polar_express, cans, or numbers "a, b, c" for every'
+            " step; in code also a sequence of (a, b, c), one per step; see `newton_schulz.resolve_coefficients`."
+        },
+    )
+    eps: Annotated[float, Rule(lambda v: 0 < v < 1, "in (0, 1)", "1e-7 is usual", per_group=True)] = field(
+        default=1e-7, metadata={"help": "Added to the norm that Newton–Schulz divides by."}
+    )
+    ns_steps: Annotated[
+        int | None,
+        Rule(
+            lambda v: v is None or (isinstance(v, int) and 1 <= v < 100),
+            "a whole number in [1, 100), or None",
+            "None takes as many as the coefficients want",
+            per_group=True,
+        ),
+    ] = field(
+        default=None,
+        metadata={
+            "help": "Newton–Schulz iterations; by default as many as the polynomials want (minimax 3, jordan 5)."
+        },
+    )
+    adjust_lr_fn: Annotated[UpdateScale, one_of(UpdateScale, "match_rms_adamw is Kimi K2's", per_group=True)] = field(
+        default="match_rms_adamw",
+        metadata={
+            "help": "Scale of an update of shape (n, m): match_rms_adamw 0.2·sqrt(max(n, m)), so that AdamW's learning "
+            "rate and weight decay carry over; original sqrt(max(1, n/m)); spectral_unclamped sqrt(n/m); none 1."
+        },
+    )
+    cautious_weight_decay: Annotated[bool, on_or_off("False decays every entry", per_group=True)] = field(
+        default=False,
+        metadata={
+            "help": "Decay only the entries of matrices that the update moves towards zero anyway (arXiv 2510.12402)."
+        },
+    )
+    normalize_neurons: Annotated[bool, on_or_off("False leaves updates orthogonal", per_group=True)] = field(
+        default=False,
+        metadata={
+            "help": "Even out the rows of every update by their running mean square, as NorMuon does (arXiv "
+            "2510.05491)."
+        },
+    )
+    ns_dtype: Annotated[ProductDtype, one_of(ProductDtype, "auto follows the hardware")] = field(
+        default="auto",
+        metadata={"help": "dtype of the Newton–Schulz products; auto takes bfloat16 where the hardware multiplies it."},
+    )
+    momentum_dtype: Annotated[MomentumDtype, one_of(MomentumDtype, "bfloat16 halves the state")] = field(
+        default="float32",
+        metadata={"help": "dtype of Muon's momentum; bfloat16 takes half the memory. float64 parameters keep theirs."},
+    )
+    max_batch_bytes: Annotated[
+        int | None,
+        Rule(
+            lambda v: v is None or (isinstance(v, int) and v > 0),
+            "a positive number of bytes, or None",
+            "None takes 2 MiB for each thread of a CPU and 256 MiB elsewhere",
+        ),
+    ] = field(
+        default=None,
+        metadata={
+            "help": "Bytes of the float32 matrices orthogonalized at once, which bound a step's temporary memory to a "
+            "few times as much; by default 2 MiB for each thread of a CPU and 256 MiB elsewhere."
+        },
+    )
+    nonfinite: Annotated[OnNonfinite, one_of(OnNonfinite, "raise stops at the first such step")] = field(
+        default="raise",
+        metadata={"help": "What a step does with NaN or Inf in gradients or max logits; weights stay untouched."},
+    )
+    shard_optimizer: Annotated[bool, on_or_off("False repeats all work on every rank")] = field(
+        default=True,
+        metadata={
+            "help": "Share work and state of the parameters that every rank holds (DDP); without it each rank repeats "
+            "all of it."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        for name, rule in rules_of(type(self)).items():
+            _check(name, getattr(self, name), rule)
+
+
+def rules_of(kind: type[MuonSettings]) -> dict[str, Rule]:
+    """Return {setting: its rule} of a settings dataclass."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: rule
+        for name, hint in hints.items()
+        for rule in getattr(hint, "__metadata__", ())
+        if isinstance(rule, Rule)
+    }
+
+
+# Settings of param groups that are no field: a Trainer and schedulers give the first four, Muon itself the rest.
+_OF_GROUPS_ALONE = {
+    "lr": Rule(
+        lambda v: getattr(v, "ndim", 0) == 0 and 0 <= v < math.inf,
+        "finite and >= 0",
+        "2e-4 is Kimi K2's; a tensor must be 0-dim",
+    ),
+    "weight_decay": Rule(lambda v: 0 <= v < math.inf, "finite and >= 0", "0.1 is Kimi K2's; 0 turns it off"),
+    "adamw_betas": Rule(
+        lambda v: len(v) == 2 and all(0 <= beta < 1 for beta in v), "two numbers in [0, 1)", "(0.9, 0.95) is usual"
+    ),
+    "adamw_eps": Rule(lambda v: 0 < v < 1, "in (0, 1)", "1e-8 is usual"),
+    "algorithm": Rule(
+        lambda v: v in ("muon", "adamw"), "'muon' or 'adamw'", "muon is for matrices, adamw for the rest"
+    ),
+}
+# Of torch's optimizers; saved state may name them.
+_REFUSED = {
+    "maximize": Rule(lambda v: v is False, "False", "negate the loss instead"),
+    "differentiable": Rule(
+        lambda v: v is False, "False", "the update is written in place, and nothing differentiates through it"
+    ),
+}
+_PER_GROUP = {name: rule for name, rule in rules_of(MuonSettings).items() if rule.per_group}
+
+# What a param group may override.
+GROUP_SETTINGS = frozenset(_OF_GROUPS_ALONE | _PER_GROUP)
+# What else may stand in one: torch's own (which puts `differentiable` among the defaults of whatever was unpickled or
+# loaded), and what its schedulers keep there.
+NOT_SETTINGS = frozenset(
+    {"params", "param_names", *_REFUSED} | {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
+)
+
+
+def check_group_settings(group: Mapping[str, Any]) -> None:
+    """Check those settings of a param group that have a rule; other keys pass.
+
+    Raises:
+        ValueError: a value is out of range; the message names the rule, the value and a usual one.
+    """
+    for name, rule in (_OF_GROUPS_ALONE | _PER_GROUP | _REFUSED).items():
+        if name in group:
+            _check(name, group[name], rule)
+
+
+def _check(name: str, value: Any, rule: Rule) -> None:
+    try:
+        held = rule.holds(value)
+    except (TypeError, ValueError, RuntimeError):  # of another type altogether
+        held = False
+    if not held:
+        usual = rule.usual[0].upper() + rule.usual[1:]
+        raise ValueError(f"{name} must be {rule.rule}; got {value!r}. {usual}.{_hint(value)}")
+
+
+Settings = TypeVar("Settings", bound=MuonSettings)
+
+
+def settings_of(
+    kind: type[Settings], owner: str, config: Settings | None, positional: Sequence[Any], keywords: Mapping[str, Any]
+) -> Settings:
+    """Return the settings that a constructor was called with.
+
+    Args:
+        kind: dataclass of the settings.
+        owner: the constructor's name.
+        config: what counts where no keyword is given; None for the defaults.
+        positional: further positional arguments, in the order of torch.optim.Muon's.
+        keywords: the others.
+
+    Raises:
+        TypeError: there is no such setting, or one is given twice.
+        ValueError: a value is out of range.
+    """
+    given = dict(zip(_POSITIONAL, positional, strict=False))
+    names = {own.name for own in dataclasses.fields(kind)}
+    if len(positional) > len(_POSITIONAL):
+        raise TypeError(f"{owner} takes no positional arguments after {_POSITIONAL[-1]}; got {positional[-1]!r}.")
+    if unknown := sorted(keywords.keys() - names):
+        raise TypeError(
+            f"{owner} takes no {', '.join(map(repr, unknown))}; its settings are {', '.join(sorted(names))}."
+        )
+    if twice := sorted(keywords.keys() & given):
+        raise TypeError(f"{owner} got {', '.join(twice)} twice, by position and by keyword.")
+    return dataclasses.replace(config or kind(), **given, **keywords)
+
+
+# Arguments of torch.optim.Muon after its weight decay, which it takes by position too.
+_POSITIONAL = ("momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn")
+
+Class = TypeVar("Class", bound=type)
+
+
+def takes_settings(kind: type[MuonSettings]) -> Callable[[Class], Class]:
+    """Return a decorator of an optimizer class that shows every setting in its signature and its docstring.
+
+    In the docstring, "settings:" stands where they are listed.
+    """
+
+    def decorated(cls: Class) -> Class:
+        types = get_type_hints(kind)
+        listed = [
+            textwrap.fill(
+                f"{one.name}: {one.metadata['help'].rstrip('.')}.",
+                width=120,
+                initial_indent=" " * 8,
+                subsequent_indent=" " * 12,
             )
+            for one in dataclasses.fields(kind)
+        ]
+        text = re.sub(r"^ +settings:.*\n", lambda _: "\n".join(listed) + "\n", cls.__doc__ or "", flags=re.MULTILINE)
+        cls.__doc__ = text
+        constructor: Any = cls.__init__  # type: ignore[misc]
+        own = inspect.signature(constructor)
+        shown = {
+            one.name: inspect.Parameter(
+                one.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD if one.name in _POSITIONAL else inspect.Parameter.KEYWORD_ONLY,
+                default=one.default,
+                annotation=types[one.name],
+            )
+            for one in dataclasses.fields(kind)
+        }
+        named = [p for p in own.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        constructor.__signature__ = own.replace(parameters=sorted([*named, *shown.values()], key=lambda p: p.kind))
+        return cls
+
+    return decorated
 
 
 def _hint(value: Any) -> str:
@@ -130,5 +330,5 @@ def parse_overrides(overrides: Mapping[str, Mapping[str, Any]] | str | None) -> 
                 f"group_overrides may set {', '.join(sorted(GROUP_SETTINGS))}; got {', '.join(unknown) or 'nothing'} "
                 f"for {pattern!r}. {example}"
             )
-        check_settings(settings)
+        check_group_settings(settings)
     return {pattern: dict(settings) for pattern, settings in parsed.items()}

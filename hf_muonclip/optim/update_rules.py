@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from .settings import check_settings
+from .settings import check_group_settings
 
 _NEURON_BETA2 = 0.95  # NorMuon's
 _NEURON_EPS = 1e-8
@@ -34,7 +34,7 @@ def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
         return math.sqrt(max(1.0, n / m))
     if adjust_lr_fn == "spectral_unclamped":
         return math.sqrt(n / m)
-    check_settings({"adjust_lr_fn": adjust_lr_fn})
+    check_group_settings({"adjust_lr_fn": adjust_lr_fn})
     return 1.0
 
 

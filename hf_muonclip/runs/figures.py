@@ -19,7 +19,7 @@ from transformers.trainer_callback import TrainerState
 from transformers.training_args import TrainingArguments
 
 from .. import __version__
-from ..clip_state import ClipState
+from ..config import MuonClipConfig
 from ..muon_clip import MuonClip
 from .clip_statistics import finite_or_none
 
@@ -164,30 +164,30 @@ def figures_of_state(
 
 
 def describe_run(
-    args: TrainingArguments, clip: ClipState, optimizer: Any, lr_scheduler: Any, state: TrainerState
+    args: TrainingArguments, config: MuonClipConfig, optimizer: Any, lr_scheduler: Any, state: TrainerState
 ) -> dict[str, Any]:
     """Return what a run was given and where it runs, in JSON's types: optimizer, seed, threshold, hardware, versions.
 
     Args:
         args: of the Trainer.
-        clip: what `MuonClipCallback` watches.
-        optimizer: the Trainer's, for its name.
+        config: settings of what `MuonClipCallback` watches.
+        optimizer: the Trainer's.
         lr_scheduler: the Trainer's.
         state: of the Trainer, whose batch size `auto_find_batch_size` changes.
     """
     batch_size = (args.auto_find_batch_size and state.train_batch_size) or args.train_batch_size
-    config = clip.config
-    settings: dict[str, object] = {"optimizer": type(getattr(optimizer, "optimizer", optimizer)).__name__}
-    if isinstance(clip, MuonClip):
+    optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
+    settings: dict[str, object] = {"optimizer": type(optimizer).__name__}
+    if isinstance(optimizer, MuonClip):
         settings |= {
-            "learning rate, peak": float(clip.defaults["lr"]),
+            "learning rate, peak": float(optimizer.defaults["lr"]),
             "learning rate, schedule": _schedule_name(args, lr_scheduler),
-            "weight decay": clip.defaults["weight_decay"],
+            "weight decay": optimizer.defaults["weight_decay"],
             "momentum": f"{config.momentum:g}{', Nesterov' if config.nesterov else ''}",
             "Newton–Schulz": f"{config.ns_coefficients}" + (f", {config.ns_steps} steps" if config.ns_steps else ""),
             "scale of updates": config.adjust_lr_fn,
             "AdamW, for the rest": "betas {:g}, {:g}; eps {:g}".format(
-                *clip.defaults["adamw_betas"], clip.defaults["adamw_eps"]
+                *optimizer.defaults["adamw_betas"], optimizer.defaults["adamw_eps"]
             ),
         }
     else:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from transformers.training_args import TrainingArguments
 
-from ..clip_state import ClipState
+from ..clip import QKClip
 from ..common.loggers import get_logger
 from ..runs.clip_statistics import ClipStatistics
 
@@ -29,7 +29,7 @@ class AdapterSaves:
         model: that the Trainer saves.
     """
 
-    def __init__(self, clip: ClipState, model: nn.Module | None) -> None:
+    def __init__(self, clip: QKClip, model: nn.Module | None) -> None:
         self._modules = _scaled_bases(clip, model) if model is not None and _saves_adapter_alone(model) else []
         self._said = False
 
@@ -81,7 +81,7 @@ def _saves_adapter_alone(model: nn.Module) -> bool:
     return hasattr(model, "peft_config") or getattr(model, "_hf_peft_config_loaded", False)
 
 
-def _scaled_bases(clip: ClipState, model: nn.Module) -> list[str]:
+def _scaled_bases(clip: QKClip, model: nn.Module) -> list[str]:
     """Return the attention modules whose clip writes to a frozen weight under an adapter."""
     found = []
     for name, layout in ({} if clip.layout is None else clip.layout).items():

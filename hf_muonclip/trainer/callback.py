@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -14,23 +14,39 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 from transformers.training_args import TrainingArguments
 
 from .. import __version__
-from ..clip_state import ClipState
+from ..clip import QKClip
 from ..common.loggers import get_logger
+from ..config import MuonClipConfig
 from ..models.quantized_saves import refuse_unsaved
 from ..models.token_loss import TokenLoss
 from ..models.trained_dtypes import describe_rounding
-from ..muon_clip import MuonClip
+from ..muon_clip import ClippedStep, MuonClip
 from ..runs.clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from ..runs.figures import describe_run
 from ..runs.log import LOG_NAME, append_row, folder_of_run, shown_name, start_log
 from ..runs.log_figures import start_adding, stop_adding
 from .adapter_checkpoints import AdapterSaves
 from .additions import Additions
+from .missing_callback import callback_reports
 from .push import complete_config, complete_next_push, forget_push
 from .resume_experts import load_saved_form, loads_saved_form
 from .resuming import resume_well
 
 logger = get_logger(__name__)
+
+
+class Watched(Protocol):
+    """What `MuonClipCallback` watches: MuonClip, or the clip beside another optimizer.
+
+    Attributes:
+        config: the settings.
+        clip: measures and clips.
+        last_step: what the last step saw and did; a new object for each, None before the first.
+    """
+
+    config: MuonClipConfig
+    clip: QKClip
+    last_step: ClippedStep | None
 
 
 class MuonClipCallback(TrainerCallback, ExportableState):
@@ -73,12 +89,12 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self.step_seconds = 0.0
         self._run: dict[str, Any] = {}
         self._clock_started = 0.0
-        self._clip: ClipState | None = None
+        self._watched: Watched | None = None
         self._adapter_saves: AdapterSaves | None = None
         self._additions = Additions()
         self._token_loss: TokenLoss | None = None
         self._step_started = 0.0
-        self._updates_seen = 0
+        self._last_step: ClippedStep | None = None
         self._trial = -1
         self._folder = Path()
         self._writes_log = False
@@ -94,17 +110,17 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     @property
     def capture_seconds(self) -> float:
         """Host time spent measuring max logits."""
-        capture = None if self._clip is None else self._clip.capture
+        capture = None if self._watched is None else self._watched.clip.capture
         return 0.0 if capture is None else capture.seconds
 
     @property
     def clip_seconds(self) -> float:
         """Host time spent collecting maxima and clipping."""
-        return 0.0 if self._clip is None else self._clip.clip_seconds
+        return 0.0 if self._watched is None else self._watched.clip.seconds
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: no arguments, what the run was given, and the statistics per head."""
-        if self._clip is None:
+        if self._watched is None:
             return {"args": {}, "attributes": {}}
         run = {"exported_run": {**self._run, "seconds": round(self.train_seconds, 3)}}
         if self.statistics is None:
@@ -126,23 +142,22 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         """Find the clip, take up the statistics of a resumed run, and open the log."""
         forget_push(self)  # one that failed
         refuse_unsaved(kwargs.get("model"), args.save_strategy)
-        clip = self._find_clip(args, state, kwargs.get("model"), kwargs["optimizer"])
+        watched = self._find_watched(args, state, kwargs.get("model"), kwargs["optimizer"])
+        clip = watched.clip
         # A start again with smaller batches (auto_find_batch_size) is no new trial: it keeps its optimizer.
-        self._trial += state.is_hyper_param_search and clip is not self._clip
+        self._trial += state.is_hyper_param_search and watched is not self._watched
         self._folder = folder_of_run(str(args.output_dir), state, self._trial)
-        self._clip = clip
-        self._updates_seen = clip.updates
+        self._watched, self._last_step = watched, watched.last_step
         self._first_step = state.global_step
         self._warn_of_rounding(kwargs.get("model"))
-        self._skips = args.fp16 or clip.config.nonfinite == "skip"
+        self._skips = args.fp16 or watched.config.nonfinite == "skip"
         self._since_log_skipped, self._update_rms, self._idle_matrices = 0, None, None
-        if isinstance(clip, MuonClip):
-            clip.callback_expected = False
+        callback_reports(watched)
         self._writes_log = False
         self._note_loss()  # of a training that ended by an error
         self._run = {}
         with self._additions.adding("The description of the run in checkpoints and cards"):
-            self._run = describe_run(args, clip, kwargs["optimizer"], kwargs.get("lr_scheduler"), state)
+            self._run = describe_run(args, watched.config, kwargs["optimizer"], kwargs.get("lr_scheduler"), state)
         if (model := kwargs.get("model")) is not None:
             self._token_loss = TokenLoss(model)
         saved = self._saved_attributes(state)
@@ -154,8 +169,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self.statistics = None
             start_adding(self)
             return
-        if clip.capture is not None:
-            clip.capture.reset()  # of a forward before, such as one that ran out of memory
+        clip.forget()  # a forward before, such as one that ran out of memory
         counts = {name: layout.num_attention_heads for name, layout in clip.layout.items()}
         self.statistics = ClipStatistics(counts)
         self._since_log = SinceLastLog(self.statistics.total)
@@ -175,9 +189,9 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         saved = (stored or {}).get(type(self).__name__)
         return saved["attributes"] if state.global_step > 0 and isinstance(saved, dict) else {}
 
-    def _find_clip(
+    def _find_watched(
         self, args: TrainingArguments, state: TrainerState, model: nn.Module | None, optimizer: Any
-    ) -> ClipState:
+    ) -> Watched:
         optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
         if not isinstance(optimizer, MuonClip):
             raise ValueError(
@@ -202,8 +216,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         """Leave the Trainer's logging as it was, and the statistics in its state, for `trainer.save_state()`."""
         stop_adding(self)
         self._note_loss()
-        if isinstance(self._clip, MuonClip):
-            self._clip.measure_update_rms = False
+        if isinstance(self._watched, MuonClip):
+            self._watched.measure_update_rms = False
         if args.should_save:
             self._warn_of_adapter_saves()
         self._append_to_log({"finished": state.global_step})
@@ -214,17 +228,16 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measure every head exactly, and the update, in a step that will be logged."""
-        clip = self._clip
-        if clip is None:
+        watched = self._watched
+        if watched is None:
             return
         step = state.global_step + 1
         logs = args.logging_strategy == "epoch"  # any step may be the last of one
         if args.logging_strategy == "steps":
             logs = step % max(1, state.logging_steps) == 0 or (step == 1 and args.logging_first_step)
-        if isinstance(clip, MuonClip):
-            clip.measure_update_rms = logs
-        if clip.capture is not None:
-            clip.capture.screen_threshold = None if logs else clip.screen_threshold
+        if isinstance(watched, MuonClip):
+            watched.measure_update_rms = logs
+        watched.clip.measure_exactly(logs)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -237,23 +250,21 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Count what the step saw and clipped."""
         self.step_seconds += time.perf_counter() - self._step_started
-        clip = self._clip
-        if clip is None:
+        watched = self._watched
+        if watched is None:
             return
-        if clip.updates == self._updates_seen:
-            # The step was not taken: a GradScaler found an overflow, or a gradient was not finite. Its logits do not
-            # belong to the next one.
+        before, step = self._last_step, watched.last_step
+        self._last_step = step
+        if step is None or step is before or not step.taken:
+            # A GradScaler found an overflow, or a gradient was not finite. The logits do not belong to the next step.
             self._since_log_skipped += 1
-            if clip.capture is not None:
-                clip.capture.reset()
+            watched.clip.forget()
             return
-        self._updates_seen = clip.updates
-        if isinstance(clip, MuonClip):
-            self._update_rms, self._idle_matrices = clip.update_rms, clip.idle_matrices
-        if clip.capture is None or self.statistics is None:
+        self._update_rms, self._idle_matrices = step.update_rms, step.idle_matrices
+        if not step.max_logits or self.statistics is None:
             return
-        max_logits = torch.cat(list(clip.max_logits.values()))
-        gammas = torch.cat(list(clip.gammas.values()))
+        max_logits = torch.cat(list(step.max_logits.values()))
+        gammas = torch.cat(list(step.gammas.values()))
         self.statistics.record(state.global_step + 1, max_logits, gammas < 1)
         self._since_log.record(max_logits, gammas)
 
@@ -332,12 +343,12 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._said_rounding = rounding
 
     def _consolidate(self, args: TrainingArguments) -> None:
-        if isinstance(self._clip, MuonClip) and not args.save_only_model:
-            self._clip.consolidate_state_dict(keep=args.should_save)
+        if isinstance(self._watched, MuonClip) and not args.save_only_model:
+            self._watched.consolidate_state_dict(keep=args.should_save)
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Put the figures since the last log into `logs`, the Trainer's history and the per-head log."""
-        if self._clip is None:
+        if self._watched is None:
             return
         with self._additions.adding("What Muon and QK-Clip add to the training log"):
             self._add_figures(state, logs)
@@ -357,10 +368,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self._since_log = SinceLastLog(self.statistics.total)
 
     def _clip_figures(self) -> dict[str, float]:
-        if self.statistics is None or self._clip is None or self._clip.layout is None:
+        if self.statistics is None or self._watched is None or self._watched.clip.layout is None:
             return {}
         return {
-            **self._since_log.figures(self._clip.layout),
+            **self._since_log.figures(self._watched.clip.layout),
             "qk_clip/clipped_heads_ever": self.statistics.clipped_heads,
         }
 
@@ -370,17 +381,17 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             figures["muon/update_rms"] = round(self._update_rms, 6)
         if self._idle_matrices is not None:
             figures["muon/idle_matrices"] = round(self._idle_matrices, 4)
-        if self._skips and isinstance(self._clip, MuonClip):
+        if self._skips and isinstance(self._watched, MuonClip):
             figures["muon/skipped_steps"] = self._since_log_skipped
         self._update_rms, self._idle_matrices, self._since_log_skipped = None, None, 0
         return figures
 
     def _log_row(self, state: TrainerState, logs: Mapping[str, Any]) -> dict[str, Any]:
         assert self.statistics is not None
-        assert self._clip is not None
+        assert self._watched is not None
         return {
             "step": state.global_step,
-            "threshold": finite_or_none(self._clip.config.qk_clip_threshold, digits=None),
+            "threshold": finite_or_none(self._watched.config.qk_clip_threshold, digits=None),
             **self._since_log.per_module(self.statistics.num_attention_heads),
             "last_clip_step": int(self.statistics.last_clip_step.max()) or None,
             "seconds": round(self.train_seconds, 3),

@@ -18,9 +18,10 @@ from transformers.trainer_callback import TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
 from ..attention import detect_head_layout
-from ..clip_state import ClipState, nonfinite_heads
+from ..clip import QKClip, nonfinite_heads
 from ..common.loggers import get_logger
 from ..config import MuonClipConfig
+from ..muon_clip import ClippedStep
 from .callback import MuonClipCallback
 
 logger = get_logger(__name__)
@@ -28,12 +29,17 @@ logger = get_logger(__name__)
 _SETTINGS = ("qk_clip_threshold", "qk_clip_alpha", "exact_max_logits", "nonfinite")
 
 
-class DeepSpeedClip(ClipState):
+class DeepSpeedClip:
     """The clip of a model that DeepSpeed trains. Capture starts at construction.
 
     Args:
         model: the transformers model inside of the engine.
         config: settings of the clip.
+
+    Attributes:
+        config: the settings.
+        clip: the `QKClip`.
+        last_step: what the last call of `step` saw and did; None before the first.
 
     Raises:
         ValueError: an attention that no rule covers.
@@ -42,9 +48,9 @@ class DeepSpeedClip(ClipState):
     def __init__(self, model: nn.Module, config: MuonClipConfig) -> None:
         assert config.qk_clip_threshold is not None
         self.config = config
-        self._model = model
-        self._reset_clip()
-        self._start_capture(model, config.qk_clip_threshold, detect_head_layout(with_whole_shapes(model)))
+        self.clip = QKClip(model, config, layout=detect_head_layout(with_whole_shapes(model)))
+        self.last_step: ClippedStep | None = None
+        self.clip.start()
 
     def step(self, device: torch.device) -> None:
         """Clip what the update that DeepSpeed has just written left above tau. Collective: call on every rank.
@@ -55,16 +61,15 @@ class DeepSpeedClip(ClipState):
         Raises:
             FloatingPointError: a max logit is NaN or Inf, and `nonfinite` is "raise".
         """
-        assert self.capture is not None
-        self.max_logits = self._collect_max_logits(self.capture, device)
-        self.gammas = {}
-        if nonfinite := nonfinite_heads(self.max_logits):
-            message = f"{nonfinite}. DeepSpeed had taken the step already; nothing was clipped."
+        max_logits = self.clip.collect(device)
+        refusal = nonfinite_heads(max_logits)
+        gammas = {} if refusal else self.clip.apply(max_logits, whole_weight)
+        self.last_step = ClippedStep(not refusal, refusal, max_logits=max_logits, gammas=gammas)
+        if refusal:
+            message = f"{refusal}. DeepSpeed had taken the step already; nothing was clipped."
             if self.config.nonfinite == "raise":
                 raise FloatingPointError(f"{message} Pass nonfinite='skip' to go on after such steps.")
             logger.warning(message)
-            return
-        self._clip(self._model, whole_weight)
 
 
 class DeepSpeedClipCallback(MuonClipCallback):
@@ -109,9 +114,9 @@ class DeepSpeedClipCallback(MuonClipCallback):
         settings = asdict(self.config)
         return {**super().state(), "args": {name: settings[name] for name in _SETTINGS}}
 
-    def _find_clip(
+    def _find_watched(
         self, args: TrainingArguments, state: TrainerState, model: nn.Module | None, optimizer: Any
-    ) -> ClipState:
+    ) -> DeepSpeedClip:
         if not isinstance(optimizer, DeepSpeedOptimizerWrapper):
             optimizer = getattr(optimizer, "optimizer", optimizer)
             raise ValueError(
@@ -121,30 +126,28 @@ class DeepSpeedClipCallback(MuonClipCallback):
             )
         assert model is not None
         _require_whole_heads(args)
-        if self._clip is not None:
-            self._clip.detach()  # of the train() before
-        clip = DeepSpeedClip(model, self.config)
+        clipped = DeepSpeedClip(model, self.config)
         try:
-            _require_writable(model, clip, optimizer)
+            _require_writable(model, clipped.clip, optimizer)
         except ValueError:
-            clip.detach()
+            clipped.clip.detach()
             raise
-        return clip
+        return clipped
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leave the model and the Trainer's logging as they were."""
         super().on_train_end(args, state, control, **kwargs)
-        if self._clip is not None and self._clip.capture is not None:
-            self._clip.capture.close()
+        if self._watched is not None:
+            self._watched.clip.detach()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Clip, unless DeepSpeed skipped the step, and count what was seen."""
-        if isinstance(self._clip, DeepSpeedClip) and not kwargs["optimizer"].step_was_skipped:
-            self._clip.step(args.device)
+        if isinstance(self._watched, DeepSpeedClip) and not kwargs["optimizer"].step_was_skipped:
+            self._watched.step(args.device)
         super().on_optimizer_step(args, state, control, **kwargs)
 
 
@@ -193,7 +196,7 @@ def _require_whole_heads(args: TrainingArguments) -> None:
             )
 
 
-def _require_writable(model: nn.Module, clip: DeepSpeedClip, optimizer: Any) -> None:
+def _require_writable(model: nn.Module, clip: QKClip, optimizer: Any) -> None:
     """Refuse optimizers whose float32 weights cannot be reached, where a clip would be lost with the next step."""
     from deepspeed.utils import safe_get_full_fp32_param
 

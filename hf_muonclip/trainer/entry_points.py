@@ -15,7 +15,8 @@ from torch import nn
 from ..config import MuonClipConfig
 from ..models.quantized_saves import refuse_unsaved
 from ..muon_clip import MuonClip
-from ..optim.settings import check_settings
+from ..optim.settings import check_group_settings
+from .missing_callback import expect_callback
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
@@ -102,7 +103,7 @@ def _of_trainer(
     if args is not None:
         refuse_unsaved(model, args.save_strategy)
     optimizer = MuonClip(model, **_settings(args, config, overrides))
-    optimizer.callback_expected = True
+    expect_callback(optimizer)
     return optimizer
 
 
@@ -133,6 +134,6 @@ def _settings(
             field.name: getattr(args, field.name) for field in fields(MuonClipConfig) if hasattr(args, field.name)
         }
     settings |= overrides
-    check_settings(settings)
+    check_group_settings(settings)
     MuonClipConfig(**{field.name: settings[field.name] for field in fields(MuonClipConfig) if field.name in settings})
     return settings

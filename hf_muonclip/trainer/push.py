@@ -11,13 +11,13 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import HfApi, ModelCard, ModelCardData, repocard
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import trainer as transformers_trainer
-from transformers.trainer_callback import TrainerState
+from transformers.trainer_callback import ExportableState, TrainerState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.training_args import TrainingArguments
 
@@ -25,9 +25,6 @@ from ..common.patching import PatchedMethod
 from ..models.kind import UnknownKindError, base_model_of, kind_of
 from ..runs.figures import figures_of_state
 from .additions import Additions
-
-if TYPE_CHECKING:
-    from .callback import MuonClipCallback
 
 _AUTOMATIC = "generated_from_trainer"  # the tag of cards that nobody wrote by hand; the Trainer's own have it too
 # What cards say that nobody has edited: the Trainer's, of which PEFT drops the tag, and the one that PEFT saves.
@@ -72,7 +69,7 @@ def complete_next_push(
     model: nn.Module | None,
     args: TrainingArguments,
     state: TrainerState,
-    callback: "MuonClipCallback",
+    callback: ExportableState,
     additions: Additions,
 ) -> None:
     """Complete the output folder just before the Trainer uploads it, and keep pickled arguments out of the repository.
@@ -93,7 +90,7 @@ def complete_next_push(
         upload.start(callback)
 
 
-def forget_push(callback: "MuonClipCallback") -> None:
+def forget_push(callback: ExportableState) -> None:
     """Forget a push that began and never came to its upload; a README.md written by hand is put back."""
     push = _pushes.pop(callback, None)
     if push is not None:
@@ -131,7 +128,7 @@ class _Push:
         is_repository = self._repository in (repo_id, repo_id.rpartition("/")[2])
         return folder == self.folder and is_repository and f"{PREFIX_CHECKPOINT_DIR}-*" in ignored
 
-    def complete(self, repo_id: str, callback: "MuonClipCallback") -> None:
+    def complete(self, repo_id: str, callback: ExportableState) -> None:
         """Complete the folder, which is uploaded next."""
         model = None if self._model is None else self._model()
         with self._additions.adding("What engines read in the pushed config.json"):
@@ -141,7 +138,7 @@ class _Push:
             if model is not None and self._state.global_step > 0 and _is_automatic(self._card):
                 self._write_card(model, callback, repo_id)
 
-    def _write_card(self, model: nn.Module, callback: "MuonClipCallback", repo_id: str) -> None:
+    def _write_card(self, model: nn.Module, callback: ExportableState, repo_id: str) -> None:
         """Write the card of the run in the place of the Trainer's own, and keep what only that one says.
 
         Raises:
@@ -173,7 +170,7 @@ def _complete_and_upload(
     return upload(*api, folder_path=folder_path, repo_id=repo_id, **options)
 
 
-_pushes: "weakref.WeakKeyDictionary[MuonClipCallback, _Push]" = weakref.WeakKeyDictionary()
+_pushes: "weakref.WeakKeyDictionary[ExportableState, _Push]" = weakref.WeakKeyDictionary()
 _uploads = [PatchedMethod(HfApi, "upload_folder", _complete_and_upload)]
 if hasattr(transformers_trainer, "upload_folder"):
     _uploads.append(PatchedMethod(transformers_trainer, "upload_folder", _complete_and_upload))
@@ -199,7 +196,7 @@ def _is_automatic(card: Path) -> bool:
 
 
 def _card_of_run(
-    model: nn.Module, state: TrainerState, callback: "MuonClipCallback", repo_id: str, trainers: Mapping[str, Any]
+    model: nn.Module, state: TrainerState, callback: ExportableState, repo_id: str, trainers: Mapping[str, Any]
 ) -> ModelCard:
     """Render the card of a run from its own history, with what the Trainer's card says of license, data and method."""
     from ..hub.model_card import render_model_card

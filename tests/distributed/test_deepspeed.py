@@ -76,11 +76,15 @@ class MaximaOfSteps(TrainerCallback):
         self.clipper = clipper
         self.max_logits: list[dict[str, Tensor]] = []
         self.gammas: list[dict[str, Tensor]] = []
+        self.new_steps, self.last_step = 0, None
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        assert self.clipper._clip is not None
-        self.max_logits.append(self.clipper._clip.max_logits)
-        self.gammas.append(self.clipper._clip.gammas)
+        assert self.clipper._watched is not None
+        step = self.clipper._watched.last_step
+        self.new_steps += step is not None and step is not self.last_step
+        self.last_step = step
+        self.max_logits.append({} if step is None else dict(step.max_logits))
+        self.gammas.append({} if step is None else dict(step.gammas))
 
 
 class Overflow(TrainerCallback):
@@ -136,7 +140,6 @@ def train(
         trainer.train()
         assert not any(hasattr(module, "_attention_observer") for module in model.modules())
         assert callback.statistics is not None
-        assert callback._clip is not None
         return {
             "before": before.masters,
             "after": after.masters,
@@ -144,7 +147,7 @@ def train(
             "max_logits": maxima.max_logits,
             "gammas": maxima.gammas,
             "logs": [row for row in trainer.state.log_history if "loss" in row],
-            "updates": callback._clip.updates,
+            "updates": maxima.new_steps,
             "statistics": callback.statistics.to_dict(),
         }
 

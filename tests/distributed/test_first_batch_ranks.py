@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from hf_muonclip import MuonClip
-from hf_muonclip.clip_state import logger
+from hf_muonclip.clip import logger
 
 STEPS = 3
 

@@ -48,7 +48,7 @@ def compare_with_whole_model(folders: dict[str, str], sizes: dict[str, int], loc
         seen = {key: int((value > -torch.inf).sum()) for key, value in optimizer.capture.items()}
         assert set(seen.values()) == {local_heads.get(name, 4)}, (name, seen)
         with mock.patch.object(dist, "all_reduce", wraps=dist.all_reduce) as all_reduce:
-            logits = optimizer._collect_max_logits(optimizer.capture, torch.device("cpu"))
+            logits = optimizer.clip.collect(torch.device("cpu"))
         assert all_reduce.call_count == 1
         assert logits.keys() == expected.keys()
         for key in expected:

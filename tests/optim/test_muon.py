@@ -29,7 +29,7 @@ from torch._C._dynamo.eval_frame import set_eval_frame
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hf_muonclip.optim import batching as matrix_batches
-from hf_muonclip.optim import muon as muon_module
+from hf_muonclip.optim import local_update
 from hf_muonclip.optim.matrix_view import MatrixView, from_matrices, to_matrices
 from hf_muonclip.optim.muon import Muon
 from hf_muonclip.optim.newton_schulz import COEFFICIENT_SETS
@@ -511,7 +511,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         made.append([name for name, _ in named])
         return matrix_batches.batches(named, *rest)
 
-    monkeypatch.setattr(muon_module, "batches", counted)
+    monkeypatch.setattr(local_update, "batches", counted)
     return made
 
 
@@ -531,7 +531,7 @@ def test_batches_are_planned_once_and_again_when_other_parameters_have_gradients
     unplanned = muon(wanted)
     for steps in (range(3), [7, 7], [4]):
         for step in steps:
-            unplanned._batches.clear()
+            unplanned._one_rank.transports[0]._batches.clear()
             if steps == [7, 7]:
                 unplanned.zero_grad()
                 wanted["b"].grad = gradient(wanted["b"], 7)

@@ -319,7 +319,7 @@ def test_a_run_that_saves_the_model_alone_keeps_no_optimizer(tmp_path: Path) -> 
 NAMES = (
     "optim.muon",
     "muon_clip",
-    "clip_state",
+    "clip",
     "trainer.callback",
     "runs.trackers",
     "trainer.adapter_checkpoints",

@@ -94,11 +94,12 @@ def test_maxima_are_collected_and_logits_under_tau_clip_nothing() -> None:
     clip = DeepSpeedClip(model, MuonClipConfig(qk_clip_threshold=float("inf")))
     forward(model)
     clip.step(CPU)
-    assert clip.updates == 1
-    for name, maxima in clip.max_logits.items():
+    assert clip.last_step is not None
+    assert clip.last_step.taken
+    for name, maxima in clip.last_step.max_logits.items():
         assert maxima.shape == (HEADS,)
         assert maxima.isfinite().all()
-        assert torch.equal(clip.gammas[name], torch.ones(HEADS))
+        assert torch.equal(clip.last_step.gammas[name], torch.ones(HEADS))
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 
 
@@ -117,8 +118,9 @@ def test_a_max_logit_that_is_not_finite(nonfinite: Literal["raise", "skip"], cap
         with caplog.at_level(logging.WARNING):
             clip.step(CPU)
         assert told in caplog.text
-    assert clip.updates == 0
-    assert clip.gammas == {}
+    assert clip.last_step is not None
+    assert not clip.last_step.taken
+    assert clip.last_step.gammas == {}
 
 
 @pytest.mark.parametrize("name", ["llama_gqa", "deepseek_v3"])

@@ -5,18 +5,18 @@ import itertools
 import math
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..idle_matrices import ActiveMatrices
 from ..matrix_view import PLAIN, MatrixView
-from ..moments import adamw_moments
+from ..moments import adamw_moments, moment_dtype
 from ..parameters.frozen import is_updated
-from ..update_rules import adamw_, fold_gradients_, wide_dtype
+from ..step import State, Step
+from ..update_rules import wide_dtype
 from .agreement import all_come
 from .collectives import GatherStream, aligned
 from .lone_saves import Answers, Part
@@ -31,11 +31,7 @@ from .sharding import (
     neurons_per_slice,
     num_slices,
 )
-from .units import Ready, apply_to_parts_, by_group, orthogonalized, waves_of
-
-if TYPE_CHECKING:
-    from ..muon import Muon
-
+from .units import by_group, orthogonalized, part_of, waves_of
 
 _constructed = itertools.count()
 
@@ -61,7 +57,7 @@ class Replicated:
     ) -> None:
         self.rank, self.device = rank, device
         self._parameters = {id(parameter): parameter for _, _, parameter in members}
-        self._kinds = {id(parameter): (index, views.get(name, PLAIN)) for index, name, parameter in members}
+        self._views = {id(parameter): views.get(name, PLAIN) for _, name, parameter in members}
         self.units: list[list[Unit]] = [[] for _ in range(world)]
         self.shares: list[list[Share]] = [[] for _ in range(world)]
         self.consolidated: Sequence[tuple[Tensor, dict[str, Tensor]]] | None = None
@@ -107,104 +103,93 @@ class Replicated:
                 mine.append(whole[rows])
         return torch.cat(mine).clone() if mine else whole.new_empty(0, *whole.shape[1:])
 
-    def make_moments(self, optimizer: "Muon", parameter: Tensor) -> None:
+    def make_moments(
+        self, group: Mapping[str, Any], parameter: Tensor, state: MutableMapping[str, Tensor], momentum: torch.dtype
+    ) -> None:
         """Make what this rank keeps of a parameter's moments, of zeros, where it has none; it may be empty."""
-        index, view = self._kinds[id(parameter)]
-        group, state = optimizer.param_groups[index], optimizer.state[parameter]
         if group["algorithm"] == "adamw":
             own = sum(share.stop - share.start for share in self.shares[self.rank] if share.parameter is parameter)
             adamw_moments(state, _flat(parameter)[:own])
             return
+        view = self._views[id(parameter)]
         slices, all_slices = self._own_slices[id(parameter)], max(1, num_slices(parameter.shape, view))
         if "momentum_buffer" not in state:
-            shape, dtype = (
-                (slices * parameter.shape[0] // all_slices, *parameter.shape[1:]),
-                optimizer._dtype_of("momentum_buffer", parameter),
-            )
+            shape = (slices * parameter.shape[0] // all_slices, *parameter.shape[1:])
+            dtype = moment_dtype("momentum_buffer", parameter, momentum)
             state["momentum_buffer"] = torch.zeros(shape, dtype=dtype, device=parameter.device)
         if group["normalize_neurons"] and "neuron_second_moment" not in state:
-            neurons, dtype = neurons_per_slice(parameter.shape, view), wide_dtype(parameter)
-            state["neuron_second_moment"] = torch.zeros(slices, neurons, dtype=dtype, device=parameter.device)
+            rows, dtype = neurons_per_slice(parameter.shape, view), wide_dtype(parameter)
+            state["neuron_second_moment"] = torch.zeros(slices, rows, dtype=dtype, device=parameter.device)
 
-    def update(self, optimizer: "Muon", active: ActiveMatrices, finite: Tensor | None) -> None:
+    def update(self, step: Step) -> None:
         """Update every parameter with a gradient. In place. Collective."""
         self.forget_gathered()
         shares = [[share for share in owned if is_updated(share.parameter)] for owned in self.shares]
         units = [[unit for unit in owned if is_updated(unit.parameter)] for owned in self.units]
         segments: list[list[Share | Unit]] = [[*s, *u] for s, u in zip(shares, units, strict=True)]
         stream = GatherStream([[part.nbytes for part in of_rank] for of_rank in segments], self.rank, self.device)
-        self._update_shares(optimizer, shares[self.rank], finite)
+        self._update_shares(step, shares[self.rank])
         for place, share in enumerate(shares[self.rank]):
             stream.write(place, _flat(share.parameter)[share.start : share.stop])
         done = len(shares[self.rank])
-        self._apply(optimizer, stream.advance(done), segments, active)
-        for wave in waves_of(units[self.rank], optimizer._max_batch_bytes):
-            made = self._orthogonalized(optimizer, wave, active, finite)
+        self._apply(step, stream.advance(done), segments)
+        for wave in waves_of(units[self.rank], step.max_batch_bytes):
+            made = self._orthogonalized(step, wave)
             for unit in wave:
                 stream.write(done, made.pop(unit.name))
                 done += 1
-            self._apply(optimizer, stream.advance(done), segments, active)
+            self._apply(step, stream.advance(done), segments)
         for arrived in stream.rest():
-            self._apply(optimizer, arrived, segments, active)
-        self.settle(optimizer.state)
+            self._apply(step, arrived, segments)
+        self.settle(step.state)
 
-    def _update_shares(self, optimizer: "Muon", shares: Sequence[Share], finite: Tensor | None) -> None:
+    def _update_shares(self, step: Step, shares: Sequence[Share]) -> None:
         by_kind: dict[Any, list[Share]] = defaultdict(list)
         for share in shares:
             by_kind[share.group, share.parameter.device, share.parameter.dtype].append(share)
         for (index, _, _), of_kind in by_kind.items():
-            weights, gradients, states = [], [], []
-            for share in of_kind:
-                weights.append(_flat(share.parameter)[share.start : share.stop])
-                states.append(optimizer.state[share.parameter])
-                gradients.append(_flat(share.parameter.grad)[share.start : share.stop])
-            adamw_(weights, gradients, states, optimizer.param_groups[index], finite)
+            weights = [_flat(share.parameter)[share.start : share.stop] for share in of_kind]
+            gradients = [_flat(share.parameter.grad)[share.start : share.stop] for share in of_kind]
+            step.adamw_(index, weights, gradients, [step.state[share.parameter] for share in of_kind])
             for share, weight in zip(of_kind, weights, strict=True):
                 _put_back_(share, weight)
 
-    def _moment(self, optimizer: "Muon", unit: Unit, key: str) -> Tensor:
+    def _moment(self, step: Step, unit: Unit, key: str) -> Tensor:
         """Return a unit's part of a moment that this rank keeps."""
-        moment: Tensor = optimizer.state[unit.parameter][key]
+        moment: Tensor = step.state[unit.parameter][key]
         per_slice = len(moment) // self._own_slices[id(unit.parameter)]
         first = self._slices_before[id(unit)] * per_slice
         return moment[first : first + (unit.stop - unit.start) * per_slice]
 
-    def _orthogonalized(
-        self, optimizer: "Muon", wave: Sequence[Unit], active: ActiveMatrices, finite: Tensor | None
-    ) -> dict[str, Tensor]:
+    def _orthogonalized(self, step: Step, wave: Sequence[Unit]) -> dict[str, Tensor]:
         directions: dict[str, Tensor] = {}
         for index, units in by_group(wave).items():
-            folded = fold_gradients_(
+            prepared = step.prepare(
+                index,
                 [local_shard(unit.gradient)[unit.rows].contiguous() for unit in units],
-                [self._moment(optimizer, unit, "momentum_buffer") for unit in units],
-                optimizer.param_groups[index],
-                finite,
+                [self._moment(step, unit, "momentum_buffer") for unit in units],
             )
-            directions |= {unit.name: direction for unit, direction in zip(units, folded, strict=True)}
-        moments = {
-            unit.name: self._moment(optimizer, unit, "neuron_second_moment")
+            directions |= {unit.name: direction for unit, direction in zip(units, prepared, strict=True)}
+        neurons = {
+            unit.name: self._moment(step, unit, "neuron_second_moment")
             for unit in wave
-            if optimizer.param_groups[unit.group]["normalize_neurons"]
+            if step.groups[unit.group]["normalize_neurons"]
         }
-        return orthogonalized(optimizer, wave, directions, moments, active)
+        return orthogonalized(step, wave, directions, neurons)
 
     def _apply(
-        self,
-        optimizer: "Muon",
-        arrived: Sequence[tuple[int, int, Tensor]],
-        segments: Sequence[Sequence[Share | Unit]],
-        active: ActiveMatrices,
+        self, step: Step, arrived: Sequence[tuple[int, int, Tensor]], segments: Sequence[Sequence[Share | Unit]]
     ) -> None:
-        ready: list[Ready] = []
+        parts = []
         for rank, place, data in arrived:
             part = segments[rank][place]
             if isinstance(part, Unit):
-                weight, mask = local_shard(part.parameter)[part.rows], active.local(part.parameter)
-                moving = None if mask is None else mask[part.rows]
-                ready.append(Ready(part, weight, data.view(part.dtype).view(part.shape), moving))
+                weight, mask = local_shard(part.parameter)[part.rows], step.active.local(part.parameter)
+                update = data.view(part.dtype).view(part.shape)
+                parts.append(part_of(step, part, weight, update, None if mask is None else mask[part.rows]))
             elif rank != self.rank:
                 _put_back_(part, data.view(part.parameter.dtype))
-        apply_to_parts_(optimizer, ready)
+        step.apply_(parts)
 
     def forget_gathered(self) -> None:
         """Count a change of the state: what was gathered before is no longer true."""
@@ -214,15 +199,13 @@ class Replicated:
         self._changes += 1
         self._gathered = 0
 
-    def consolidate(self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool) -> None:
+    def consolidate(self, state: State, keep: bool) -> None:
         """Gather the state now, and keep it on this rank or not. Collective."""
         self.consolidated = None
         found = self.gathered_state(state, keep)
         self.consolidated = found if keep else ()
 
-    def gathered_state(
-        self, state: Mapping[Tensor, dict[str, Tensor]], keep: bool = True
-    ) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
+    def gathered_state(self, state: State, keep: bool = True) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
         """Return every parameter with its whole state, on the CPU.
 
         Collective where all ranks call it; a rank that calls it alone asks the others, which takes longer.
@@ -251,12 +234,12 @@ class Replicated:
             pass
         return []
 
-    def answer_for(self, optimizer: "Muon") -> None:
-        """Answer ranks that ask alone for the optimizer's state, from now on."""
+    def answer_for(self, owner: object, state: State) -> None:
+        """Answer ranks that ask alone for the state of an optimizer, from now on; beyond the optimizer's own end."""
         self._answers = Answers(f"answers/{self._number}", self.device)
-        self._end = weakref.finalize(optimizer, self._answers.outlive)
+        self._end = weakref.finalize(owner, self._answers.outlive)
         self._end.atexit = False
-        self.settle(optimizer.state)
+        self.settle(state)
 
     def answer_no_more(self) -> None:
         """End what `answer_for` began: the optimizer has its state elsewhere now."""
@@ -264,12 +247,12 @@ class Replicated:
             self._end.detach()
             self._answers.end()
 
-    def settle(self, state: Mapping[Tensor, dict[str, Tensor]]) -> None:
+    def settle(self, state: State) -> None:
         """Let the optimizer's state be asked for again; it is whole after `forget_gathered` and what followed."""
         if self._answers is not None:
             self._answers.settle(self._changes, functools.partial(self._own_parts, state))
 
-    def _own_parts(self, state: Mapping[Tensor, dict[str, Tensor]]) -> list[Part]:
+    def _own_parts(self, state: State) -> list[Part]:
         parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]
         return [
             (place, key, self._own_tensor(part, key, state))
@@ -298,7 +281,7 @@ class Replicated:
                 self._place_whole(whole[id(of_rank[place].parameter)], of_rank[place], key, tensor.cpu())
         return [(self._parameters[parameter], moments) for parameter, moments in whole.items()]
 
-    def _own_tensor(self, part: Share | Unit, key: str, state: Mapping[Tensor, dict[str, Tensor]]) -> Tensor:
+    def _own_tensor(self, part: Share | Unit, key: str, state: State) -> Tensor:
         tensor = state[part.parameter][key]
         if isinstance(part, Share):
             return tensor

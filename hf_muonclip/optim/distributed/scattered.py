@@ -1,23 +1,20 @@
 """DTensors whose matrices are divided between ranks, as under FSDP2: gathered to owners, returned as shards."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from ..idle_matrices import ActiveMatrices
 from ..matrix_view import PLAIN, MatrixView
 from ..parameters.frozen import is_updated
-from ..update_rules import fold_gradients_, wide_dtype
+from ..step import Step
+from ..update_rules import wide_dtype
 from .collectives import Exchange, collective_device
 from .sharding import Box, Member, Unit, assign_owners, coordinates, cut_units, local_shard
-from .units import Ready, apply_to_parts_, by_group, orthogonalized, waves_of
-
-if TYPE_CHECKING:
-    from ..muon import Muon
+from .units import by_group, orthogonalized, part_of, waves_of
 
 
 class Scattered:
@@ -86,42 +83,41 @@ class Scattered:
         theirs, owners = self._coordinates[self.ranks[place]], self._coordinates[self.ranks[unit.owner]]
         return all(a == b for a, b, p in zip(theirs, owners, parameter.placements, strict=True) if p.is_replicate())
 
-    def update(self, optimizer: "Muon", active: ActiveMatrices, finite: Tensor | None) -> None:
+    def update(self, step: Step) -> None:
         """Update every parameter with a gradient. In place. Collective."""
         present = [[unit for unit in owned if is_updated(unit.parameter)] for owned in self.units]
-        by_rank = [list(waves_of(owned, optimizer._max_batch_bytes)) for owned in present]
+        by_rank = [list(waves_of(owned, step.max_batch_bytes)) for owned in present]
         count = max((len(waves) for waves in by_rank), default=0)
         waves = [[waves[k] if k < len(waves) else [] for waves in by_rank] for k in range(count)]
-        coming = self._gather(optimizer, waves[0], finite) if waves else None
+        coming = self._gather(step, waves[0]) if waves else None
         going = None
         for k, wave in enumerate(waves):
-            following = self._gather(optimizer, waves[k + 1], finite) if k + 1 < count else None
+            following = self._gather(step, waves[k + 1]) if k + 1 < count else None
             assert coming is not None
-            made, moments = self._orthogonalized(optimizer, wave, coming, active)
-            returning = self._return(optimizer, wave, made, moments)
+            made, neurons = self._orthogonalized(step, wave, coming)
+            returning = self._return(step, wave, made, neurons)
             if going is not None:
-                self._apply(optimizer, waves[k - 1], going, active)
+                self._apply(step, waves[k - 1], going)
             coming, going = following, returning
         if going is not None:
-            self._apply(optimizer, waves[-1], going, active)
+            self._apply(step, waves[-1], going)
 
     def _local_part(self, unit: Unit, whole: Tensor) -> Tensor:
         """Return this rank's piece of a unit out of what the rank holds of the parameter, or of its moment."""
         first = self._boxes[id(unit.parameter)][self.ranks[self.place]].rows_before(unit.rows.start)
         return local_shard(whole)[first : first + self.piece(unit).shape[0]]
 
-    def _gather(self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], finite: Tensor | None) -> Exchange:
-        """Fold this rank's gradients of a wave into momentum, and send the directions to their owners."""
+    def _gather(self, step: Step, wave: Sequence[Sequence[Unit]]) -> Exchange:
+        """Prepare this rank's pieces of a wave, and send the directions to their owners."""
         directions: dict[str, Tensor] = {}
         mine = [unit for units in wave for unit in units if self.piece(unit).numel]
         for index, units in by_group(mine).items():
-            folded = fold_gradients_(
+            prepared = step.prepare(
+                index,
                 [self._local_part(unit, unit.gradient) for unit in units],
-                [self._local_part(unit, optimizer.state[unit.parameter]["momentum_buffer"]) for unit in units],
-                optimizer.param_groups[index],
-                finite,
+                [self._local_part(unit, step.state[unit.parameter]["momentum_buffer"]) for unit in units],
             )
-            directions |= {unit.name: direction for unit, direction in zip(units, folded, strict=True)}
+            directions |= {unit.name: direction for unit, direction in zip(units, prepared, strict=True)}
         sent = [
             [
                 (directions[unit.name], unit.dtype)
@@ -142,8 +138,9 @@ class Scattered:
         return Exchange(sent, received, self.process_group, self.device)
 
     def _orthogonalized(
-        self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], coming: Exchange, active: ActiveMatrices
+        self, step: Step, wave: Sequence[Sequence[Unit]], coming: Exchange
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the updates of this rank's own units, and the new moments of their neurons."""
         own = wave[self.place]
         directions = {unit.name: torch.empty(unit.shape, dtype=unit.dtype, device=self.device) for unit in own}
         arrived = coming.wait()
@@ -153,20 +150,17 @@ class Scattered:
                 piece = arrived[place][taken[place]]
                 box.put_(directions[unit.name], piece.view(unit.dtype).view(box.shape))
                 taken[place] += 1
-        moments = {
-            unit.name: _neurons(optimizer, unit).to(self.device, copy=True)
+        neurons = {
+            unit.name: _neurons(step, unit).to(self.device, copy=True)
             for unit in own
-            if optimizer.param_groups[unit.group]["normalize_neurons"]
+            if step.groups[unit.group]["normalize_neurons"]
         }
-        return orthogonalized(optimizer, own, directions, moments, active), moments
+        return orthogonalized(step, own, directions, neurons), neurons
 
     def _return(
-        self,
-        optimizer: "Muon",
-        wave: Sequence[Sequence[Unit]],
-        made: dict[str, Tensor],
-        moments: dict[str, Tensor],
+        self, step: Step, wave: Sequence[Sequence[Unit]], made: dict[str, Tensor], neurons: dict[str, Tensor]
     ) -> Exchange:
+        """Send updates to the ranks that hold pieces of them, and moments of neurons to all."""
         sent: list[list[tuple[Tensor, torch.dtype]]] = [[] for _ in self.ranks]
         received: list[list[int]] = [[] for _ in self.ranks]
         for unit in wave[self.place]:
@@ -174,36 +168,36 @@ class Scattered:
             for place in range(len(self.ranks)):
                 if place in pieces:
                     sent[place].append((pieces[place].take(made[unit.name]), unit.dtype))
-                if unit.name in moments:
-                    sent[place].append((moments[unit.name], moments[unit.name].dtype))
+                if unit.name in neurons:
+                    sent[place].append((neurons[unit.name], neurons[unit.name].dtype))
         for owner, units in enumerate(wave):
             for unit in units:
                 if (box := self.piece(unit)).numel:
                     received[owner].append(box.numel * unit.dtype.itemsize)
-                if optimizer.param_groups[unit.group]["normalize_neurons"]:
-                    neurons = (unit.stop - unit.start) * unit.neurons_per_slice
-                    received[owner].append(neurons * wide_dtype(unit.parameter).itemsize)
+                if step.groups[unit.group]["normalize_neurons"]:
+                    rows = (unit.stop - unit.start) * unit.neurons_per_slice
+                    received[owner].append(rows * wide_dtype(unit.parameter).itemsize)
         return Exchange(sent, received, self.process_group, self.device)
 
-    def _apply(
-        self, optimizer: "Muon", wave: Sequence[Sequence[Unit]], going: Exchange, active: ActiveMatrices
-    ) -> None:
+    def _apply(self, step: Step, wave: Sequence[Sequence[Unit]], going: Exchange) -> None:
+        """Apply the updates that have arrived to this rank's pieces."""
         arrived = going.wait()
-        ready: list[Ready] = []
+        parts = []
         for owner, units in enumerate(wave):
             pieces = iter(arrived[owner])
             for unit in units:
                 if (box := self.piece(unit)).numel:
                     update = next(pieces).view(unit.dtype).view(box.shape)
-                    mask = active.local(unit.parameter)
+                    mask = step.active.local(unit.parameter)
                     moving = None if mask is None else self._local_part(unit, mask)
-                    ready.append(Ready(unit, self._local_part(unit, unit.parameter), update, moving))
-                if optimizer.param_groups[unit.group]["normalize_neurons"]:
-                    moment = _neurons(optimizer, unit)
+                    weight = self._local_part(unit, unit.parameter)
+                    parts.append(part_of(step, unit, weight, update, moving, box))
+                if step.groups[unit.group]["normalize_neurons"]:
+                    moment = _neurons(step, unit)
                     moment.copy_(next(pieces).view(moment.dtype).view(moment.shape))
-        apply_to_parts_(optimizer, ready, self.piece)
+        step.apply_(parts)
 
 
-def _neurons(optimizer: "Muon", unit: Unit) -> Tensor:
-    moment: Tensor = optimizer.state[unit.parameter]["neuron_second_moment"]
+def _neurons(step: Step, unit: Unit) -> Tensor:
+    moment: Tensor = step.state[unit.parameter]["neuron_second_moment"]
     return moment[unit.start : unit.stop]

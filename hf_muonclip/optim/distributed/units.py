@@ -1,20 +1,16 @@
 """Units on their way through a step: cut into waves, orthogonalized in batches, applied to parts of weights."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ..batching import MatrixBlock, batches
-from ..idle_matrices import ActiveMatrices, active_in_batch
-from ..thread_per_batch import for_each_batch
-from ..update_rules import apply_updates_, normalize_neurons, wide_dtype
+from ..idle_matrices import active_in_batch
+from ..step import Part, Step
+from ..update_rules import wide_dtype
 from .sharding import Box, Unit, unit_scale
-
-if TYPE_CHECKING:
-    from ..muon import Muon
 
 _CPU_WAVE_BYTES = 2**25  # of float32 matrices that a rank takes at once
 _ACCELERATOR_WAVE_BYTES = 2**28
@@ -46,86 +42,56 @@ def by_group(units: Sequence[Unit]) -> dict[int, list[Unit]]:
 
 
 def orthogonalized(
-    optimizer: "Muon",
-    units: Sequence[Unit],
-    directions: Mapping[str, Tensor],
-    moments: Mapping[str, Tensor],
-    active: ActiveMatrices,
+    step: Step, units: Sequence[Unit], directions: Mapping[str, Tensor], neurons: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Return {name: update of the unit's shape in the dtype that it travels in}.
 
     Args:
-        optimizer: orthogonalizes.
+        step: orthogonalizes.
         units: of any param groups.
         directions: {name: tensor of the unit's shape}.
-        moments: {name: (slices, output rows of a slice)} of units whose neurons are normalized; updated in place.
-        active: which matrices of the step have a gradient.
+        neurons: {name: running mean squares, (slices, output rows of a slice)} of units whose neurons are normalized;
+            updated in place.
     """
-    masks = {unit.name: _rows_of(active.whole(unit.parameter), unit) for unit in units}
+    masks = {unit.name: _rows_of(step.active.whole(unit.parameter), unit) for unit in units}
     made = {unit.name: torch.empty(unit.shape, dtype=unit.dtype, device=directions[unit.name].device) for unit in units}
     for index, of_group in by_group(units).items():
-        group = optimizer.param_groups[index]
-        named = [(unit.name, directions[unit.name].contiguous()) for unit in of_group]
         wide = wide_dtype(of_group[0].parameter)
 
-        def take(batch: list[MatrixBlock], group: Mapping[str, Any] = group, wide: torch.dtype = wide) -> None:
+        def take(batch: list[MatrixBlock], index: int = index, wide: torch.dtype = wide) -> None:
             shape = batch[0].matrix_shape
-            matrices = torch.cat([block.of(block.parameter).reshape(-1, *shape).to(wide) for block in batch])
-            update = optimizer.orthogonalize(matrices, group).to(wide)
+            stacks = [block.of(block.parameter).reshape(-1, *shape).to(wide) for block in batch]
             moving = active_in_batch(batch, [block.of_mask(masks[block.name]) for block in batch])
-            if moving is not None:
-                moving = moving.to(update.device)
-                update.masked_fill_(~moving[:, None, None], 0.0)
-            if group["normalize_neurons"]:
-                update = normalize_neurons(update, [block.neurons(moments[block.name]) for block in batch], moving)
+            rows = [block.neurons(neurons[block.name]) for block in batch if block.name in neurons]
+            update = step.orthogonalize(index, stacks, moving, rows)
             for block, piece in zip(batch, update.split([block.num_matrices for block in batch]), strict=True):
                 target = block.of(made[block.name])
                 target.copy_(piece.reshape(target.shape))
 
+        named = [(unit.name, directions[unit.name].contiguous()) for unit in of_group]
         views = {unit.name: unit.part_view for unit in of_group}
-        for_each_batch(take, batches(named, views, optimizer._max_batch_bytes))
+        step.for_each(take, batches(named, views, step.max_batch_bytes))
     return made
 
 
-class Ready(NamedTuple):
-    """A part of a weight, and the update of it.
-
-    Attributes:
-        unit: of which it is a part.
-        weight: the part.
-        update: of the part.
-        active: bool, broadcasts over the part; None for True.
-    """
-
-    unit: Unit
-    weight: Tensor
-    update: Tensor
-    active: Tensor | None
-
-
-def apply_to_parts_(optimizer: "Muon", ready: Sequence[Ready], box_of: Callable[[Unit], Box] | None = None) -> None:
-    """Apply updates to parts of weights. In place.
+def part_of(
+    step: Step, unit: Unit, weight: Tensor, update: Tensor, active: Tensor | None, box: Box | None = None
+) -> Part:
+    """Return a part of a unit's weight with its update, as a step applies it.
 
     Args:
-        optimizer: whose groups count.
-        ready: parts of weights, and their updates.
-        box_of: which part of the unit it is; None for all of it.
+        step: whose groups count.
+        unit: that it is a part of.
+        weight: the part.
+        update: of the part's shape, as it traveled.
+        active: bool, broadcasts over the part; None for True.
+        box: which part of the unit it is; None for all of it.
     """
-    alike: dict[Any, list[tuple[Tensor, Tensor, Tensor | None]]] = defaultdict(list)
-    for unit, weight, update, active in ready:
-        update = update.to(weight.device, wide_dtype(weight))
-        scale = unit_scale(unit, optimizer.param_groups[unit.group])
-        if isinstance(scale, Tensor) and box_of is not None:
-            scale = box_of(unit).take(scale)
-        if optimizer._meter is not None:
-            optimizer._meter.add(unit.parameter, update, scale, active)
-        if isinstance(scale, Tensor):
-            apply_updates_([weight], [update], scale, optimizer.param_groups[unit.group], [active])
-        else:
-            alike[unit.group, scale, weight.device, weight.dtype].append((weight, update, active))
-    for (index, scale, _, _), parts in alike.items():
-        weights, updates, masks = zip(*parts, strict=True)
-        apply_updates_(weights, updates, scale, optimizer.param_groups[index], masks)
+    scale = unit_scale(unit, step.groups[unit.group])
+    if isinstance(scale, Tensor) and box is not None:
+        scale = box.take(scale)
+    wide = update.to(weight.device, wide_dtype(weight))
+    return Part(unit.parameter, unit.group, weight, wide, scale, active)
 
 
 def _rows_of(mask: Tensor | None, unit: Unit) -> Tensor | None:

@@ -12,7 +12,7 @@ from transformers.modeling_utils import AttentionInterface
 
 from hf_muonclip import MuonClip
 from hf_muonclip.attention.modules.first_batch import FirstBatch, needs_first_batch
-from hf_muonclip.clip_state import logger
+from hf_muonclip.clip import logger
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_the_look_changes_nothing() -> None:
     drawn = torch.get_rng_state()
     torch.manual_seed(1)
     optimizer = MuonClip(alone, lr=1e-4, qk_clip_threshold=1.0)
-    assert optimizer._first_batch is not None
-    optimizer._first_batch.close()
-    optimizer._first_batch = None
+    assert optimizer.clip._first_batch is not None
+    optimizer.clip._first_batch.close()
+    optimizer.clip._first_batch = None
     alone(own_tokens(), labels=own_tokens()).loss.backward()
     optimizer.step()
     assert torch.equal(drawn, torch.get_rng_state())
@@ -98,7 +98,7 @@ def test_a_second_optimizer_takes_the_place_of_the_first(kind: type[OwnLayer]) -
     second.step()
     assert list(second.max_logits) == ["layers.0"]
     assert first.capture is None
-    assert first._first_batch is None
+    assert first.clip._first_batch is None
 
 
 def test_an_optimizer_that_is_gone_leaves_no_trace() -> None:

@@ -10,24 +10,21 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_muonclip import MuonClipConfig, capture_max_logits, detect_head_layout, qk_clip_
-from hf_muonclip.clip_state import ClipState, nonfinite_heads
+from hf_muonclip.clip import QKClip, nonfinite_heads
 
 CPU = torch.device("cpu")
 
 
-class Clip(ClipState):
-    """The smallest user of the state: it clips, and nobody updates."""
+class Clip(QKClip):
+    """The smallest user of the clip, beside which nobody updates."""
 
     def __init__(self, model: PreTrainedModel, threshold: float = THRESHOLD) -> None:
-        self.config = MuonClipConfig(qk_clip_threshold=threshold, exact_max_logits=True)
-        self.model = model
-        self._reset_clip()
-        self._start_capture(model, threshold, detect_head_layout(model))
+        super().__init__(model, MuonClipConfig(qk_clip_threshold=threshold, exact_max_logits=True))
+        self.start()
 
     def step(self) -> None:
-        assert self.capture is not None
-        self.max_logits = self._collect_max_logits(self.capture, CPU)
-        self._clip(self.model)
+        self.max_logits = self.collect(CPU)
+        self.gammas = self.apply(self.max_logits)
 
 
 def tokens() -> Tensor:
@@ -43,12 +40,11 @@ def test_a_step_clips_what_all_forwards_since_the_last_one_measured() -> None:
     for part in tokens().split(1):
         model(input_ids=part)
     clip.step()
-    assert clip.updates == 1
     for name, gamma in gammas.items():
         torch.testing.assert_close(clip.gammas[name], gamma, rtol=1e-5, atol=0)
     for name, weight in model.named_parameters():
         torch.testing.assert_close(weight, expected.get_parameter(name), rtol=1e-5, atol=1e-7)
-    assert clip.clip_seconds > 0
+    assert clip.seconds > 0
 
 
 def test_the_next_step_starts_anew_and_detach_frees_the_model() -> None:

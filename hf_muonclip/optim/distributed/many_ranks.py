@@ -9,7 +9,7 @@ takes updates back; the next wave's directions travel while this one's are ortho
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,7 +18,9 @@ from torch.distributed.tensor import DTensor
 
 from ..gradient_measures import MeasuredGradient
 from ..idle_matrices import ActiveMatrices
+from ..local_update import LocalUpdate
 from ..matrix_view import PLAIN, MatrixView
+from ..step import Transport
 from .agreement import max_over_ranks
 from .collectives import all_gather, collective_device
 from .replicated import Replicated
@@ -34,15 +36,12 @@ from .sharding import (
     view_of_slices,
 )
 
-if TYPE_CHECKING:
-    from ..muon import Muon
-
 # What tells one gradient from another: all of it, and a part so small that its length is not the same for all batches.
 _SAMPLES = ("norm", "part")
 _ROUNDING, _NOISE = 1e-2, 1e-5  # of a gradient's own norm; of the largest norm
 
 
-class ShardedUpdate:
+class ManyRanks:
     """What the ranks of the default group share of an optimizer's parameters. Construction is collective.
 
     Args:
@@ -56,7 +55,8 @@ class ShardedUpdate:
     Attributes:
         replicated: the parameters that every rank holds; None where each rank updates them itself.
         scattered: DTensors whose matrices are divided, one for each mesh.
-        local_views: views of DTensors' local shards that differ from the whole parameter's.
+        transports: how their parameters are updated, in the order of a step.
+        measures_parts: whether gradients of parameters that all ranks hold are compared.
 
     Raises:
         ValueError: ranks differ in groups, parameters or `agreed`, two parameters share a name, a mesh lacks a rank, or
@@ -79,7 +79,7 @@ class ShardedUpdate:
         self._check_agreement([*agreed, *_described(members, groups)])
         self._check_names()
         self._check_meshes(members)
-        self.local_views: dict[str, MatrixView] = {}
+        local_views: dict[str, MatrixView] = {}  # of local shards, where they differ from the whole parameter's
         self._boxes: dict[int, dict[int, Box]] = {}
         self._shared: set[int] = set()
         replicated: list[Member] = []
@@ -101,7 +101,7 @@ class ShardedUpdate:
                     box = boxes[self.rank]
                     rows = parameter.shape[0] // num_slices(parameter.shape, view)
                     held = box.shape[0] // rows
-                    self.local_views[name] = view_of_slices(view, parameter.shape, max(held, 1))
+                    local_views[name] = view_of_slices(view, parameter.shape, max(held, 1))
                     if len(boxes) == self.world:
                         for whole in cut_units(name, parameter, view, index, groups[index], ns_dtype, 1):
                             for rank, of_rank in boxes.items():
@@ -115,6 +115,9 @@ class ShardedUpdate:
         self.scattered = [
             Scattered(of_mesh, groups, views, ns_dtype, self._boxes, self.rank, loads) for of_mesh in scattered.values()
         ]
+        self.measures_parts = self.replicated is not None
+        self.transports: list[Transport] = [] if self.replicated is None else [self.replicated]
+        self.transports += [*self.scattered, LocalUpdate(self.is_local, local_views)]
         self._plain_and_local = {name for _, name, p in members if self.is_plain_and_local(p)}
         self._replicated_names = {name for _, name, _ in replicated}
         self._check_collectives()
@@ -139,13 +142,6 @@ class ShardedUpdate:
         """Return what this rank holds of a DTensor; None of any other tensor."""
         boxes = self._boxes.get(id(parameter))
         return None if boxes is None else boxes[self.rank]
-
-    def update(self, optimizer: "Muon", active: ActiveMatrices, finite: Tensor | None) -> None:
-        """Update what ranks share, of the parameters with a gradient. In place. Collective."""
-        if self.replicated is not None:
-            self.replicated.update(optimizer, active, finite)
-        for of_mesh in self.scattered:
-            of_mesh.update(optimizer, active, finite)
 
     def agree_on_device(self, finite: Tensor, active: ActiveMatrices) -> Tensor:
         """Return a 0-dim bool: whether `finite` is True on every rank; no host sync. Collective: one all-reduce.

@@ -23,10 +23,10 @@ from .attention import (
     qk_clip_,
 )
 from .common.loggers import get_logger
+from .common.ranks import collective_device, num_ranks
 from .common.wording import some_of
 from .config import MuonClipConfig
 from .optim.distributed.agreement import max_over_ranks
-from .optim.distributed.collectives import collective_device, num_ranks
 
 logger = get_logger(__name__)
 

@@ -15,28 +15,24 @@ from accelerate.utils import extract_model_from_parallel  # type: ignore[import-
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from .attention import HeadLayout, MaxLogitCapture, ProjectionRows, read_projections
+from .attention import HeadLayout, MaxLogitCapture
 from .clip import QKClip, nonfinite_heads
 from .common.loggers import get_logger
-from .common.wording import all_of
+from .common.ranks import num_ranks
 from .config import MuonClipConfig
 from .models.quantized_saves import warn_of_unsaved
 from .models.trained_dtypes import remember_dtypes
 from .optim.checks import check_not_flattened
-from .optim.distributed.collectives import num_ranks
-from .optim.matrix_view import PLAIN, MatrixView
 from .optim.muon import Muon, loss_of
 from .optim.parameters.added_groups import added_to_plan, completed_group
 from .optim.parameters.frozen import is_updated, take_out_
-from .optim.parameters.fused_weights import is_conv1d, is_linear
 from .optim.parameters.param_groups import describe_plan, override_plan, param_groups, plan_parameters
 from .optim.settings import parse_overrides, settings_of, takes_settings
 from .optim.step import StepResult
+from .projection_views import projection_views
 
 logger = get_logger(__name__)
 get_logger(Muon.__module__)  # which knows torch alone
-
-_SPLIT_BY_HEAD = ("query", "key", "value", "query and key", "key and value")
 
 
 @dataclass(frozen=True)
@@ -288,7 +284,10 @@ class MuonClip(Muon):
                 "get_peft_model() or add_adapter() first and build MuonClip on what it returns; in a Trainer that adds "
                 "them itself (peft_config=), use attach(trainer)."
             )
-        check_not_flattened(self.param_groups)
+        try:
+            check_not_flattened(self.param_groups)
+        except ValueError as error:
+            raise ValueError(f"{error} Beside DeepSpeed's own optimizers, DeepSpeedClipCallback clips.") from None
         own = {id(parameter) for parameter in self._model.parameters()}
         gone = [
             name
@@ -352,57 +351,3 @@ def _refuse_flat_parameters(model: nn.Module) -> None:
             "Muon needs parameters with their own shapes; got a model wrapped by FSDP1 (FullyShardedDataParallel), "
             "which flattens them. Use FSDP2: fsdp_version: 2 in Accelerate's config, or torch's fully_shard()."
         )
-
-
-def projection_views(
-    model: nn.Module, layout: HeadLayout | None = None, split_heads: bool = False
-) -> dict[str, tuple[MatrixView, str]]:
-    """Return how the attention projections of a model hold matrices, for `plan_parameters`.
-
-    Queries, keys and values that share a weight are matrices of their own, whatever the order of their rows; so is a
-    gate beside the queries. Latent attention's projections are cut as in DeepSeek-V2 (arXiv 2405.04434): kv_b_proj is
-    W_UK and W_UV, kv_a_proj_with_mqa is W_DKV and W_KR; a query's parts with and without position stay together.
-
-    Args:
-        model: on any device.
-        layout: of the model; by default its projections are read by rule. What no rule knows stays whole, with a
-            warning where it is fused by its name.
-        split_heads: cut queries, keys and values by head too, as GLM-5's Muon Split (arXiv 2602.15763) does. Gates,
-            down-projections and output projections stay whole.
-
-    Returns:
-        {parameter name: (view, what is split, in words)}.
-    """
-    projections = read_projections(model, layout)
-    first_names = {parameter: name for name, parameter in model.named_parameters()}
-    every_name = dict(model.named_parameters(remove_duplicate=False))
-    views: dict[str, tuple[MatrixView, str]] = {}
-    whole = {name: f"fused projection kept whole: {why}" for name, why in projections.kept_whole.items()}
-    for name, rows in projections.known.items():
-        if name in every_name:
-            first, view = first_names[every_name[name]], _projection_view(rows, split_heads)
-            if views.setdefault(first, view) != view:
-                whole[first] = "kept whole: modules that share it cut it differently"
-    trained = []
-    for name, why in whole.items():
-        module = model.get_submodule(name.rpartition(".")[0])
-        if name in every_name and is_linear(module):
-            views[name] = (MatrixView(transposed=True) if is_conv1d(module) else PLAIN, why)
-            trained += [name] * every_name[name].requires_grad
-    if trained:
-        others = f", and {len(trained) - 1} more" if len(trained) > 1 else ""
-        logger.warning("Orthogonalized as one matrix: %s (%s)%s.", trained[0], whole[trained[0]], others)
-    return views
-
-
-def _projection_view(rows: ProjectionRows, split_heads: bool) -> tuple[MatrixView, str]:
-    heads = tuple(part.head_rows if split_heads and part.name in _SPLIT_BY_HEAD else 0 for part in rows.parts)
-    names = [part.name for part in rows.parts]
-    by_head = [name for name, head in zip(names, heads, strict=True) if head]
-    said = f"{all_of(names)} split" if len(names) > 1 else ""
-    if by_head:
-        said += f"{', ' if said else ''}{'each' if len(by_head) == len(names) > 1 else all_of(by_head)} per head"
-    if not said:
-        return MatrixView(transposed=rows.dim == 1, kernel=rows.flat), ""
-    sections = tuple(part.rows for part in rows.parts)
-    return MatrixView(sections, rows.periods, heads if by_head else (), rows.dim == 1, kernel=rows.flat), said

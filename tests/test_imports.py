@@ -42,7 +42,12 @@ TRITON_KERNELS = {
     f"{PACKAGE}.optim.symmetric_matmul_triton",
     f"{PACKAGE}.attention.capture.max_logits_triton",
 }
-MEETING_PLACES = ("muon_clip", "clip", "inspection")  # of the optimizer and of attention; the second changes neither
+MEETING_PLACES = (
+    "muon_clip",
+    "clip",
+    "projection_views",
+    "inspection",
+)  # of the optimizer and of attention; the second changes neither
 MODULES_IN_THE_ROOT = 8
 FRONT_DOORS = {PACKAGE, f"{PACKAGE}.__main__"}  # which lead into any room
 

@@ -19,8 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from hf_muonclip import MuonClip, capture_max_logits
-from hf_muonclip.muon_clip import projection_views
 from hf_muonclip.optim.parameters.param_groups import plan_parameters
+from hf_muonclip.projection_views import projection_views
 
 NAN, INF = float("nan"), float("inf")
 LR, DECAY = 0.01, 0.1

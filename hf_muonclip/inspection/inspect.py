@@ -15,8 +15,8 @@ from ..attention import AttentionLayout, HeadLayout, detect_head_layout, verify_
 from ..attention.layout.probe import Probe
 from ..attention.modules.random_inputs import evaluation_mode
 from ..common.name_ranges import fold_names, ranges
-from ..muon_clip import projection_views
 from ..optim.parameters.param_groups import PlannedParameter, plan_parameters
+from ..projection_views import projection_views
 
 ProofStatus = Literal["passed", "partial", "failed", "not_run"]
 

@@ -18,9 +18,10 @@ from torch.distributed.tensor import DTensor, Replicate
 from transformers.trainer_callback import ExportableState, TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
-from ..optim.distributed.collectives import collective_device, num_ranks
+from ..attention.capture.told_padding import ToldPadding
+from ..common.ranks import collective_device, num_ranks
 from ..runs.log_figures import start_adding, stop_adding
-from .routers import BIAS, Router, ToldPadding, chosen_experts, find_routers
+from .routers import BIAS, Router, chosen_experts, find_routers
 
 
 class ExpertBalancer:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from ..attention.capture.recomputation import Recomputations
-from ..attention.capture.told_padding import ToldPadding as ToldPadding
 
 BIAS = "e_score_correction_bias"
 

@@ -95,8 +95,8 @@ def check_not_flattened(groups: Sequence[Mapping[str, Any]]) -> None:
         if len(names) != len(shapes) or (group["algorithm"] == "muon" and any(len(shape) < 2 for shape in shapes)):
             raise ValueError(
                 f"Muon needs whole matrices; a group of {len(names)} parameters now holds {len(shapes)}, of shape "
-                f"{', '.join(map(str, shapes[:4])) or 'none'}. DeepSpeed's ZeRO flattens parameters so. Train with "
-                "FSDP2 instead, or with DeepSpeed's own Muon, beside which DeepSpeedClipCallback clips."
+                f"{', '.join(map(str, shapes[:4])) or 'none'}: flattened since, as by ZeRO. Shard with FSDP2 "
+                "(fully_shard), which keeps shapes."
             )
 
 

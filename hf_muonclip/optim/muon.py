@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from ..common.ranks import num_ranks
 from .checks import check_group, check_not_flattened, check_step, check_views, describe_nonfinite
-from .distributed.collectives import num_ranks
 from .distributed.many_ranks import ManyRanks
 from .distributed.sharding import local_shard
 from .gradient_measures import all_finite, measured_gradients

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .distributed.collectives import collective_device, num_ranks
+from ..common.ranks import collective_device, num_ranks
 
 
 class UpdateMeter:

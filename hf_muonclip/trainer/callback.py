@@ -23,8 +23,9 @@ from ..models.trained_dtypes import describe_rounding
 from ..muon_clip import ClippedStep, MuonClip
 from ..runs.clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from ..runs.figures import describe_run
-from ..runs.log import LOG_NAME, append_row, folder_of_run, shown_name, start_log
+from ..runs.log import folder_of_run, shown_name
 from ..runs.log_figures import start_adding, stop_adding
+from ..runs.log_writer import LogWriter
 from .adapter_checkpoints import AdapterSaves
 from .additions import Additions
 from .missing_callback import callback_reports
@@ -97,7 +98,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._last_step: ClippedStep | None = None
         self._trial = -1
         self._folder = Path()
-        self._writes_log = False
+        self._log: LogWriter | None = None
         self._since_log = SinceLastLog(0)
         self._since_log_skipped = 0
         self._skips = False
@@ -153,7 +154,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._skips = args.fp16 or watched.config.nonfinite == "skip"
         self._since_log_skipped, self._update_rms, self._idle_matrices = 0, None, None
         callback_reports(watched)
-        self._writes_log = False
+        self._log = None
         self._note_loss()  # of a training that ended by an error
         self._run = {}
         with self._additions.adding("The description of the run in checkpoints and cards"):
@@ -177,7 +178,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self.statistics.load_dict(saved["exported_statistics"])
             self._since_log.load_dict(saved["exported_since_log"])
         if state.is_world_process_zero and args.output_dir:
-            self._start_log(state, kwargs.get("model"))
+            self._log = LogWriter(self._folder, self._log_header(state, kwargs.get("model")), state.global_step)
         start_adding(self)
 
     def _newest_checkpoint(self, state: TrainerState) -> Path:
@@ -220,7 +221,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self._watched.measure_update_rms = False
         if args.should_save:
             self._warn_of_adapter_saves()
-        self._append_to_log({"finished": state.global_step})
+        self._append({"finished": state.global_step})
         kept: Any = state.stateful_callbacks
         kept[type(self).__name__] = self.state()
 
@@ -355,16 +356,14 @@ class MuonClipCallback(TrainerCallback, ExportableState):
 
     def _add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         if "eval_loss" in logs:
-            self._append_to_log(
-                {"step": state.global_step, "eval_loss": finite_or_none(logs["eval_loss"], digits=None)}
-            )
+            self._append({"step": state.global_step, "eval_loss": finite_or_none(logs["eval_loss"], digits=None)})
         if "loss" not in logs:
             return
         figures = {**self._clip_figures(), **self._muon_figures()}
         logs.update(figures)
         state.log_history[-1].update(figures)
         if self.statistics is not None:
-            self._append_to_log(self._log_row(state, logs))
+            self._append(self._log_row(state, logs))
             self._since_log = SinceLastLog(self.statistics.total)
 
     def _clip_figures(self) -> dict[str, float]:
@@ -385,6 +384,10 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             figures["muon/skipped_steps"] = self._since_log_skipped
         self._update_rms, self._idle_matrices, self._since_log_skipped = None, None, 0
         return figures
+
+    def _append(self, row: Mapping[str, Any]) -> None:
+        if self._log is not None:
+            self._log.append(row)
 
     def _log_row(self, state: TrainerState, logs: Mapping[str, Any]) -> dict[str, Any]:
         assert self.statistics is not None
@@ -412,27 +415,3 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "run": self._run,
         }
-
-    def _start_log(self, state: TrainerState, model: nn.Module | None) -> None:
-        try:
-            start_log(self._folder, self._log_header(state, model), state.global_step)
-            self._writes_log = True
-        except Exception as error:  # on this rank alone: the others would wait for it until the timeout
-            self._give_up_log(error)
-
-    def _append_to_log(self, row: Mapping[str, Any]) -> None:
-        if not self._writes_log:
-            return
-        try:
-            append_row(self._folder, row)
-        except Exception as error:
-            self._give_up_log(error)
-
-    def _give_up_log(self, error: Exception) -> None:
-        self._writes_log = False
-        logger.warning(
-            "The log of every head, %s, cannot be written (%s). Training goes on without it; trainer_state.json "
-            "and the trackers have the figures of all layers. Fix that and resume to write it again.",
-            self._folder / LOG_NAME,
-            error,
-        )

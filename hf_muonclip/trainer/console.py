@@ -16,6 +16,8 @@ import torch.distributed as dist
 from transformers.trainer_callback import ProgressCallback, TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
+from ..common.ranks import num_ranks
+
 
 class ProgressBar(ProgressCallback):
     """The Trainer's bar with loss, max logit and clipped heads beside it, instead of a line of every figure per log."""
@@ -61,7 +63,7 @@ class SaveOnInterrupt(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Save and stop after the step in which it happened. Collective: all processes stop after the same step."""
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        if num_ranks() > 1:
             interrupted = torch.tensor(float(self.interrupted), device=args.device)
             dist.all_reduce(interrupted, op=dist.ReduceOp.MAX)
             self.interrupted = bool(interrupted)

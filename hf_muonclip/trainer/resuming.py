@@ -17,6 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..common.loggers import get_logger
 from ..common.patching import PatchedMethod
+from ..common.ranks import num_ranks
 from .resume_experts import load_saved_form
 from .whole_checkpoint import checkpoints_in, warn_of_torn, why_not_whole
 
@@ -87,7 +88,7 @@ def _whole(output_dir: str, asked: Any) -> Any:
 
 def _of_all_ranks(lacks: dict[str, str]) -> dict[str, str]:
     """Return what each checkpoint lacks on any rank: folders need not be shared between machines."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if num_ranks() == 1:
         return lacks
     gathered: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, lacks)

@@ -19,8 +19,8 @@ from hf_muonclip import detect_head_layout
 from hf_muonclip.cli import main
 from hf_muonclip.cli.named_model import load_model
 from hf_muonclip.kimi_k2 import kimi_k2_config
-from hf_muonclip.muon_clip import projection_views
 from hf_muonclip.optim.parameters.param_groups import plan_parameters
+from hf_muonclip.projection_views import projection_views
 
 ESCAPE = "\x1b"
 

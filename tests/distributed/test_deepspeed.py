@@ -350,8 +350,7 @@ def muonclip_in_an_accelerate_loop(stage: int) -> tuple[str, int]:
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_muonclip_as_the_optimizer_is_refused_before_it_writes(stage: int) -> None:
     for said, updates in run_on_ranks(2, muonclip_in_an_accelerate_loop, stage, environment=ENVIRONMENT):
-        assert said.startswith("Muon needs whole matrices; a group of 14 parameters now holds 1, of shape (")
-        assert (
-            "Train with FSDP2 instead, or with DeepSpeed's own Muon, beside which DeepSpeedClipCallback clips." in said
-        )
+        assert "a group of 14 parameters now holds 1, of shape (" in said
+        assert "FSDP2" in said
+        assert "DeepSpeedClipCallback" in said
         assert updates == 0

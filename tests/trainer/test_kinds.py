@@ -296,7 +296,7 @@ def test_what_cannot_be_added_is_left_out_with_a_sentence(
 
 
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hf_muonclip.trainer.callback.append_row", fail)
+    monkeypatch.setattr("hf_muonclip.runs.log_writer.append_row", fail)
     trainer = build(tmp_path / "run", tiny_model("llama_gqa"), rows())
     trainer.train()
     assert trainer.state.global_step == 2

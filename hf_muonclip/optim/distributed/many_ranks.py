@@ -16,13 +16,14 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from ...common.ranks import collective_device
 from ..gradient_measures import MeasuredGradient
 from ..idle_matrices import ActiveMatrices
 from ..local_update import LocalUpdate
 from ..matrix_view import PLAIN, MatrixView
 from ..step import Transport
 from .agreement import max_over_ranks
-from .collectives import all_gather, collective_device
+from .collectives import all_gather
 from .replicated import Replicated
 from .scattered import Scattered
 from .sharding import (

@@ -8,11 +8,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from ...common.ranks import collective_device
 from ..matrix_view import PLAIN, MatrixView
 from ..parameters.frozen import is_updated
 from ..step import Step
 from ..update_rules import wide_dtype
-from .collectives import Exchange, collective_device
+from .collectives import Exchange
 from .sharding import Box, Member, Unit, assign_owners, coordinates, cut_units, local_shard
 from .units import by_group, orthogonalized, part_of, waves_of
 

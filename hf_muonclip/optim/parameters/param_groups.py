@@ -201,8 +201,8 @@ def _advice(model: nn.Module, plan: Iterable[PlannedParameter]) -> str:
     types = [getattr(config, "peft_type", config) for config in configs.values()]
     methods = " and ".join(sorted({str(getattr(kind, "value", kind)) for kind in types}))
     return (
-        f"The adapter method {methods} trains no matrices here that Muon could orthogonalize. Train it with AdamW (in "
-        f"a Trainer without optimizers=){f', or {given}' if given else ''}; LoRA and the other methods that train "
+        f"The adapter method {methods} trains no matrices here that Muon could orthogonalize. Train it with "
+        f"AdamW{f', or {given}' if given else ''}; LoRA and the other methods that train "
         "low-rank matrices suit Muon."
     )
 

@@ -21,9 +21,9 @@ from transformers.modeling_utils import AttentionInterface
 
 from hf_muonclip import MuonClip, detect_head_layout
 from hf_muonclip.attention import ProjectionPart, ProjectionRows, read_projections
-from hf_muonclip.muon_clip import projection_views
 from hf_muonclip.optim.matrix_view import PLAIN, MatrixView, from_matrices, matrix_blocks, to_matrices
 from hf_muonclip.optim.parameters.param_groups import plan_parameters
+from hf_muonclip.projection_views import projection_views
 
 TOKENS = torch.randint(3, 60, (2, 7), generator=torch.Generator().manual_seed(0))
 SIDES = ("query", "key", "value")

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, CLIPConfig, CLIPForImageClassification, LlamaConfig, LlamaForCausalLM
 
 from hf_muonclip import MuonClip
-from hf_muonclip.muon_clip import projection_views
 from hf_muonclip.optim.parameters import forward_trace
 from hf_muonclip.optim.parameters.forward_trace import trace_forward
 from hf_muonclip.optim.parameters.output_heads import find_output_heads
 from hf_muonclip.optim.parameters.param_groups import PlannedParameter, plan_parameters
+from hf_muonclip.projection_views import projection_views
 
 WIDTH = 16
 

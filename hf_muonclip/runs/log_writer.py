@@ -1,0 +1,41 @@
+"""Writing a run's log while it trains, which never ends the training."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..common.loggers import get_logger
+from .log import LOG_NAME, append_row, start_log
+
+logger = get_logger(__name__)
+
+
+class LogWriter:
+    """Writes the log of a run that is under way. A log that cannot be written is given up, with one warning.
+
+    Args:
+        run: the Trainer's output folder.
+        header: as of `start_log`.
+        step: as of `start_log`.
+    """
+
+    def __init__(self, run: str | Path, header: Mapping[str, Any], step: int) -> None:
+        self._run, self._writes = run, True
+        self._try(lambda: start_log(run, header, step))
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row at the log's end."""
+        if self._writes:
+            self._try(lambda: append_row(self._run, row))
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:  # on this rank alone: the others would wait for it until the timeout
+            self._writes = False
+            logger.warning(
+                "The log of every head, %s, cannot be written (%s). Training goes on without it; trainer_state.json "
+                "and the trackers have the figures of all layers. Fix that and resume to write it again.",
+                Path(self._run) / LOG_NAME,
+                error,
+            )

@@ -21,10 +21,11 @@ from hf_muonclip import MuonClipCallback
 from hf_muonclip.kimi_k2 import ExpertBalanceCallback, ExpertBalancer
 from hf_muonclip.kimi_k2.expert_balance import max_violation
 from hf_muonclip.kimi_k2.routers import BIAS
+from hf_muonclip.runs import figure_names
 
 RATE = 0.01
 EXPERTS, CHOSEN, MOE_LAYERS = 4, 2, 2
-FIGURES = {"max_violation", "max_violation_worst_layer", "min_share", "bias_range"}
+FIGURES = {name.removeprefix("expert_load/") for name in figure_names.FIGURES if name.startswith("expert_load/")}
 
 
 @contextmanager

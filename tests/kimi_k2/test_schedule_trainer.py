@@ -35,6 +35,7 @@ from hf_muonclip.kimi_k2 import (
     extend_context_,
     kimi_k2_schedule,
 )
+from hf_muonclip.runs.figure_names import FIGURES
 
 TOKENS_PER_STEP = 256
 STEPS = 24
@@ -290,6 +291,7 @@ def test_figures_reach_the_tracker_and_the_last_checkpoint(tmp_path: Path) -> No
     assert checkpoint_tokens(checkpoint) == 1024
     saved = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
     assert [log["schedule/phase"] for log in saved if "loss" in log] == [1, 2, 2, 2]
+    assert {name for log in saved for name in log if name.startswith("schedule/")} <= FIGURES.keys()
 
 
 def short_trainer(folder: Path, schedule: TokenSchedule = SHORT, rows: Any = None, **settings: Any) -> Trainer:
@@ -378,7 +380,7 @@ def test_a_finished_schedule_and_a_checkpoint_without_its_scheduler_are_refused(
         short_trainer(tmp_path).train(resume_from_checkpoint=checkpoint)
 
 
-def test_the_readmes_numbers_for_a_small_budget() -> None:
+def test_the_steps_of_a_small_budget() -> None:
     """2B tokens in steps of 0.5M: the long phase is 15 steps, and the default warm-up 8."""
     schedule = kimi_k2_schedule(2e9)
     assert schedule.steps(2**19) == 3815

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import CallbackHandler
 
 from hf_muonclip import MuonClip, MuonClipCallback
+from hf_muonclip.runs.figure_names import FIGURES
 from hf_muonclip.runs.log import LOG_NAME, read_log
 
 
@@ -101,6 +103,8 @@ def test_figures_reach_the_log_trainer_state_tensorboard_and_the_per_head_log(tm
         assert log["muon/update_rms"] == pytest.approx(watch.update_rms[2 * index + 1], abs=1e-6)
         assert log["muon/idle_matrices"] == 0.0  # every matrix of a dense model has a gradient
         assert "muon/skipped_steps" not in log  # a step that is not finite raises
+        known = {re.sub(r"layer_\d+", "layer_N", name) for name in log if name.startswith(("qk_clip/", "muon/"))}
+        assert known <= FIGURES.keys()
     assert 0 < ever.sum() < ever.numel()
     assert not any(figures(log) for log in trainer.state.log_history if "loss" not in log)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_models import tiny_model
 from tiny_trainer import HEADS, THRESHOLD, assert_equal_weights, build, sharp_model, token_rows, weights_of
@@ -215,7 +216,7 @@ def test_the_callback_without_muonclip_is_refused(tmp_path: Path) -> None:
     model = tiny_model("llama_mha")
     args = TrainingArguments(str(tmp_path), max_steps=1, report_to="none", use_cpu=True)
     trainer = Trainer(model, args, train_dataset=token_rows(), callbacks=[MuonClipCallback()])
-    with pytest.raises(ValueError, match=r"this Trainer uses AdamW\. Pass optimizers=muonclip\(model, args\), or call"):
+    with pytest.raises(ValueError, match=naming("MuonClipCallback", "AdamW", "optimizers=muonclip(model, args)")):
         trainer.train()
 
 
@@ -437,5 +438,5 @@ def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(
     with caplog.at_level(logging.WARNING):
         trainer.train()
     assert len(training_logs(trainer.state)) == 3
-    assert caplog.text.count("cannot be written") == 1
+    assert sum(LOG_NAME in message for message in caplog.messages) == 1
     assert "qk_clip/max_logit" in trainer.state.log_history[-2]

@@ -1,7 +1,10 @@
-"""Render the newest rows of results/*.jsonl into benchmarks/README.md, benchmarks/coverage.md and READMEs' blocks.
+"""Write what is generated of the pages: benchmarks/README.md, benchmarks/coverage.md and the READMEs' marked blocks.
+
+Figures come from the newest rows of results/*.jsonl, tables of settings, figures, presets and engine limits from the
+package (`package_tables.py`).
 
 python benchmarks/tables.py           # writes
-python benchmarks/tables.py --check   # fails if a README says something else than the rows
+python benchmarks/tables.py --check   # fails if a page says something else
 """
 
 import json
@@ -17,6 +20,7 @@ import orthogonalize_figures as orthogonalize
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
 from headlines import headlines
+from package_tables import BLOCKS
 from peers import PEERS
 
 HERE = Path(__file__).parent
@@ -571,10 +575,15 @@ def main() -> None:
         OPTIM: optim,
         KIMI_K2: with_block(kimi_k2, "sparsity sentence", direction),
     }
+    for page, blocks in BLOCKS.items():
+        path = HERE.parent / page
+        for name, table_of_package in blocks.items():
+            text = pages[path] if path in pages else path.read_text(encoding="utf-8")
+            pages[path] = with_block(text, name, table_of_package())
     for path, text in pages.items():
         if "--check" in sys.argv[1:]:
             if not path.exists() or path.read_text(encoding="utf-8") != text:
-                sys.exit(f"{path.name} does not say what the rows say; run python benchmarks/tables.py")
+                sys.exit(f"{path} is not what would be generated; run python benchmarks/tables.py")
         else:
             path.write_text(text, encoding="utf-8")
 

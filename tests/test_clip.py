@@ -1,9 +1,11 @@
 """What QK-Clip keeps between steps, apart from any optimizer."""
 
 import math
+import re
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_models import tiny_model
 from tiny_trainer import HEADS, THRESHOLD, sharp_model, token_rows
 from torch import Tensor
@@ -65,11 +67,9 @@ def test_an_infinite_threshold_and_exact_maxima_screen_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ([1.0, -math.inf], ""),
-        ([math.inf, 1.0], "the max attention logit of head 0 of attention is NaN or Inf"),
-    ],
+    ("values", "named"),
+    [([1.0, -math.inf], None), ([math.inf, 1.0], naming("head 0", "attention"))],
 )
-def test_maxima_that_are_not_finite_are_named(values: list[float], said: str) -> None:
-    assert nonfinite_heads({"attention": torch.tensor(values)}) == said
+def test_maxima_that_are_not_finite_are_named(values: list[float], named: str | None) -> None:
+    said = nonfinite_heads({"attention": torch.tensor(values)})
+    assert re.search(named, said) if named else said == ""

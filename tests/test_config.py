@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+from error_messages import naming
 from transformers import HfArgumentParser, TrainingArguments
 
 from hf_muonclip import MuonClipConfig
@@ -24,47 +25,42 @@ def test_defaults_are_kimi_k2s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "rule"),
+    ("setting", "value"),
     [
-        ("momentum", 1.0, r"momentum must be in \[0, 1\)"),
-        ("momentum", -0.1, r"momentum must be in \[0, 1\)"),
-        ("momentum", NAN, r"momentum must be in \[0, 1\)"),
-        ("momentum", "0.9", r"momentum must be in \[0, 1\)"),
-        ("ns_coefficients", [1.0, 2.0], "ns_coefficients must be one of .*three, five or seven finite"),
-        (
-            "ns_coefficients",
-            [1.0, 2.0, math.inf],
-            "ns_coefficients must be one of .*three, five or seven finite",
-        ),
-        ("ns_coefficients", "schulz", "ns_coefficients must be one of .*minimax"),
-        ("momentum_dtype", "float16", "momentum_dtype must be one of .*bfloat16"),
-        ("max_batch_bytes", 0, "max_batch_bytes must be a positive number of bytes, or None"),
-        ("max_batch_bytes", 1.5, "max_batch_bytes must be a positive number of bytes, or None"),
-        ("split_heads", "yes", "split_heads must be True or False"),
-        ("cautious_weight_decay", 1, "cautious_weight_decay must be True or False"),
-        ("nesterov", None, "nesterov must be True or False"),
-        ("ns_steps", 0, r"ns_steps must be a whole number in \[1, 100\)"),
-        ("ns_steps", 100, r"ns_steps must be a whole number in \[1, 100\)"),
-        ("ns_steps", 2.5, r"ns_steps must be a whole number in \[1, 100\)"),
-        ("eps", 0.0, r"eps must be in \(0, 1\)"),
-        ("eps", 1.0, r"eps must be in \(0, 1\)"),
-        ("eps", NAN, r"eps must be in \(0, 1\)"),
-        ("ns_dtype", "float16", "ns_dtype must be one of .*bfloat16"),
-        ("adjust_lr_fn", "rms", "adjust_lr_fn must be one of .*match_rms_adamw"),
-        ("adjust_lr_fn", None, "adjust_lr_fn must be one of .*match_rms_adamw"),
-        ("qk_clip_threshold", 0.0, r"qk_clip_threshold must be positive"),
-        ("qk_clip_threshold", -100.0, r"qk_clip_threshold must be positive"),
-        ("qk_clip_threshold", NAN, r"qk_clip_threshold must be positive"),
-        ("qk_clip_alpha", -0.01, r"qk_clip_alpha must be in \[0, 1\]"),
-        ("qk_clip_alpha", 1.01, r"qk_clip_alpha must be in \[0, 1\]"),
-        ("qk_clip_alpha", NAN, r"qk_clip_alpha must be in \[0, 1\]"),
-        ("nonfinite", "ignore", "nonfinite must be one of .*skip"),
+        ("momentum", 1.0),
+        ("momentum", -0.1),
+        ("momentum", NAN),
+        ("momentum", "0.9"),
+        ("ns_coefficients", [1.0, 2.0]),
+        ("ns_coefficients", [1.0, 2.0, math.inf]),
+        ("ns_coefficients", "schulz"),
+        ("momentum_dtype", "float16"),
+        ("max_batch_bytes", 0),
+        ("max_batch_bytes", 1.5),
+        ("split_heads", "yes"),
+        ("cautious_weight_decay", 1),
+        ("nesterov", None),
+        ("ns_steps", 0),
+        ("ns_steps", 100),
+        ("ns_steps", 2.5),
+        ("eps", 0.0),
+        ("eps", 1.0),
+        ("eps", NAN),
+        ("ns_dtype", "float16"),
+        ("adjust_lr_fn", "rms"),
+        ("adjust_lr_fn", None),
+        ("qk_clip_threshold", 0.0),
+        ("qk_clip_threshold", -100.0),
+        ("qk_clip_threshold", NAN),
+        ("qk_clip_alpha", -0.01),
+        ("qk_clip_alpha", 1.01),
+        ("qk_clip_alpha", NAN),
+        ("nonfinite", "ignore"),
     ],
 )
-def test_out_of_range_is_refused_with_rule_value_and_way_out(setting: str, value: Any, rule: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{rule}.*; got (.*)\. [A-Z0-9(].*\.$") as refusal:
+def test_out_of_range_is_refused_with_setting_and_value(setting: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=naming(setting, repr(value))):
         MuonClipConfig(**{setting: value})
-    assert f"; got {value!r}." in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -90,18 +86,18 @@ def test_is_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "rule"),
+    ("overrides", "named"),
     [
-        ("{'*': 1", r"group_overrides must be JSON; got \"\{'\*': 1\""),
-        ('["*"]', "group_overrides must map patterns to settings; got "),
-        ({"*": 1e-4}, "group_overrides must map patterns to settings; got "),
-        ({"*": {}}, r"group_overrides may set .*, lr, .*; got nothing for '\*'"),
-        ({"*": {"betas": (0.9, 0.99)}}, r"group_overrides may set .*adamw_betas.*; got betas for '\*'"),
-        ({"*": {"lr": -1.0}}, "lr must be finite and >= 0; got -1.0"),
+        ("{'*': 1", ("group_overrides", "JSON", repr("{'*': 1"))),
+        ('["*"]', ("group_overrides", repr('["*"]'))),
+        ({"*": 1e-4}, ("group_overrides", {"*": 1e-4})),
+        ({"*": {}}, ("group_overrides", "lr", "'*'")),
+        ({"*": {"betas": (0.9, 0.99)}}, ("group_overrides", "adamw_betas", "betas", "'*'")),
+        ({"*": {"lr": -1.0}}, ("lr", -1.0)),
     ],
 )
-def test_overrides_that_set_nothing_known_are_refused(overrides: Any, rule: str) -> None:
-    with pytest.raises(ValueError, match=f"^{rule}"):
+def test_overrides_that_set_nothing_known_are_refused(overrides: Any, named: tuple[object, ...]) -> None:
+    with pytest.raises(ValueError, match=naming(*named)):
         MuonClipConfig(group_overrides=overrides)
 
 

@@ -4,6 +4,7 @@ import copy
 import gc
 import logging
 import math
+import re
 import weakref
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import reference
 import torch
 import torch.distributed as dist
+from error_messages import naming
 from processes import run_on_ranks
 from tiny_models import random_batch, tiny_model
 from tiny_parameters import state_tensors
@@ -232,7 +234,7 @@ def test_str_lists_every_parameter_group_and_reason_and_the_layout() -> None:
     total = sum(parameter.numel() for parameter in model.parameters())
     muon, adamw = (int(part.split(" weights")[0].replace(",", "")) for part in _counts(lines[0]))
     assert muon + adamw == total
-    assert "QK-Clip: threshold 100" in lines
+    assert any(re.search(naming("QK-Clip", 100), line) for line in lines)
     assert "model.layers.2.self_attn" in text.split("QK-Clip")[1]
 
 
@@ -259,14 +261,14 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)  # the logits alone must be enough
     before, moments = weights_of(model), state_tensors(optimizer)
-    message = r"the max attention logit of head 2 of model\.layers\.1\.self_attn is NaN or Inf\. The step was not taken"
+    message = naming("head 2", "model.layers.1.self_attn")
     if mode == "raise":
         with pytest.raises(FloatingPointError, match=message):
             optimizer.step()
     else:
         with caplog.at_level(logging.WARNING):
             optimizer.step()
-        assert "head 2 of model.layers.1.self_attn is NaN or Inf" in caplog.text
+        assert re.search(message, caplog.text)
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
     assert all(torch.equal(tensor, moments[index]) for index, tensor in state_tensors(optimizer).items())
     assert (optimizer.updates, optimizer.skipped_steps) == (1, 1)
@@ -305,8 +307,7 @@ def test_frozen_projections_are_monitored_with_a_warning(
         model.get_submodule(FIRST).get_submodule(projection).requires_grad_(False)
     with caplog.at_level(logging.WARNING):
         optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, exact_max_logits=True)
-    message = f"QK-Clip only monitors 1 of 2 attention modules ({FIRST}): its query or key weights are frozen."
-    assert message in caplog.text
+    assert re.search(naming("QK-Clip", 1, 2, FIRST, "frozen"), caplog.text)
     before = weights_of(model)
     backward(model, batch)
     optimizer.step()
@@ -334,7 +335,7 @@ def test_the_side_that_is_not_frozen_takes_the_whole_factor(
         layer.self_attn.requires_grad_(False)
     with caplog.at_level(logging.WARNING):
         optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=threshold, exact_max_logits=True)
-    assert f"the {side} takes the whole factor" in caplog.text
+    assert re.search(naming(FIRST, side), caplog.text)
     before = weights_of(model)
     backward(model, batch)
     optimizer.step()
@@ -359,7 +360,7 @@ def test_a_model_in_eval_mode_is_measured_never_and_warned_of_once(caplog: pytes
         for _ in range(3):
             backward(model, batch)
             optimizer.step()
-    assert caplog.text.count("No attention logit was measured before this step") == 1
+    assert sum("train()" in message for message in caplog.messages) == 1
     assert all((values == -INF).all() for values in optimizer.max_logits.values())
     assert all((gamma == 1).all() for gamma in optimizer.gammas.values())
 
@@ -418,7 +419,7 @@ def test_a_second_optimizer_on_one_model_takes_over_and_the_first_refuses() -> N
     second = MuonClip(model)
     backward(model, random_batch(model))
     before = weights_of(model)
-    with pytest.raises(ValueError, match=r"another was built on this model since.*Step that one, .*detach\(\)"):
+    with pytest.raises(ValueError, match=naming("MuonClip", "detach()")):
         first.step()
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
     second.step()
@@ -459,7 +460,7 @@ def test_a_capture_block_must_be_left_before_an_optimizer_is_built() -> None:
     model = tiny_model("llama_gqa")
     with (
         capture_max_logits(model),
-        pytest.raises(ValueError, match=r"layers\.0\.self_attn is being measured already.*leave the other"),
+        pytest.raises(ValueError, match=naming("model.layers.0.self_attn")),
     ):
         MuonClip(model)
 
@@ -478,7 +479,7 @@ def test_a_collected_optimizer_releases_the_model() -> None:
 
 def test_a_model_without_attention_is_refused_unless_the_clip_is_off() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
-    with pytest.raises(ValueError, match=r"Sequential has no module.*qk_clip_threshold=None"):
+    with pytest.raises(ValueError, match=naming("Sequential", "qk_clip_threshold=None")):
         MuonClip(model)
     optimizer = MuonClip(model, qk_clip_threshold=None)
     model(torch.randn(2, 4)).sum().backward()

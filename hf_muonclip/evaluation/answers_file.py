@@ -50,14 +50,16 @@ class AnswersFile:
             ]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"answers are kept in a file of this package's own, {path} is none ({error!r}); name another file"
+                f"answers_file must be one that an evaluation wrote, got {path} ({error!r}). Name another file."
             ) from None
         # Earlier versions wrote no date; the hash of the prompts holds it anyway.
         compared = {*found, *settings} - ({"date"} - found.keys())
         differing = sorted(key for key in compared if found.get(key) != settings.get(key))
         if differing:
             changes = "; ".join(f"{key}: {found.get(key)!r} there, {settings.get(key)!r} here" for key in differing)
-            raise ValueError(f"an evaluation goes on only as it began, {path} differs in {changes}; name another file")
+            raise ValueError(
+                f"answers_file must come from the same evaluation, but in {path} {changes}. Name another file."
+            )
         for answer in answers:
             if (answer.run, answer.question) in self._answers:
                 raise ValueError(

@@ -169,10 +169,3 @@ def limits_met(fields: Mapping[str, Any]) -> tuple[EngineLimit, ...]:
     if fields.get("model_type") not in _ARCHITECTURES:
         return ()
     return tuple(limit for limit in ENGINE_LIMITS if limit.meets(fields))
-
-
-def limits_table() -> str:
-    """Return the table in Markdown."""
-    rows = [("In config.json", "Engine", "What it does", "Way out", "Source"), ("---",) * 5]
-    rows += [(limit.setting, limit.engine, limit.effect, limit.way_out, limit.source) for limit in ENGINE_LIMITS]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -57,7 +57,6 @@ _KIMI_K2_TOKENS = {"vocab_size": 163840, "bos_token_id": 163584, "eos_token_id":
 # Widths are multiples of 32, which engines' expert kernels and GGUF's blocks need, and of 128 from "base" on, for the
 # blocks of fp8. No preset has 26, 27, 47 or 48 layers: llama.cpp would take it for another model by that number.
 PRESETS: dict[str, dict[str, Any]] = {
-    # 3.0M parameters, 2.0M of them active. For tests and first tries.
     "micro": {
         "vocab_size": 2048,
         "hidden_size": 128,
@@ -70,7 +69,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 2,
         "max_position_embeddings": 512,
     },
-    # 6.4M parameters, 4.1M active. Trains on two CPU cores in minutes.
     "nano": {
         "vocab_size": 4096,
         "hidden_size": 192,
@@ -83,7 +81,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 2,
         "max_position_embeddings": 512,
     },
-    # 32M parameters, 6.1M active. The smallest of Kimi K2's sparsity.
     "tiny": {
         "vocab_size": 8192,
         "hidden_size": 192,
@@ -96,7 +93,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 2,
         "max_position_embeddings": 4096,
     },
-    # 130M parameters, 17M active. For ablations on one GPU.
     "small": {
         "vocab_size": 16384,
         "hidden_size": 256,
@@ -109,7 +105,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 2,
         "max_position_embeddings": 4096,
     },
-    # 1.04B parameters, 80M active. A thousandth of Kimi K2, on one GPU with optimizer state and all.
     "base": {
         "vocab_size": 32768,
         "hidden_size": 512,
@@ -122,7 +117,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 4,
         "max_position_embeddings": 4096,
     },
-    # 16.7B parameters, 1.13B active. A quarter of Kimi K2's width and depth, with its tokenizer; for one node.
     "large": {
         **_KIMI_K2_TOKENS,
         "hidden_size": 1792,
@@ -135,7 +129,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 8,
         "max_position_embeddings": 4096,
     },
-    # 1.03T parameters, 32.9B active. Kimi K2 as first published, at a context of 131072; the release of September
+    # Kimi K2 as first published, at a context of 131072; the release of September
     # 2025 has YaRN's factor at 64 and a context of 262144.
     "full": {
         **_KIMI_K2_TOKENS,
@@ -159,6 +153,17 @@ PRESETS: dict[str, dict[str, Any]] = {
             "mscale_all_dim": 1.0,
         },
     },
+}
+
+# What each preset is for.
+PURPOSES = {
+    "micro": "tests and first tries",
+    "nano": "two CPU cores, in minutes",
+    "tiny": "the smallest with Kimi K2's sparsity, 48",
+    "small": "ablations on one GPU",
+    "base": "one GPU, including optimizer state; a thousandth of Kimi K2",
+    "large": "one node: Kimi K2's widths and depth divided by four, with its tokenizer",
+    "full": "Kimi K2 itself, in every published field that decides what it computes",
 }
 
 _POSITIVE_FIELDS = (

@@ -58,10 +58,10 @@ class Phase:
         object.__setattr__(self, "context_length", context_length)
         if self.lr_end is None:
             object.__setattr__(self, "lr_end", self.lr_start)
-        for rate in (self.lr_start, self.lr_end):
+        for name, rate in (("lr_start", self.lr_start), ("lr_end", self.lr_end)):
             if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < math.inf:
                 raise ValueError(
-                    f"learning rates must be finite and >= 0; got {rate!r} in phase {self.name!r}. 2e-4 is Kimi K2's."
+                    f"{name} must be finite and >= 0; got {rate!r} in phase {self.name!r}. 2e-4 is Kimi K2's."
                 )
         if self.shape not in get_args(Shape):
             raise ValueError(f"shape must be one of {get_args(Shape)}; got {self.shape!r} in phase {self.name!r}.")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from census_models import census_model
+from error_messages import naming
 from tiny_models import tiny_model
 from transformers import LlamaConfig, MambaConfig, PreTrainedModel
 
@@ -98,7 +99,7 @@ def test_a_failed_proof_is_exit_code_1_with_the_reason(
     monkeypatch.setattr(inspection, "verify_head_layout", fails)
     assert main(["inspect", folder, "--weights"]) == 1
     captured = capsys.readouterr()
-    assert "the proof failed: head 0" in captured.err
+    assert "head 0" in captured.err
     assert re.search(r"^PROOF +failed", captured.out, re.M)
 
 
@@ -108,14 +109,14 @@ def test_a_model_without_attention_is_refused_with_its_parameters_shown(
     MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, state_size=4).save_pretrained(tmp_path)
     assert main(["inspect", str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert "needs softmax attention" in captured.err
+    assert "softmax attention" in captured.err
     assert "backbone.layers.0.mixer.in_proj.weight" in captured.out
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"model_type": "no_such_type"}, "a config must have a model_type that transformers .* knows"),
+        ({"model_type": "no_such_type"}, "model_type.*no_such_type"),
         ({"model_type": "kimi_k3", "architectures": ["DeepseekV3ForCausalLM"]}, '"model_type": "deepseek_v3"'),
         ({"model_type": "llama", "hidden_size": -64}, "cannot be built|not one that transformers"),
         pytest.param(
@@ -138,13 +139,13 @@ def test_a_config_that_cannot_be_built_says_why(
 @pytest.mark.parametrize("source", ["./nowhere", "missing.json"])
 def test_a_file_that_is_not_there(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", source]) == 2
-    assert "there is no file or folder" in capsys.readouterr().err
+    assert source in capsys.readouterr().err
 
 
 def test_weights_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny_model("llama_gqa").config.save_pretrained(tmp_path)
     assert main(["inspect", str(tmp_path), "--weights"]) == 2
-    assert "Leave --weights out" in capsys.readouterr().err
+    assert "--weights" in capsys.readouterr().err.rpartition("error: ")[2]
 
 
 def test_the_default_reads_no_weights(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_a_hub_id_without_network_says_what_to_do(tmp_path: Path) -> None:
         env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": ""},
     )
     assert process.returncode == 2
-    assert "no config could be read from nobody/nothing" in process.stderr
+    assert "nobody/nothing" in process.stderr
 
 
 _REMOTE_CONFIG = """
@@ -241,7 +242,7 @@ def test_remote_code_runs_only_if_asked_for_and_a_wrong_layout_is_disproven(tmp_
     )
     assert ran.exists()
     assert trusted.returncode == 1, trusted.stderr
-    assert "the proof failed: head 0 of model.layers.0.self_attn" in trusted.stderr
+    assert "head 0 of model.layers.0.self_attn" in trusted.stderr
     said = json.loads(trusted.stdout)  # what the code prints does not come between
     assert said["proof"]["status"] == "failed"
     assert {entry["proof"] for entry in said["layouts"]} == {"failed"}
@@ -287,17 +288,17 @@ def test_the_plan_is_a_table_in_a_pipe(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--world", "8", "--mesh", "hsdp:2x3"], "replicate 2 x fsdp 3 = 6 ranks and world is 8. Give --world 6"),
-        (["--world", "8", "--mesh", "tp"], "mesh must be one of ddp, fsdp"),
-        (["--world", "8", "--tflops", "0"], "--tflops must be positive, got 0"),
-        (["--world", "8", "--model", "./nowhere"], "there is no file or folder ./nowhere"),
+        (["--world", "8", "--mesh", "hsdp:2x3"], naming(2, 3, 6, 8, "--world")),
+        (["--world", "8", "--mesh", "tp"], naming("mesh", "tp", "ddp", "fsdp")),
+        (["--world", "8", "--tflops", "0"], naming("--tflops", 0)),
+        (["--world", "8", "--model", "./nowhere"], naming("./nowhere")),
     ],
 )
 def test_a_plan_that_cannot_be_made_says_why(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", "--model", "kimi-k2-nano", *arguments]) == 2
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err.rpartition("error: ")[2])
 
 
 @pytest.mark.parametrize(

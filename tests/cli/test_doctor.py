@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.commands.config import config_args
+from error_messages import naming
 from peft import LoraConfig, get_peft_model
 from tiny_models import tiny_model
 from transformers import (
@@ -81,9 +82,9 @@ def test_a_plain_model_has_no_findings_and_its_parts_are_counted(
     assert re.search(
         r"^  layout +2 x separate, 4 heads, 2 kv heads; clipped by head, q_proj\.weight: gamma$", out, re.M
     )
-    assert re.search(r"^  attention +sdpa unless the run asks for another$", out, re.M)
+    assert re.search(r"^  attention +sdpa\b", out, re.M)
     assert re.search(rf"^  torch +{re.escape(version('torch'))} ", out, re.M)
-    assert out.splitlines()[-1] == "Nothing will be refused. Warnings: 0, notes: 0."
+    assert re.findall(r"\d+", out.splitlines()[-1]) == ["0", "0"]
 
 
 def test_without_a_model_the_machine_alone_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,28 +101,28 @@ def test_without_a_model_the_machine_alone_is_shown(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("config", "level", "what", "way_out"),
     [
-        (Qwen3Config(**SIZES), "warning", "clipped as one, by its highest head", "qk_clip_threshold=inf"),
-        (Gemma2Config(**SIZES, attn_logit_softcapping=50.0), "note", "caps its logits softly at 50", ""),
+        (Qwen3Config(**SIZES), "warning", "highest head", "qk_clip_threshold=inf"),
+        (Gemma2Config(**SIZES, attn_logit_softcapping=50.0), "note", "50", ""),
         (
             Llama4TextConfig(
                 **SIZES, num_local_experts=2, use_qk_norm=True, no_rope_layers=[1, 1], attn_temperature_tuning=False
             ),
             "note",
-            "Norms without a gain bound its logits to 4.",
+            "bound its logits to 4",
             "",
         ),
-        (BloomConfig(vocab_size=64, hidden_size=32, n_layer=1, n_head=2), "warning", "torch.compile cannot", "Leave"),
-        (tiny_model("deepseek_v3").config, "note", "each expert is a matrix of its own", "attach(trainer)"),
+        (BloomConfig(vocab_size=64, hidden_size=32, n_layer=1, n_head=2), "warning", "torch.compile", "Leave"),
+        (tiny_model("deepseek_v3").config, "note", "expert", "attach(trainer)"),
         (
             Qwen3Config(**SIZES, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
             "warning",
-            "quantized weights (bitsandbytes)",
+            "bitsandbytes",
             "train adapters",
         ),
         (
             LlamaConfig(**SIZES, auto_map={"AutoModelForCausalLM": "modeling_swapped.SwappedForCausalLM"}),
             "note",
-            "comes with its own code. What is said here is of the class that was built, LlamaForCausalLM",
+            "LlamaForCausalLM",
             "--trust-remote-code",
         ),
     ],
@@ -144,11 +145,14 @@ def test_what_a_layout_and_a_plan_tell() -> None:
     plan = [replace(p, reason="kept whole: fused") if p.name.endswith("q_proj.weight") else p for p in inspection.plan]
     layout = HeadLayout(layouts, {"model.layers.2.mixer": "a state space model"})
     said = [finding.what for finding in model_findings(replace(inspection, layout=layout, plan=plan))]
-    assert [text for text in said if "self_attn.q_proj.weight: fused weights that no rule can cut apart" in text]
-    assert f"{first}: heads that share a key are clipped together, by the highest of them." in said
-    assert f"{second}: clamped." in said
-    assert [text for text in said if text.startswith(f"{second}: shares weights with another layer")]
-    assert [text for text in said if text.startswith("model.layers.2.mixer: no softmax attention")]
+    for named in (
+        ("self_attn.q_proj.weight", "fused"),
+        (first, "share", "key"),
+        (second, "clamped"),
+        (second, "shares weights"),
+        ("model.layers.2.mixer", "no softmax attention"),
+    ):
+        assert [text for text in said if re.search(naming(*named), text)], named
     assert len(said) == 5
     none = replace(
         inspection, refusal="nothing found. Without weights it cannot be found by behaviour either.", plan=[]
@@ -162,7 +166,7 @@ def test_what_a_layout_and_a_plan_tell() -> None:
 def test_a_model_without_attention_will_be_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = MambaConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, state_size=4)
     (refused,) = findings(capsys, saved(tmp_path, config), code=1)
-    with pytest.raises(ValueError, match="QK-Clip needs softmax attention") as refusal:
+    with pytest.raises(ValueError, match=naming("QK-Clip", "softmax attention")) as refusal:
         MuonClip(MambaForCausalLM(config))
     assert refused == {"level": "refused", "what": str(refusal.value), "way_out": ""}
 
@@ -186,9 +190,9 @@ def test_an_adapter_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFi
     LoraConfig(target_modules=["no_such_proj"]).save_pretrained(str(tmp_path / "adapter"))
     folder = saved(tmp_path, tiny_model("llama_gqa").config)
     assert main(["doctor", "--adapter", str(tmp_path / "adapter")]) == 2
-    assert "needs the model that it adapts" in capsys.readouterr().err
+    assert "model" in capsys.readouterr().err.rpartition("error: ")[2]
     assert main(["doctor", folder, "--adapter", str(tmp_path / "adapter")]) == 2
-    assert re.search("cannot be put on .*no_such_proj", capsys.readouterr().err)
+    assert "no_such_proj" in capsys.readouterr().err
 
 
 def test_versions_below_the_packages_own_metadata_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,8 +204,8 @@ def test_versions_below_the_packages_own_metadata_are_refused(monkeypatch: pytes
     assert not Package("trl", None, "1.0", True).is_too_old
     monkeypatch.setattr(machine, "read_packages", lambda: [Package("transformers", "4.57.1", "5", False)])
     (found,) = [finding for finding in read_machine().findings if finding.level == "refused"]
-    assert found.what == "transformers must be 5 or newer; 4.57.1 is installed."
-    assert found.way_out == 'pip install --upgrade "transformers>=5"'
+    assert re.search(naming("transformers", 5, "4.57.1"), found.what)
+    assert '"transformers>=5"' in found.way_out
 
 
 def launched_with(path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, str]], str]:
@@ -218,7 +222,7 @@ def test_the_launcher_is_read(no_launcher: Path, capsys: pytest.CaptureFixture[s
     fsdp2 = (EXAMPLES / "accelerate_configs" / "fsdp2.yaml").read_text(encoding="utf-8")
     said, shown = launched_with(no_launcher, fsdp2, capsys)
     assert said == []
-    assert "distributed_type FSDP 2, num_processes 8, mixed_precision bf16, torch.compile off" in shown
+    assert re.search(naming("FSDP", "num_processes 8", "bf16", "torch.compile off"), shown)
     (refused,), _ = launched_with(no_launcher, fsdp2.replace("fsdp_version: 2", "fsdp_version: 1"), capsys)
     assert "FSDP1" in refused["what"]
     (refused,), _ = launched_with(no_launcher, re.sub(r"fsdp_version: 2", "fsdp_offload_params: false", fsdp2), capsys)
@@ -243,16 +247,16 @@ def test_scores_outside_of_the_interface_are_refused_where_the_launcher_compiles
     ddp = (EXAMPLES / "accelerate_configs" / "ddp.yaml").read_text(encoding="utf-8")
     launched_with(no_launcher, f"{ddp}\ndynamo_config:\n  dynamo_backend: INDUCTOR\n", capsys)
     (refused,) = findings(capsys, folder, code=1)
-    assert "torch.compile cannot measure them" in refused["what"]
+    assert "torch.compile" in refused["what"]
 
 
 @pytest.mark.parametrize(
     ("hardware", "cuda", "driver", "what"),
     [
-        (Hardware("cuda", ("Tesla T4", "Tesla T4"), False, 8), "12.8", True, "Tesla T4 emulates bfloat16"),
+        (Hardware("cuda", ("Tesla T4", "Tesla T4"), False, 8), "12.8", True, "Tesla T4"),
         (Hardware("cuda", ("NVIDIA H200",), True, 8), "12.8", True, ""),
-        (Hardware("cpu", (), True, 8), "12.8", True, "sees no GPU"),
-        (Hardware("cpu", (), True, 8), None, True, "has NVIDIA's driver"),
+        (Hardware("cpu", (), True, 8), "12.8", True, "no GPU"),
+        (Hardware("cpu", (), True, 8), None, True, "NVIDIA"),
         (Hardware("cpu", (), True, 8), None, False, ""),
     ],
 )

@@ -2,12 +2,14 @@
 
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
+from error_messages import naming
 from hub_server import HubServer, hub_server
 from hub_visits import take_for_the_hub
 from rich.console import Console
@@ -51,19 +53,19 @@ def test_a_push_says_what_it_committed_and_where_it_is(hub, folder, capsys):
     assert code == 0
     sent, commit = out.splitlines()
     files = hub.repositories[REPO].head.files
-    assert sent.startswith(f"{len(files) - 1} files committed, ")
+    assert sent.startswith(f"{len(files) - 1} files ")
     assert commit == f"commit: {hub.endpoint}/{REPO}/commit/{hub.repositories[REPO].head.oid}"
-    assert push(capsys, folder, REPO)[1].startswith(f"All {len(files) - 1} files are there already: ")
+    assert re.search(naming(len(files) - 1), push(capsys, folder, REPO)[1])
 
 
 def test_a_dry_run_lists_files_sizes_and_the_card(hub, folder, capsys):
     code, out, err = push(capsys, folder, REPO, "--dry-run")
     assert (code, err) == (0, "")
-    assert out.startswith(f"{hub.endpoint}/{REPO}, branch main: a new repository\n")
+    assert re.search(naming(f"{hub.endpoint}/{REPO}", "main", "new"), out.splitlines()[0])
     for path in Path(folder).iterdir():
         assert f"{path.name} " in out
         assert f" {in_bytes(path.stat().st_size)}  new\n" in out
-    assert "This was a dry run: nothing was sent." in out
+    assert "dry run" in out
     assert (Path(folder) / "README.md").read_text().strip() in out
     assert hub.repositories == {}
 
@@ -85,17 +87,17 @@ def test_a_dry_run_of_what_would_be_refused_says_why_and_ends_with_2(hub, folder
     assert code == 2
     assert "model.safetensors" in out
     public, other = err.splitlines()
-    assert public.startswith("hf-muonclip: private=True (--private) is for a repository that the push creates")
-    assert other.startswith("hf-muonclip: ada/nano (branch main) holds another checkpoint: model.safetensors would be")
+    assert re.search(naming("hf-muonclip", "--private"), public)
+    assert re.search(naming("hf-muonclip", "ada/nano", "model.safetensors"), other)
 
 
 def test_a_dry_run_without_the_hub_still_lists(hub, folder, capsys, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     code, out, err = push(capsys, folder, REPO, "--dry-run")
     assert code == 0
-    assert "branch main: what is there is not known" in out
+    assert "branch main" in out
     assert "model.safetensors" in out
-    assert "the connection failed" in err
+    assert "connection" in err
 
 
 def test_json_has_the_keys_that_the_help_names(hub, folder, capsys):
@@ -106,7 +108,7 @@ def test_json_has_the_keys_that_the_help_names(hub, folder, capsys):
     assert main(["push", "--help"]) == 0
     help_text = capsys.readouterr().out
     assert all(key in help_text for key in said)
-    assert "130 it was interrupted" in help_text
+    assert "130" in help_text
     assert {"path": "pytorch_model.bin", "size": 5, "state": "stale"} in said["files"]
     assert said["commit_url"].endswith(hub.repositories[REPO].head.oid)
     assert (said["dry_run"], said["obstacles"], said["pull_request_url"]) == (False, [], None)
@@ -119,7 +121,7 @@ def test_options_reach_the_push(hub, folder, capsys):
     assert repository.history("run-2")[0] == "A title"
     code, out, _ = push(capsys, folder, REPO, "--create-pr")
     assert code == 0
-    assert " files proposed, " in out
+    assert "proposed" in out
     assert out.splitlines()[1] == f"pull request: {hub.endpoint}/{REPO}/discussions/1"
     assert repository.history() == ["initial commit"]
 
@@ -129,16 +131,16 @@ def test_overwriting_says_what_was_deleted(hub, folder, capsys):
     assert push(capsys, folder, REPO)[0] == 2
     code, out, _ = push(capsys, folder, REPO, "--overwrite")
     assert code == 0
-    assert "; deleted: pytorch_model.bin\n" in out
+    assert re.search(naming("deleted", "pytorch_model.bin"), out)
 
 
 @pytest.mark.parametrize(
     ("repo", "token", "message"),
     [
-        ("a/b/c", "hf_ada", "a repository's name must be one that the Hub takes, got 'a/b/c'"),
-        (REPO, "hf_reader", "ada's token 'a token' may only read"),
-        (REPO, "", "none was found. Log in with `hf auth login`"),
-        ("lab/nano", "hf_eve", "eve's token may not create lab/nano"),
+        ("a/b/c", "hf_ada", naming("'a/b/c'")),
+        (REPO, "hf_reader", naming("ada", "'a token'", "read")),
+        (REPO, "", naming("hf auth login")),
+        ("lab/nano", "hf_eve", naming("eve", "lab/nano")),
     ],
 )
 def test_a_push_that_is_refused_ends_with_2(repo, token, message, hub, folder, capsys, monkeypatch):
@@ -146,7 +148,7 @@ def test_a_push_that_is_refused_ends_with_2(repo, token, message, hub, folder, c
     code, out, err = push(capsys, folder, repo)
     assert (code, out) == (2, "")
     assert err.startswith("hf-muonclip: ")
-    assert message in err
+    assert re.search(message, err)
 
 
 def test_no_folder_ends_with_2(hub, tmp_path, capsys):
@@ -158,7 +160,7 @@ def test_a_hub_that_fails_ends_with_1(hub, folder, capsys, monkeypatch):
     hub.fail("POST .*/commit/", 503, times=99)
     code, out, err = push(capsys, folder, REPO)
     assert (code, out) == (1, "")
-    assert "hf-muonclip: the Hub should commit to ada/nano, but answers 503" in err
+    assert re.search(naming("hf-muonclip", "ada/nano", 503), err)
 
 
 def test_an_interrupt_says_how_to_go_on(hub, folder, capsys, monkeypatch):
@@ -168,7 +170,7 @@ def test_an_interrupt_says_how_to_go_on(hub, folder, capsys, monkeypatch):
     monkeypatch.setattr(HubClient, "upload", interrupted)
     code, _, err = push(capsys, folder, REPO)
     assert code == 130
-    assert "Run the same command again; it sends only what is missing." in err
+    assert "the same command again" in err
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_models import tiny_model
 
 from hf_muonclip.evaluation import Answer
@@ -61,7 +62,7 @@ def test_a_first_line_cut_short_is_written_anew(tmp_path: Path, length: int) -> 
 def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path, content: str) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text(content)
-    with pytest.raises(ValueError, match="a file of this package's own"):
+    with pytest.raises(ValueError, match=naming("answers_file", path)):
         AnswersFile(path, SETTINGS)
     assert path.read_text() == content
 
@@ -69,10 +70,10 @@ def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path, content: s
 def test_other_settings_are_named_and_a_repeated_answer_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     file = AnswersFile(path, SETTINGS)
-    with pytest.raises(ValueError, match="token cap: 8 there, 9 here; name another"):
+    with pytest.raises(ValueError, match=naming("token cap", 8, 9)):
         AnswersFile(path, {**SETTINGS, "token cap": 9})
     file.append([ANSWER, ANSWER], ["one", "two"])
-    with pytest.raises(ValueError, match="run 0, question 1 twice"):
+    with pytest.raises(ValueError, match=naming("run 0", "question 1")):
         AnswersFile(path, SETTINGS)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_models import tiny_model, tiny_tokenizer
 from transformers import PreTrainedModel
 from transformers.utils import chat_template_utils
@@ -197,7 +198,7 @@ def test_an_evaluation_with_a_dated_template_goes_on_another_day(
     whole = measure_avg_at_k(model, QUESTIONS, score, tokenizer, k=2, **{**asked, "answers_file": None})
     assert resumed == whole
     assert whole.prompts.endswith("dated 2025-01-01")
-    with pytest.raises(ValueError, match="date: '2025-01-01' there, '2026-11-30' here"):
+    with pytest.raises(ValueError, match=naming("date", "2025-01-01", "2026-11-30")):
         measure_avg_at_k(model, QUESTIONS, score, tokenizer, k=2, date=datetime.date(2026, 11, 30), **asked)
 
 
@@ -218,9 +219,9 @@ def test_answers_of_a_file_are_scored_by_the_scorer_and_references_of_now(tmp_pa
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"seed": 1}, "seed: 0 there, 1 here"),
-        ({"token_cap": 13}, "token cap: 12 there, 13 here"),
-        ({"questions": QUESTIONS[:3]}, "prompts"),
+        ({"seed": 1}, naming("seed", 0, 1)),
+        ({"token_cap": 13}, naming("token cap", 12, 13)),
+        ({"questions": QUESTIONS[:3]}, naming("prompts")),
     ],
 )
 def test_answers_of_another_evaluation_are_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
@@ -252,17 +253,17 @@ def test_a_folder_gives_what_its_model_gives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": 0.0}, "k=3; use k=1, or a temperature above 0"),
-        ({"temperature": -1.0}, "temperature must be finite and >= 0, got -1.0"),
-        ({"temperature": math.nan}, "temperature must be finite and >= 0, got nan"),
-        ({"top_p": 0.0}, r"top_p must be in \(0, 1\], got 0.0"),
-        ({"top_k": -1}, "top_k must be >= 0, got -1"),
-        ({"k": 0}, "k must be at least 1, got 0"),
-        ({"token_cap": 0}, "token_cap must be at least 1, got 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"questions": []}, "number of questions must be at least 1, got 0"),
-        ({"token_cap": 124}, "model's 128 positions, got a prompt of 5 tokens and token_cap=124"),
-        ({"score": lambda question, answer: math.nan}, "finite number, got nan for question"),
+        ({"temperature": 0.0}, naming("temperature", "k=3", "k=1")),
+        ({"temperature": -1.0}, naming("temperature", -1.0)),
+        ({"temperature": math.nan}, naming("temperature", "nan")),
+        ({"top_p": 0.0}, naming("top_p", 0.0)),
+        ({"top_k": -1}, naming("top_k", -1)),
+        ({"k": 0}, naming("k", 0)),
+        ({"token_cap": 0}, naming("token_cap", 0)),
+        ({"batch_size": 0}, naming("batch_size", 0)),
+        ({"questions": []}, naming("questions", 0)),
+        ({"token_cap": 124}, naming(128, 5, "token_cap=124")),
+        ({"score": lambda question, answer: math.nan}, naming("nan", "question")),
     ],
 )
 def test_what_cannot_be_measured_is_refused(settings: dict[str, Any], message: str) -> None:

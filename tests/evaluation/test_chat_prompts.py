@@ -4,6 +4,7 @@ import datetime
 import random
 
 import pytest
+from error_messages import naming
 from tiny_models import tiny_tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
@@ -64,7 +65,7 @@ def test_without_a_template_the_question_is_the_prompt_and_its_end_stays_open() 
 
 
 def test_a_prompt_without_tokens_is_refused() -> None:
-    with pytest.raises(ValueError, match="question 1 has none"):
+    with pytest.raises(ValueError, match=naming("question 1")):
         write_prompts(tiny_tokenizer(), ["w20", ""], thinking=False)
 
 

@@ -347,7 +347,3 @@ def test_it_trains_draws_writes_and_opens_in_transformers(
     steps = re.findall(r"step .*", printed)
     assert len(steps) == 24
     assert re.findall(r"step .*", capsys.readouterr().out) == steps
-
-
-def test_the_file_to_read_stays_short() -> None:
-    assert len((FOLDER / "model.py").read_text(encoding="utf-8").splitlines()) < 400

@@ -18,6 +18,7 @@ from types import ModuleType
 import datasets
 import pytest
 import torch
+from error_messages import naming
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
@@ -64,7 +65,7 @@ def refusal(
         with pytest.raises(SystemExit) as stopped:
             pretrain.main()
         assert stopped.value.code == 2
-        return capsys.readouterr().err
+        return capsys.readouterr().err.rpartition("error: ")[2]  # behind the usage, which names every option
 
     return call
 
@@ -85,10 +86,10 @@ def test_the_report_says_what_happened(finished: tuple[Path, str]) -> None:
     heads = statistics["MuonClipCallback"]["attributes"]["exported_statistics"]
     clipped = sum(count > 0 for figures in heads.values() for count in figures["clips"])
     assert clipped > 0
-    assert f"Clip: {clipped} of 8 heads were clipped" in printed
-    assert "Clip: none of 8 heads was ever clipped" in printed  # the run without the clip
-    assert "tokens per second over 1,536 tokens" in printed
-    assert "Share of that time: optimizer step" in printed
+    assert f"{clipped} of 8 heads" in printed
+    assert "none of 8 heads" in printed  # the run without the clip
+    assert "1,536 tokens" in printed
+    assert "optimizer step" in printed
     for picture in ("training.png", "comparison.png"):
         assert (output / picture).read_bytes()[:4] == b"\x89PNG"
         assert (output / "model" / picture).exists()
@@ -163,13 +164,13 @@ def test_another_run_in_the_folder_is_refused(
 
 def test_a_folder_of_other_files_is_never_deleted(corpus: Path, tmp_path: Path, refusal: Callable[..., str]) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    assert "not of a run of this script" in refusal(corpus, tmp_path, "--overwrite")
+    assert str(tmp_path) in refusal(corpus, tmp_path, "--overwrite")
     assert (tmp_path / "thesis.tex").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
-    [("empty.txt", "", "needs text"), ("short.txt", "To be, or not to be", "too small")],
+    [("empty.txt", "", "empty.txt"), ("short.txt", "To be, or not to be", "too small")],
 )
 def test_a_dataset_without_enough_text_is_refused(
     tmp_path: Path, name: str, content: str, said: str, refusal: Callable[..., str]
@@ -183,10 +184,10 @@ def test_a_dataset_without_enough_text_is_refused(
     ("arguments", "said"),
     [
         (["--preset", "giant"], "giant"),
-        (["--learning-rate", "-1"], "lr must be"),
-        (["--qk-clip-threshold", "0"], "qk_clip_threshold must be"),
-        (["--steps", "0"], "must be at least 1"),
-        (["--sequence-length", "0"], "must be at least 1"),
+        (["--learning-rate", "-1"], "lr"),
+        (["--qk-clip-threshold", "0"], "qk_clip_threshold"),
+        (["--steps", "0"], "--steps"),
+        (["--sequence-length", "0"], "--sequence-length"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_written(
@@ -220,7 +221,7 @@ def test_a_streamed_dataset_gives_blocks_and_holds_some_out(
     assert all(len(block["input_ids"]) == 32 for block in evaluation)
     again = [block["input_ids"] for block in training]  # a second run sees the same blocks
     assert torch.equal(torch.stack(again), torch.stack([block["input_ids"] for block in training]))
-    with pytest.raises(ValueError, match=r"--text-column; its columns that hold text: title, text"):
+    with pytest.raises(ValueError, match=naming("--text-column", "title", "text")):
         pretrain.prepare(replace(settings, text_column="story"))
 
 

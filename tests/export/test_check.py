@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, tiny_model, tiny_tokenizer
 from transformers import DeepseekV3Config
@@ -340,71 +341,71 @@ def half_a_tokenizer(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (no_config, r"must have a config\.json, got none in .*If it was interrupted, save it again\."),
-        (half_a_config, r"config\.json must be JSON, but .* is not: .*half-written: save or download it again"),
-        (config_is_a_list, r"must hold a JSON object, got list"),
-        (only_adapters, r"must have a config\.json, got none in .*Merge the adapters into their model first\."),
-        (no_weights, r"must have model\.safetensors\.index\.json or model\.safetensors, got no weights"),
-        (no_index, r"must have model\.safetensors\.index\.json or .*got model-00001-of-\S+, .* and \d more in "),
-        (half_an_index, r"index\.json must be JSON"),
-        (index_without_map, r"must hold weight_map, the shard of each tensor, got NoneType"),
-        (missing_shard, r"but 1 of \d is missing: model-00003-of-\d+\.safetensors in .*Save or download"),
-        (two_missing_shards, r"but 2 of \d are missing: model-00002-of-\d+\.safetensors, model-00003"),
+        (no_config, r"config\.json.*interrupted"),
+        (half_a_config, naming("config.json", "JSON")),
+        (config_is_a_list, naming("config.json", "list")),
+        (only_adapters, naming("config.json", "adapters")),
+        (no_weights, naming("model.safetensors.index.json", "no weights")),
+        (no_index, r"model\.safetensors\.index\.json .*model-00001-of-"),
+        (half_an_index, naming("model.safetensors.index.json", "JSON")),
+        (index_without_map, naming("weight_map", "NoneType")),
+        (missing_shard, r"1 of \d .*model-00003-of-\d+\.safetensors"),
+        (two_missing_shards, r"2 of \d .*model-00002-of-\d+\.safetensors, model-00003"),
         (
             surplus_shard,
-            r"got model-00009-of-00009\.safetensors beside model\.safetensors\.index\.json, .*move it away",
+            naming("model-00009-of-00009.safetensors", "model.safetensors.index.json"),
         ),
-        (single_file_beside_shards, r"got model\.safetensors beside model\.safetensors\.index\.json"),
-        (truncated_shard, r"model-00002\S+ \([\d,]+ bytes\) is truncated or damaged: .*Save or download it again"),
-        (longer_shard, r"model-00002\S+ \([\d,]+ bytes\) is truncated or damaged"),
-        (empty_shard, r"model-00002\S+ \(0 bytes\) is truncated or damaged"),
-        (shard_cut_in_its_header, r"model-00002\S+ \(100 bytes\) is truncated or damaged"),
-        (shard_is_a_git_lfs_pointer, r"model-00002\S+ \(\d+ bytes\) is truncated or damaged"),
+        (single_file_beside_shards, naming("model.safetensors", "model.safetensors.index.json")),
+        (truncated_shard, r"model-00002\S+ \([\d,]+ bytes\).*damaged"),
+        (longer_shard, r"model-00002\S+ \([\d,]+ bytes\).*damaged"),
+        (empty_shard, r"model-00002\S+ \(0 bytes\).*damaged"),
+        (shard_cut_in_its_header, r"model-00002\S+ \(100 bytes\).*damaged"),
+        (shard_is_a_git_lfs_pointer, r"model-00002\S+ \(\d+ bytes\).*damaged"),
         (
             shards_swapped,
-            r"in which shard it is, but is wrong for \d+ of 67: \S+ is in model-00002\S+, and the index says",
+            r"index.* \d+ of 67.* \S+ .*model-00002",
         ),
-        (tensor_in_two_shards, r"must be in one shard, but lm_head\.weight is in model-00001\S+ and in model-00002"),
-        (one_shard_cast, r"total_size in \S+ must be the bytes of all tensors, \d+, got \d+ in "),
-        (unlisted_tensor, r"wrong for 1 of 68: extra is in model-00001\S+, and the index says nothing"),
+        (tensor_in_two_shards, r"lm_head\.weight .*model-00001\S+ .*model-00002"),
+        (one_shard_cast, r"total_size .*\d+, got \d+"),
+        (unlisted_tensor, r"1 of 68.* extra .*model-00001"),
         (
             listed_tensor_is_not_there,
-            r"wrong for 1 of 66: lm_head\.weight is in no shard, and the index says model-00001",
+            r"1 of 66.* lm_head\.weight .*model-00001",
         ),
         (
             forgotten_tensor,
-            r"the DeepseekV3ForCausalLM of config\.json, but 1 of 67 is missing: model\.embed_tokens\.w",
+            r"DeepseekV3ForCausalLM .*1 of 67.* model\.embed_tokens\.weight",
         ),
-        (foreign_tensor, r"nothing but the tensors of .*, got 1 more: model\.layers\.3\.mlp\.gate\.weight"),
-        (transposed_tensor, r"1 of 67 has another: \S+q_a_proj\.weight must be \[24, 64\], got \[64, 24\]"),
-        (joined_experts, r"24 of 67 are missing: model\.layers\.1\.mlp\.experts\.0\.down_proj\.weight"),
-        (config_of_more_layers, r"but 2\d of 9\d are missing: model\.layers\.3\.\S+, .* and \d+ more"),
-        (config_of_fewer_experts, r"got 12 more: model\.layers\.1\.mlp\.experts\.2\.down_proj\.weight"),
+        (foreign_tensor, naming(1, "model.layers.3.mlp.gate.weight")),
+        (transposed_tensor, r"1 of 67.* \S+q_a_proj\.weight .*\[24, 64\].*\[64, 24\]"),
+        (joined_experts, naming("24 of 67", "model.layers.1.mlp.experts.0.down_proj.weight")),
+        (config_of_more_layers, r"2\d of 9\d .* model\.layers\.3\."),
+        (config_of_fewer_experts, naming(12, "model.layers.1.mlp.experts.2.down_proj.weight")),
         (
             config_of_another_width,
-            r"3 of 67 have another: \S+mlp\.down_proj\.weight must be \[64, 80\], got \[64, 96\]",
+            r"3 of 67.* \S+mlp\.down_proj\.weight .*\[64, 80\].*\[64, 96\]",
         ),
-        (config_of_another_vocabulary, r"2 of 67 have another: lm_head\.weight must be \[192, 64\], got \[128, 64\]"),
-        (config_of_another_type, r"every tensor of the LlamaForCausalLM of config\.json, but \d+ of \d+ are missing"),
-        (unknown_type, r"must accept the config\.json in .*deepseek_v9"),
-        (no_type, r"config\.json must say its model_type, got None"),
-        (no_architecture, r"architectures = \['DeepseekV3ForCausalLM'\] for deepseek_v3, got None"),
-        (impossible_field, r"must accept the config\.json in .*hidden_size" if CHECKED else r"buildable .* got str"),
-        (impossible_size, r"must be buildable from the config\.json in "),
-        (staging_leftover, r"must be written to its end, but \.run\.12345678\.partial/model\.safetensors in "),
-        (download_leftover, r"must be written to its end, but model\.safetensors\.incomplete in "),
-        (pickle("pytorch_model.bin"), r"nothing pickled, because unpickling runs code, got pytorch_model\.bin in "),
-        (pickle("training_args.bin"), r"got training_args\.bin in .*the Trainer's own state"),
-        (pickle("optimizer.pt"), r"got optimizer\.pt in "),
-        (pickle("rng_state.pth"), r"got rng_state\.pth in "),
-        (pickle("last.ckpt"), r"got last\.ckpt in "),
-        (pickle("data.pkl"), r"got data\.pkl in "),
-        (config_with_code, r"without remote code, but config\.json in .* has auto_map = .*modeling_deepseek"),
-        (tokenizer_with_code, r"without remote code, but tokenizer_config\.json in .*tokenization_kimi"),
-        (dangling_link, r"must be readable, but \S+model-00002\S+ is a link that leads nowhere"),
-        (larger_tokenizer, r"got ids up to 199 and 128 embeddings.*resize_token_embeddings\(200\)"),
-        (smaller_tokenizer, r"got 50 ids for 128 embeddings.*resize_token_embeddings\(50, pad_to_multiple_of=64\)"),
-        (half_a_tokenizer, r"must load the tokenizer in .*, but says: "),
+        (config_of_another_vocabulary, naming("2 of 67", "lm_head.weight", "[192, 64]", "[128, 64]")),
+        (config_of_another_type, r"LlamaForCausalLM .*\d+ of \d+ .*missing"),
+        (unknown_type, naming("config.json", "deepseek_v9")),
+        (no_type, naming("config.json", "model_type", None)),
+        (no_architecture, naming("architectures", "['DeepseekV3ForCausalLM']", "deepseek_v3", None)),
+        (impossible_field, r"config\.json .*hidden_size" if CHECKED else r"config\.json .* got str"),
+        (impossible_size, naming("config.json", "-64")),
+        (staging_leftover, naming(".run.12345678.partial/model.safetensors")),
+        (download_leftover, naming("model.safetensors.incomplete")),
+        (pickle("pytorch_model.bin"), naming("pickled", "pytorch_model.bin")),
+        (pickle("training_args.bin"), naming("training_args.bin", "Trainer")),
+        (pickle("optimizer.pt"), naming("pickled", "optimizer.pt")),
+        (pickle("rng_state.pth"), naming("pickled", "rng_state.pth")),
+        (pickle("last.ckpt"), naming("pickled", "last.ckpt")),
+        (pickle("data.pkl"), naming("pickled", "data.pkl")),
+        (config_with_code, r"remote code.* config\.json .*auto_map.*modeling_deepseek"),
+        (tokenizer_with_code, r"remote code.* tokenizer_config\.json .*tokenization_kimi"),
+        (dangling_link, r"model-00002\S+ .*link"),
+        (larger_tokenizer, naming(199, 128, "resize_token_embeddings(200)")),
+        (smaller_tokenizer, naming(50, 128, "resize_token_embeddings(50, pad_to_multiple_of=64)")),
+        (half_a_tokenizer, naming("tokenizer")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -422,12 +423,12 @@ def test_damage_is_damage_of_a_whole_folder(folder: Path) -> None:
 
 def test_staging_folder_itself_is_refused(folder: Path) -> None:
     staging = folder.rename(folder.with_name(".run.12345678.partial"))
-    with pytest.raises(ValueError, match=r"by its name .* is left from an interrupted write"):
+    with pytest.raises(ValueError, match=naming("interrupted")):
         check_checkpoint(staging)
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"is none\. Check the path"):
+    with pytest.raises(FileNotFoundError, match=naming(tmp_path / "run")):
         check_checkpoint(tmp_path / "run")
     (tmp_path / "run").write_text("")
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / "run"))):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from error_messages import naming
 from fresh_process import run_python
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -144,7 +145,7 @@ def test_occupied_folder_is_refused_and_untouched(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "weights.bin").write_text("another run")
-    with pytest.raises(FileExistsError, match=r"is a folder with 1 entry \(weights.bin\). Choose another name"):
+    with pytest.raises(FileExistsError, match=naming(folder, "weights.bin")):
         save_checkpoint(tiny_model("llama_gqa"), folder)
     assert (folder / "weights.bin").read_text() == "another run"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -152,7 +153,7 @@ def test_occupied_folder_is_refused_and_untouched(tmp_path):
 
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "run").write_text("text")
-    with pytest.raises(FileExistsError, match="is a file"):
+    with pytest.raises(FileExistsError, match=naming("file")):
         save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run")
 
 
@@ -240,14 +241,14 @@ def name_another_architecture(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (damage_shard, r"must come back bit for bit from the written checkpoint, but \S+ did not"),
-        (swap_two_experts, r"bit for bit .* but model\.layers\.1\.mlp\.experts\.gate_up_proj did not"),
-        (truncate_shard, r"bit for bit .* but \S+ cannot be read: .*[Ii]ncomplete"),
-        (forget_the_router, r"but model\.layers\.1\.mlp\.gate\.weight cannot be read: .*not contain"),
-        (forget_the_config, r"must be a complete checkpoint, but is not\. .* must have a config\.json"),
+        (damage_shard, r"bit for bit.* \S+\.weight"),
+        (swap_two_experts, naming("bit for bit", "model.layers.1.mlp.experts.gate_up_proj")),
+        (truncate_shard, r"bit for bit .*[Ii]ncomplete"),
+        (forget_the_router, naming("bit for bit", "model.layers.1.mlp.gate.weight")),
+        (forget_the_config, naming("complete", "config.json")),
         (
             name_another_architecture,
-            r"must be a complete checkpoint, but is not\. config\.json must name",
+            naming("complete", "config.json", "architectures"),
         ),
     ],
 )
@@ -265,7 +266,7 @@ def test_a_wrong_folder_never_gets_its_name(fault, message, tmp_path, monkeypatc
 
 
 def test_larger_tokenizer_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"got ids up to 199 and 128 embeddings.*resize_token_embeddings\(200\)"):
+    with pytest.raises(ValueError, match=naming(199, 128, "resize_token_embeddings(200)")):
         save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tiny_tokenizer(200))
     assert list(tmp_path.iterdir()) == []
     assert save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tiny_tokenizer(100)).is_dir()
@@ -273,7 +274,7 @@ def test_larger_tokenizer_is_refused(tmp_path):
 
 def test_much_smaller_tokenizer_is_refused_unless_allowed(tmp_path):
     model, tokenizer = tiny_model("llama_gqa"), tiny_tokenizer(50)
-    with pytest.raises(ValueError, match=r"got 50 ids for 128 embeddings.*allow_unused_ids=True"):
+    with pytest.raises(ValueError, match=naming(50, 128, "allow_unused_ids=True")):
         save_checkpoint(model, tmp_path / "run", tokenizer=tokenizer)
     assert list(tmp_path.iterdir()) == []
     folder = save_checkpoint(model, tmp_path / "run", tokenizer=tokenizer, allow_unused_ids=True)
@@ -291,7 +292,7 @@ def test_resized_embeddings_make_a_smaller_tokenizer_fit(tmp_path):
 def test_tokenizer_without_a_json_is_refused(tmp_path, monkeypatch):
     tokenizer = tiny_tokenizer()
     monkeypatch.setattr(type(tokenizer), "is_fast", False)
-    with pytest.raises(ValueError, match=r"one that saves a tokenizer\.json, which engines read"):
+    with pytest.raises(ValueError, match=naming("tokenizer.json")):
         save_checkpoint(tiny_model("llama_gqa"), tmp_path / "run", tokenizer=tokenizer)
 
 
@@ -308,27 +309,25 @@ def test_chat_template_is_saved(tmp_path):
 def test_config_that_disagrees_with_the_weights_is_refused(tmp_path):
     model = tiny_model("deepseek_v3")
     model.config.n_routed_experts = 3
-    with pytest.raises(ValueError, match=r"by it model\.layers\.1\.mlp\.experts\.down_proj has shape \(3, 64, 32\)"):
+    with pytest.raises(ValueError, match=naming("model.layers.1.mlp.experts.down_proj", "(3, 64, 32)")):
         save_checkpoint(model, tmp_path / "run")
     untied = tiny_model("llama_gqa")
     untied.config.tie_word_embeddings = True
-    with pytest.raises(
-        ValueError, match=r"lm_head\.weight has shape None, and the model has \(128, 64\).*tie the weights"
-    ):
+    with pytest.raises(ValueError, match=naming("lm_head.weight", "(128, 64)", "tie")):
         save_checkpoint(untied, tmp_path / "run")
 
 
 def test_quantized_model_is_refused(tmp_path):
     model = tiny_model("llama_gqa")
     model.config.quantization_config = {"quant_method": "fp8"}
-    with pytest.raises(ValueError, match=r"must hold plain weights, got LlamaForCausalLM quantized by .*fp8"):
+    with pytest.raises(ValueError, match=r"LlamaForCausalLM.*fp8"):
         save_checkpoint(model, tmp_path / "run")
 
 
 def test_offloaded_model_is_refused(tmp_path):
     model = tiny_model("llama_gqa")
     model.lm_head.to("meta")
-    with pytest.raises(ValueError, match=r"but 1 of them are on the meta device, lm_head\.weight for one"):
+    with pytest.raises(ValueError, match=naming(1, "meta", "lm_head.weight")):
         save_checkpoint(model, tmp_path / "run")
 
 
@@ -352,11 +351,11 @@ def test_killed_save_leaves_a_folder_that_is_refused(tmp_path):
     assert result.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.endswith(".partial")
-    with pytest.raises(ValueError, match="is left from an interrupted write"):
+    with pytest.raises(ValueError, match=naming("interrupted")):
         check_checkpoint(left)
     renamed = left.rename(tmp_path / "run")
     with pytest.raises(
-        ValueError, match=r"got model-00001-of-00006\.safetensors, model-00002-of-00006\.safetensors in"
+        ValueError, match=naming("model-00001-of-00006.safetensors", "model-00002-of-00006.safetensors")
     ):
         check_checkpoint(renamed)
 
@@ -366,13 +365,13 @@ def test_class_of_its_own_is_refused(tmp_path):
         pass
 
     model = Mine(MixtralConfig(**tiny_model("mixtral").config.to_diff_dict()))
-    with pytest.raises(ValueError, match="that AutoModelForCausalLM builds from its configuration, MixtralForCausalLM"):
+    with pytest.raises(ValueError, match=naming("AutoModelForCausalLM", "MixtralForCausalLM")):
         save_checkpoint(model, tmp_path / "run")
 
 
 def test_wrapped_model_is_refused(tmp_path):
     wrapped = torch.nn.Sequential(tiny_model("llama_gqa"))
-    with pytest.raises(ValueError, match=r"must be a transformers PreTrainedModel, got Sequential\. Unwrap it"):
+    with pytest.raises(ValueError, match=naming("PreTrainedModel", "Sequential")):
         save_checkpoint(wrapped, tmp_path / "run")
 
 
@@ -383,14 +382,14 @@ def test_pictures_must_fit_the_card(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / picture.name).write_bytes(PNG)
     card = render_model_card(model, "Tiny", pictures={picture: "Max logits [per head]."})
-    with pytest.raises(ValueError, match=r"Every picture that the card shows must be given, got \[\]"):
+    with pytest.raises(ValueError, match=naming("picture", "card", "[]")):
         save_checkpoint(model, tmp_path / "run", card=card)
-    with pytest.raises(ValueError, match="need different names"):
+    with pytest.raises(ValueError, match=naming("names")):
         save_checkpoint(model, tmp_path / "run", card=card, pictures=[picture, tmp_path / "a" / picture.name])
-    with pytest.raises(FileNotFoundError, match="Every picture must be a file"):
+    with pytest.raises(FileNotFoundError, match=naming("picture", "file")):
         save_checkpoint(model, tmp_path / "run", card=card, pictures=[tmp_path / "no.png"])
     (tmp_path / "config.json").write_bytes(PNG)
-    with pytest.raises(ValueError, match=r"must not have the name of a checkpoint file, got config\.json"):
+    with pytest.raises(ValueError, match=naming("checkpoint", "config.json")):
         save_checkpoint(model, tmp_path / "run", card=card, pictures=[picture, tmp_path / "config.json"])
     assert not (tmp_path / "run").exists()
     assert (save_checkpoint(model, tmp_path / "run", card=card, pictures=[picture]) / picture.name).is_file()

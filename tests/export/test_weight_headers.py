@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from error_messages import naming
 from packaging.version import Version
 from safetensors.torch import save_file
 
@@ -35,7 +36,7 @@ def test_headers_say_shape_dtype_bytes_and_shard(tmp_path: Path) -> None:
 def test_dtypes_that_share_bytes_are_refused(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "F4", "shape": [4], "data_offsets": [0, 2]}}).encode()
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
-    with pytest.raises(ValueError, match=r"must be one of .*BF16.*, got F4 for w in .*Convert it before"):
+    with pytest.raises(ValueError, match=naming("BF16", "F4", "w")):
         read_headers(tmp_path)
 
 
@@ -44,11 +45,11 @@ def test_an_index_with_another_folder_in_it(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     index = {"weight_map": {"w": "../model.safetensors"}}
     (tmp_path / "run" / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"1 of 1 is missing: \.\./model\.safetensors"):
+    with pytest.raises(ValueError, match=naming("../model.safetensors")):
         read_headers(tmp_path / "run")
 
 
 def test_json_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b"\xff\xfe{}")
-    with pytest.raises(ValueError, match=r"config\.json must be JSON, but .* is not: .*utf-8"):
+    with pytest.raises(ValueError, match=naming("config.json", "JSON")):
         read_json(tmp_path / "config.json")

@@ -8,16 +8,12 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-import matplotlib
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from matplotlib.image import imread
-from packaging.version import Version
 from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-CURRENT_MATPLOTLIB = Version(matplotlib.__version__) >= Version("3.10")
 ROOT = Path(__file__).parents[2]
 CARDS = sorted(path.parent for path in (ROOT / "model_cards").glob("*/README.md"))
 
@@ -49,11 +45,6 @@ def test_card_renders_again_from_its_run(card: Path, tmp_path: Path) -> None:
     rendered, pictures = example_of(card).write_card(run, model)
     assert str(rendered) == (card / "README.md").read_text(encoding="utf-8")
     assert {picture.name for picture in pictures} == {picture.name for picture in card.glob("*.png")}
-    for picture in pictures:
-        drawn, committed = imread(picture), imread(card / picture.name)
-        assert drawn.shape == committed.shape
-        # Other versions of matplotlib place a letter elsewhere, older ones many; another curve changes far more.
-        assert abs(drawn - committed).mean() < (0.01 if CURRENT_MATPLOTLIB else 0.05)
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)

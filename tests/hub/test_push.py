@@ -11,6 +11,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
+from error_messages import naming
 from hub_server import HubServer, hub_server
 from hub_state import Blob
 from hub_visits import pull, take_for_the_hub
@@ -205,7 +206,7 @@ def test_a_pull_request_can_be_pushed_to(hub, folder):
 
 def test_a_commit_is_not_a_branch(hub, folder):
     commit = hub.add_repository(REPO, {}).head.oid
-    with pytest.raises(ValueError, match=rf"a push goes to a branch, got the commit {commit}"):
+    with pytest.raises(ValueError, match=naming("branch", commit)):
         push(folder, revision=commit)
     assert hub.requests == []
 
@@ -238,11 +239,8 @@ def test_another_checkpoint_is_not_overwritten(hub, folder):
     older = {"config.json": b"{}", "model-00001-of-00009.safetensors": b"old", "notes.txt": b"mine"}
     repository = hub.add_repository(REPO, older)
     before = repository.head.oid
-    message = (
-        r"ada/nano \(branch main\) holds another checkpoint: config.json would be replaced; "
-        r"model-00001-of-00009.safetensors would be deleted. Pass overwrite=True \(--overwrite\)"
-    )
-    with pytest.raises(FileExistsError, match=message):
+    named = ("ada/nano", "main", "config.json", "model-00001-of-00009.safetensors", "overwrite=True", "--overwrite")
+    with pytest.raises(FileExistsError, match=naming(*named)):
         push(folder)
     assert repository.head.oid == before
     assert hub.sent("PUT|POST") == []
@@ -282,7 +280,7 @@ def test_a_long_listing_is_read_to_its_end(hub, folder):
 
 def test_private_is_not_promised_for_a_public_repository(hub, folder):
     hub.add_repository(REPO, {})
-    with pytest.raises(ValueError, match=r"ada/nano exists and is public. Make it private in its settings"):
+    with pytest.raises(ValueError, match=naming("ada/nano", "private")):
         push(folder, private=True)
     assert hub.sent("PUT|POST") == []
 
@@ -306,8 +304,8 @@ def test_a_dry_run_shows_what_would_change_and_what_would_stop_it(hub, folder):
     result = push(folder, dry_run=True, private=True)
     assert [file.path for file in result.of_state("changed")] == ["config.json"]
     public, other = result.obstacles
-    assert "exists and is public" in public
-    assert "holds another checkpoint: config.json would be replaced" in other
+    assert re.search(naming(REPO, "public"), public)
+    assert re.search(naming(REPO, "config.json", "overwrite=True"), other)
     assert push(folder, dry_run=True, overwrite=True).obstacles == ()
 
 
@@ -316,7 +314,7 @@ def test_a_dry_run_needs_no_token_for_what_is_public(hub, folder):
     result = push_to_hub(folder, REPO, dry_run=True)
     assert {file.state for file in result.files} == {"same"}
     (obstacle,) = result.obstacles
-    assert obstacle.startswith("a push needs a token with write access; none was found. Log in with `hf auth login`")
+    assert re.search(naming("token", "hf auth login"), obstacle)
     hub.repositories[REPO].private = True  # a stranger is told that there is no such repository
     assert push_to_hub(folder, REPO, dry_run=True).exists is None
 
@@ -327,7 +325,7 @@ def test_a_dry_run_without_the_hub(hub, folder, monkeypatch):
     assert result.exists is None
     assert {file.state for file in result.files} == {"unknown"}
     assert {file.path: file.size for file in result.files} == {n: len(c) for n, c in contents(folder).items()}
-    assert "the connection failed" in result.unreached
+    assert "connection" in result.unreached
     assert result.obstacles == ()
 
 
@@ -338,64 +336,62 @@ def test_a_dry_run_without_the_hub(hub, folder, monkeypatch):
     "name", ["a/b/c", "two words", "a--b", "-a", "a..b", "nano.git", "x" * 97, "datasets/ada/nano"]
 )
 def test_a_name_that_the_client_refuses(name, hub, folder):
-    with pytest.raises(ValueError, match=r"a repository's name must be one that the Hub takes, got '"):
+    with pytest.raises(ValueError, match=naming(repr(name))):
         push(folder, name)
     assert hub.requests == []
 
 
 def test_a_name_that_only_the_hub_refuses(hub, folder):
-    with pytest.raises(
-        ValueError, match=r"does not create ada/settings as asked; it says: Invalid repo name: settings"
-    ):
+    with pytest.raises(ValueError, match=naming("ada/settings", "Invalid repo name: settings")):
         push(folder, "ada/settings")
 
 
 def test_no_token(hub, folder):
-    with pytest.raises(PermissionError, match=r"a push needs a token with write access; none was found. Log in"):
+    with pytest.raises(PermissionError, match=naming("token", "hf auth login")):
         push_to_hub(folder, REPO)
     assert hub.requests == []
 
 
 def test_a_token_that_nobody_knows(hub, folder):
-    with pytest.raises(PermissionError, match=r"a push needs a token that the Hub knows; it says: .*Log in"):
+    with pytest.raises(PermissionError, match=naming("token", "hf auth login")):
         push(folder, token="hf_wrong")
 
 
 def test_a_token_that_may_only_read(hub, folder):
-    with pytest.raises(PermissionError, match=r"write access; ada's token 'a token' may only read"):
+    with pytest.raises(PermissionError, match=naming("ada", "'a token'", "read")):
         push(folder, token="hf_reader")
     assert hub.requests == ["GET /api/whoami-v2"]
 
 
 def test_somebody_elses_namespace(hub, folder):
-    message = r"eve's token may not create lab/nano; the Hub says: You don't have the rights.*a name under eve"
+    message = naming("eve", "lab/nano", "You don't have the rights")
     with pytest.raises(PermissionError, match=message):
         push(folder, "lab/nano", token="hf_eve")
     hub.add_repository(REPO, {})
-    with pytest.raises(PermissionError, match=r"eve's token may not take|eve's token may not commit"):
+    with pytest.raises(PermissionError, match=naming("eve", REPO)):
         push(folder, token="hf_eve")
     assert hub.sent("PUT") == []
 
 
 def test_a_pull_request_needs_a_repository(hub, folder):
-    with pytest.raises(ValueError, match=r"a pull request needs a branch.*that repository does not exist"):
+    with pytest.raises(ValueError, match=naming("pull request", "repository")):
         push(folder, create_pr=True)
     hub.add_repository(REPO, {})
-    with pytest.raises(ValueError, match=r"its branch next does not exist"):
+    with pytest.raises(ValueError, match=naming("pull request", "next")):
         push(folder, create_pr=True, revision="next")
 
 
 @pytest.mark.parametrize("metadata", ["tags: [a", "title: a: b", "- just\n- a list", "a: \tb\n\tc: d"])
 def test_a_card_whose_metadata_do_not_parse(metadata, hub, folder):
     (folder / "README.md").write_text(f"---\n{metadata}\n---\n\n# Nano\n")
-    with pytest.raises(ValueError, match=r"the metadata of .*README.md must be YAML that the Hub reads: "):
+    with pytest.raises(ValueError, match=naming("README.md", "YAML")):
         push(folder)
     assert hub.requests == []
 
 
 def test_a_card_that_the_hub_refuses(hub, folder):
     (folder / "README.md").write_text("---\nlicense: my-own\n---\n\n# Nano\n")
-    with pytest.raises(ValueError, match=r"the Hub must take the metadata of README.md; it says: \"license\" must be"):
+    with pytest.raises(ValueError, match=naming("README.md", '"license"')):
         push(folder)
     assert hub.repositories == {}
     assert hub.sent("PUT") == []
@@ -467,12 +463,12 @@ def test_the_rate_limit_says_when(hub, folder, waits):
 
 
 @pytest.mark.parametrize(
-    ("status", "message"),
-    [(429, r"still asks to wait \(429\): told to. Try again later"), (500, r"answers 500: told to. Try again later")],
+    "status",
+    [429, 500],
 )
-def test_a_hub_that_stays_busy(status, message, hub, folder, waits):
+def test_a_hub_that_stays_busy(status, hub, folder, waits):
     hub.fail("POST .*/commit/", status, times=99)
-    with pytest.raises(PushError, match=rf"the Hub should commit to ada/nano, but {message}"):
+    with pytest.raises(PushError, match=naming(REPO, status, "told to")):
         push(folder)
     assert waits == [1, 2, 4, 8, 8]
     assert on_the_hub(hub) == {}
@@ -512,7 +508,7 @@ def test_a_push_that_broke_off_says_what_is_where_and_goes_on_there(hub, folder,
     there, missing = message.partition("On the Hub: ")[2].split(". Missing: ")
     assert there.split(", ") == [other for other, _ in others]
     assert name in missing.partition(". Nothing was committed")[0].split(", ")
-    assert "Run the same command again; it sends only what is missing." in message
+    assert "the same command again" in message
     assert on_the_hub(hub) == {}
     sent_at_first = dict(hub.bytes_put)
     attempts = (6,) if REPEATS_BROKEN_UPLOADS else range(1, 7)
@@ -529,14 +525,14 @@ def test_a_push_that_broke_off_says_what_is_where_and_goes_on_there(hub, folder,
 def test_storage_that_refuses(hub, folder):
     _, oid = next(iter(shards(folder).items()))
     hub.fail(f"PUT /storage/{oid}", 403, message="expired")
-    with pytest.raises(PushError, match=r"broke off: Error while uploading .*403 Forbidden.*On the Hub: model-"):
+    with pytest.raises(PushError, match=naming("403", "model")):
         push(folder)
 
 
 @pytest.mark.parametrize("status", [409, 412])
 def test_a_conflict_overwrites_nothing(status, hub, folder):
     hub.fail("POST .*/commit/", status, message="A commit has happened since.")
-    with pytest.raises(PushError, match=r"somebody else changed it meanwhile; it says: A commit has happened since"):
+    with pytest.raises(PushError, match=naming(REPO, "A commit has happened since")):
         push(folder)
     assert on_the_hub(hub) == {}
 
@@ -548,10 +544,10 @@ def test_a_commit_of_somebody_else_in_between(hub, folder):
         repository.commit("main", "theirs", files, repository.head.oid)
 
     hub.meanwhile("POST .*/commit/", theirs)
-    with pytest.raises(PushError, match=r"somebody else changed it meanwhile.*Nothing of theirs was overwritten"):
+    with pytest.raises(PushError, match=naming(REPO, "somebody else")):
         push(folder)
     assert on_the_hub(hub) == {"config.json": b"theirs"}
-    with pytest.raises(FileExistsError, match=r"config.json would be replaced"):
+    with pytest.raises(FileExistsError, match=naming("config.json", "overwrite=True")):
         push(folder)
 
 
@@ -566,7 +562,7 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub, folder, waits):
 def test_a_pull_request_whose_answer_is_lost_is_not_opened_twice(hub, folder, waits):
     hub.add_repository(REPO, {})
     hub.lose_answer("POST .*/commit/")
-    with pytest.raises(PushError, match=r"See first whether .*/ada/nano/discussions has the pull request"):
+    with pytest.raises(PushError, match=naming(f"{hub.endpoint}/{REPO}/discussions")):
         push(folder, create_pr=True)
     assert [ref for ref in hub.repositories[REPO].refs if ref.startswith("refs/pr/")] == ["refs/pr/1"]
 
@@ -574,7 +570,7 @@ def test_a_pull_request_whose_answer_is_lost_is_not_opened_twice(hub, folder, wa
 def test_a_commit_that_leaves_files_out_is_noticed(hub, folder, monkeypatch):
     name = next(iter(shards(folder)))
     monkeypatch.setattr(hub, "ignored", {name})  # by the repository's .gitignore
-    with pytest.raises(PushError, match=rf"must hold the whole checkpoint, but {name} differ.*\.gitignore"):
+    with pytest.raises(PushError, match=naming(name, ".gitignore")):
         push(folder)
 
 

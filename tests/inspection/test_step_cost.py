@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from error_messages import naming
 from processes import run_on_ranks
 from tiny_models import tiny_model
 from torch import Tensor, nn
@@ -105,13 +106,13 @@ def test_times_are_those_of_the_busiest_rank() -> None:
 @pytest.mark.parametrize(
     ("text", "world", "message"),
     [
-        ("pp=2", 2, "mesh must be one of ddp, .* got 'pp=2', of which 'pp=2' is not known"),
-        ("hsdp:2", 2, "of which 'hsdp:2' is not known"),
-        ("hsdp:2xB", 2, "of which 'fsdp=B' is not known"),
-        ("ep=2,ep=2", 4, "of which 'ep=2' is not known"),
-        ("ep=0,fsdp=2", 2, "of which 'ep=0' is not known"),
-        ("replicate=8,shard=256", 2000, "replicate 8 x fsdp 256 = 2048 ranks and world is 2000. Give --world 2048"),
-        ("fsdp", 0, "world must be at least 1"),
+        ("pp=2", 2, naming("mesh", "ddp", "'pp=2'")),
+        ("hsdp:2", 2, naming("mesh", "'hsdp:2'")),
+        ("hsdp:2xB", 2, naming("mesh", "'fsdp=B'")),
+        ("ep=2,ep=2", 4, naming("mesh", "'ep=2'")),
+        ("ep=0,fsdp=2", 2, naming("mesh", "'ep=0'")),
+        ("replicate=8,shard=256", 2000, naming(8, 256, 2048, 2000, "--world")),
+        ("fsdp", 0, naming("world", 1, 0)),
     ],
 )
 def test_a_mesh_that_cannot_be_is_refused(text: str, world: int, message: str) -> None:

@@ -9,6 +9,7 @@ import census_models
 import pytest
 import torch
 import transformers
+from error_messages import naming
 from reference import max_logits
 from tiny_models import random_batch, tiny_model
 from torch import Tensor, nn
@@ -237,19 +238,19 @@ def bloom() -> PreTrainedModel:
 @pytest.mark.parametrize(
     ("model", "lengths", "message"),
     [
-        (lambda: nn.Linear(2, 2), (EXTENDED,), "must be a transformers PreTrainedModel; got Linear"),
-        (bloom, (EXTENDED,), "BloomForCausalLM has no config.rope_parameters"),
-        (lambda: tiny_model("llama_mha"), (ORIGINAL,), "must exceed the context .* trained at, 128; got 128"),
-        (lambda: tiny_model("llama_mha"), (64, 256), "trained at, 256; got 64"),
+        (lambda: nn.Linear(2, 2), (EXTENDED,), naming("PreTrainedModel", "Linear")),
+        (bloom, (EXTENDED,), naming("BloomForCausalLM", "rope_parameters")),
+        (lambda: tiny_model("llama_mha"), (ORIGINAL,), naming(128)),
+        (lambda: tiny_model("llama_mha"), (64, 256), naming(256, 64)),
         (
             lambda: tiny_model(
                 "llama_mha",
                 rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0},
             ),
             (EXTENDED,),
-            "LlamaForCausalLM has 'linear'",
+            naming("LlamaForCausalLM", "'linear'"),
         ),
-        (lambda: tiny_model("gpt_oss"), (EXTENDED, 64), "which is 32 by its rope parameters; got .*=64"),
+        (lambda: tiny_model("gpt_oss"), (EXTENDED, 64), naming(32, 64)),
     ],
 )
 def test_what_cannot_be_extended_is_refused_and_left_alone(model: Any, lengths: tuple[int, ...], message: str) -> None:
@@ -284,7 +285,7 @@ def test_a_phase_longer_than_the_model_is_refused() -> None:
     schedule = TokenSchedule((Phase("short", 10, 1.0, context_length=64), Phase("long", 10, 1.0, context_length=512)))
     model = build("deepseek_v3")
     assert apply_context_(model, schedule, 9) == 64
-    with pytest.raises(ValueError, match=r"phase 'long' has 512, the model 128\. Give the schedule a final_context"):
+    with pytest.raises(ValueError, match=naming("'long'", 512, 128, "final_context_length")):
         apply_context_(model, schedule, 10)
 
 

@@ -1,6 +1,7 @@
 """Operations by arithmetic against operations that torch counts, the paper's figure, and every refusal."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from error_messages import naming
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM, DynamicCache, LlamaConfig
@@ -270,14 +272,14 @@ def test_a_file_counts_as_its_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"model_type": "llama"}, "model_type must be one of .* got 'llama'"),
-        ({"model_type": None}, "model_type must be one of"),
-        ({"hidden_size": 0}, "hidden_size must be a whole number, at least 1, got 0"),
-        ({"v_head_dim": "16"}, "v_head_dim must be a whole number, at least 1, got '16'"),
-        ({"n_shared_experts": None}, "n_shared_experts must be a whole number, at least 0, got None"),
-        ({"first_k_dense_replace": 6}, "must not exceed num_hidden_layers = 5, got 6"),
-        ({"num_experts_per_tok": 8}, "must not exceed n_routed_experts = 7, got 8"),
-        ({"moe_layer_freq": 2}, "moe_layer_freq must be 1, .* got 2"),
+        ({"model_type": "llama"}, naming("model_type", "'llama'")),
+        ({"model_type": None}, naming("model_type", None)),
+        ({"hidden_size": 0}, naming("hidden_size", 0)),
+        ({"v_head_dim": "16"}, naming("v_head_dim", "'16'")),
+        ({"n_shared_experts": None}, naming("n_shared_experts", None)),
+        ({"first_k_dense_replace": 6}, naming("num_hidden_layers = 5", 6)),
+        ({"num_experts_per_tok": 8}, naming("n_routed_experts = 7", 8)),
+        ({"moe_layer_freq": 2}, naming("moe_layer_freq", 1, 2)),
     ],
 )
 def test_other_configurations_are_refused(changed: dict[str, object], said: str) -> None:
@@ -288,22 +290,22 @@ def test_other_configurations_are_refused(changed: dict[str, object], said: str)
 def test_incomplete_and_foreign_configurations_are_refused() -> None:
     given = tiny_config().to_dict()
     del given["kv_lora_rank"]
-    with pytest.raises(ValueError, match=r"must have the fields \['kv_lora_rank'\]"):
+    with pytest.raises(ValueError, match=naming("'kv_lora_rank'")):
         token_flops(given, 5)
-    with pytest.raises(ValueError, match="got 'llama'"):
+    with pytest.raises(ValueError, match=naming("'llama'")):
         token_flops(LlamaConfig(), 5)
 
 
 def test_senseless_contexts_forms_and_heads_are_refused() -> None:
     config = tiny_config()
-    with pytest.raises(ValueError, match="keys must be at least 1"):
+    with pytest.raises(ValueError, match=naming("keys", 1)):
         decode_flops(config, 0)
     for flops in (lambda: training_flops(config, 10, 0), lambda: prefill_flops(config, 0)):
-        with pytest.raises(ValueError, match="context must be at least 1"):
+        with pytest.raises(ValueError, match=naming("context", 1)):
             flops()
-    with pytest.raises(ValueError, match='mla must be "expanded"'):
+    with pytest.raises(ValueError, match=naming("mla", '"expanded"')):
         token_flops(config, 5, "naive")
-    with pytest.raises(ValueError, match="heads must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=naming("heads", 0)):
         head_costs(config, 0, 5)
 
 
@@ -311,7 +313,7 @@ def test_the_command_prints_the_papers_figure_beside_the_others(capsys: pytest.C
     assert main([]) == 0
     said = capsys.readouterr().out
     lines = {line.strip().partition("  ")[0]: line.split() for line in said.splitlines()}
-    assert "128 heads instead of 64" in said
+    assert re.search(naming(128, 64), said)
     assert lines["2 x 32.6B held fixed, all keys"][-4:] == ["+13.6%", "+55.7%", "+83.1%", "+83.4%"]
     assert lines["absorbed decode"][-2] == "+95.4%"
     assert lines["output head"][-4:] == ["2.35"] * 4
@@ -324,8 +326,7 @@ def test_the_command_reads_a_config_and_says_what_it_cannot_read(
     path = tmp_path / "config.json"
     main([str(path), "--contexts", "64", "--heads", "5"])
     said = capsys.readouterr().out
-    assert "5 heads instead of 3" in said
-    assert "the weights held fixed" in said
+    assert re.search(naming(5, 3), said)
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "broken.json").write_text("{")
     for name, why in (
@@ -338,7 +339,7 @@ def test_the_command_reads_a_config_and_says_what_it_cannot_read(
         assert why in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--heads", "0"])
-    assert "heads must be at least 1" in capsys.readouterr().err
+    assert re.search(naming("heads", 1), capsys.readouterr().err)
 
 
 def test_the_arithmetic_needs_no_torch(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_models import tiny_model
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ from hf_muonclip.kimi_k2 import (
     extend_context_,
     kimi_k2_schedule,
 )
+from hf_muonclip.runs.figure_names import FIGURES
 
 TOKENS_PER_STEP = 256
 STEPS = 24
@@ -290,6 +292,7 @@ def test_figures_reach_the_tracker_and_the_last_checkpoint(tmp_path: Path) -> No
     assert checkpoint_tokens(checkpoint) == 1024
     saved = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
     assert [log["schedule/phase"] for log in saved if "loss" in log] == [1, 2, 2, 2]
+    assert {name for log in saved for name in log if name.startswith("schedule/")} <= FIGURES.keys()
 
 
 def short_trainer(folder: Path, schedule: TokenSchedule = SHORT, rows: Any = None, **settings: Any) -> Trainer:
@@ -302,13 +305,13 @@ def short_trainer(folder: Path, schedule: TokenSchedule = SHORT, rows: Any = Non
 
 def test_too_few_steps_are_told_with_the_number_that_is_needed(tmp_path: Path) -> None:
     trainer = short_trainer(tmp_path, max_steps=3)
-    with pytest.warns(UserWarning, match=r"3 steps of 256 tokens end at 768 tokens, .* 1,024.* Pass max_steps=4"):
+    with pytest.warns(UserWarning, match=naming(3, 256, 768, "1,024", "max_steps=4")):
         trainer.train()
     model = tiny_model("llama_gqa")
     args = arguments(tmp_path, save_strategy="no", max_steps=2)
     trainer = Trainer(model, args, train_dataset=cut(16), optimizers=muonclip(model, args))
     attach_schedule(trainer, SHORT)  # knows after the first step what a step holds
-    with pytest.warns(UserWarning, match=r"2 steps of 256 tokens .* Pass max_steps=4"):
+    with pytest.warns(UserWarning, match=naming(2, 256, "max_steps=4")):
         trainer.train()
 
 
@@ -323,21 +326,21 @@ def test_enough_steps_and_fitting_data_are_told_nothing(tmp_path: Path) -> None:
 
 def test_data_cut_longer_than_the_context_is_refused(tmp_path: Path) -> None:
     trainer = short_trainer(tmp_path, rows=cut(32))
-    with pytest.raises(ValueError, match="cut to the phase's context, 16; the first are 32 tokens long"):
+    with pytest.raises(ValueError, match=naming("context", 16, 32)):
         trainer.train()
 
 
 def test_data_that_is_not_what_was_said_is_told(tmp_path: Path) -> None:
     trainer = short_trainer(tmp_path, rows=cut(8))
-    with pytest.warns(UserWarning, match="sequences of 8 tokens in a phase of context 16 and micro-batches of 64"):
+    with pytest.warns(UserWarning, match=naming(8, 16, 64)):
         trainer.train()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr_scheduler_type": "cosine"}, "TrainingArguments has {'lr_scheduler_type': 'cosine'}. Leave it out"),
-        ({"warmup_steps": 5}, "TrainingArguments has {'warmup_steps': 5}"),
+        ({"lr_scheduler_type": "cosine"}, naming("TrainingArguments", {"lr_scheduler_type": "cosine"})),
+        ({"warmup_steps": 5}, naming("TrainingArguments", {"warmup_steps": 5})),
     ],
 )
 def test_a_second_schedule_in_the_arguments_is_refused(tmp_path: Path, settings: Any, message: str) -> None:
@@ -350,7 +353,7 @@ def test_a_trainer_with_a_scheduler_is_refused(tmp_path: Path) -> None:
     optimizer = MuonClip(model, lr=PEAK)
     scheduler = TokenScheduler(optimizer, SHORT)
     trainer = Trainer(model, arguments(tmp_path), train_dataset=cut(16), optimizers=(optimizer, scheduler))
-    with pytest.raises(ValueError, match=r"without a scheduler; this one has TokenScheduler\. Pass optimizers="):
+    with pytest.raises(ValueError, match=naming("TokenScheduler", "optimizers=")):
         attach_schedule(trainer, SHORT)
 
 
@@ -358,27 +361,27 @@ def test_the_callback_alone_is_refused(tmp_path: Path) -> None:
     model = tiny_model("llama_gqa")
     args = arguments(tmp_path)
     trainer = Trainer(model, args, train_dataset=cut(16), callbacks=[TokenScheduleCallback()])
-    with pytest.raises(ValueError, match=r"drives a TokenScheduler; this Trainer uses LambdaLR\. Call attach_schedule"):
+    with pytest.raises(ValueError, match=naming("TokenScheduler", "LambdaLR", "attach_schedule")):
         trainer.train()
 
 
 def test_another_learning_rate_is_refused_before_the_first_step(tmp_path: Path) -> None:
     trainer = short_trainer(tmp_path, learning_rate=5e-5)
-    with pytest.raises(ValueError, match=r"got 5e-05 and 0\.01\. .*learning_rate"):
+    with pytest.raises(ValueError, match=naming("5e-05", 0.01, "learning_rate")):
         trainer.train()
 
 
 def test_a_finished_schedule_and_a_checkpoint_without_its_scheduler_are_refused(tmp_path: Path) -> None:
     short_trainer(tmp_path, save_strategy="steps").train()
     checkpoint = get_last_checkpoint(str(tmp_path))
-    with pytest.raises(ValueError, match="ends at 1,024 tokens, and the checkpoint has trained 1,024"):
+    with pytest.raises(ValueError, match=naming("1,024 tokens", "checkpoint")):
         short_trainer(tmp_path).train(resume_from_checkpoint=checkpoint)
     (Path(checkpoint) / "scheduler.pt").unlink()
-    with pytest.raises(ValueError, match="that of step 4 does not, and the schedule would begin again"):
+    with pytest.raises(ValueError, match=naming("scheduler.pt", "step 4")):
         short_trainer(tmp_path).train(resume_from_checkpoint=checkpoint)
 
 
-def test_the_readmes_numbers_for_a_small_budget() -> None:
+def test_the_steps_of_a_small_budget() -> None:
     """2B tokens in steps of 0.5M: the long phase is 15 steps, and the default warm-up 8."""
     schedule = kimi_k2_schedule(2e9)
     assert schedule.steps(2**19) == 3815

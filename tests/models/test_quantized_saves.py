@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from published_kimi_k2 import write_published
 from tiny_models import tiny_model
 from tiny_trainer import token_rows
@@ -28,9 +29,7 @@ HAS_COMPRESSED_TENSORS = importlib.util.find_spec("compressed_tensors") is not N
 # Older transformers cannot dequantize it while loading.
 DEQUANTIZES = "dequantize" in inspect.signature(CompressedTensorsConfig).parameters
 WAY_OUT = "CompressedTensorsConfig(dequantize=True)" if DEQUANTIZES else "load_checkpoint"
-SAID = r"DeepseekV3ForCausalLM quantized by compressed-tensors trains and cannot be: .*load_checkpoint" + (
-    ".*dequantize=True" if DEQUANTIZES else ""
-)
+SAID = naming("DeepseekV3ForCausalLM", "compressed-tensors", "load_checkpoint", WAY_OUT)
 
 
 def arguments(folder: Path, save_strategy: str) -> TrainingArguments:
@@ -116,14 +115,14 @@ def test_plain_loops_are_warned(caplog: pytest.LogCaptureFixture) -> None:
         MuonClip(loaded_model(one_way=False))
         assert caplog.records == []
         MuonClip(loaded_model())
-    assert "cannot be: what loading did to its weights cannot be undone" in caplog.text
+    assert re.search(SAID, caplog.text)
 
 
 def test_a_quantizer_that_says_so_itself() -> None:
     model: Any = loaded_model(one_way=False)
     assert why_not_saved(model) == ""
     model.hf_quantizer.serializable = False
-    assert why_not_saved(model) == "its quantizer says that it cannot be saved"
+    assert "quantizer" in why_not_saved(model)
 
 
 def test_adapters_and_frozen_models_are_let_through(tmp_path: Path) -> None:
@@ -141,7 +140,7 @@ def test_adapters_and_frozen_models_are_let_through(tmp_path: Path) -> None:
 def test_ways_out_name_what_exists() -> None:
     assert WAY_OUT in ways_out({"quant_method": "compressed-tensors"})
     assert "dequantize" not in ways_out({"quant_method": "gptq"})
-    with pytest.raises(ValueError, match=rf"must hold plain weights, .*{re.escape(WAY_OUT)}"):
+    with pytest.raises(ValueError, match=naming("DeepseekV3ForCausalLM", WAY_OUT)):
         save_checkpoint(loaded_model(), "never")
 
 

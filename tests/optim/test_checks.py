@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_parameters import (
     EXACT,
     VIEWS,
@@ -79,9 +80,8 @@ def test_parameters_that_were_flattened_since_are_refused(pieces: int) -> None:
     optimizer.param_groups[0]["params"] = [nn.Parameter(piece) for piece in flat.chunk(pieces)] if pieces else []
     for piece in optimizer.param_groups[0]["params"]:
         piece.grad = torch.ones_like(piece)
-    shape = {1: r"1, of shape \(48,\)", 3: r"3, of shape \(16,\), \(16,\)", 0: "0, of shape none"}[pieces]
-    message = rf"^Muon needs whole matrices; a group of 3 parameters now holds {shape}.*FSDP2"
-    with pytest.raises(ValueError, match=message):
+    found = {1: (1, "(48,)"), 3: (3, "(16,), (16,)"), 0: (0,)}[pieces]
+    with pytest.raises(ValueError, match=naming("Muon", 3, *found, "FSDP2")):
         optimizer.step()
     assert not optimizer.state
 
@@ -110,7 +110,7 @@ def test_a_nonfinite_gradient_raises_by_name_and_writes_nothing(where: str, pois
     parameters, optimizer = trained(steps=1)
     set_gradients(parameters, 1)
     parameters[where].grad.view(-1)[3] = poison  # type: ignore[union-attr]
-    message = rf"the gradient of {where} holds NaN or Inf.*nonfinite='skip'"
+    message = naming("gradient", where, "NaN", "nonfinite='skip'")
     with nothing_written(parameters, optimizer), pytest.raises(FloatingPointError, match=message):
         optimizer.step()
     assert optimizer.skipped_steps == 1
@@ -130,7 +130,7 @@ def test_the_message_names_the_first_four_and_counts_the_rest() -> None:
     parameters = every_kind()
     for weight in parameters.values():
         weight.grad = torch.full_like(weight, NAN)
-    with pytest.raises(FloatingPointError, match=f"of a, b, tall, experts and {len(parameters) - 4} more holds"):
+    with pytest.raises(FloatingPointError, match=naming("a, b, tall, experts", len(parameters) - 4)):
         muon(parameters).step()
 
 
@@ -144,8 +144,7 @@ def test_skip_passes_over_the_step_warns_counts_and_goes_on(caplog: pytest.LogCa
             with caplog.at_level(logging.WARNING):
                 skipping.step()
             assert skipping.skipped_steps == 1
-            assert "the gradient of tall holds NaN or Inf" in caplog.text
-            assert "Steps skipped so far: 1." in caplog.text
+            assert re.search(naming("tall", "NaN", 1), caplog.messages[-1])
         take_steps(parameters, skipping, [step])
         take_steps(twins, undisturbed, [step])
     assert_equal_weights(parameters, twins)
@@ -180,61 +179,60 @@ def test_huge_gradients_move_a_weight_as_far_as_usual() -> None:
 
 # ------------------------------------------------------------------------------------------------------------ settings
 
-OUT_OF_RANGE: list[tuple[str, Any, str]] = [
-    ("lr", -1e-3, "lr must be finite and >= 0"),
-    ("lr", NAN, "lr must be finite and >= 0"),
-    ("lr", INF, "lr must be finite and >= 0"),
-    ("lr", "fast", "lr must be finite and >= 0"),
-    ("weight_decay", -0.1, "weight_decay must be finite and >= 0"),
-    ("weight_decay", INF, "weight_decay must be finite and >= 0"),
-    ("momentum", 1.0, r"momentum must be in \[0, 1\)"),
-    ("momentum", NAN, r"momentum must be in \[0, 1\)"),
-    ("nesterov", "yes", "nesterov must be True or False"),
-    ("ns_coefficients", (1.0, NAN, 1.0), "ns_coefficients must be one of .*minimax"),
-    ("ns_coefficients", (1.0,), "ns_coefficients must be one of .*, three, five or seven finite numbers"),
-    ("ns_coefficients", ((1.0, 2.0, 3.0), (1.0, 2.0)), "ns_coefficients must be one of .*, or so many for each step"),
-    ("ns_coefficients", "jordans", "ns_coefficients must be one of .*jordan"),
-    ("eps", 0.0, r"eps must be in \(0, 1\)"),
-    ("ns_steps", 0, "ns_steps must be a whole number"),
-    ("ns_steps", 2.5, "ns_steps must be a whole number"),
-    ("adjust_lr_fn", "rms", "adjust_lr_fn must be one of"),
-    ("cautious_weight_decay", 1, "cautious_weight_decay must be True or False"),
-    ("normalize_neurons", "all", "normalize_neurons must be True or False"),
-    ("adamw_betas", (0.9, 1.0), r"adamw_betas must be two numbers in \[0, 1\)"),
-    ("adamw_betas", (0.9,), r"adamw_betas must be two numbers in \[0, 1\)"),
-    ("adamw_betas", 0.9, r"adamw_betas must be two numbers in \[0, 1\)"),
-    ("adamw_eps", 0.0, r"adamw_eps must be in \(0, 1\)"),
-    ("adamw_eps", NAN, r"adamw_eps must be in \(0, 1\)"),
+OUT_OF_RANGE: list[tuple[str, Any]] = [
+    ("lr", -1e-3),
+    ("lr", NAN),
+    ("lr", INF),
+    ("lr", "fast"),
+    ("weight_decay", -0.1),
+    ("weight_decay", INF),
+    ("momentum", 1.0),
+    ("momentum", NAN),
+    ("nesterov", "yes"),
+    ("ns_coefficients", (1.0, NAN, 1.0)),
+    ("ns_coefficients", (1.0,)),
+    ("ns_coefficients", ((1.0, 2.0, 3.0), (1.0, 2.0))),
+    ("ns_coefficients", "jordans"),
+    ("eps", 0.0),
+    ("ns_steps", 0),
+    ("ns_steps", 2.5),
+    ("adjust_lr_fn", "rms"),
+    ("cautious_weight_decay", 1),
+    ("normalize_neurons", "all"),
+    ("adamw_betas", (0.9, 1.0)),
+    ("adamw_betas", (0.9,)),
+    ("adamw_betas", 0.9),
+    ("adamw_eps", 0.0),
+    ("adamw_eps", NAN),
 ]
 
 
-@pytest.mark.parametrize(("setting", "value", "rule"), OUT_OF_RANGE)
-def test_a_setting_out_of_range_is_refused_in_arguments_and_in_groups(setting: str, value: Any, rule: str) -> None:
+@pytest.mark.parametrize(("setting", "value"), OUT_OF_RANGE)
+def test_a_setting_out_of_range_is_refused_in_arguments_and_in_groups(setting: str, value: Any) -> None:
     weight = parameter(4, 4, seed=0)
-    with pytest.raises(ValueError, match=f"^{rule}.*; got ") as refusal:
+    with pytest.raises(ValueError, match=naming(setting, repr(value))):
         Muon([weight], **{setting: value})
-    assert repr(value) in str(refusal.value)
-    with pytest.raises(ValueError, match=f"^{rule}.*; got "):
+    with pytest.raises(ValueError, match=naming(setting, repr(value))):
         Muon([{"params": [weight], setting: value}])
 
 
 def test_every_setting_of_a_group_is_tried_above() -> None:
-    assert {setting for setting, _, _ in OUT_OF_RANGE} | {"algorithm"} == GROUP_SETTINGS
+    assert {setting for setting, _ in OUT_OF_RANGE} | {"algorithm"} == GROUP_SETTINGS
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "rule"),
+    ("setting", "value"),
     [
-        ("ns_dtype", "float16", "ns_dtype must be one of .*; got 'float16'"),
-        ("ns_dtype", torch.bfloat16, "ns_dtype must be one of"),
-        ("momentum_dtype", "float16", "momentum_dtype must be one of .*; got 'float16'"),
-        ("max_batch_bytes", 0, "max_batch_bytes must be a positive number of bytes, or None; got 0"),
-        ("max_batch_bytes", 1e6, "max_batch_bytes must be a positive number of bytes, or None; got 1000000.0"),
-        ("nonfinite", "ignore", "nonfinite must be one of .*; got 'ignore'"),
+        ("ns_dtype", "float16"),
+        ("ns_dtype", torch.bfloat16),
+        ("momentum_dtype", "float16"),
+        ("max_batch_bytes", 0),
+        ("max_batch_bytes", 1e6),
+        ("nonfinite", "ignore"),
     ],
 )
-def test_what_the_optimizer_cannot_do_is_refused(setting: str, value: Any, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
+def test_what_the_optimizer_cannot_do_is_refused(setting: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=naming(setting, repr(value))):
         Muon([parameter(4, 4, seed=0)], **{setting: value})
 
 
@@ -250,7 +248,7 @@ def test_what_the_optimizer_cannot_do_is_refused(setting: str, value: Any, rule:
     ids=str,
 )
 def test_a_setting_that_no_group_has_is_refused_by_name(group: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"a param group may set .*; got {', '.join(sorted(group))}. Remove it"):
+    with pytest.raises(ValueError, match=naming("param group", *group)):
         Muon([{"params": [parameter(4, 4, seed=0)], **group}])
 
 
@@ -258,7 +256,7 @@ def test_a_setting_that_no_group_has_is_refused_by_name(group: dict[str, Any]) -
 def test_a_group_may_say_what_is_so_anyway(setting: str) -> None:
     # torch itself puts `differentiable` into groups that are added after loading.
     Muon([{"params": [parameter(4, 4, seed=0)], setting: False}])
-    with pytest.raises(ValueError, match=f"{setting} must be False; got True"):
+    with pytest.raises(ValueError, match=naming(setting, False, True)):
         Muon([{"params": [parameter(4, 4, seed=0)], setting: True}])
 
 
@@ -270,27 +268,27 @@ def test_a_group_may_say_what_is_so_anyway(setting: str) -> None:
     [
         (
             {"params": [("odd", torch.zeros(4))]},
-            r"Muon orthogonalizes matrices.*; odd has shape \(4,\).*algorithm='adamw'",
+            naming("odd", "(4,)", "algorithm='adamw'"),
         ),
-        ({"params": [("odd", torch.zeros(()))]}, r"Muon orthogonalizes matrices.*; odd has shape \(\)"),
+        ({"params": [("odd", torch.zeros(()))]}, naming("odd", "()", "algorithm='adamw'")),
         (
             {"params": [("odd", torch.zeros(4, 4, dtype=torch.complex64))]},
-            "real and dense; odd has dtype torch.complex64",
+            naming("odd", "torch.complex64"),
         ),
-        ({"params": [("odd", torch.zeros(4, 4).to_sparse())]}, "real and dense; odd has .* layout torch.sparse_coo"),
+        ({"params": [("odd", torch.zeros(4, 4).to_sparse())]}, naming("odd", "torch.sparse_coo")),
         (
             {"params": [("odd", torch.zeros(4, dtype=torch.complex64))], "algorithm": "adamw"},
-            r"real and dense; odd has dtype torch\.complex64",
+            naming("odd", "torch.complex64"),
         ),
         (
             {"params": [("odd", torch.zeros(4, 4))], "algorithm": "sgd"},
-            "algorithm must be 'muon' or 'adamw'; got 'sgd'",
+            naming("algorithm", "'muon'", "'adamw'", "'sgd'"),
         ),
-        ({"params": [("odd", torch.zeros(4, 4))], "lr": -1.0}, "lr must be finite and >= 0; got -1.0"),
-        ({"params": [("odd", torch.zeros(4, 4))], "betas": (0.9, 0.9)}, "got betas. Remove it"),
+        ({"params": [("odd", torch.zeros(4, 4))], "lr": -1.0}, naming("lr", -1.0)),
+        ({"params": [("odd", torch.zeros(4, 4))], "betas": (0.9, 0.9)}, naming("param group", "betas")),
         (
             {"params": [("odd", torch.zeros(2, 3, 4, 5).transpose(0, 1))]},
-            r"must be contiguous; odd has shape \(3, 2, 4, 5\)",
+            naming("odd", "contiguous", "(3, 2, 4, 5)"),
         ),
     ],
     ids=str,
@@ -313,10 +311,10 @@ def test_a_refused_group_leaves_no_trace(group: dict[str, Any], message: str) ->
 
 def test_a_group_without_parameters_is_refused() -> None:
     optimizer = Muon([parameter(4, 4, seed=0)])
-    with pytest.raises(ValueError, match="a param group must hold parameters; got one without any"):
+    with pytest.raises(ValueError, match=naming("param group", "parameters")):
         optimizer.add_param_group({"params": []})
     assert len(optimizer.param_groups) == 1
-    with pytest.raises(ValueError, match="a param group must hold parameters"):
+    with pytest.raises(ValueError, match=naming("param group", "parameters")):
         Muon([{"params": [parameter(4, 4, seed=0)]}, {"params": [], "algorithm": "adamw"}])
 
 
@@ -326,9 +324,7 @@ def test_what_holds_several_matrices_is_updated_whatever_its_strides_or_refused(
     odd.data = odd.data.transpose(0, -1).contiguous().transpose(0, -1)
     view = {"odd": VIEWS[name]}
     if name == "kernel":  # whose last dimensions must flow together
-        shape, strides = (re.escape(str(tuple(numbers))) for numbers in (odd.shape, odd.stride()))
-        message = rf"must be contiguous; odd has shape {shape} and strides {strides}\. Make it so with contiguous\(\)"
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=naming("odd", tuple(odd.shape), odd.stride(), "contiguous()")):
             Muon([("odd", odd)], views=view)
         return
     optimizers = [Muon([("odd", weight)], views=view, **EXACT) for weight in (odd, plain)]
@@ -342,11 +338,9 @@ def test_what_holds_several_matrices_is_updated_whatever_its_strides_or_refused(
 
 def test_views_that_fit_no_parameter_are_refused() -> None:
     named = [("w", parameter(5, 4, seed=0))]
-    with pytest.raises(ValueError, match="views must name parameters of the groups; got typo"):
+    with pytest.raises(ValueError, match=naming("views", "typo")):
         Muon(named, views={"typo": MatrixView(sections=(2, 3))})
-    with pytest.raises(
-        ValueError, match=r"sections times periods must be the output dimension; got \(2, 2\) x 1 for 5"
-    ):
+    with pytest.raises(ValueError, match=naming("sections", "periods", "(2, 2)", 1, 5)):
         Muon(named, views={"w": MatrixView(sections=(2, 2))})
 
 
@@ -356,7 +350,7 @@ def test_a_sparse_gradient_is_refused_by_name(algorithm: str) -> None:
     before = embedding.weight.detach().clone()
     optimizer = Muon([{"params": [("words", embedding.weight)], "algorithm": algorithm}])
     embedding(torch.tensor([1, 2])).sum().backward()
-    with pytest.raises(ValueError, match=r"gradient of words is sparse.*sparse=False"):
+    with pytest.raises(ValueError, match=naming("words", "sparse=False")):
         optimizer.step()
     assert torch.equal(embedding.weight, before)
     assert not optimizer.state
@@ -369,8 +363,7 @@ def test_a_parameter_moved_away_from_its_moments_is_refused_before_anything_is_w
     state = optimizer.state[parameters[name]]
     state[moment] = state[moment].to("meta")  # which nothing_written could not compare
     momentum = optimizer.state[parameters["a"]]["momentum_buffer"].clone()
-    message = f"moments must be on their parameter's device; {moment} of {name} is on meta and the parameter on cpu"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=naming(moment, name, "meta", "cpu")):
         optimizer.step()
     assert_equal_weights(parameters, weights)
     assert torch.equal(optimizer.state[parameters["a"]]["momentum_buffer"], momentum)

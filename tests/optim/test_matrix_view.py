@@ -4,6 +4,7 @@ import random
 
 import pytest
 import torch
+from error_messages import naming
 from torch import Size, Tensor
 
 from hf_muonclip.optim.matrix_view import PLAIN, MatrixView, from_matrices, matrix_blocks, to_matrices
@@ -178,13 +179,13 @@ def test_kernels_are_one_matrix_a_group() -> None:
 @pytest.mark.parametrize(
     ("view", "shape", "message"),
     [
-        (PLAIN, (5,), r"need two dimensions or more; got a parameter of shape \(5,\)"),
-        (MatrixView(sections=(2, 2)), (5, 4), r"got \(2, 2\) x 1 for 5 outputs in a parameter of shape \(5, 4\)"),
-        (MatrixView(sections=(1, 1), periods=2, transposed=True), (4, 3), r"got \(1, 1\) x 2 for 3 outputs"),
-        (MatrixView(periods=2), (5, 4), r"got \(2,\) x 2 for 5 outputs"),
-        (MatrixView(sections=(4, 2), head_rows=(3, 2)), (6, 4), r"a divisor, or 0, for each section; got \(3, 2\)"),
-        (MatrixView(sections=(4, 2), head_rows=(2,)), (6, 4), r"head_rows must name .* got \(2,\)"),
-        (MatrixView(stacked=4), (6, 4), r"stacked matrices must divide the rows; got 4 for 6 rows"),
+        (PLAIN, (5,), naming("dimensions", "(5,)")),
+        (MatrixView(sections=(2, 2)), (5, 4), naming("(2, 2)", 1, 5, "(5, 4)")),
+        (MatrixView(sections=(1, 1), periods=2, transposed=True), (4, 3), naming("(1, 1)", 2, 3)),
+        (MatrixView(periods=2), (5, 4), naming("periods", 2, 5)),
+        (MatrixView(sections=(4, 2), head_rows=(3, 2)), (6, 4), naming("head_rows", "(3, 2)")),
+        (MatrixView(sections=(4, 2), head_rows=(2,)), (6, 4), naming("head_rows", "(2,)")),
+        (MatrixView(stacked=4), (6, 4), naming("stacked", 4, 6)),
     ],
 )
 def test_what_does_not_divide_is_refused(view: MatrixView, shape: tuple[int, ...], message: str) -> None:
@@ -206,5 +207,5 @@ def test_interleaved_columns_are_matrices_of_their_own(view: MatrixView, rows: i
 
 
 def test_interleaved_matrices_must_divide_the_columns() -> None:
-    with pytest.raises(ValueError, match="must divide the columns; got 4 for 6 columns"):
+    with pytest.raises(ValueError, match=naming("columns", 4, 6)):
         MatrixView(interleaved=4).matrix_shapes((2, 6))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import reference
 import torch
+from error_messages import naming
 from tiny_parameters import (
     EXACT,
     assert_close_weights,
@@ -265,14 +266,12 @@ def test_a_learning_rate_as_tensor_equals_a_number_also_when_it_is_changed_in_pl
 
 @pytest.mark.parametrize("lr", [torch.tensor([0.1]), torch.tensor([0.1, 0.2]), torch.tensor(float("nan"))])
 def test_other_tensors_than_a_finite_0_dim_one_are_refused(lr: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"lr must be finite and >= 0; got tensor\(.* a tensor must be 0-dim"):
+    with pytest.raises(ValueError, match=naming("lr", repr(lr), "0-dim")):
         Muon([parameter(4, 4, seed=0)], lr=lr)
 
 
 def test_a_learning_rate_on_another_device_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"lr as a tensor must be on the CPU or beside the parameters; it is on meta and w"
-    ):
+    with pytest.raises(ValueError, match=naming("lr", "CPU", "meta", "w")):
         Muon([("w", parameter(4, 4, seed=0))], lr=OnMeta())
 
 

@@ -174,7 +174,7 @@ def test_compiled_steps_equal_ordinary_ones(backend: str, adamw: bool, settings:
     if outside:
         if not adamw:
             set_gradients(parameters, 0)
-            with pytest.raises(torch._dynamo.exc.Unsupported, match=r"compiled with torch 2\.13 or newer"):
+            with pytest.raises(torch._dynamo.exc.Unsupported, match=r"torch 2\.13"):
                 step()
         step = compiled(optimizer, backend=backend)
     for count, rate in enumerate((0.02, 0.01, 0.0, 0.03)):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+from error_messages import naming
 from numpy.typing import NDArray
 from tiny_models import tiny_model
 from torch import Tensor
@@ -583,11 +584,8 @@ def test_coefficients_by_name_numbers_list_and_text() -> None:
     ],
 )
 def test_other_coefficients_are_refused(coefficients: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"ns_coefficients must be one of .*'minimax'.* three, five or seven"
-    ) as refusal:
+    with pytest.raises(ValueError, match=naming("ns_coefficients", "'minimax'", repr(coefficients))):
         resolve_coefficients(coefficients, 5)
-    assert repr(coefficients) in str(refusal.value)
     with pytest.raises(ValueError, match="ns_coefficients"):
         newton_schulz(matrices(1, 4, 4), coefficients)
     with pytest.raises(ValueError, match="ns_coefficients"):

@@ -2,11 +2,11 @@
 
 import copy
 import io
-import re
 from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_parameters import (
     assert_equal_states,
     assert_equal_weights,
@@ -237,13 +237,13 @@ def test_the_scale_that_torch_has_since_2_14_comes_along() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"adjust_lr_fn": "spectral_norm"}, r"adjust_lr_fn must be one of .*; got 'spectral_norm'"),
-        ({"maximize": True}, r"maximize must be False; got True\. Negate the loss"),
+        ({"adjust_lr_fn": "spectral_norm"}, naming("adjust_lr_fn", "'spectral_norm'")),
+        ({"maximize": True}, naming("maximize", True)),
         (
             {"decoupled_decay": 0.5},
-            r"State of torch.optim.Muon may set lr, .*; got decoupled_decay=0\.5, which the steps",
+            naming("torch.optim.Muon", "decoupled_decay=0.5"),
         ),
-        ({"momentum": 1.5}, r"momentum must be in \[0, 1\)"),
+        ({"momentum": 1.5}, naming("momentum", 1.5)),
     ],
 )
 def test_what_a_saved_group_says_and_no_step_would_follow_is_refused_before_anything_loads(
@@ -305,9 +305,8 @@ def test_other_groups_than_those_of_torchs_muon_are_refused(sizes: list[int]) ->
     saved = torchs([parameter(4, 6, seed=i) for i in range(2)])[0].state_dict()
     weights = iter([parameter(4, 6, seed=i) for i in range(3)])
     optimizer = Muon([{"params": [next(weights) for _ in range(size)]} for size in sizes])
-    with pytest.raises(ValueError, match=r"got groups of \[1, 1\] parameters for \[.*\]\. .*2-D parameters alone") as e:
+    with pytest.raises(ValueError, match=naming("groups", "[1, 1]", sizes)):
         optimizer.load_state_dict(saved)
-    assert f"for {sizes}" in str(e.value)
     assert not optimizer.state
 
 
@@ -321,10 +320,7 @@ def test_state_of_another_optimizer_is_refused_with_the_reason(foreign_class: An
     foreign = foreign_class([weight], lr=0.1)
     foreign.step()
     optimizer = Muon([weight])
-    message = (
-        r"Only state saved by Muon, MuonClip or torch.optim.Muon can be loaded: AdamW's moments.*got groups with \["
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=naming("MuonClip", "torch.optim.Muon", "groups")):
         optimizer.load_state_dict(foreign.state_dict())
     assert not optimizer.state
     assert optimizer.param_groups[0]["algorithm"] == "muon"
@@ -337,10 +333,8 @@ def test_state_of_another_model_is_refused_by_name_and_leaves_the_state_alone(mo
     index, name = (2, "tall") if moment == "momentum_buffer" else (10, "embedding")
     saved["state"][index][moment] = torch.zeros(4, 7)
     shape = tuple(parameters[name].shape)
-    message = (
-        f"{moment} must have its parameter's shape; for {name} the saved state has (4, 7) and the parameter {shape}"
-    )
-    with nothing_written(parameters, optimizer), pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+    message = naming(moment, name, "(4, 7)", shape)
+    with nothing_written(parameters, optimizer), pytest.raises(ValueError, match=message):
         optimizer.load_state_dict(saved)
 
 

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from error_messages import naming
 from tiny_trainer import HEADS, THRESHOLD, build
 from torch.optim.lr_scheduler import ConstantLR
 from transformers import Trainer
@@ -161,5 +162,5 @@ def test_the_state_with_most_steps_counts(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"trainer_state\.json or a checkpoint"):
+    with pytest.raises(FileNotFoundError, match=naming("trainer_state.json")):
         figures_of_run(tmp_path)

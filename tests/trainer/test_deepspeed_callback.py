@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from accelerate.utils.deepspeed import DeepSpeedOptimizerWrapper
+from error_messages import naming
 from tiny_models import tiny_model
 from tiny_trainer import HEADS, sharp_model, token_rows
 from torch import nn
@@ -51,7 +53,7 @@ def begin(config: dict[str, Any], parallelism: Any = None) -> None:
 def test_a_trainer_without_deepspeed_is_refused(tmp_path: Path) -> None:
     args = TrainingArguments(str(tmp_path), max_steps=1, use_cpu=True, report_to="none")
     trainer = Trainer(tiny_model("llama_mha"), args, train_dataset=token_rows(), callbacks=[DeepSpeedClipCallback()])
-    with pytest.raises(ValueError, match=r"beside DeepSpeed's optimizers; this Trainer uses AdamW without.*muonclip\("):
+    with pytest.raises(ValueError, match=naming("DeepSpeedClipCallback", "AdamW", "muonclip")):
         trainer.train()
 
 
@@ -63,21 +65,21 @@ def test_a_trainer_without_deepspeed_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_heads_divided_among_ranks_are_refused(config: dict[str, Any], parallelism: Any, found: str) -> None:
-    with pytest.raises(ValueError, match=rf"needs all heads of a layer on every rank; {found} divides.*FSDP2"):
+    with pytest.raises(ValueError, match=naming(found, "FSDP2")):
         begin(config, parallelism)
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "rule"),
+    ("setting", "value"),
     [
-        ("qk_clip_threshold", None, "qk_clip_threshold must be positive; got None. Leave the callback out"),
-        ("qk_clip_threshold", -1.0, "qk_clip_threshold must be positive"),
-        ("qk_clip_alpha", 2.0, r"qk_clip_alpha must be in \[0, 1\]"),
-        ("nonfinite", "ignore", "nonfinite must be one of"),
+        ("qk_clip_threshold", None),
+        ("qk_clip_threshold", -1.0),
+        ("qk_clip_alpha", 2.0),
+        ("nonfinite", "ignore"),
     ],
 )
-def test_a_setting_out_of_range_is_refused_at_construction(setting: str, value: Any, rule: str) -> None:
-    with pytest.raises(ValueError, match=rule):
+def test_a_setting_out_of_range_is_refused_at_construction(setting: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=naming(setting, repr(value))):
         DeepSpeedClipCallback(**{setting: value})
 
 
@@ -110,14 +112,14 @@ def test_a_max_logit_that_is_not_finite(nonfinite: Literal["raise", "skip"], cap
     with torch.no_grad():
         model.get_parameter("model.layers.1.self_attn.q_proj.weight").view(HEADS, -1)[2].fill_(float("nan"))
     forward(model)
-    told = "the max attention logit of head 2 of model.layers.1.self_attn is NaN or Inf. DeepSpeed had taken the step"
+    named = ("head 2", "model.layers.1.self_attn", "DeepSpeed")
     if nonfinite == "raise":
-        with pytest.raises(FloatingPointError, match=f"{told}.*nonfinite='skip'"):
+        with pytest.raises(FloatingPointError, match=naming(*named, "nonfinite='skip'")):
             clip.step(CPU)
     else:
         with caplog.at_level(logging.WARNING):
             clip.step(CPU)
-        assert told in caplog.text
+        assert re.search(naming(*named), caplog.text)
     assert clip.last_step is not None
     assert not clip.last_step.taken
     assert clip.last_step.gammas == {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_models import random_batch, tiny_model
 from tiny_trainer import THRESHOLD, sharp_model, token_rows, weights_of
 from transformers import Trainer, TrainingArguments
@@ -44,7 +45,7 @@ def test_muonclip_without_args_has_kimi_k2s_defaults() -> None:
 
 
 def test_an_unknown_keyword_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    message = "MuonClip takes no 'tau', 'learning_rate'; it takes lr, weight_decay, .*qk_clip_threshold"
+    message = naming("'tau'", "'learning_rate'", "lr", "qk_clip_threshold")
     with pytest.raises(TypeError, match=message):
         muonclip(tiny_model("llama_gqa"), tau=100.0, learning_rate=0.1)
     with pytest.raises(TypeError, match=message):
@@ -55,10 +56,7 @@ def test_an_unknown_keyword_is_refused_with_the_known_ones(tmp_path: Path) -> No
 def test_deepspeed_is_refused_with_the_ways_out(setting: str, tmp_path: Path) -> None:
     args = training_arguments(tmp_path)
     setattr(args, setting, "zero3.json")
-    message = (
-        r"^DeepSpeed flattens parameters.*deepspeed='zero3.json'\. Train with FSDP2 instead, or with DeepSpeed's own "
-        r"Muon and callbacks=\[DeepSpeedClipCallback\(\)\]"
-    )
+    message = naming("deepspeed='zero3.json'", "FSDP2", "DeepSpeedClipCallback")
     for build in (lambda: muonclip(tiny_model("llama_gqa"), args), lambda: muonclip_factory(args)):
         with pytest.raises(ValueError, match=message):
             build()
@@ -70,30 +68,29 @@ def test_deepspeed_is_refused_with_the_ways_out(setting: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "rule"),
+    ("setting", "value"),
     [
-        ("lr", -1.0, "lr must be finite and >= 0"),
-        ("weight_decay", -0.1, "weight_decay must be finite and >= 0"),
-        ("momentum", 1.0, r"momentum must be in \[0, 1\)"),
-        ("adamw_betas", (1.0, 0.9), "adamw_betas must be two numbers"),
-        ("adamw_eps", -1e-8, r"adamw_eps must be in \(0, 1\)"),
-        ("eps", 0.0, r"eps must be in \(0, 1\)"),
-        ("ns_steps", 0, "ns_steps must be a whole number"),
-        ("ns_coefficients", (1.0, 2.0), "ns_coefficients must be one of .*three"),
-        ("ns_dtype", "float16", "ns_dtype must be one of"),
-        ("adjust_lr_fn", "rms", "adjust_lr_fn must be one of"),
-        ("qk_clip_threshold", 0.0, r"qk_clip_threshold must be positive"),
-        ("qk_clip_threshold", float("nan"), r"qk_clip_threshold must be positive"),
-        ("qk_clip_alpha", 1.5, r"qk_clip_alpha must be in \[0, 1\]"),
-        ("nonfinite", "ignore", "nonfinite must be one of"),
+        ("lr", -1.0),
+        ("weight_decay", -0.1),
+        ("momentum", 1.0),
+        ("adamw_betas", (1.0, 0.9)),
+        ("adamw_eps", -1e-8),
+        ("eps", 0.0),
+        ("ns_steps", 0),
+        ("ns_coefficients", (1.0, 2.0)),
+        ("ns_dtype", "float16"),
+        ("adjust_lr_fn", "rms"),
+        ("qk_clip_threshold", 0.0),
+        ("qk_clip_threshold", float("nan")),
+        ("qk_clip_alpha", 1.5),
+        ("nonfinite", "ignore"),
     ],
 )
-def test_a_setting_out_of_range_is_refused_early_and_the_model_stays_free(setting: str, value: Any, rule: str) -> None:
+def test_a_setting_out_of_range_is_refused_early_and_the_model_stays_free(setting: str, value: Any) -> None:
     model = tiny_model("llama_gqa")
     for build in (lambda: MuonClip(model, **{setting: value}), lambda: muonclip_factory(**{setting: value})):
-        with pytest.raises(ValueError, match=rf"^{rule}.*; got ") as refusal:
+        with pytest.raises(ValueError, match=naming(setting, repr(value))):
             build()
-        assert repr(value)[1:-1] in str(refusal.value)
     assert not any(hasattr(module, "_attention_observer") for module in model.modules())
 
 
@@ -154,18 +151,18 @@ def test_attach_refuses_a_trainer_with_an_optimizer_and_bad_settings(tmp_path: P
     model = tiny_model("llama_gqa")
     args = training_arguments(tmp_path)
     trainer = Trainer(model, args, optimizers=(torch.optim.SGD(model.parameters(), lr=0.1), None))
-    with pytest.raises(ValueError, match=r"needs a trainer without an optimizer; this one has SGD\. Call it before"):
+    with pytest.raises(ValueError, match=naming("attach()", "SGD")):
         attach(trainer)
     free = Trainer(model, args)
-    with pytest.raises(TypeError, match="MuonClip takes no 'tau'"):
+    with pytest.raises(TypeError, match=naming("'tau'")):
         attach(free, tau=3)
-    with pytest.raises(ValueError, match="momentum must be in"):
+    with pytest.raises(ValueError, match=naming("momentum")):
         attach(free, momentum=2.0)
     assert free.optimizer_cls_and_kwargs is None
     assert not any(isinstance(callback, MuonClipCallback) for callback in free.callback_handler.callbacks)
 
 
-WITHOUT = "This Trainer has no MuonClipCallback"
+WITHOUT = "callbacks=[MuonClipCallback()]"
 
 
 @pytest.mark.parametrize("built", ["before", "by the Trainer"])
@@ -184,7 +181,6 @@ def test_without_the_callback_training_works_and_says_once_what_is_missing(
     assert (torch.cat(list(optimizer.gammas.values())) < 1).any()  # it works
     assert [WITHOUT in record.message for record in caplog.records].count(True) == 1
     assert "qk_clip.jsonl" in caplog.text
-    assert "callbacks=[MuonClipCallback()]" in caplog.text
 
 
 def test_with_the_callback_or_in_a_plain_loop_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from error_messages import naming
 from hub_server import HubServer, hub_server
 from hub_visits import take_for_the_hub
 from huggingface_hub import ModelCard
@@ -178,7 +180,7 @@ def test_a_module_without_a_configuration_is_saved_resumed_and_pushed(
     card = pushed_card(hub)
     assert card.data.library_name is None
     assert card.data.pipeline_tag is None
-    assert f"A PyTorch module (`{make.__name__.capitalize()}`" in card.text
+    assert make.__name__.capitalize() in card.text
     assert "load_file(hf_hub_download(name" in card.text
     assert "Perplexity" not in card.text
 
@@ -192,7 +194,7 @@ def test_a_classifiers_card_shows_its_scores_and_no_perplexity(hub: HubServer, t
     assert (card.data.pipeline_tag, card.data.library_name) == ("text-classification", "transformers")
     assert {"muonclip", "mine", "generated_from_trainer"} <= set(card.data.tags)
     assert (card.data.license, card.data.language, card.data.datasets) == ("mit", ["en"], ["ada/words"])
-    assert "A text classifier with 3 classes (`BertForSequenceClassification`" in card.text
+    assert re.search(naming(3, "BertForSequenceClassification"), card.text)
     assert "| Accuracy | 0.5 |" in card.text
     assert "nan" not in card.text
     assert "Perplexity" not in card.text
@@ -221,7 +223,7 @@ def test_an_adapters_card_loads_it_onto_its_base(hub: HubServer, tmp_path: Path)
     card = pushed_card(hub)
     assert (card.data.library_name, card.data.base_model) == ("peft", "ada/base")
     assert card.data.pipeline_tag == "text-generation"
-    assert "A LoRA adapter for a causal language model (`LlamaForCausalLM`" in card.text
+    assert re.search(naming("LoRA", "LlamaForCausalLM"), card.text)
     tiny_model("llama_gqa").save_pretrained(tmp_path / "base")
     code = card.content.replace('"ada/base"', f'"{tmp_path / "base"}"')
     loaded = run_loading_code(code, REPO, tmp_path / "run")
@@ -248,7 +250,7 @@ def test_a_reward_models_card_says_so(hub: HubServer, tmp_path: Path) -> None:
     card = pushed_card(hub)
     assert card.data.pipeline_tag == "text-classification"
     assert {"trl", "reward-trainer", "muonclip"} <= set(card.data.tags)
-    assert "A reward model (`LlamaForSequenceClassification`" in card.text
+    assert re.search(naming("reward model", "LlamaForSequenceClassification"), card.text)
     loaded = run_loading_code(card.content, REPO, tmp_path / "run")
     assert_equal_weights(dict(loaded.named_parameters()), weights_of(trainer))
 
@@ -289,7 +291,7 @@ def test_what_cannot_be_added_is_left_out_with_a_sentence(
     trainer.push_to_hub()
     messages = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
     assert [message for message in messages if message.startswith(said)]
-    assert all(message.endswith("UnsavableError: no card today") for message in messages)
+    assert all("UnsavableError: no card today" in message for message in messages)
     assert len(messages) == len(set(messages))
     assert "model.safetensors" in hub.repositories[REPO].head.files
     assert (tmp_path / "run" / "checkpoint-2" / "trainer_state.json").exists()
@@ -315,7 +317,7 @@ def test_a_card_of_another_library_stays(
     monkeypatch.setattr(trainer, "create_model_card", write_card)
     trainer.push_to_hub()
     assert hub.repositories[REPO].head.files["README.md"].content.decode() == theirs
-    assert "the library of the model is sentence-transformers" in caplog.text
+    assert "sentence-transformers" in caplog.text
 
 
 def test_settings_that_json_does_not_know_are_kept_as_numbers(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Adapters: what the clip can reach lands on tau, and what it cannot is monitored, with the reason."""
 
 import logging
+import re
 from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from peft import LoHaConfig, LoraConfig, PeftModel, get_peft_model
 from tiny_models import random_batch, tiny_model
 from torch import Tensor, nn
@@ -62,9 +64,7 @@ def test_lora_is_monitored_with_a_warning_that_says_why(caplog: pytest.LogCaptur
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with caplog.at_level(logging.WARNING):
         optimizer, before, threshold = clipped(model)
-    assert "QK-Clip only monitors 1 of 1 attention modules" in caplog.text
-    assert "its frozen base cannot follow" in caplog.text
-    assert "scale_lora_base=True" in caplog.text
+    assert re.search(naming("QK-Clip", "frozen base", "scale_lora_base=True"), caplog.text)
     assert all(layout.granularity == "monitored" for layout in optimizer.layout.values())
     assert all((optimizer.max_logits[name] > threshold).any() for name in before)
     assert all((gamma == 1).all() for gamma in optimizer.gammas.values())
@@ -101,7 +101,7 @@ def test_dora_scales_its_magnitude_vector_alone(name: str) -> None:
 
 def test_dora_with_a_frozen_bias_is_monitored() -> None:
     layout = detect_head_layout(with_adapter("qwen2", use_dora=True))
-    assert all("frozen bias cannot follow" in module.note for module in layout.values())
+    assert all("bias" in module.note for module in layout.values())
 
 
 def test_dora_scales_a_trained_bias_beside_its_magnitudes() -> None:
@@ -173,14 +173,14 @@ def test_a_sum_with_dora_in_it_is_monitored() -> None:
     model.base_model.set_adapter(["default", "second"])
     for layout in detect_head_layout(model, scale_lora_base=True).values():
         assert layout.granularity == "monitored"
-        assert "several adapters active, DoRA among them" in layout.note
+        assert "DoRA" in layout.note
 
 
 def test_a_form_of_lora_that_no_rule_knows_is_monitored() -> None:
     model = with_adapter(alora_invocation_tokens=[5])
     for layout in detect_head_layout(model, scale_lora_base=True).values():
         assert layout.granularity == "monitored"
-        assert "a form that no rule knows (ALoraLinearVariant)" in layout.note
+        assert "ALoraLinearVariant" in layout.note
 
 
 def backward(model: PeftModel) -> None:
@@ -193,7 +193,7 @@ def test_a_step_with_an_adapter_merged_is_refused_and_goes_on_when_it_is_not() -
     backward(model)
     optimizer.step()
     model.merge_adapter()
-    with pytest.raises(ValueError, match=r"\['default'\] merged into the base\. Call .*unmerge_adapter\(\)"):
+    with pytest.raises(ValueError, match=naming("['default']", "unmerge_adapter()")):
         optimizer.step()
     model.unmerge_adapter()
     backward(model)
@@ -209,7 +209,7 @@ def test_a_step_with_another_adapter_active_is_refused() -> None:
     optimizer.step()  # an adapter that is not active changes nothing
     model.set_adapter("second")
     weights = {path: tensor.clone() for path, tensor in model.state_dict().items()}
-    with pytest.raises(ValueError, match=r"had adapters \['default'\] active, and now has adapters \['second'\]"):
+    with pytest.raises(ValueError, match=naming("['default']", "['second']")):
         optimizer.step()
     assert all(torch.equal(tensor, weights[path]) for path, tensor in model.state_dict().items())
 
@@ -219,7 +219,7 @@ def test_an_adapter_put_around_a_model_that_has_an_optimizer_is_refused() -> Non
     optimizer = MuonClip(base)
     model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"]))
     backward(model)
-    with pytest.raises(ValueError, match=r"q_proj .* put into the model since\. Call get_peft_model\(\)"):
+    with pytest.raises(ValueError, match=naming("q_proj", "get_peft_model()")):
         optimizer.step()
 
 
@@ -242,7 +242,7 @@ def test_over_a_quantized_base_adapters_are_trained_and_heads_monitored(caplog: 
         setattr(attention, name, EightBit(getattr(attention, name)))
     model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "k_proj", "v_proj"]))
     optimizer = MuonClip(model, lr=0.01, weight_decay=0.0, qk_clip_threshold=1e-3, scale_lora_base=True)
-    assert "q_proj.base_layer is quantized (EightBit, torch.int8)" in caplog.text
+    assert re.search(naming("q_proj.base_layer", "EightBit", "torch.int8"), caplog.text)
     weights = {path: tensor.clone() for path, tensor in model.state_dict().items()}
     backward(model)
     optimizer.step()
@@ -257,7 +257,7 @@ def test_adapters_elsewhere_leave_the_attention_as_it_was(caplog: pytest.LogCapt
     assert all(module.granularity == "head" for module in layout.values())
     with caplog.at_level(logging.WARNING):
         clipped(model)
-    assert "its query or key weights are frozen" in caplog.text  # PEFT freezes the base
+    assert "frozen" in caplog.text  # PEFT freezes the base
 
 
 def test_merged_adapters_leave_a_plain_model() -> None:
@@ -281,7 +281,7 @@ def test_adapters_of_other_kinds_are_monitored_with_the_reason() -> None:
     model = get_peft_model(tiny_model("llama_mha"), LoHaConfig(r=2, target_modules=["q_proj", "k_proj"]))
     layout = detect_head_layout(model)
     assert all(module.granularity == "monitored" for module in layout.values())
-    assert all("an adapter that QK-Clip cannot scale" in module.note for module in layout.values())
+    assert all("adapter" in module.note for module in layout.values())
 
 
 def test_lora_beside_a_conv1d_scales_the_rows_of_both() -> None:

@@ -1,6 +1,7 @@
 """A torn checkpoint is passed over, a finished run stays finished, and any model learns to load what was saved."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_models import tiny_model
 from tiny_trainer import assert_equal_weights, build, token_rows, weights_of
 from transformers import Trainer, TrainingArguments
@@ -96,7 +98,7 @@ def test_killed_before_each_file_of_a_save(run: tuple[Path, Any], tmp_path: Path
     newest = folder / "checkpoint-3"
     for name in ("trainer_state.json", "rng_state.pth", "scheduler.pt", "optimizer.pt", "model.safetensors"):
         (newest / name).unlink()
-        assert "trainer_state.json is missing" in why_not_whole(newest)
+        assert "trainer_state.json" in why_not_whole(newest)
         assert last_whole_checkpoint(folder) == str(folder / "checkpoint-2")
     for path in newest.iterdir():
         path.unlink()
@@ -119,7 +121,8 @@ def test_resumed_from_the_whole_one_bit_for_bit(
     trainer = build(folder, **SETTINGS)
     trainer.train(resume_from_checkpoint=checkpoint)
     assert_equal_weights(weights_of(trainer), run[1])
-    assert caplog.text.count("checkpoint-3 is not whole and is passed over: trainer_state.json is missing") == 1
+    passed_over = naming("checkpoint-3", "trainer_state.json")
+    assert sum(bool(re.search(passed_over, message)) for message in caplog.messages) == 1
     assert why_not_whole(folder / "checkpoint-3") == ""  # written again
 
 
@@ -146,11 +149,11 @@ def test_a_torn_checkpoint_that_is_asked_for_is_refused(run: tuple[Path, Any], t
     folder = copy_of(run[0], tmp_path)
     cut(folder / "checkpoint-3" / "scheduler.pt")
     trainer = build(folder, **SETTINGS)
-    with pytest.raises(ValueError, match=r"checkpoint-3 is not: scheduler\.pt .*cut off.* newest .*checkpoint-2\."):
+    with pytest.raises(ValueError, match=naming("checkpoint-3", "scheduler.pt", "checkpoint-2")):
         trainer.train(resume_from_checkpoint=str(folder / "checkpoint-3"))
     for step in (1, 2):
         (folder / f"checkpoint-{step}" / "trainer_state.json").unlink()
-    with pytest.raises(ValueError, match=r"none in .* is\. checkpoint-3: scheduler\.pt .*Start without"):
+    with pytest.raises(ValueError, match=naming("checkpoint-3", "scheduler.pt", tmp_path)):
         trainer.train(resume_from_checkpoint=True)
     shutil.rmtree(folder)
     assert last_whole_checkpoint(folder) is None
@@ -253,7 +256,7 @@ def test_a_rank_that_did_not_come_to_write_its_file(run: tuple[Path, Any], tmp_p
     two_ranks(folder)
     state = folder / "trainer_state.json"
     state.write_text(state.read_text().replace('"world_size": 1', '"world_size": 3'))
-    assert why_not_whole(folder) == "rng_state_2.pth is missing"
+    assert "rng_state_2.pth" in why_not_whole(folder)
 
 
 def test_writing_over_an_older_checkpoint_first_takes_away_what_calls_it_whole(
@@ -302,7 +305,7 @@ def test_a_finished_run_takes_no_further_step(
     assert "get_batch_samples" not in vars(again)
     within = finished % 4 != 0 or length.get("ignore_data_skip", False)
     if "gradient_accumulation_steps" not in length:
-        assert ("The run had finished at step" in caplog.text) == within
+        assert any(re.search(naming("step", finished), message) for message in caplog.messages) == within
     # With more steps to take, it goes on.
     longer = build(tmp_path, **{**settings, "max_steps": finished + 1})
     longer.train(resume_from_checkpoint=True)

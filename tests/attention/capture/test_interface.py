@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_models import random_batch, tiny_model
 from torch import Tensor, nn
 from transformers import AttentionMaskInterface
@@ -110,7 +111,7 @@ def test_a_second_observer_is_refused_and_nothing_is_added() -> None:
     observer = Recorder()
     start_observing(second, {"model.layers.1.self_attn": observer})
     try:
-        with pytest.raises(ValueError, match=r"model\.layers\.1\.self_attn is being measured already.*detach\(\)"):
+        with pytest.raises(ValueError, match=naming("model.layers.1.self_attn", "detach()")):
             start_observing(modules, {name: Recorder() for name in modules})
         assert carriers(model) == ["model.layers.1.self_attn"]
         assert getattr(modules["model.layers.1.self_attn"], ATTRIBUTE) is observer

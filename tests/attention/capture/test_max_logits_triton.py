@@ -20,6 +20,7 @@ from unittest import mock
 import pytest
 import reference
 import torch
+from error_messages import naming
 from fresh_process import run_python
 from torch import Tensor
 
@@ -416,7 +417,7 @@ def test_bounds_decide_by_the_sequence_and_the_key_head(interpreter: Interpreter
 
 def test_a_head_too_wide_is_refused_with_the_way_out(interpreter: Interpreter) -> None:
     query, key = operands(1, 1, 2, 2, 513)
-    with pytest.raises(ValueError, match=r"head_dim 513 in torch.float32 takes 2052. Use exact_max_logits"):
+    with pytest.raises(ValueError, match=naming("head_dim 513", "torch.float32", 2052, "exact_max_logits")):
         interpreter(query, key, plain(query, key), 0.3)
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from census_models import CENSUS, census_model, skip_absent
+from error_messages import naming
 from packaging.version import Version
 from tiny_models import tiny_model
 from torch import Size, Tensor, nn
@@ -225,11 +226,11 @@ def test_what_no_rule_knows_stays_whole_with_a_reason_and_one_warning(caplog: py
     model = nn.ModuleDict({"first": OddAttention(), "second": OddAttention(), "feed": nn.Linear(8, 8)})
     with caplog.at_level(logging.WARNING):
         plan = {planned.name: planned for planned in plan_parameters(model, projection_views(model))}
-    reason = "fused projection kept whole: its layout is not known"
-    assert (plan["first.qkv.weight"].view, plan["first.qkv.weight"].reason) == (PLAIN, f"hidden matrix, {reason}")
-    assert plan["second.twist.weight"].reason == "hidden matrix"
+    assert plan["first.qkv.weight"].view == PLAIN
+    assert "kept whole" in plan["first.qkv.weight"].reason
+    assert "kept whole" not in plan["second.twist.weight"].reason
     (record,) = caplog.records
-    assert record.getMessage() == f"Orthogonalized as one matrix: first.qkv.weight ({reason}), and 1 more."
+    assert re.search(naming("first.qkv.weight", 1), record.getMessage())
 
 
 def test_an_unknown_layout_is_refused_by_the_clip_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -238,8 +239,8 @@ def test_an_unknown_layout_is_refused_by_the_clip_alone(caplog: pytest.LogCaptur
         MuonClip(model)
     optimizer = MuonClip(model, qk_clip_threshold=None)
     reasons = {planned.name: planned.reason for planned in optimizer.plan}
-    assert reasons["only.qkv.weight"] == "hidden matrix, fused projection kept whole: its layout is not known"
-    assert [record.getMessage()[:26] for record in caplog.records] == ["Orthogonalized as one matr"]
+    assert "kept whole" in reasons["only.qkv.weight"]
+    assert ["only.qkv.weight" in record.getMessage() for record in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("threshold", [None, 100.0])
@@ -274,7 +275,8 @@ def test_sharing_that_cuts_differently_stays_whole(caplog: pytest.LogCaptureFixt
     first.v_proj.weight = first.q_proj.weight = nn.Parameter(torch.randn(64, 64))
     first.v_proj.out_features = 64
     view, said = projection_views(model, split_heads=True)["model.layers.0.self_attn.q_proj.weight"]
-    assert (view, said) == (PLAIN, "kept whole: modules that share it cut it differently")
+    assert view == PLAIN
+    assert "kept whole" in said
     assert "kept whole" in caplog.text
 
 

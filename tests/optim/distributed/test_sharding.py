@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_parameters import KINDS, VIEWS, every_kind
 from torch import nn
 from torch.distributed.tensor import Replicate, Shard
@@ -97,7 +98,7 @@ def test_boxes_are_what_torch_gives_each_rank(shape, mesh, placements, wanted) -
 
 
 def test_partial_sums_are_refused() -> None:
-    with pytest.raises(ValueError, match="sharded or replicated; w is placed as"):
+    with pytest.raises(ValueError, match=naming("w", repr(Partial()))):
         placed_boxes((8, 3), (2,), [0, 1], [Partial()], "w")
 
 

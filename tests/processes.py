@@ -30,8 +30,17 @@ _CONTEXT.set_forkserver_preload(
         "deepspeed",  # accelerate imports it wherever it is installed, which takes longer than most tests' training
         "transformers.trainer",
         "transformers.models.deepseek_v3.modeling_deepseek_v3",
+        "transformers.models.gpt_oss.modeling_gpt_oss",
         "transformers.models.llama.modeling_llama",
+        "transformers.models.mixtral.modeling_mixtral",
+        "transformers.models.qwen2.modeling_qwen2",
+        "hf_muonclip.export",
+        "hf_muonclip.kimi_k2",
         "hf_muonclip.trainer.callback",
+        # With the function that a rank calls, its test file is imported, and what that imports.
+        "pytest",
+        "parallel_models",
+        "tiny_trainer",
     ]
 )
 
@@ -137,7 +146,8 @@ def run_script(script: Path, folder: Path, timeout: float = 300.0) -> tuple[int,
 
 
 def _start_server() -> None:
-    with patch.dict(os.environ, DS_ACCELERATOR="cpu"):  # deepspeed chooses while it is imported
+    # deepspeed chooses while it is imported; the server looks for the tests' own modules where this process does.
+    with patch.dict(os.environ, DS_ACCELERATOR="cpu", PYTHONPATH=os.pathsep.join(sys.path)):
         forkserver.ensure_running()
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
 
 def run_python(code: str, folder: Path) -> str:
     """Run code in a fresh process, offline, on the same package, with as many threads: the last bits depend on it."""
@@ -20,17 +18,3 @@ def run_python(code: str, folder: Path) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
-
-
-def run_script(*arguments: object, cwd: Path) -> str:
-    """Run a fresh interpreter in `cwd`, away from the network, and return what it printed."""
-    process = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, f"{process.stdout}\n{process.stderr}"
-    return process.stdout

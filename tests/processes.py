@@ -6,6 +6,7 @@ They are forked from a server that has imported what ranks use once, so that a t
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import tempfile
 import time
@@ -30,8 +31,23 @@ _CONTEXT.set_forkserver_preload(
         "deepspeed",  # accelerate imports it wherever it is installed, which takes longer than most tests' training
         "transformers.trainer",
         "transformers.models.deepseek_v3.modeling_deepseek_v3",
+        "transformers.models.gpt_oss.modeling_gpt_oss",
         "transformers.models.llama.modeling_llama",
+        "transformers.models.mixtral.modeling_mixtral",
+        "transformers.models.qwen2.modeling_qwen2",
+        "hf_muonclip.export",
+        "hf_muonclip.kimi_k2",
         "hf_muonclip.trainer.callback",
+        # With the function that a rank calls, its test file is imported, and what that imports.
+        "pytest",
+        "parallel_models",
+        "tiny_trainer",
+        # What scripts import.
+        "datasets",
+        "matplotlib.pyplot",
+        "hf_muonclip.evaluation",
+        "hf_muonclip.hub.model_card",
+        "hf_muonclip.runs.report",
     ]
 )
 
@@ -119,36 +135,74 @@ def outcomes_of_ranks(
         ]
 
 
-def run_script(script: Path, folder: Path, timeout: float = 300.0) -> tuple[int, str]:
-    """Run a Python file as `python script` does in a folder; only what it imports may have been imported before.
+class Ended(NamedTuple):
+    """How a script ended: its exit code, what it printed, and its errors."""
 
-    Returns:
-        Its exit code, and what it printed, errors too.
+    code: int
+    printed: str
+    errors: str
+
+
+class Script:
+    """`python *arguments` in a folder, away from the network; only what it imports may have been imported before.
+
+    Args:
+        arguments: a file, or "-c" and code, and what follows.
+        folder: to run in.
+        environment: more environment variables; what is read while a library is imported was read before.
     """
-    _start_server()
-    with tempfile.TemporaryDirectory() as elsewhere:
-        output = Path(elsewhere, "output")
-        process = _CONTEXT.Process(target=_script, args=(script, folder, output))
-        process.start()
-        process.join(timeout)
-        process.kill()
-        process.join()
-        return process.exitcode or 0, output.read_text(encoding="utf-8") if output.exists() else ""
+
+    def __init__(self, *arguments: object, folder: Path, environment: dict[str, str] | None = None) -> None:
+        _start_server()
+        self._outputs = tempfile.TemporaryDirectory()
+        of_script = ([*map(str, arguments)], folder, Path(self._outputs.name), environment or {})
+        self._process = _CONTEXT.Process(target=_script, args=of_script)
+        self._process.start()
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        assert self._process.pid
+        os.kill(self._process.pid, signal.SIGINT)
+
+    def ended(self, timeout: float = 300.0) -> Ended:
+        """Wait, kill it after so many seconds, and tell how it ended."""
+        self._process.join(timeout)
+        self._process.kill()
+        self._process.join()
+        with self._outputs as folder:
+            outputs = [Path(folder, name) for name in ("printed", "errors")]
+            printed, errors = (path.read_text(encoding="utf-8") if path.exists() else "" for path in outputs)
+        return Ended(self._process.exitcode or 0, printed, errors)
+
+
+def run_script(*arguments: object, folder: Path, environment: dict[str, str] | None = None) -> str:
+    """Run a `Script` to its end, which must be a good one, and return what it printed."""
+    code, printed, errors = Script(*arguments, folder=folder, environment=environment).ended()
+    assert code == 0, f"{printed}\n{errors}"
+    return printed
 
 
 def _start_server() -> None:
-    with patch.dict(os.environ, DS_ACCELERATOR="cpu"):  # deepspeed chooses while it is imported
+    # deepspeed chooses while it is imported; and the server looks for the tests' own modules where this process does.
+    paths = os.pathsep.join(sys.path)
+    with patch.dict(os.environ, DS_ACCELERATOR="cpu", PYTHONPATH=paths, HF_HUB_OFFLINE="1", MPLBACKEND="agg"):
         forkserver.ensure_running()
 
 
-def _script(script: Path, folder: Path, output: Path) -> None:
-    with output.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+def _script(arguments: list[str], folder: Path, outputs: Path, environment: dict[str, str]) -> None:
+    for stream, name in ((1, "printed"), (2, "errors")):
+        with Path(outputs, name).open("wb") as file:
+            os.dup2(file.fileno(), stream)
     os.chdir(folder)
-    sys.argv = [str(script)]
-    sys.path.insert(0, str(script.parent))
-    runpy.run_path(str(script), run_name="__main__")
+    os.environ.update(environment)
+    if arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        sys.path.insert(0, "")
+        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = arguments
+        sys.path.insert(0, str(Path(arguments[0]).parent))
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 def _outcome(rank: int, folder: Path, exitcode: int, hung: bool) -> Outcome:

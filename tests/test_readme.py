@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import run_script
+from processes import Script
 
 ROOT = Path(__file__).parents[1]
 README, MESSAGES = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "hf_muonclip/README.md"))
@@ -89,8 +89,8 @@ def test_snippet_runs(page: str, program: str, tmp_path: Path) -> None:
             pytest.skip(f"needs {package}")
     if "deepspeed" not in program:
         script.write_text(program, encoding="utf-8")
-        code, printed = run_script(script, tmp_path)
-        assert code == 0, f"{program}\n{printed}"
+        code, printed, errors = Script(script, folder=tmp_path).ended()
+        assert code == 0, f"{program}\n{printed}\n{errors}"
         return
     # The text in front of it starts it with torchrun.
     assert "`torchrun --nproc-per-node 2 train.py`" in (ROOT / page).read_text(encoding="utf-8")

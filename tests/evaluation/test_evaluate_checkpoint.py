@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 
 import pytest
-from fresh_process import EXAMPLES, run_script
+from processes import run_script
 from tiny_models import tiny_model, tiny_tokenizer, words
 
 from hf_muonclip.evaluation import (
@@ -17,6 +17,8 @@ from hf_muonclip.evaluation import (
     measure_perplexity,
 )
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
 
 @pytest.mark.slow
 def test_a_folder_is_measured_and_its_answers_kept(tmp_path: Path) -> None:
@@ -25,7 +27,7 @@ def test_a_folder_is_measured_and_its_answers_kept(tmp_path: Path) -> None:
     (tmp_path / "text.md").write_text("\n\n".join(f"# w{index}\n\n{words(40, index)}" for index in range(8)))
     arguments = [EXAMPLES / "evaluate_checkpoint.py", "--model", "model", "--text", "text.md", "--context-length", 32]
     arguments += ["--questions", 5, "--runs", 2, "--token-cap", 6, "--answers", "answers.jsonl"]
-    output = run_script(*arguments, cwd=tmp_path)
+    output = run_script(*arguments, folder=tmp_path)
     perplexity, avg_at_k = load_results(tmp_path / "evaluation.json")
     assert isinstance(perplexity, Perplexity)
     assert isinstance(avg_at_k, AvgAtK)

@@ -2,18 +2,16 @@
 
 import re
 import runpy
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from fresh_process import EXAMPLES, run_script
+from processes import Script, run_script
 from tiny_models import tiny_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 FLOAT = r"(\d+\.\d+)"
 
 
@@ -39,7 +37,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_plain_loop_learns_and_reports_clips(tmp_path: Path) -> None:
     output = run_script(
-        EXAMPLES / "plain_loop.py", "--max-steps", 40, "--log-every", 10, "--qk-clip-threshold", 4, cwd=tmp_path
+        EXAMPLES / "plain_loop.py", "--max-steps", 40, "--log-every", 10, "--qk-clip-threshold", 4, folder=tmp_path
     )
     losses = numbers(rf"loss {FLOAT}", output)
     assert len(losses) == 4
@@ -57,7 +55,7 @@ def test_finetune_improves_smollm2(tmp_path: Path) -> None:
     output = run_script(
         EXAMPLES / "finetune.py",
         *("--max-steps", 2, "--batch-size", 4, "--sequence-length", 48, "--eval-blocks", 8, "--output", "tuned"),
-        cwd=tmp_path,
+        folder=tmp_path,
     )
     (before,) = numbers(rf"perplexity before: {FLOAT}", output)
     (after,) = numbers(rf"perplexity after: +{FLOAT}", output)
@@ -71,7 +69,7 @@ prompt = tokenizer("To be, or not to", return_tensors="pt")
 generated = model.generate(**prompt, max_new_tokens=3, do_sample=False)[0]
 print(model.num_parameters(), tokenizer.decode(generated))
 """
-    num_parameters, _, text = run_script("-c", reload, cwd=tmp_path).strip().partition(" ")
+    num_parameters, _, text = run_script("-c", reload, folder=tmp_path).strip().partition(" ")
     assert int(num_parameters) == 134_515_008
     assert text.startswith("To be, or not to be")
 
@@ -85,7 +83,7 @@ def test_finetune_takes_a_model_folder_and_a_text_folder(tmp_path: Path, tiny_mo
     (texts / "ignored.csv").write_bytes(b"\xff\xfe")
     arguments = ("--model", tiny_model_folder, "--text", texts, "--max-steps", 30, "--learning-rate", 3e-3)
     outputs = [
-        run_script(EXAMPLES / "finetune.py", *arguments, "--output", tmp_path / name, cwd=tmp_path)
+        run_script(EXAMPLES / "finetune.py", *arguments, "--output", tmp_path / name, folder=tmp_path)
         for name in ("a", "b")
     ]
     (before,) = numbers(rf"perplexity before: {FLOAT}", outputs[0])
@@ -101,17 +99,16 @@ def test_an_interrupted_finetune_goes_on_to_the_same_weights(tmp_path: Path, tin
     (tmp_path / "text.txt").write_text("It was the best of times, it was the worst of times. " * 200)
     script = EXAMPLES / "finetune.py"
     arguments = ("--model", tiny_model_folder, "--text", "text.txt", "--max-steps", 400, "--sequence-length", 64)
-    command = [sys.executable, *map(str, (script, *arguments, "--output", "interrupted"))]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Script(script, *arguments, "--output", "interrupted", folder=tmp_path)
     log, deadline = tmp_path / "interrupted" / "qk_clip.jsonl", time.monotonic() + 120
     while not (log.exists() and log.read_text().count("\n") >= 2) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    process.interrupt()
+    code, printed, errors = process.ended()
+    assert code == 130, errors
     assert "--resume" in printed
-    run_script(script, *arguments, "--output", "interrupted", "--resume", cwd=tmp_path)
-    run_script(script, *arguments, "--output", "whole", cwd=tmp_path)
+    run_script(script, *arguments, "--output", "interrupted", "--resume", folder=tmp_path)
+    run_script(script, *arguments, "--output", "whole", folder=tmp_path)
     first, second = (
         (tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("interrupted", "whole")
     )

@@ -1,10 +1,8 @@
 """The small Kimi K2 that is written to be read computes what transformers' own class computes, and trains as told."""
 
 import importlib.util
-import os
 import re
 import runpy
-import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from processes import run_script
 from tiny_models import random_batch, tiny_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3ForCausalLM, PreTrainedTokenizerFast
@@ -308,16 +307,7 @@ def test_it_trains_draws_writes_and_opens_in_transformers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # As a reader runs it: without the Hub here, so on the stories beside it.
-    process = subprocess.run(
-        [sys.executable, *map(str, (FOLDER / "train.py", "--output", "run", *SETTINGS))],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    printed = process.stdout
-    assert process.returncode == 0, f"{printed}\n{process.stderr}"
+    printed = run_script(FOLDER / "train.py", "--output", "run", *SETTINGS, folder=tmp_path)
     assert "training on stories.txt" in printed
     losses = [float(loss) for loss in re.findall(r"loss (\d+\.\d+)", printed)]
     assert losses[-1] < losses[0] - 1.5

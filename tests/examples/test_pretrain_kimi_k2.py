@@ -5,8 +5,6 @@ What it refuses, it refuses in this process: its own would import for seconds to
 
 import importlib.util
 import json
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ import datasets
 import pytest
 import torch
 from error_messages import naming
+from processes import Script, run_script
 from safetensors.torch import load_file
 from transformers import AutoConfig
 
@@ -36,11 +35,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(corpus: Path, output: Path, *more: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--dataset", str(corpus), "--output", str(output), *SHORT, *more]
+    return [str(SCRIPT), "--dataset", str(corpus), "--output", str(output), *SHORT, *more]
 
 
-def run(corpus: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(corpus, output, *more), capture_output=True, text=True, check=False)
+def run(corpus: Path, output: Path, *more: str) -> str:
+    return run_script(*command(corpus, output, *more), folder=output.parent)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def refusal(
     """Call the script with arguments that it must refuse; return what it says while it exits with 2."""
 
     def call(*arguments: object) -> str:
-        monkeypatch.setattr("sys.argv", command(*arguments)[1:])
+        monkeypatch.setattr("sys.argv", command(*arguments))
         with pytest.raises(SystemExit) as stopped:
             pretrain.main()
         assert stopped.value.code == 2
@@ -74,9 +73,7 @@ def refusal(
 def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One run both ways under a threshold low enough to clip, and what it printed."""
     output = tmp_path_factory.mktemp("finished") / "run"
-    process = run(corpus, output, "--compare", "--qk-clip-threshold", "0.2")
-    assert process.returncode == 0, process.stderr
-    return output, process.stdout
+    return output, run(corpus, output, "--compare", "--qk-clip-threshold", "0.2")
 
 
 @pytest.mark.slow
@@ -114,12 +111,11 @@ def test_the_folder_is_ready_for_the_hub(finished: tuple[Path, str]) -> None:
 def test_same_seed_same_weights_and_text(corpus: Path, finished: tuple[Path, str], tmp_path: Path) -> None:
     output, printed = finished
     again = run(corpus, tmp_path / "again", "--qk-clip-threshold", "0.2")
-    assert again.returncode == 0, again.stderr
     first = load_file(output / "model" / "model.safetensors")
     second = load_file(tmp_path / "again" / "model" / "model.safetensors")
     assert all((first[name] == second[name]).all() for name in first)
     marker = "continues the prompt:"
-    assert printed.split(marker)[1] == again.stdout.split(marker)[1]
+    assert printed.split(marker)[1] == again.split(marker)[1]
     assert len(printed.split(marker)[1].strip()) > 50
 
 
@@ -128,20 +124,17 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_weights(
     corpus: Path, finished: tuple[Path, str], tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
-    process = subprocess.Popen(
-        command(corpus, output, "--qk-clip-threshold", "0.2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = Script(*command(corpus, output, "--qk-clip-threshold", "0.2"), folder=tmp_path)
     log = output / "clipped" / "qk_clip.jsonl"
     deadline = time.monotonic() + 120
     while not (log.exists() and log.read_text().count("\n") >= 3) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    process.interrupt()
+    code, printed, errors = process.ended()
+    assert code == 130, errors
     assert "--resume" in printed
 
-    resumed = run(corpus, output, "--qk-clip-threshold", "0.2", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    run(corpus, output, "--qk-clip-threshold", "0.2", "--resume")
     uninterrupted = load_file(finished[0] / "model" / "model.safetensors")
     continued = load_file(output / "model" / "model.safetensors")
     assert all((uninterrupted[name] == continued[name]).all() for name in uninterrupted)

@@ -15,6 +15,7 @@ from error_messages import naming
 from numpy.typing import NDArray
 from tiny_models import tiny_model
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import hf_muonclip.optim.newton_schulz as module
@@ -95,7 +96,7 @@ def test_equals_the_reference_in_float32(shape: tuple[int, int], name: str, plan
 
 @lru_cache
 def cut(shape: tuple[int, int], name: str) -> tuple[Tensor, Tensor]:
-    batch = matrices(1 if name == "cans" else 2, *shape)
+    batch = matrices(2 if name == "minimax" else 1, *shape)
     return batch, expected(batch, name)
 
 
@@ -341,7 +342,9 @@ def hard_matrices(count: int, n: int, m: int, rows: int) -> Iterator[Tensor]:
     [(4000, 2, 3, 2), (4000, 3, 6, 3), (2000, 4, 8, 4), (500, 8, 16, 8), (60, 128, 384, 3), (60, 384, 128, 8)],
 )
 def test_rounding_never_diverges(count: int, n: int, m: int, rows: int, dtype: torch.dtype, name: str) -> None:
-    """With longer groups, one in a few hundred of these end beyond 1e6."""
+    """With longer groups, one in a few hundred of these end beyond 1e6; in bfloat16, of the large ones one in eight."""
+    if dtype == torch.bfloat16 and min(n, m) >= module._SMALLEST_IN_GRAM_FORM:
+        count = 20  # products in bfloat16 take a CPU ten times as long
     for batch in hard_matrices(count, n, m, rows):
         result = newton_schulz(batch, name, STEPS[name], dtype=dtype).double()
         squares = torch.linalg.eigvalsh(result @ result.mT if n < m else result.mT @ result)
@@ -455,12 +458,23 @@ FLOP_SHAPES = [
 ]
 
 
+class Unmultiplied(TorchDispatchMode):
+    """Answers every product with ones: where they are counted, nobody needs to wait for them."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.overloadpacket.__name__ not in ("mm", "addmm", "bmm", "baddbmm"):
+            return function(*args, **(kwargs or {}))
+        left, right = args[-2:]
+        out = (kwargs or {}).get("out")
+        return left.new_ones(*left.shape[:-1], right.shape[-1]) if out is None else out.fill_(1)
+
+
 @SETS
 @DTYPES
 @pytest.mark.parametrize("shape", FLOP_SHAPES)
 def test_flops_are_those_of_the_call(shape: tuple[int, int, int], name: str, dtype: torch.dtype) -> None:
     for steps in (1, STEPS[name]):
-        with FlopCounterMode(display=False) as counter:
+        with Unmultiplied(), FlopCounterMode(display=False) as counter:
             newton_schulz(torch.ones(shape), name, steps, dtype=dtype)
         assert newton_schulz_flops(shape, name, steps, dtype, CPU) == counter.get_total_flops() > 0
 

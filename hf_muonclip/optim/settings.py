@@ -293,7 +293,9 @@ def takes_settings(kind: type[MuonSettings]) -> Callable[[Class], Class]:
             for one in dataclasses.fields(kind)
         }
         named = [p for p in own.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        constructor.__signature__ = own.replace(parameters=sorted([*named, *shown.values()], key=lambda p: p.kind))
+        first, last = [p for p in named if p.kind != p.KEYWORD_ONLY], [p for p in named if p.kind == p.KEYWORD_ONLY]
+        ordered = sorted([*first, *shown.values(), *last], key=lambda p: p.kind)
+        constructor.__signature__ = own.replace(parameters=ordered)
         return cls
 
     return decorated

@@ -64,7 +64,7 @@ class QKClip:
         self.config = config
         self._model, self._inputs = model, inputs
         self.adapters = AdapterWatch(model)
-        self.detected = layout or self._detect()
+        self.detected = self._detect() if layout is None else layout
         self.layout: HeadLayout | None = None
         self.capture: MaxLogitCapture | None = None
         self.screen_threshold: float | None = None

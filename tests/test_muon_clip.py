@@ -282,6 +282,37 @@ def test_nonfinite_logits_are_named_and_write_nothing(mode: str, exact: bool, ca
     assert optimizer.updates == 2
 
 
+def test_what_a_step_saw_and_did_is_one_object() -> None:
+    model, batch, threshold = prepared("llama_mha")
+    optimizer = MuonClip(model, qk_clip_threshold=threshold, nonfinite="skip")
+    assert optimizer.last_step is None
+    assert (optimizer.max_logits, optimizer.gammas, optimizer.update_rms) == ({}, {}, None)
+    optimizer.measure_update_rms = True
+    backward(model, batch)
+    optimizer.step()
+    first = optimizer.last_step
+    assert first is not None
+    assert (first.taken, first.refusal) == (True, "")
+    assert first.max_logits is optimizer.max_logits
+    assert any((gamma < 1).any() for gamma in first.gammas.values())
+    assert first.update_rms is not None
+    assert 0 < first.update_rms == optimizer.update_rms
+    assert first.idle_matrices == 0.0
+
+    model.zero_grad()
+    backward(model, batch)
+    model.lm_head.weight.grad[0, 0] = NAN
+    optimizer.step()
+    second = optimizer.last_step
+    assert second is not None
+    assert second is not first
+    assert not second.taken
+    assert re.search(naming("lm_head.weight"), second.refusal)
+    assert second.max_logits.keys() == first.max_logits.keys()
+    assert (second.gammas, second.update_rms, second.idle_matrices) == ({}, None, None)
+    assert first.gammas  # is what it was
+
+
 def test_a_nonfinite_gradient_writes_nothing_and_clips_nothing() -> None:
     model, batch, threshold = prepared("llama_mha")
     optimizer = MuonClip(model, qk_clip_threshold=threshold, nonfinite="skip")

@@ -253,6 +253,8 @@ def settings_of(
         )
     if twice := sorted(keywords.keys() & given):
         raise TypeError(f"{owner} got {', '.join(twice)} twice, by position and by keyword.")
+    if config is not None and not given and not keywords:
+        return config
     return dataclasses.replace(config or kind(), **given, **keywords)
 
 

@@ -72,6 +72,14 @@ def make_moments(
                 adamw_moments(moments, parameter)
 
 
+def zero_moments_(state: Mapping[Tensor, MomentsOf]) -> None:
+    """Zero what this rank keeps of all moments. In place."""
+    with torch.no_grad():
+        for moments in state.values():
+            for moment in moments.values():
+                local_shard(moment).zero_()
+
+
 def moment_dtype(key: str, parameter: Tensor, momentum: torch.dtype) -> torch.dtype:
     """Return the dtype of a parameter's moment: float32 or wider, but for the momentum of which the setting decides."""
     if key == "step":

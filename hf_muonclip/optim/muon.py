@@ -22,7 +22,7 @@ from .gradient_measures import all_finite, measured_gradients
 from .idle_matrices import ActiveMatrices
 from .local_update import OneRank, gradient_of
 from .matrix_view import MatrixView
-from .moments import make_moments, moment_dtype
+from .moments import make_moments, moment_dtype, zero_moments_
 from .newton_schulz import newton_schulz
 from .parameters.frozen import is_updated
 from .saved_state import MOMENTS, checked_state, kept_part
@@ -254,6 +254,18 @@ class Muon(torch.optim.Optimizer):
         replicated = self._find_ranks().replicated
         if replicated is not None:
             replicated.consolidate(self.state, keep)
+
+    def reset_moments(self) -> None:
+        """Zero all moments, and AdamW's step counts with them, as before the first step. In place.
+
+        Call on every rank: each zeroes what it keeps.
+        """
+        replicated = None if self._many_ranks is None else self._many_ranks.replicated
+        if replicated is not None:
+            replicated.forget_gathered()
+        zero_moments_(self.state)
+        if replicated is not None:
+            replicated.settle(self.state)
 
     def join_hook(self, **kwargs: Any) -> Any:
         """Refuse torch's `Join`, which asks this of every member: a rank without data cannot share a step.

@@ -30,7 +30,8 @@ class UpdateMeter:
             active: bool, broadcasts; where it is False there is no update, and none is counted. None for True.
         """
         scaled = update * scale if isinstance(scale, Tensor) else update
-        norm = torch.linalg.vector_norm(scaled, dtype=torch.float32)
+        wide = torch.promote_types(scaled.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(scaled, dtype=wide).float()
         entries = update.numel() if active is None else active.sum() * (update.numel() // active.numel())
         self._added.append((id(parameter), norm if isinstance(scale, Tensor) else norm * scale, entries))
 

@@ -126,6 +126,37 @@ def test_n_ranks_do_what_one_does(kind: str, world: int) -> None:
         assert_equal_to_one_process([rank[variant] for rank in ranks], kind, variant)
 
 
+def reset_between_steps(kind: str) -> tuple[dict[str, Tensor], dict[str, Tensor], list[float]]:
+    parameters = every_kind() if kind == "replicated" else on_mesh(kind)
+    optimizer = optimizer_of(parameters, normalize_neurons=True)
+    for step in range(2):
+        gradients_like(parameters, step)
+        optimizer.step()
+    optimizer.consolidate_state_dict()  # what was gathered before a reset is no longer true after it
+    optimizer.reset_moments()
+    largest = [
+        float(whole(value).abs().max())
+        for moments in optimizer.state_dict()["state"].values()
+        for value in moments.values()
+    ]
+    before = {name: whole(p).detach().clone() for name, p in parameters.items()}
+    gradients_like(parameters, 2)
+    optimizer.step()
+    return before, {name: whole(p).detach() for name, p in parameters.items()}, largest
+
+
+@pytest.mark.parametrize("kind", ["replicated", "rows"])
+def test_moments_that_are_reset_are_those_of_a_new_optimizer(kind: str) -> None:
+    for before, after, largest in run_on_ranks(2, reset_between_steps, kind):
+        assert len(largest) > 0
+        assert set(largest) == {0.0}
+        parameters = {name: nn.Parameter(weight) for name, weight in before.items()}
+        set_gradients(parameters, 2)
+        optimizer_of(parameters, normalize_neurons=True).step()
+        for name, weight in parameters.items():
+            torch.testing.assert_close(after[name], weight.detach(), atol=1e-5, rtol=1e-5, msg=name)
+
+
 def assert_equal_to_one_process(found: list[Any], kind: str, variant: str) -> None:
     weights, state, measured = one_process(variant)
     for rank, (theirs, moments, figures, sharded) in enumerate(found):

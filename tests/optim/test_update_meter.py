@@ -46,6 +46,18 @@ def test_it_is_the_root_mean_square_of_what_is_subtracted_from_the_weights(setti
     assert optimizer.update_rms == pytest.approx(float(torch.cat(written).square().mean().sqrt()), rel=1e-4)
 
 
+def test_float64_is_measured_too() -> None:
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        weight = nn.Parameter(torch.ones(4, 6, dtype=dtype))
+        weight.grad = torch.arange(24, dtype=dtype).view(4, 6).sin()
+        optimizer = Muon([weight], lr=LR, **EXACT)
+        optimizer.measure_update_rms = True
+        optimizer.step()
+        found.append(optimizer.update_rms)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
 def test_decay_and_learning_rate_do_not_count() -> None:
     found = []
     for lr, settings in (

@@ -358,3 +358,51 @@ def perplexity(
             losses[-1].append(-math.log(probability))
     tokens = sum(len(of_document) for of_document in losses)
     return math.exp(sum(map(sum, losses)) / tokens), losses
+
+
+def k2_rl_loss(prompts: Sequence[Sequence[tuple[Tensor, Tensor, float]]], rl_tau: float) -> Tensor:
+    """Add up (r - r̄ - tau·log(pi/pi_old))² sample by sample, divided by 2·tau; Kimi K2, section 3.2.3, and K1.5, eq. 3.
+
+    Args:
+        prompts: of each prompt its samples: log pi and log pi_old of every sampled token, (tokens,), and the reward.
+        rl_tau: tau.
+
+    Returns:
+        The mean over prompts of the mean over samples; differentiable.
+    """
+    total = torch.zeros((), dtype=torch.float64)
+    for samples in prompts:
+        mean = sum(reward for _, _, reward in samples) / len(samples)
+        for logps, old_logps, reward in samples:
+            log_ratio = torch.zeros((), dtype=torch.float64)
+            for new, old in zip(logps.double(), old_logps.double(), strict=True):
+                log_ratio = log_ratio + new - old
+            total = total + (reward - mean - rl_tau * log_ratio) ** 2 / len(samples)
+    return total / len(prompts) / (2 * rl_tau)
+
+
+def k25_rl_loss(
+    prompts: Sequence[Sequence[tuple[Tensor, Tensor, float]]], rl_tau: float, alpha: float, beta: float
+) -> Tensor:
+    """Add up -(clip(pi/pi_old, alpha, beta)·(r - r̄) - tau·log(pi/pi_old)²) token by token; Kimi K2.5, eq. 1.
+
+    Args:
+        prompts: as for `k2_rl_loss`.
+        rl_tau: tau.
+        alpha: lower bound of the ratio.
+        beta: upper bound.
+
+    Returns:
+        The mean over prompts of the sum divided by N, the tokens of all samples of the prompt; differentiable.
+    """
+    total = torch.zeros((), dtype=torch.float64)
+    for samples in prompts:
+        mean = sum(reward for _, _, reward in samples) / len(samples)
+        tokens = sum(len(logps) for logps, _, _ in samples)
+        for logps, old_logps, reward in samples:
+            for new, old in zip(logps.double(), old_logps.double(), strict=True):
+                ratio = torch.exp(new - old)
+                value = float(ratio.detach())
+                clipped = ratio if alpha <= value <= beta else torch.tensor(min(max(value, alpha), beta))
+                total = total - (clipped * (reward - mean) - rl_tau * (new - old) ** 2) / tokens
+    return total / len(prompts)

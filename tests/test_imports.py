@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 import hf_muonclip
-from hf_muonclip import hub
+from hf_muonclip import hub, rl
 
 PACKAGE = "hf_muonclip"
 ROOT = Path(__file__).parents[1]
@@ -34,6 +34,7 @@ WALLS = {
     "evaluation": "common export",
     "hub": "common models runs kimi_k2 export evaluation root",
     "trainer": "common models optim attention runs kimi_k2 export hub root",
+    "rl": "common optim trainer",
     "inspection": "common models optim attention root",
     "cli": "common attention kimi_k2 optim runs hub inspection root",
 }
@@ -168,6 +169,8 @@ def test_the_root_stays_small() -> None:
         ("hf_muonclip.trainer.callback", "from ..optim.muon import Muon\nfrom ..attention import qk_clip_"),
         ("hf_muonclip.muon_clip", "from .trainer.callback import MuonClipCallback"),
         ("hf_muonclip.export.save", "from ..hub.push import push_to_hub"),
+        ("hf_muonclip.trainer.entry_points", "from ..rl import KimiRLTrainer"),
+        ("hf_muonclip.cli.doctor", "from ..rl.config import KimiRLConfig"),
     ],
 )
 def test_a_breach_is_seen(module: str, source: str) -> None:
@@ -274,6 +277,22 @@ import {PACKAGE}, {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups
     assert loaded.isdisjoint(TRITON_KERNELS)
 
 
+def test_a_wing_loads_its_libraries_on_first_use_and_says_which_is_missing() -> None:
+    assert loaded_after(f"import {PACKAGE}.rl").isdisjoint({"torch", "trl", "datasets"})
+    code = f"""
+import sys
+import {PACKAGE}.rl
+sys.modules["trl"] = None  # an import fails
+try:
+    {PACKAGE}.rl.KimiRLTrainer
+except ImportError as error:
+    assert "hf_muonclip[rl]" in str(error)
+else:
+    raise AssertionError
+"""
+    assert f"{PACKAGE}.rl" in loaded_after(code)
+
+
 def test_public_names_load_on_first_use() -> None:
     code = f"""
 import sys
@@ -285,7 +304,7 @@ assert "{PACKAGE}.trainer.callback" in sys.modules
     assert "transformers" in loaded_after(code)
 
 
-@pytest.mark.parametrize("package", [hf_muonclip, hub], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [hf_muonclip, hub, rl], ids=lambda package: package.__name__)
 def test_public_names_are_sorted_and_resolve(package: ModuleType) -> None:
     assert list(package.__all__) == sorted(package.__all__)
     assert set(package.__all__) <= set(dir(package))

@@ -1,0 +1,293 @@
+"""TRL's GRPOTrainer with Kimi's objectives, MuonClip, PTX and a temperature that can come down.
+
+TRL samples, scores and distributes. Overridden is what Kimi's recipe defines otherwise: which rewards count, what a
+sequence weighs, the loss, and what happens when the policy samples anew. `tests/rl/test_trl_contract.py` lists every
+name of TRL that this file relies on.
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from ..common.loggers import get_logger
+from ..optim.muon import Muon
+from ..trainer.entry_points import attach
+from .config import KimiRLConfig
+from .objective import k2_loss, k25_loss, measured_samples, missing_rewards, sample_weights
+from .ptx import PackedRow, PTXBatches, next_token_loss
+from .temperature import scoring_temperature, set_temperature_, temperature_at
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+logger = get_logger(__name__)
+
+
+class KimiRLTrainer(GRPOTrainer):
+    """Reinforcement learning as in Kimi K2 (arXiv 2507.20534, section 3.2) and K2.5, on TRL's GRPOTrainer.
+
+    Trains with MuonClip unless `optimizers=` brings another optimizer; `attach(trainer, ...)` afterwards gives MuonClip
+    other settings than its defaults.
+
+    A sample whose reward is infinite, or left out (None, NaN) where the same function rewards others of its prompt, is
+    not measured: it leaves its group's mean and the loss, and is counted in `rewards/NAME/not_measured`.
+
+    Args:
+        model: as for GRPOTrainer.
+        reward_funcs: as for GRPOTrainer.
+        args: a `KimiRLConfig`.
+        ptx_dataset: documents (a column "input_ids" or "text") for an auxiliary next-token loss, logged as `ptx/loss`;
+            None for none.
+        of_grpo: further keywords of GRPOTrainer: train_dataset, processing_class, peft_config, tools and others.
+
+    Raises:
+        TypeError: args are of another class, or ptx_dataset is not a Dataset.
+        ValueError: as `KimiRLConfig`, GRPOTrainer and `attach`; or ptx_dataset does not fill a row.
+    """
+
+    _tag_names = ["trl", "kimi-rl"]  # noqa: RUF012 (TRL's attributes)
+    _name = "Kimi K2's RL"
+    _paper = {"title": "Kimi K2: Open Agentic Intelligence", "id": "2507.20534"}  # noqa: RUF012
+
+    args: KimiRLConfig
+
+    def __init__(
+        self,
+        model: "str | PreTrainedModel",
+        reward_funcs: Any = None,
+        args: KimiRLConfig | None = None,
+        *,
+        ptx_dataset: "Dataset | None" = None,
+        **of_grpo: Any,
+    ) -> None:
+        if args is None:
+            args = KimiRLConfig("kimi-rl")
+        if not isinstance(args, KimiRLConfig):
+            raise TypeError(f"KimiRLTrainer needs a KimiRLConfig; got {type(args).__name__}.")
+        if isinstance(reward_funcs, Sequence) and not isinstance(reward_funcs, str):
+            reward_funcs = list(reward_funcs)  # TRL appends the environments' own rewards to what it is given
+        super().__init__(model, reward_funcs, args, **of_grpo)
+        policy: Any = self.model
+        _disable_attention_dropout_(policy)
+        self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
+        self._sampled_at: int | None = None  # the step whose weights are pi_old
+        self._warned_of: set[str] = set()  # reward functions
+        self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
+        self._ptx: PTXBatches | None = None
+        self._ptx_window: list[PackedRow] = []  # what is left for the rest of the step at hand
+        self._ptx_step = -1
+        self._ptx_targets, self._ptx_sum = 0, torch.zeros(())  # of all ranks; own loss so far
+        if ptx_dataset is not None:
+            self._ptx = PTXBatches(
+                ptx_dataset,
+                self._tokenizer,
+                args.ptx_max_length,
+                args.ptx_batch_size,
+                self.accelerator.process_index,
+                self.accelerator.num_processes,
+                args.seed,
+            )
+        if self.is_deepspeed_enabled and args.reset_optimizer:
+            raise ValueError(
+                "DeepSpeed keeps moments where they cannot be reset; got reset_optimizer=True with DeepSpeed. Pass "
+                "reset_optimizer=False, and an optimizer of DeepSpeed's own."
+            )
+        if self.optimizer is None:
+            attach(self)
+        self._warn_where_rl_tau_has_no_effect()
+
+    def _warn_where_rl_tau_has_no_effect(self) -> None:
+        args = self.args
+        assert args.steps_per_generation is not None
+        # TRL's own condition for passing old log-probabilities.
+        if args.gradient_accumulation_steps % (args.steps_per_generation * args.num_iterations) != 0:
+            return
+        way_out = "Set num_iterations=2 or more, so that a batch serves for several steps"
+        if args.num_iterations > 1:
+            way_out = (
+                f"Set steps_per_generation={args.gradient_accumulation_steps}, or num_iterations only counts samples "
+                "twice within a step"
+            )
+        elif args.steps_per_generation < args.gradient_accumulation_steps:
+            way_out += f", and steps_per_generation={args.gradient_accumulation_steps}"
+        resets = " reset_optimizer=True then leaves momentum none either." if args.reset_optimizer else ""
+        logger.warning(
+            "rl_tau=%s has no effect: each batch of completions serves for one optimizer step, so that the policy is "
+            "still the one that sampled (gradient_accumulation_steps=%d, steps_per_generation=%d, num_iterations=%d)."
+            "%s %s.",
+            args.rl_tau,
+            args.gradient_accumulation_steps,
+            args.steps_per_generation,
+            args.num_iterations,
+            resets,
+            way_out,
+        )
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if self._trains:
+            self._begin_batch()
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        tokens = self.accelerator.gather(_counted(output).sum(-1))
+        weights = sample_weights(self.args.objective, self._measured, tokens, self._generations)
+        own = self.accelerator.process_index * len(inputs)
+        output["sample_weights"] = weights[own : own + len(inputs)]
+        return output
+
+    def _begin_batch(self) -> None:
+        """Set the temperature and forget momentum: from here on the present policy is pi_old."""
+        args, step = self.args, self.state.global_step
+        if args.temperature_end is not None:
+            assert self._scoring is not None
+            steps = args.temperature_steps or max(self.state.max_steps, 1)
+            if self._sampled_at is None and steps > self.state.max_steps:
+                logger.warning(
+                    "the temperature would reach temperature_end=%s after temperature_steps=%d; the run ends after %d. "
+                    "Leave temperature_steps out to end there.",
+                    args.temperature_end,
+                    steps,
+                    self.state.max_steps,
+                )
+            temperature = temperature_at(step, args.temperature, args.temperature_end, steps)
+            set_temperature_(self, self._scoring, temperature)
+        self._metrics["train"]["temperature"].append(self.temperature)
+        if args.reset_optimizer and self.optimizer is not None and step != self._sampled_at:
+            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # inside of Accelerate's wrapper
+            if isinstance(optimizer, Muon):
+                optimizer.reset_moments()
+            else:
+                optimizer.state.clear()
+        self._sampled_at = step
+
+    @property
+    def _trains(self) -> bool:
+        """Whether the present batch is one of training, as TRL tells it."""
+        assert self.model is not None
+        return self.model.training
+
+    @property
+    def _generations(self) -> int:
+        generations: Any = self.num_generations if self._trains else self.num_generations_eval
+        return int(generations)
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+        """Return the rewards of all ranks, (samples, functions), with NaN alone where a sample was not measured.
+
+        TRL leaves samples without any reward out of their group's mean, and would count one reward of several that is
+        missing as zero, and let an infinite one silence its group.
+        """
+        rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._measured = measured_samples(rewards, self._generations)
+        metrics = self._metrics["train" if self._trains else "eval"]
+        for name, left_out, infinite in zip(
+            self.reward_func_names, *map(Tensor.tolist, missing_rewards(rewards, self._generations)), strict=True
+        ):
+            metrics[f"rewards/{name}/not_measured"].append((left_out + infinite) / len(rewards))
+            if left_out + infinite and name not in self._warned_of:
+                self._warned_of.add(name)
+                logger.warning(
+                    "the reward function %s gave None or NaN for %d and an infinite reward for %d of %d samples. They "
+                    "leave their group's mean and the loss; rewards/%s/not_measured counts them from now on.",
+                    name,
+                    left_out,
+                    infinite,
+                    len(rewards),
+                    name,
+                )
+        return rewards.masked_fill(~self._measured.unsqueeze(-1), torch.nan)
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        """Return this micro-batch's share of the step's loss: of its samples, the router's balance, and PTX."""
+        args, training = self.args, self._trains
+        metrics = self._metrics["train" if training else "eval"]
+        mask = _counted(inputs)
+        logps, entropies, aux_loss = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1),
+            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
+            inputs["completion_ids"].shape[1],
+            compute_entropy=True,
+            compute_aux_loss=self.aux_loss_enabled,
+            **{name: inputs[name] for name in _MULTIMODAL if name in inputs},
+        )
+        old_logps = inputs.get("old_per_token_logps")
+        log_ratios = logps - (logps.detach() if old_logps is None else old_logps)
+        if args.objective == "k2":
+            losses = k2_loss(log_ratios, mask, inputs["advantages"], args.rl_tau)
+        else:
+            losses = k25_loss(log_ratios, mask, inputs["advantages"], args.rl_tau, args.ratio_bounds)
+        micro_batches = self.current_gradient_accumulation_steps if training else 1
+        loss: Tensor = (losses * inputs["sample_weights"]).mean() / micro_batches
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * aux_loss / micro_batches
+            metrics["aux_loss"].append(self.accelerator.gather(aux_loss.detach()).mean().item())
+        with torch.no_grad():
+            entropy = (entropies * mask).sum()
+            of_sequences = (log_ratios * mask).sum(-1)
+            low, high = args.ratio_bounds
+            outside = ((log_ratios.exp() < low) | (log_ratios.exp() > high)) & (mask != 0)
+            told = torch.stack(
+                [entropy, outside.sum(), mask.sum(), of_sequences.abs().sum(), mask.new_tensor(len(mask))]
+            )
+            entropy, outside, tokens, log_ratio, samples = self.accelerator.reduce(told, reduction="sum").tolist()
+        metrics["entropy"].append(entropy / max(tokens, 1))
+        metrics["log_ratio/abs_mean"].append(log_ratio / samples)
+        if args.objective == "k25":
+            metrics["clip_ratio"].append(outside / max(tokens, 1))
+        if self._ptx is not None and training:
+            loss = loss + args.ptx_coef * self._ptx_loss(model, self._ptx)
+        return loss
+
+    def _ptx_loss(self, model: nn.Module, ptx: PTXBatches) -> Tensor:
+        """Return this micro-batch's share of the step's mean next-token loss, which ranks will average."""
+        before = self.state.global_step * self.args.gradient_accumulation_steps
+        if not self._ptx_window or self._ptx_step != self.state.global_step:
+            self._ptx_step = self.state.global_step
+            self._ptx_window, self._ptx_targets = ptx.window(before, self.current_gradient_accumulation_steps)
+            self._ptx_sum = torch.zeros((), device=self.accelerator.device)
+            passes = ptx.passes(self.state.max_steps * self.args.gradient_accumulation_steps)
+            if before == 0 and passes > 1:
+                logger.warning(
+                    "ptx_dataset has %d rows of ptx_max_length=%d tokens, which the run goes through %.1f times, "
+                    "shuffled anew each time.",
+                    len(ptx.rows),
+                    self.args.ptx_max_length,
+                    passes,
+                )
+        loss = next_token_loss(model, self._ptx_window.pop(0), self.accelerator.device)
+        self._ptx_sum = self._ptx_sum + loss.detach()
+        if not self._ptx_window:
+            total = self.accelerator.reduce(self._ptx_sum, reduction="sum").item()
+            self._metrics["train"]["ptx/loss"].append(total / self._ptx_targets)
+            self._metrics["train"]["ptx/passes"].append(ptx.passes(before + self.current_gradient_accumulation_steps))
+        share: Tensor = loss * self.accelerator.num_processes / self._ptx_targets
+        return share
+
+
+# What TRL's log-probabilities take beside tokens, as it stands in a batch: pixels and where they belong.
+_MULTIMODAL = tuple(
+    name
+    for name in inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters
+    if name not in ("self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size")
+    and not name.startswith("compute_")
+)
+
+
+def _counted(batch: dict[str, Any]) -> Tensor:
+    """Return which tokens the model sampled itself, (batch, tokens): neither padding nor what tools returned."""
+    mask: Tensor = batch["completion_mask"]
+    if "tool_mask" in batch:
+        mask = mask * batch["tool_mask"]
+    return mask
+
+
+def _disable_attention_dropout_(model: nn.Module) -> None:
+    """Do for dropout inside of attention functions what TRL's disable_dropout does for modules. In place."""
+    for module in model.modules():
+        for name in ("attention_dropout", "attn_dropout", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)

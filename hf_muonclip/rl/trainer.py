@@ -18,6 +18,7 @@ from ..optim.muon import Muon
 from ..trainer.entry_points import attach
 from .config import KimiRLConfig
 from .objective import k2_loss, k25_loss, measured_samples, missing_rewards, sample_weights
+from .prompts import check_prompts
 from .ptx import PackedRow, PTXBatches, next_token_loss
 from .temperature import scoring_temperature, set_temperature_, temperature_at
 
@@ -47,7 +48,7 @@ class KimiRLTrainer(GRPOTrainer):
 
     Raises:
         TypeError: args are of another class, or ptx_dataset is not a Dataset.
-        ValueError: as `KimiRLConfig`, GRPOTrainer and `attach`; or ptx_dataset does not fill a row.
+        ValueError: as GRPOTrainer, `check_prompts` and `attach`; or ptx_dataset does not fill a row.
     """
 
     _tag_names = ["trl", "kimi-rl"]  # noqa: RUF012 (TRL's attributes)
@@ -71,11 +72,14 @@ class KimiRLTrainer(GRPOTrainer):
             raise TypeError(f"KimiRLTrainer needs a KimiRLConfig; got {type(args).__name__}.")
         if isinstance(reward_funcs, Sequence) and not isinstance(reward_funcs, str):
             reward_funcs = list(reward_funcs)  # TRL appends the environments' own rewards to what it is given
+        assert args.generation_batch_size is not None
+        assert args.num_generations is not None
+        prompts_per_batch = args.generation_batch_size // args.num_generations
+        check_prompts(of_grpo.get("train_dataset"), prompts_per_batch, of_grpo.get("environment_factory") is None)
         super().__init__(model, reward_funcs, args, **of_grpo)
         policy: Any = self.model
         _disable_attention_dropout_(policy)
         self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
-        self._sampled_at: int | None = None  # the step whose weights are pi_old
         self._warned_of: set[str] = set()  # reward functions
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
         self._ptx: PTXBatches | None = None
@@ -144,7 +148,7 @@ class KimiRLTrainer(GRPOTrainer):
         if args.temperature_end is not None:
             assert self._scoring is not None
             steps = args.temperature_steps or max(self.state.max_steps, 1)
-            if self._sampled_at is None and steps > self.state.max_steps:
+            if step == 0 and steps > self.state.max_steps:
                 logger.warning(
                     "the temperature would reach temperature_end=%s after temperature_steps=%d; the run ends after %d. "
                     "Leave temperature_steps out to end there.",
@@ -155,13 +159,12 @@ class KimiRLTrainer(GRPOTrainer):
             temperature = temperature_at(step, args.temperature, args.temperature_end, steps)
             set_temperature_(self, self._scoring, temperature)
         self._metrics["train"]["temperature"].append(self.temperature)
-        if args.reset_optimizer and self.optimizer is not None and step != self._sampled_at:
+        if args.reset_optimizer and self.optimizer is not None:
             optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # inside of Accelerate's wrapper
             if isinstance(optimizer, Muon):
                 optimizer.reset_moments()
             else:
                 optimizer.state.clear()
-        self._sampled_at = step
 
     @property
     def _trains(self) -> bool:

@@ -112,6 +112,29 @@ def test_experts_with_and_without_the_routers_balance(name: str, aux: float, obj
     assert ("aux_loss" in trainer.state.log_history[0]) == bool(aux)
 
 
+@OBJECTIVES
+def test_steps_that_share_groups_add_up_to_the_objective(objective: str, tmp_path: Path) -> None:
+    """A batch of completions is shuffled and cut into steps: each weighs its samples as the whole batch does."""
+    still = {
+        "learning_rate": 0.0,
+        "steps_per_generation": 4,
+        "max_steps": 4,
+        "per_device_train_batch_size": 2,
+        "seed": 1,
+    }
+    trainer = rl_trainer(tmp_path, objective=objective, **still)
+    trainer.train()
+    batches = [batch for step in trainer.steps for batch in step.batches]
+    of_groups = [batch["prompt_ids"].unique(dim=0).shape[0] for batch in batches]
+    assert max(of_groups) > 1  # some step holds parts of two groups
+    assert len(trainer.sampled) == 1
+    whole = Step({}, trainer.steps[0].weights, trainer.steps[0].old_weights, batches)
+    mean = {
+        name: torch.stack([step.gradient[name] for step in trainer.steps]).mean(0) for name in trainer.steps[0].gradient
+    }
+    assert relative_error(mean, true_gradient([whole], tiny_policy, trainer.args)) < CLOSE
+
+
 def test_functional_attention_dropout_is_off(tmp_path: Path) -> None:
     """TRL's disable_dropout leaves out what attention functions drop themselves."""
     trainer = rl_trainer(tmp_path, tiny_policy(attention_dropout=0.5), **SEVERAL)

@@ -108,6 +108,8 @@ def test_sampling_and_scoring_follow_the_schedule_together(with_vllm: bool, tmp_
     assert [hot["temperature"], cold["temperature"]] == [3.0, pytest.approx(1e-3)]
     if server is not None:
         assert server.asked == [3.0, pytest.approx(1e-3)]
+    else:  # by these TRL overrides the model's own settings while it generates
+        assert trainer.generation_kwargs["temperature"] == cold["temperature"]
     greedy = []
     for batch in trainer.sampled:
         same = 0

@@ -107,15 +107,6 @@ def test_momentum_is_forgotten_when_the_reference_changes(reset: bool, adamw: bo
     assert see.largest[3] > 0
 
 
-def test_sampling_twice_within_a_step_resets_once(tmp_path: Path) -> None:
-    more = {"gradient_accumulation_steps": 2, "steps_per_generation": 1}
-    see = SeeMomentum()
-    trainer = rl_trainer(tmp_path, given={"callbacks": [see]}, max_steps=2, **more)
-    trainer.train()
-    assert len(trainer.sampled) == 4
-    assert see.largest == [0.0, 0.0]
-
-
 def advantages(trainer: Watched) -> list[list[float]]:
     return trainer.sampled[0]["advantages"].view(-1, 4).tolist()
 

@@ -1,0 +1,60 @@
+"""What a dataset of prompts must and must not have, told before the first completion is sampled."""
+
+from typing import Any
+
+from datasets import Dataset
+
+from ..common.loggers import get_logger
+
+logger = get_logger(__name__)
+
+# Columns that TRL 1.16 keeps from reward functions, hands to them twice, or overwrites with its own.
+_NOT_A_COLUMN = {
+    "completion": "TRL hands no such column to reward functions",
+    "completion_ids": "TRL hands its own to reward functions",
+    "completions": "TRL hands its own to reward functions",
+    "prompts": "TRL hands its own to reward functions",
+    "environments": "TRL hands its own to reward functions",
+    "trainer_state": "TRL hands its own to reward functions",
+    "log_extra": "TRL hands its own to reward functions",
+    "log_metric": "TRL hands its own to reward functions",
+}
+
+
+def check_prompts(dataset: Any, prompts_per_batch: int, needs_prompt: bool) -> None:
+    """Refuse a dataset that TRL would use wrongly in silence or fail on in the first step; others pass.
+
+    Args:
+        dataset: of training; only a map-style one is looked at.
+        prompts_per_batch: prompts for which TRL samples at once.
+        needs_prompt: whether each row must bring its prompt, because no environment does.
+
+    Raises:
+        ValueError: a column is missing or has a name that TRL uses itself, or the prompts fill no batch.
+    """
+    if not isinstance(dataset, Dataset):
+        return
+    if needs_prompt and "prompt" not in dataset.column_names:
+        raise ValueError(
+            f"train_dataset must have a column prompt; it has {dataset.column_names}. Rename the one that holds them."
+        )
+    for name in dataset.column_names:
+        if name in _NOT_A_COLUMN:
+            raise ValueError(
+                f"train_dataset must have no column {name!r}; {_NOT_A_COLUMN[name]}, and the dataset's would be lost. "
+                f"Rename it, for example to 'given_{name}'."
+            )
+    if len(dataset) < prompts_per_batch:
+        raise ValueError(
+            f"train_dataset must fill one batch of {prompts_per_batch} prompts (generation_batch_size / "
+            f"num_generations); it has {len(dataset)}. Lower per_device_train_batch_size or steps_per_generation, or "
+            "add prompts."
+        )
+    if rest := len(dataset) % prompts_per_batch:
+        logger.warning(
+            "every pass through train_dataset leaves out %d of its %d prompts: they do not fill a batch of %d "
+            "(generation_batch_size / num_generations).",
+            rest,
+            len(dataset),
+            prompts_per_batch,
+        )

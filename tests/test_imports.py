@@ -274,6 +274,13 @@ import {PACKAGE}, {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups
     assert loaded.isdisjoint(TRITON_KERNELS)
 
 
+def test_a_run_is_followed_without_transformers() -> None:
+    """The live view comes at once."""
+    loaded = loaded_after(f"import {PACKAGE}.runs.follower, {PACKAGE}.runs.terminal")
+    assert f"{PACKAGE}.runs.run" in loaded
+    assert loaded.isdisjoint({"transformers", "matplotlib"})
+
+
 def test_public_names_load_on_first_use() -> None:
     code = f"""
 import sys

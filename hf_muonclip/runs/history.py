@@ -1,4 +1,4 @@
-"""What a run did to its heads, gathered from its log as it grows, for the page and for the terminal."""
+"""The history of every head in a run, read from its log as it grows, for the page and the terminal."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Head:
         rogue: whether it was clipped before at least a tenth of the logs.
         first: (earliest, latest) step in which its first clip can have been, equal where every step was logged; None if
             it never was clipped.
-        last: likewise of its last clip.
+        last: the same for its last clip.
     """
 
     layer: int
@@ -44,7 +44,7 @@ class Head:
 
 @dataclass
 class RunHistory:
-    """A run's log, row by row, as far as it was read.
+    """The content of a run's log, as far as it was read.
 
     Attributes:
         header: what was known of the run when it started; empty in logs of earlier versions.
@@ -113,7 +113,7 @@ class RunHistory:
         modules = {name: len(values) for name, values in row["max_logits"].items()}
         if self.modules and modules != self.modules:
             raise ValueError(
-                f"all rows of a log are of one model; at step {row['step']} the log of {self.run} changes from "
+                f"all rows of a log must be of one model; at step {row['step']} the log of {self.run} changes from "
                 f"{sum(self.modules.values())} heads in {len(self.modules)} modules to {sum(modules.values())} in "
                 f"{len(modules)}. Train another model into another folder."
             )
@@ -136,7 +136,7 @@ class RunHistory:
 
     @property
     def title(self) -> str:
-        """The model's name; the run's folder where the log does not tell it."""
+        """The model's name; the run's folder if the log does not have it."""
         name = self.header.get("model_name") or self.header.get("model")
         return shown_name(name) if name else self.run.resolve().name
 
@@ -153,7 +153,7 @@ class RunHistory:
 
     @property
     def max_steps(self) -> int | None:
-        """Steps that the run shall take; None if they are not known."""
+        """Number of steps that the run will take; None if unknown."""
         steps = self.header.get("max_steps")
         return int(steps) if steps else None
 
@@ -163,7 +163,7 @@ class RunHistory:
         return highest(self.peaks)
 
     def by_module(self, values: Tensor) -> list[list[float]]:
-        """Cut (heads of all modules,) into a list of values per module."""
+        """Split (heads of all modules,) into a list of values per module."""
         return [part.tolist() for part in values.split(list(self.modules.values()))]
 
     def heads(self) -> list[Head]:
@@ -223,7 +223,7 @@ class Follower:
         self._restarts = 0
 
     def read_new(self) -> bool:
-        """Take up the rows written since the last call; return whether the history changed.
+        """Read the rows written since the last call; return whether the history changed.
 
         Raises:
             FileNotFoundError: there is no log.
@@ -245,7 +245,7 @@ class Follower:
 
 
 def highest(values: Tensor | Iterable[float]) -> float:
-    """Return the highest of values, nan left out; nan if there is none."""
+    """Return the highest value, ignoring nan; nan if there is no other."""
     if isinstance(values, Tensor):
         measured = values[~values.isnan()]
         return float(measured.max()) if len(measured) else math.nan

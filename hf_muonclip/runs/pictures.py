@@ -21,10 +21,10 @@ def write_pictures(history: RunHistory, recorded: Recorded, folder: Path, title:
     """Draw a run over steps, and the map of its heads; return the paths of `training.png` and `heads.png`.
 
     Args:
-        history: with at least one log.
-        recorded: of the same run.
-        folder: to write into.
-        title: over the pictures.
+        history: a history with at least one log.
+        recorded: the saved state of the same run.
+        folder: the folder to write into.
+        title: title of the pictures.
     """
     return [
         plot_run(_record(history, recorded), folder / "training.png", title),

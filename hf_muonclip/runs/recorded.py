@@ -1,4 +1,4 @@
-"""What the Trainer saved of a run, joined with the run's log."""
+"""The Trainer's saved state of a run, joined with the run's log."""
 
 import json
 import math
@@ -12,15 +12,15 @@ from .history import Head, RunHistory
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the Trainer saved of a run, as far as it is of the run in the log.
+    """The Trainer's saved state, if it belongs to the run in the log.
 
     Attributes:
         run: settings as `describe_run` returns them.
         losses: (step, training loss).
         eval_losses: (step, evaluation loss).
         last_clip_step: last step in which a head was clipped, or None.
-        max_steps: of the run, or None.
-        saved_step: at which the Trainer saved; 0 if it did not yet.
+        max_steps: number of steps of the run, or None.
+        saved_step: step of the last save; 0 before the first.
         statistics: per head, up to that step, as `ClipStatistics.to_dict` returns them.
     """
 
@@ -33,10 +33,10 @@ class Recorded:
     statistics: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
     def clip_steps(self, head: Head) -> tuple[str, str]:
-        """Return the steps of a head's first and last clip, for people: "23", or "21-30" where no file tells closer.
+        """Return the steps of a head's first and last clip as text: "23", or "21-30" where no file is more exact.
 
         Args:
-            head: that was clipped.
+            head: a clipped head.
         """
         assert head.first is not None
         assert head.last is not None

@@ -26,14 +26,14 @@ _THRESHOLD_STYLE: dict[str, Any] = {"color": "crimson", "linestyle": "--", "line
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run wrote.
+    """The losses and max logits that a run wrote.
 
     Attributes:
-        steps: of every training log.
+        steps: step of every training log.
         losses: training loss at `steps`.
-        eval_steps: of every evaluation.
+        eval_steps: step of every evaluation.
         eval_losses: evaluation loss at `eval_steps`.
-        logit_steps: of every row of the per-head log.
+        logit_steps: step of every row of the per-head log.
         max_logits: {module: rows of one value per head}; nan where it was not measured exactly.
         clips: {module: rows of clipped steps per head since the row before}.
         threshold: tau; inf if the run only monitored.
@@ -157,7 +157,7 @@ def plot_run(record: RunRecord, path: str | Path, title: str) -> Path:
 
 
 def plot_comparison(records: Mapping[str, RunRecord], threshold: float, path: str | Path, title: str) -> Path:
-    """Draw the highest max logit and the loss of several runs, one line a run, in one picture. Writes a PNG."""
+    """Draw the highest max logit and the loss of several runs, one line per run. Writes a PNG."""
     from matplotlib import pyplot as plt
 
     figure, (logit_axes, loss_axes) = plt.subplots(2, 1, figsize=(9, 8), sharex=True, layout="constrained")
@@ -182,7 +182,7 @@ def plot_comparison(records: Mapping[str, RunRecord], threshold: float, path: st
 
 
 def _draw_heads(axes: "Axes", record: RunRecord) -> None:
-    """Draw one line a head; of many layers, one line a layer, its highest head, with a color bar for a legend."""
+    """Draw one line per head, or per layer (its highest head) if there are many, with a color bar for a legend."""
     from matplotlib import colormaps
 
     layers = len(record.max_logits)

@@ -10,7 +10,7 @@ def verdict(history: RunHistory, last_clip_step: int | None) -> str:
     """Return in a sentence whether the clip fell silent, and when.
 
     Args:
-        history: with at least one log.
+        history: a history with at least one log.
         last_clip_step: last step in which a head was clipped, where it is known exactly.
     """
     end, threshold = history.steps[-1], history.threshold

@@ -50,7 +50,7 @@ class DeepSpeedClip(ClipState):
         """Clip what the update that DeepSpeed has just written left above tau. Collective: call on every rank.
 
         Args:
-            device: where the ranks can exchange maxima.
+            device: a device on which the ranks can exchange maxima.
 
         Raises:
             FloatingPointError: a max logit is NaN or Inf, and `nonfinite` is "raise".
@@ -134,7 +134,7 @@ class DeepSpeedClipCallback(MuonClipCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the model and the Trainer's logging as they were."""
+        """Remove all hooks from the model and the Trainer."""
         super().on_train_end(args, state, control, **kwargs)
         if self._clip is not None and self._clip.capture is not None:
             self._clip.capture.close()
@@ -142,7 +142,7 @@ class DeepSpeedClipCallback(MuonClipCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Clip, unless DeepSpeed skipped the step, and count what was seen."""
+        """Clip, unless DeepSpeed skipped the step, and update the statistics."""
         if isinstance(self._clip, DeepSpeedClip) and not kwargs["optimizer"].step_was_skipped:
             self._clip.step(args.device)
         super().on_optimizer_step(args, state, control, **kwargs)

@@ -133,7 +133,7 @@ class Perplexity:
         return {
             "tokens": self.tokens,
             "documents": len(self.document_losses),
-            "loss (nats a token)": _rounded(self.loss),
+            "loss (nats per token)": _rounded(self.loss),
             "bits per byte": _rounded(self.bits_per_byte),
             **({} if self.standard_error is None else {"standard error over": self.standard_error_over}),
             "context length": self.context_length,
@@ -268,7 +268,7 @@ class AvgAtK:
             **({} if error is None else {"standard error over": "questions"}),
             "token cap": self.token_cap,
             "truncated answers": _rounded(self.truncation_rate),
-            "mean tokens an answer": _rounded(self.mean_answer_tokens),
+            "mean tokens per answer": _rounded(self.mean_answer_tokens),
             "prompts": self.prompts,
             "temperature": self.temperature,
             **({"top k": self.top_k} if self.top_k else {}),

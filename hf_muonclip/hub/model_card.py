@@ -304,7 +304,7 @@ def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult], of_tok
     parts = []
     if known or run.eval_metrics:
         data = f", {_one_line(run.dataset)}" if run.dataset else ""
-        what, unit = ("text", "; the loss is in nats a token") if known and of_tokens else ("data", "")
+        what, unit = ("text", "; the loss is in nats per token") if known and of_tokens else ("data", "")
         parts.append(f"During training, on the run's evaluation {what}{data}{unit}.")
     if known and of_tokens:
         rows = [f"| {when} | {loss:.3f} | {math.exp(loss):,.2f} |" for when, loss in known.items()]

@@ -60,7 +60,7 @@ class RunFigures:
         train_loss: training loss at the last log.
         eval_loss: evaluation loss after training.
         eval_loss_before: evaluation loss on the same data before training, for a fine-tuned model.
-        token_loss: whether these losses are a language model's own, in nats a token: their exponential is then a
+        token_loss: whether these losses are a language model's own, in nats per token: their exponential is then a
             perplexity. Of a model of another kind a card shows none in any case.
         eval_metrics: what `compute_metrics` returned in the last evaluation, by name.
         emissions_grams: CO2-equivalent of the run, where it was measured or estimated.

@@ -1,4 +1,4 @@
-"""The commands `hf-muonclip report` and `hf-muonclip watch`: see a run while it trains and after."""
+"""The commands `hf-muonclip report` and `hf-muonclip watch`: view a run during and after training."""
 
 import argparse
 import contextlib
@@ -43,7 +43,7 @@ def add_viewing_commands(commands: "argparse._SubParsersAction[argparse.Argument
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     watch.add_argument("folder", metavar="RUN", help="folder of the run")
-    watch.add_argument("--once", action="store_true", help="write one frame and leave; so it is without a terminal")
+    watch.add_argument("--once", action="store_true", help="write one frame and exit, as without a terminal")
     watch.set_defaults(run=run_watch)
 
 

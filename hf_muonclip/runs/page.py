@@ -1,4 +1,4 @@
-"""The page of a run: what its log says, in sentences, pictures and tables, in one HTML file that needs nothing else."""
+"""The page of a run: its log in sentences, pictures and tables, as one HTML file without dependencies."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def render_page(run: Run) -> str:
     """Return the HTML of a run's page.
 
     Args:
-        run: with at least one log.
+        run: a run with at least one log.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -140,12 +140,12 @@ def _map(run: Run, values: Tensor, top: float, name: str, remark: str) -> dict[s
 
 
 def _margin(labels: Sequence[str], least: int) -> int:
-    """Return the pixels that row labels need, which are names where layers have no numbers of their own."""
+    """Return the width of row labels in pixels; they are names where layer numbers are not unique."""
     return max(least, 14 + 7 * max(map(len, labels)))
 
 
 def _spread(labels: Sequence[str], most: int) -> list[tuple[float, str]]:
-    """Return (middle in percent, label) of every n-th label, so that at most `most` remain."""
+    """Return (middle in percent, label) of every n-th label, at most `most` in all."""
     every = math.ceil(len(labels) / most) if labels else 1
     return [(round(100 * (i + 0.5) / len(labels), 2), label) for i, label in enumerate(labels) if i % every == 0]
 
@@ -164,7 +164,7 @@ def _step_scale(run: Run) -> Scale:
 
 
 def _step_before(run: Run) -> int:
-    """Guess where the first log began to count: as many steps before as the second did."""
+    """Return the guessed start of the first log, as many steps before it as the second log covers."""
     steps = run.steps
     return max(0, 2 * steps[0] - steps[1]) if len(steps) > 1 else steps[0] - 1
 
@@ -192,7 +192,7 @@ def _logit_chart(run: Run, x: Scale) -> dict[str, Any]:
     return {
         "id": "logits",
         "title": "Max attention logit over steps",
-        "remark": "One line a layer: its highest head since the log before."
+        "remark": "One line per layer: its highest head since the log before."
         + (f" Every {every}th layer of {len(per_layer)} is drawn." if every > 1 else "")
         + (" Scaled by powers." if log else ""),
         "lines": lines,

@@ -19,9 +19,9 @@ def write_pictures(run: Run, folder: Path, title: str) -> list[Path]:
     """Draw a run over steps, and the map of its heads; return the paths of `training.png` and `heads.png`.
 
     Args:
-        run: with at least one log.
-        folder: to write into.
-        title: over the pictures.
+        run: a run with at least one log.
+        folder: the folder to write into.
+        title: title of the pictures.
     """
     return [
         plot_run(run.binned(_MOST_LOGS), folder / "training.png", title),

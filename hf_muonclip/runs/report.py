@@ -89,7 +89,7 @@ def plot_run(run: Run, path: str | Path, title: str) -> Path:
 
 
 def plot_comparison(runs: Mapping[str, Run], threshold: float, path: str | Path, title: str) -> Path:
-    """Draw the highest max logit and the loss of several runs, one line a run, in one picture. Writes a PNG."""
+    """Draw the highest max logit and the loss of several runs, one line per run, in one picture. Writes a PNG."""
     from matplotlib import pyplot as plt
 
     figure, (logit_axes, loss_axes) = plt.subplots(2, 1, figsize=(9, 8), sharex=True, layout="constrained")
@@ -114,7 +114,7 @@ def plot_comparison(runs: Mapping[str, Run], threshold: float, path: str | Path,
 
 
 def _draw_heads(axes: "Axes", run: Run) -> None:
-    """Draw one line a head; of many layers, one line a layer, its highest head, with a color bar for a legend."""
+    """Draw one line per head, or per layer (its highest head) if there are many, with a color bar for a legend."""
     from matplotlib import colormaps
 
     layers = len(run.modules)
@@ -130,7 +130,7 @@ def _draw_heads(axes: "Axes", run: Run) -> None:
                 color=colors(index),
                 linewidth=1,
                 alpha=0.85,
-                label=f"layer {index}, one line a head" if head == 0 else None,
+                label=f"layer {index}, one line per head" if head == 0 else None,
             )
     if math.isfinite(run.threshold):
         axes.axhline(run.threshold, label=f"tau = {run.threshold:g}", **_THRESHOLD_STYLE)

@@ -33,7 +33,7 @@ class Head:
         rogue: whether it was clipped before at least a tenth of the logs.
         first: (earliest, latest) step in which its first clip can have been, equal where every step was logged; None if
             it never was clipped.
-        last: likewise of its last clip.
+        last: the same for its last clip.
     """
 
     layer: int
@@ -134,7 +134,7 @@ class Run:
         modules = {name: len(values) for name, values in row["max_logits"].items()}
         if self.modules and modules != self.modules:
             raise ValueError(
-                f"all rows of a log are of one model; at step {row['step']} the log of {self.folder} changes from "
+                f"all rows of a log must be of one model; at step {row['step']} the log of {self.folder} changes from "
                 f"{sum(self.modules.values())} heads in {len(self.modules)} modules to {sum(modules.values())} in "
                 f"{len(modules)}. Train another model into another folder."
             )
@@ -189,7 +189,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The model's name; the run's folder where the log does not tell it."""
+        """The model's name; the run's folder if the log does not have it."""
         name = self.header.get("model_name") or self.header.get("model")
         return shown_name(name) if name else self.folder.resolve().name
 
@@ -277,7 +277,7 @@ class Run:
 
 
 def highest(values: Tensor | Iterable[float]) -> float:
-    """Return the highest of values, nan left out; nan if there is none."""
+    """Return the highest value, ignoring nan; nan if there is no other."""
     if isinstance(values, Tensor):
         measured = values[~values.isnan()]
         return float(measured.max()) if len(measured) else math.nan

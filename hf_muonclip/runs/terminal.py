@@ -24,9 +24,9 @@ def frame(run: Run, width: int, height: int) -> RenderableType:
     """Return what a terminal shows of a run.
 
     Args:
-        run: with at least one log.
-        width: of the terminal, in characters.
-        height: of the terminal, in lines.
+        run: a run with at least one log.
+        width: width of the terminal, in characters.
+        height: height of the terminal, in lines.
     """
     inside = max(1, width - 4)
     table = Table.grid(padding=(0, 2))
@@ -48,7 +48,7 @@ def frame(run: Run, width: int, height: int) -> RenderableType:
         Group(
             table,
             Text(),
-            Text("max logit of every head: a row a layer, a column a head", style="dim"),
+            Text("max logit of every head: a row per layer, a column per head", style="dim"),
             heat_map(run, inside, lines),
             _key(run),
             Text(),
@@ -62,7 +62,7 @@ def frame(run: Run, width: int, height: int) -> RenderableType:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return at most `width` bars for values, means of neighbors where they are more; a dot where none is finite."""
+    """Return at most `width` bars, means of neighboring values if there are more; a dot where none is finite."""
     size = max(1, math.ceil(len(values) / max(1, width)))
     pieces = [[v for v in values[i : i + size] if math.isfinite(v)] for i in range(0, len(values), size)]
     means = [sum(piece) / len(piece) if piece else math.nan for piece in pieces]
@@ -72,12 +72,12 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 
 def heat_map(run: Run, width: int, lines: int) -> Text:
-    """Return the latest max logits as blocks, two layers a line where they are many; joined to their highest to fit.
+    """Return the latest max logits as blocks; many layers and heads are joined to their highest, to fit.
 
     Args:
-        run: with at least one log.
-        width: of the map and its labels, in characters.
-        lines: of the map.
+        run: a run with at least one log.
+        width: width of the map and its labels, in characters.
+        lines: number of lines of the map.
     """
     labels = run.labels
     modules = [heads.tolist() for heads in run.by_module(run.max_logits[-1]).values()]

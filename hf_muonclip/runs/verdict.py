@@ -10,7 +10,7 @@ def verdict(run: Run) -> str:
     """Return in a sentence whether the clip fell silent, and when.
 
     Args:
-        run: with at least one log.
+        run: a run with at least one log.
     """
     end, threshold, last_clip_step = run.steps[-1], run.threshold, run.last_clip_step
     if math.isinf(threshold):

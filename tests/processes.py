@@ -49,6 +49,7 @@ _CONTEXT.set_forkserver_preload(
         "hf_muonclip.evaluation",
         "hf_muonclip.hub.model_card",
         "hf_muonclip.runs.report",
+        "frozen_imports",
     ]
 )
 

@@ -2,16 +2,14 @@
 
 import json
 import math
-import os
 import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from fresh_process import run_python
+from processes import Script
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokenizer
@@ -359,9 +357,7 @@ def test_killed_save_leaves_a_folder_that_is_refused(tmp_path):
         "weight_writer.save_file = killed\n"
         "save_checkpoint(tiny_model('deepseek_v3'), 'run', max_shard_size='100KB')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])}
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=120)
-    assert result.returncode == -signal.SIGKILL
+    assert Script("-c", code, folder=tmp_path).ended().code == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.endswith(".partial")
     with pytest.raises(ValueError, match="is left from an interrupted write"):

@@ -39,6 +39,7 @@ _CONTEXT.set_forkserver_preload(
         "hf_muonclip.export",
         "hf_muonclip.kimi_k2",
         "hf_muonclip.trainer.callback",
+        "torch._inductor.compile_fx",  # which DeepSpeed's engine imports
         # With the function that a rank calls, its test file is imported, and what that imports.
         "pytest",
         "parallel_models",

@@ -78,7 +78,6 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had
     assert read_log(tmp_path / "interrupted") == read_log(tmp_path / "whole")
 
 
-@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     process = start_run(tmp_path, seconds=60.0)
     process.interrupt()

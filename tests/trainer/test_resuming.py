@@ -121,7 +121,6 @@ def test_resumed_from_the_whole_one_bit_for_bit(
     assert why_not_whole(folder / "checkpoint-3") == ""  # written again
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "training_args.bin", "optimizer.pt", "trainer_state.json"])
 def test_a_real_process_that_is_killed_in_a_save(name: str, run: tuple[Path, Any], tmp_path: Path) -> None:
     folder = tmp_path / "run"

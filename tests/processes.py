@@ -3,6 +3,7 @@
 They are forked from a server that has imported what ranks use once, so that a test waits a second and not ten.
 """
 
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -38,6 +39,7 @@ _CONTEXT.set_forkserver_preload(
         "hf_muonclip.export",
         "hf_muonclip.kimi_k2",
         "hf_muonclip.trainer.callback",
+        "torch._inductor.compile_fx",  # which DeepSpeed's engine imports
         # With the function that a rank calls, its test file is imported, and what that imports.
         "pytest",
         "parallel_models",
@@ -48,6 +50,7 @@ _CONTEXT.set_forkserver_preload(
         "hf_muonclip.evaluation",
         "hf_muonclip.hub.model_card",
         "hf_muonclip.runs.report",
+        "frozen_imports",
     ]
 )
 
@@ -159,6 +162,18 @@ class Script:
         self._process = _CONTEXT.Process(target=_script, args=of_script)
         self._process.start()
 
+    def wait_for(self, text: str, timeout: float = 120.0) -> None:
+        """Wait until it has printed this."""
+        printed, deadline = Path(self._outputs.name, "printed"), time.monotonic() + timeout
+        while not (printed.exists() and text in printed.read_text(encoding="utf-8")):
+            assert time.monotonic() < deadline, f"{text!r} was not printed: {self.ended(0.0)}"
+            assert self.runs(), self.ended()
+            time.sleep(0.02)
+
+    def runs(self) -> bool:
+        """Return whether it has not ended."""
+        return self._process.is_alive()
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         assert self._process.pid
@@ -195,14 +210,17 @@ def _script(arguments: list[str], folder: Path, outputs: Path, environment: dict
             os.dup2(file.fileno(), stream)
     os.chdir(folder)
     os.environ.update(environment)
-    if arguments[0] == "-c":
-        sys.argv = ["-c", *arguments[2:]]
-        sys.path.insert(0, "")
-        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
-    else:
-        sys.argv = arguments
-        sys.path.insert(0, str(Path(arguments[0]).parent))
-        runpy.run_path(arguments[0], run_name="__main__")
+    try:
+        if arguments[0] == "-c":
+            sys.argv = ["-c", *arguments[2:]]
+            sys.path.insert(0, "")
+            exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            sys.argv = arguments
+            sys.path.insert(0, str(Path(arguments[0]).parent))
+            runpy.run_path(arguments[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # a forked process leaves them out
 
 
 def _outcome(rank: int, folder: Path, exitcode: int, hung: bool) -> Outcome:

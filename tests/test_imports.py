@@ -298,7 +298,7 @@ import {PACKAGE}, {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups
 
 def test_a_run_is_followed_without_transformers() -> None:
     """The live view comes at once."""
-    loaded = loaded_after(f"import {PACKAGE}.runs.follower, {PACKAGE}.runs.terminal")
+    (loaded,) = loaded_after(f"import {PACKAGE}.runs.follower, {PACKAGE}.runs.terminal")
     assert f"{PACKAGE}.runs.run" in loaded
     assert loaded.isdisjoint({"transformers", "matplotlib"})
 

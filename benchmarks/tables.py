@@ -306,9 +306,10 @@ def coverage_summary() -> str:
     said = sorted({(row["transformers"], row["torch"], row["commit"], row["date"]) for row in rows})
     paragraph = (
         f"Of the {len(rows)} model types that transformers' AutoModel classes know, "
-        f"{counts['no softmax attention']} have no softmax attention and are refused with a message. Of the "
-        f"other {with_attention}, {counts['passes']} ({counts['passes'] / with_attention:.1%}) pass: built tiny, their layout is "
-        "found and proven, the captured max logits equal a brute-force recomputation, and every chosen head lands on "
+        f"{counts['no softmax attention']} have no softmax attention and are refused with a message. Of the other "
+        f"{with_attention}, {counts['passes']} ({counts['passes'] / with_attention:.1%}) pass: built tiny, their "
+        "layout is found and proven, the captured max logits equal a brute-force recomputation, and every chosen head "
+        "lands on "
         "tau while no other moves (largest relative errors "
         f"{worst['capture_error']:.0e}, {worst['landing_error']:.0e} and "
         f"{worst['stillness_error']:.0e}, float32). In {by_behavior} of them no rule knows some module, and its layout "

@@ -70,6 +70,7 @@ class QKClip:
         self.screen_threshold: float | None = None
         self.superseded = False
         self.seconds = 0.0
+        self._captured_seconds = 0.0  # of captures that have ended
         self._warned_unmeasured = False
         self._frozen: dict[str, set[str]] = {}
         self._told: set[tuple[str, str]] = set()
@@ -109,7 +110,7 @@ class QKClip:
             return
         detected = self._detect()
         if detected is not None and set(detected) != set(self.detected):
-            self.capture.close()
+            self._end_capture()
             self._start_capture(detected)
 
     def measure_exactly(self, exactly: bool) -> None:
@@ -189,16 +190,25 @@ class QKClip:
 
     def detach(self) -> None:
         """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""
-        if self.capture is not None:
-            self.capture.close()
-            self.capture = None
+        self._end_capture()
         if self._first_batch is not None:
             self._first_batch.close()
             self._first_batch = None
         _clipping.discard(self)
 
+    def _end_capture(self) -> None:
+        if self.capture is not None:
+            self.capture.close()
+            self._captured_seconds += self.capture.seconds
+            self.capture = None
+
+    @property
+    def capture_seconds(self) -> float:
+        """Host time spent on measuring max logits, since construction."""
+        return self._captured_seconds + (0.0 if self.capture is None else self.capture.seconds)
+
     @torch.no_grad()
-    def collect(self, device: torch.device, moves_weights: bool = True, together: bool = False) -> dict[str, Tensor]:
+    def collect(self, device: torch.device, *, moves_weights: bool = True, together: bool = False) -> dict[str, Tensor]:
         """Return every module's max logits over all micro-batches and ranks, and start again.
 
         Collective: one all-reduce of the maxima of all layers, packed; NaN travels as Inf.

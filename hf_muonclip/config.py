@@ -11,7 +11,7 @@ else:
     Threshold = float | str | None  # so that a parser hands "none" over as text; no instance holds any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MuonClipConfig(MuonSettings):
     """Settings of MuonClip beside learning rate, weight decay and AdamW's betas and epsilon.
 

@@ -7,7 +7,7 @@ The attention's layout tells the optimizer two things: which matrices a projecti
 import math
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -86,7 +86,8 @@ class MuonClip(Muon):
         plan: what updates which parameter and why, one `PlannedParameter` each; those that were frozen at construction
             are not listed.
         clip: the `QKClip`; measures and clips nothing where qk_clip_threshold is None.
-        last_step: the `ClippedStep` of the last step; a new object for each, None before the first.
+        last_step: the `ClippedStep` of the last step, a new object for each; None before the first, and after one that
+            raised before anything was written.
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
         measure_update_rms: as of `Muon`.
@@ -180,14 +181,15 @@ class MuonClip(Muon):
             FloatingPointError: a gradient or a max logit is NaN or Inf and `nonfinite` is "raise"; nothing was written.
             ValueError: as `check_model`, or as `Muon.step`; nothing was written.
         """
-        loss = loss_of(closure)
+        loss, self.last_step = loss_of(closure), None
         self.check_model()
-        device, together = self.param_groups[0]["params"][0].device, self.config.shard_optimizer
-        max_logits = self.clip.collect(device, self.moves_weights(), together)
+        max_logits = self._collect()
         refusal = nonfinite_heads(max_logits)
         result = StepResult(False, refusal) if refusal else self._update()
-        gammas = self.clip.apply(max_logits) if result.taken else {}
-        self._finish(ClippedStep(**vars(result), max_logits=max_logits, gammas=gammas))
+        seen = ClippedStep(**vars(result), max_logits=max_logits)
+        self._finish(seen)
+        if result.taken:
+            self.last_step = replace(seen, gammas=self.clip.apply(max_logits))
         return loss
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -238,6 +240,13 @@ class MuonClip(Muon):
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles keep; the model's wrapper is another's."""
         return super().__getstate__() | {"_wrapper": None}
+
+    def _collect(self) -> dict[str, Tensor]:
+        """Return the max logits since the last step; {} without a capture, and then without a look at `lr`."""
+        if self.clip.capture is None:
+            return {}
+        device = self.param_groups[0]["params"][0].device
+        return self.clip.collect(device, moves_weights=self.moves_weights(), together=self.config.shard_optimizer)
 
     def detach(self) -> None:
         """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""

@@ -1,7 +1,7 @@
 """Parameters that a rank updates by itself: all of them in a single process, of several ranks what nobody shares."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,14 +21,12 @@ class LocalUpdate:
     """The transport that moves nothing: a batch is prepared, orthogonalized and applied where it lies, without a copy.
 
     Args:
-        is_local: which parameters are this rank's alone; None for all.
+        shared: ids of the parameters that other transports update.
         local_views: of local shards that hold their matrices in another way than the whole parameter, by name.
     """
 
-    def __init__(
-        self, is_local: Callable[[Tensor], bool] | None = None, local_views: Mapping[str, MatrixView] | None = None
-    ) -> None:
-        self._is_local, self._local_views = is_local, local_views or {}
+    def __init__(self, shared: Collection[int] = (), local_views: Mapping[str, MatrixView] | None = None) -> None:
+        self._shared, self._local_views = shared, local_views or {}
         # The batches of each group, and the parameters that they were made of.
         self._batches: dict[int, tuple[list[Any], list[list[MatrixBlock]]]] = {}
 
@@ -38,7 +36,7 @@ class LocalUpdate:
             named = [
                 (name, parameter)
                 for name, parameter in named_parameters(group, index)
-                if (self._is_local is None or self._is_local(parameter)) and is_updated(parameter)
+                if id(parameter) not in self._shared and is_updated(parameter)
             ]
             if group["algorithm"] == "muon":
                 self._update_matrices(step, index, named)

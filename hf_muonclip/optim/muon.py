@@ -26,7 +26,7 @@ from .moments import make_moments, moment_dtype
 from .newton_schulz import newton_schulz
 from .parameters.frozen import is_updated
 from .saved_state import MOMENTS, checked_state, kept_part
-from .settings import GROUP_SETTINGS, MuonSettings, settings_of, takes_settings
+from .settings import GROUP_SETTINGS, MuonSettings, check_group_settings, rules_of, settings_of, takes_settings
 from .step import Step, StepResult, named_parameters
 from .update_meter import UpdateMeter
 from .update_rules import shrink_momentum_
@@ -71,7 +71,8 @@ class Muon(torch.optim.Optimizer):
         config: the settings.
         measure_update_rms: whether the next steps measure `update_rms` and `idle_matrices`; False at first; the same on
             every rank.
-        last_step: the `StepResult` of the last step; a new object for each, None before the first.
+        last_step: the `StepResult` of the last step, a new object for each; None before the first, and after one that
+            raised before anything was written.
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
 
@@ -93,7 +94,7 @@ class Muon(torch.optim.Optimizer):
         config: MuonSettings | None = None,
         **settings: Any,
     ) -> None:
-        kind = MuonSettings if config is None else type(config)
+        kind = type(config) if isinstance(config, MuonSettings) else MuonSettings
         self.config = settings_of(kind, type(self).__name__, config, positional, settings)
         self.views = dict(views or {})
         self.measure_update_rms = False
@@ -111,6 +112,7 @@ class Muon(torch.optim.Optimizer):
             "adamw_betas": adamw_betas,
             "adamw_eps": adamw_eps,
         }
+        check_group_settings(defaults)
         super().__init__(params, defaults)
         check_views(self.views, [name for name, _ in self._named_parameters()])
         self._find_ranks()
@@ -165,7 +167,7 @@ class Muon(torch.optim.Optimizer):
             FloatingPointError: a gradient holds NaN or Inf and `nonfinite` is "raise"; nothing was written.
             ValueError: a gradient is sparse, or a parameter was moved away from its moments; nothing was written.
         """
-        loss = loss_of(closure)
+        loss, self.last_step = loss_of(closure), None
         self._finish(self._update())
         return loss
 
@@ -277,7 +279,8 @@ class Muon(torch.optim.Optimizer):
 
     def _agreed_settings(self) -> list[str]:
         """Return what must be equal on every rank beside groups and parameters, one line each."""
-        return [f"{name} {value}" for name, value in vars(self.config).items() if name not in GROUP_SETTINGS]
+        beside_groups = [name for name in rules_of(type(self.config)) if name not in GROUP_SETTINGS]
+        return [f"{name} {getattr(self.config, name)}" for name in beside_groups]
 
     def _find_ranks(self) -> OneRank | ManyRanks:
         """Return the ranks that share a step. Collective where there are several anew, or other parameters."""

@@ -49,7 +49,7 @@ MomentumDtype = Literal["float32", "bfloat16"]
 OnNonfinite = Literal["raise", "skip"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MuonSettings:
     """Settings of `Muon` beside learning rate, weight decay and AdamW's betas and epsilon. Checked at construction.
 
@@ -240,9 +240,11 @@ def settings_of(
         keywords: the others.
 
     Raises:
-        TypeError: there is no such setting, or one is given twice.
+        TypeError: there is no such setting, one is given twice, or `config` is something else.
         ValueError: a value is out of range.
     """
+    if config is not None and not isinstance(config, kind):
+        raise TypeError(f"config must be a {kind.__name__}; got {config!r}. Pass {kind.__name__}(...), or keywords.")
     given = dict(zip(_POSITIONAL, positional, strict=False))
     names = {own.name for own in dataclasses.fields(kind)}
     if len(positional) > len(_POSITIONAL):

@@ -33,7 +33,8 @@ class StepResult:
     """What a step of `Muon` did.
 
     Attributes:
-        taken: whether weights were written.
+        taken: whether weights were written. True of a compiled step and of one in a CUDA graph, where only the device
+            knows whether a gradient was finite.
         refusal: why not, in words; "" if they were.
         update_rms: root mean square of the Muon updates over all weights that they were of, on all ranks, before lr and
             decay; about 0.2 with match_rms_adamw, less where gradients lack rank. None where it was not measured.
@@ -75,7 +76,7 @@ class Step:
         groups: the param groups.
         views: how parameters hold their matrices; plain where not named.
         state: the moments of every parameter.
-        orthogonalizes: orthogonalizes a batch, as `Muon.orthogonalize`.
+        method: orthogonalizes a batch, as `Muon.orthogonalize`.
         max_batch_bytes: as `Muon`.
         active: which matrices have a gradient.
         finite: 0-dim bool; where it is False nothing is written. None for True.
@@ -85,7 +86,7 @@ class Step:
     groups: Sequence[Mapping[str, Any]]
     views: Mapping[str, MatrixView]
     state: State
-    orthogonalizes: Callable[[Tensor, Mapping[str, Any]], Tensor]
+    method: Callable[[Tensor, Mapping[str, Any]], Tensor]
     max_batch_bytes: int | None
     active: ActiveMatrices
     finite: Tensor | None
@@ -115,7 +116,7 @@ class Step:
         settings, dtype = self.groups[group], stacks[0].dtype
         matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
         stacks.clear()
-        update = self.orthogonalizes(matrices, settings).to(dtype)
+        update = self.method(matrices, settings).to(dtype)
         del matrices
         if moving is not None:
             moving = moving.to(update.device)

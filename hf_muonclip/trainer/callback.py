@@ -111,8 +111,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     @property
     def capture_seconds(self) -> float:
         """Host time spent measuring max logits."""
-        capture = None if self._watched is None else self._watched.clip.capture
-        return 0.0 if capture is None else capture.seconds
+        return 0.0 if self._watched is None else self._watched.clip.capture_seconds
 
     @property
     def clip_seconds(self) -> float:
@@ -178,7 +177,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self.statistics.load_dict(saved["exported_statistics"])
             self._since_log.load_dict(saved["exported_since_log"])
         if state.is_world_process_zero and args.output_dir:
-            self._log = LogWriter(self._folder, self._log_header(state, kwargs.get("model")), state.global_step)
+            model = kwargs.get("model")
+            self._log = LogWriter(self._folder, lambda: self._log_header(state, model), state.global_step)
         start_adding(self)
 
     def _newest_checkpoint(self, state: TrainerState) -> Path:

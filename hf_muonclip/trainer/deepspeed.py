@@ -39,7 +39,8 @@ class DeepSpeedClip:
     Attributes:
         config: the settings.
         clip: the `QKClip`.
-        last_step: what the last call of `step` saw and did; None before the first.
+        last_step: what the last call of `step` saw and did; None before the first. `taken` says whether heads could be
+            clipped: DeepSpeed has written the update either way.
 
     Raises:
         ValueError: an attention that no rule covers.

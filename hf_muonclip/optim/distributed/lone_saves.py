@@ -39,7 +39,7 @@ _LAST_REPLY = 60.0  # seconds more for a reply that is under way at the end
 _READY, _UNLIKE = "ready", "unlike"
 _COME, _GONE = "come", "gone"
 
-Part = tuple[int, str, Tensor]  # which unit or share of its rank, name of the moment, the moment
+KeptMoment = tuple[int, str, Tensor]  # which unit or share of its rank, name of the moment, the moment
 
 
 class Answers:
@@ -51,7 +51,7 @@ class Answers:
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        self._parts: Callable[[], Sequence[Part]] = tuple
+        self._parts: Callable[[], Sequence[KeptMoment]] = tuple
         self._name, self._device = f"hf_muonclip/{name}", device
         self._store, self._rank, self._world = default_store(), dist.get_rank(), dist.get_world_size()
         self._settled: tuple[int, torch.Event | None] | None = None
@@ -66,7 +66,7 @@ class Answers:
         """Let no question be answered: the state is about to change."""
         self._settled = None
 
-    def settle(self, version: int, parts: Callable[[], Sequence[Part]]) -> None:
+    def settle(self, version: int, parts: Callable[[], Sequence[KeptMoment]]) -> None:
         """Let questions about this version of the state be answered, until it changes.
 
         Args:
@@ -96,7 +96,7 @@ class Answers:
         self._ended, self._parts = True, tuple
         _answering.remove(self)
 
-    def of_others(self, version: int) -> Iterator[tuple[int, list[Part]]]:
+    def of_others(self, version: int) -> Iterator[tuple[int, list[KeptMoment]]]:
         """Yield (rank, what it keeps of this version of the state), on the CPU, of every other rank.
 
         Raises:
@@ -216,7 +216,7 @@ def _on_cpu(moment: Tensor, event: torch.Event | None) -> Tensor:
         return moment.cpu()
 
 
-def _send(pair: Any, parts: Sequence[Part]) -> None:
+def _send(pair: Any, parts: Sequence[KeptMoment]) -> None:
     described = pickle.dumps([(place, key, tuple(moment.shape), moment.dtype) for place, key, moment in parts])
     header = torch.frombuffer(bytearray(described), dtype=torch.uint8)
     pair.send([torch.tensor([len(header)])], 0, 0).wait()
@@ -225,7 +225,7 @@ def _send(pair: Any, parts: Sequence[Part]) -> None:
             pair.send([tensor], 0, 0).wait()
 
 
-def _receive(pair: Any) -> list[Part]:
+def _receive(pair: Any) -> list[KeptMoment]:
     def received(nbytes: int) -> Tensor:
         found = torch.empty(nbytes, dtype=torch.uint8)
         if nbytes:

@@ -118,7 +118,7 @@ class ManyRanks:
         ]
         self.measures_parts = self.replicated is not None
         self.transports: list[Transport] = [] if self.replicated is None else [self.replicated]
-        self.transports += [*self.scattered, LocalUpdate(self.is_local, local_views)]
+        self.transports += [*self.scattered, LocalUpdate(self._shared, local_views)]
         self._plain_and_local = {name for _, name, p in members if self.is_plain_and_local(p)}
         self._replicated_names = {name for _, name, _ in replicated}
         self._check_collectives()

@@ -19,7 +19,7 @@ from ..step import State, Step
 from ..update_rules import wide_dtype
 from .agreement import all_come
 from .collectives import GatherStream, aligned
-from .lone_saves import Answers, Part
+from .lone_saves import Answers, KeptMoment
 from .sharding import (
     Member,
     Share,
@@ -252,7 +252,7 @@ class Replicated:
         if self._answers is not None:
             self._answers.settle(self._changes, functools.partial(self._own_parts, state))
 
-    def _own_parts(self, state: State) -> list[Part]:
+    def _own_parts(self, state: State) -> list[KeptMoment]:
         parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]
         return [
             (place, key, self._own_tensor(part, key, state))
@@ -260,7 +260,7 @@ class Replicated:
             for key in state.get(part.parameter, {})
         ]
 
-    def _exchanged(self, own: Sequence[Part]) -> Iterator[tuple[int, list[Part]]]:
+    def _exchanged(self, own: Sequence[KeptMoment]) -> Iterator[tuple[int, list[KeptMoment]]]:
         """Yield (rank, what it keeps) in pieces as they arrive, of every rank. Collective."""
         told: list[Any] = [None] * len(self.units)
         dist.all_gather_object(told, [(place, key, tuple(t.shape), t.dtype) for place, key, t in own])
@@ -273,7 +273,7 @@ class Replicated:
                 place, key, shape, dtype = told[rank][number]
                 yield rank, [(place, key, data.view(dtype).view(shape))]
 
-    def _whole(self, kept: Iterable[tuple[int, Sequence[Part]]]) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
+    def _whole(self, kept: Iterable[tuple[int, Sequence[KeptMoment]]]) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
         whole: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for rank, parts in kept:
             of_rank: list[Share | Unit] = [*self.shares[rank], *self.units[rank]]

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -195,6 +196,30 @@ def run_script(*arguments: object, folder: Path, environment: dict[str, str] | N
     code, printed, errors = Script(*arguments, folder=folder, environment=environment).ended()
     assert code == 0, f"{printed}\n{errors}"
     return printed
+
+
+def run_script_on_ranks(
+    world_size: int, *arguments: object, folder: Path, environment: dict[str, str] | None = None
+) -> str:
+    """Run a script in each of `world_size` processes, with the environment that torchrun gives to its ranks.
+
+    Returns:
+        What they printed, errors too.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    size = str(world_size)
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    shared |= environment or {}
+    ranks = [
+        Script(*arguments, folder=folder, environment={**shared, "RANK": rank, "LOCAL_RANK": rank})
+        for rank in map(str, range(world_size))
+    ]
+    ended = [rank.ended() for rank in ranks]
+    output = "\n".join(printed + errors for _, printed, errors in ended)
+    assert all(code == 0 for code, _, _ in ended), output
+    return output
 
 
 def _start_server() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env, prepare_simple_launcher_cmd_env
-from processes import Script
+from processes import run_script, run_script_on_ranks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGS = EXAMPLES / "accelerate_configs"
@@ -53,21 +53,6 @@ def launcher_environment(name: str, *options: object) -> dict[str, str]:
     else:
         environment = prepare_multi_gpu_env(args)
     return {key: value for key, value in environment.items() if os.environ.get(key) != value}
-
-
-def output_of_ranks(num_processes: int, environment: dict[str, str], script: tuple[object, ...], folder: Path) -> str:
-    """Run a script as the launcher's ranks do, without its waiting for imports; return what they print, errors too."""
-    shared = {**environment, "ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    if num_processes > 1:
-        shared |= {"WORLD_SIZE": str(num_processes), "LOCAL_WORLD_SIZE": str(num_processes)}
-    ranks = []
-    for rank in map(str, range(num_processes)):
-        own = {"RANK": rank, "LOCAL_RANK": rank} if num_processes > 1 else {}
-        ranks.append(Script(*script, folder=folder, environment={**shared, **own}))
-    ended = [rank.ended() for rank in ranks]
-    output = "\n".join(printed + errors for _, printed, errors in ended)
-    assert [code for code, _, _ in ended] == [0] * num_processes, output
-    return output
 
 
 def output_of(process: subprocess.Popen[str]) -> str:
@@ -148,8 +133,11 @@ def test_a_launch_on_cpus_trains(
     if name == "ddp":
         output = output_of(launch(name, *processes, *options, script=script, folder=tmp_path))
     else:  # Where the launcher differs in the environment of its ranks alone, that is enough.
-        environment = launcher_environment(name, *processes, *options)
-        output = output_of_ranks(num_processes, environment, script, tmp_path)
+        environment = {**launcher_environment(name, *processes, *options), "ACCELERATE_USE_CPU": "true"}
+        if num_processes == 1:
+            output = run_script(*script, folder=tmp_path, environment=environment)
+        else:
+            output = run_script_on_ranks(num_processes, *script, folder=tmp_path, environment=environment)
     check(output, num_processes, sharded, copies)
     assert (tmp_path / "fsdp2-state").is_dir()
 

@@ -276,8 +276,8 @@ def options_sentence() -> str:
     counts = Counter(row["status"] for row in rows)
     ran = len(rows) - counts["not run by transformers"]
     return (
-        f"In {len({row['model_type'] for row in rows})} types, {ran} times an option that acts on attention was set "
-        "the other way, one by one and once for the same code: "
+        f"In {len({row['model_type'] for row in rows})} types, options that act on attention were changed one by one, "
+        f"once for types that share their code, {ran} in all: "
         f"{counts['passes']} pass, {counts['no softmax attention']} leave no softmax attention, {counts['fails']} fail."
     )
 
@@ -306,10 +306,10 @@ def coverage_summary() -> str:
     said = sorted({(row["transformers"], row["torch"], row["commit"], row["date"]) for row in rows})
     paragraph = (
         f"Of the {len(rows)} model types that transformers' AutoModel classes know, "
-        f"{counts['no softmax attention']} have no softmax attention and are told so. Of the other {with_attention}, "
-        f"{counts['passes']} ({counts['passes'] / with_attention:.1%}) pass: built tiny, their layout is "
-        "found and proven, the captured max logits equal a brute-force recomputation, and every chosen head lands on "
-        "tau while no other moves (largest relative errors "
+        f"{counts['no softmax attention']} have no softmax attention and are refused with a message. Of the other "
+        f"{with_attention}, {counts['passes']} ({counts['passes'] / with_attention:.1%}) pass: built tiny, their "
+        "layout is found and proven, the captured max logits equal a brute-force recomputation, and every chosen head "
+        "lands on tau while no other moves (largest relative errors "
         f"{worst['capture_error']:.0e}, {worst['landing_error']:.0e} and "
         f"{worst['stillness_error']:.0e}, float32). In {by_behavior} of them no rule knows some module, and its layout "
         f"was found by running it. {counts['absent']} could not be built tiny here and {counts['fails']} fail; the "

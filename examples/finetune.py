@@ -38,7 +38,8 @@ from hf_muonclip.evaluation import (
 from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub.model_card import render_model_card
 from hf_muonclip.runs.figures import figures_of_run
-from hf_muonclip.runs.report import RunRecord, plot_run
+from hf_muonclip.runs.report import plot_run
+from hf_muonclip.runs.run import Run
 from hf_muonclip.trainer.console import ProgressBar, SaveOnInterrupt
 
 HELD_OUT_SHARE = 0.1
@@ -125,7 +126,7 @@ def write_card(run: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path,
     figures, clip = figures_of_run(run, dataset=dataset)
     pictures = {
         plot_run(
-            RunRecord.load(run), run / "training.png", "Fine-tuning with MuonClip: loss, max logits, clips"
+            Run.load(run), run / "training.png", "Fine-tuning with MuonClip: loss, max logits, clips"
         ): "Loss, the highest max logit of every layer, and the heads clipped between two logs."
     }
     card = render_model_card(

@@ -41,7 +41,8 @@ from hf_muonclip.export import save_checkpoint
 from hf_muonclip.hub.model_card import render_model_card
 from hf_muonclip.kimi_k2 import ExpertBalanceCallback, kimi_k2_config
 from hf_muonclip.runs.figures import figures_of_run
-from hf_muonclip.runs.report import RunRecord, head_table, max_logit_table, plot_comparison, plot_run
+from hf_muonclip.runs.report import head_table, max_logit_table, plot_comparison, plot_run
+from hf_muonclip.runs.run import Run
 from hf_muonclip.trainer.console import ProgressBar, SaveOnInterrupt
 
 END_OF_TEXT = "<|endoftext|>"
@@ -246,15 +247,15 @@ def train(
     return trainer, callback
 
 
-def summarize(callback: MuonClipCallback, settings: Settings, run: Path, resumed: bool) -> None:
+def summarize(callback: MuonClipCallback, settings: Settings, folder: Path, resumed: bool) -> None:
     """Print the short report of a run."""
-    figures, clip = figures_of_run(run)
-    record = RunRecord.load(run)
+    figures, clip = figures_of_run(folder)
+    run = Run.load(folder)
     print(f"\nLoss and max logit of every head (layer.head) over time, tau = {settings.qk_clip_threshold:g}")
-    print(max_logit_table(record))
+    print(max_logit_table(run))
     print(f"\nEvery head over the whole run\n{head_table(callback.statistics.to_dict())}")
     print(
-        f"\nLoss: {record.losses[0]:.3f} at the first log, {figures.train_loss:.3f} at the last; evaluation "
+        f"\nLoss: {run.losses[0][1]:.3f} at the first log, {figures.train_loss:.3f} at the last; evaluation "
         f"{figures.eval_loss:.3f}"
     )
     if clip.heads_clipped == 0:
@@ -281,16 +282,16 @@ def summarize(callback: MuonClipCallback, settings: Settings, run: Path, resumed
 def write_card(output: Path, model: PreTrainedModel) -> tuple[ModelCard, dict[Path, str]]:
     """Draw the runs' pictures into the output folder, and render the card from what the folder holds."""
     told = json.loads((output / "settings.json").read_text(encoding="utf-8"))
-    records = {label: RunRecord.load(output / label) for label in RUNS if (output / label).exists()}
+    runs = {label: Run.load(output / label) for label in RUNS if (output / label).exists()}
     pictures = {
         plot_run(
-            records["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"
+            runs["clipped"], output / "training.png", "MuonClip: loss, max logits, clips"
         ): "Loss, the max logit of every head with tau, and the heads clipped between two logs."
     }
-    if "unclipped" in records:
+    if "unclipped" in runs:
         tau = told["qk_clip_threshold"]
         title = f"The same run with and without QK-Clip, tau = {tau:g}"
-        comparison = plot_comparison(records, tau, output / "comparison.png", title)
+        comparison = plot_comparison(runs, tau, output / "comparison.png", title)
         pictures[comparison] = "The same run with and without QK-Clip."
     figures, clip = figures_of_run(output / "clipped", dataset=told["dataset"] or DEFAULT_DATASET)
     card = render_model_card(

@@ -1,4 +1,4 @@
-"""QK-Clip of one model, whichever optimizer writes the weights: layout, capture, maxima, factors and adapters."""
+"""QK-Clip of one model, for any optimizer: its attention layout, capture of max logits, gammas and adapters."""
 
 import math
 import time
@@ -39,18 +39,18 @@ class QKClip:
 
     Args:
         model: a transformers model.
-        config: of the settings, those of the clip count.
-        inputs: the arguments of one forward, for attention whose layout only running tells.
-        layout: of the model; by default it is detected.
+        config: the settings; only those of the clip are read.
+        inputs: the arguments of one forward, for attention whose layout is only found by running it.
+        layout: the model's layout; by default it is detected.
 
     Attributes:
         config: the settings.
         detected: the model's `HeadLayout`; None without QK-Clip.
         layout: `detected`, without the weights that were frozen when it last had to clip.
         capture: the running `MaxLogitCapture`, between `start` and `detach`.
-        screen_threshold: what the capture screens heads with; None measures every head.
-        adapters: which of the model's adapters train.
-        superseded: whether another has taken the place of this one.
+        screen_threshold: the threshold by which the capture screens heads; None measures every head.
+        adapters: watches which of the model's adapters train.
+        superseded: whether another `QKClip` was started on the model since.
         seconds: host time spent on collecting maxima and clipping, since construction.
     """
 
@@ -70,17 +70,18 @@ class QKClip:
         self.screen_threshold: float | None = None
         self.superseded = False
         self.seconds = 0.0
+        self._captured_seconds = 0.0  # of captures that have ended
         self._warned_unmeasured = False
         self._frozen: dict[str, set[str]] = {}
         self._told: set[tuple[str, str]] = set()
         self._first_batch: FirstBatch | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles keep: the model too, because a copy measures and clips its own."""
+        """Return the state for copies and pickles, with the model, because a copy measures and clips its own."""
         return self.__dict__ | {"capture": None, "_first_batch": None, "_was_measuring": self.capture is not None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Become the clip of the state; its capture starts again, on the model that came along."""
+        """Restore the state; the capture starts again on the model in it."""
         was_measuring = state.pop("_was_measuring")
         self.__dict__.update(state)
         if was_measuring:
@@ -92,7 +93,7 @@ class QKClip:
         return detect_head_layout(self._model, self.config.scale_lora_base, self._inputs)
 
     def start(self) -> None:
-        """Begin to measure, in the place of those that were built on this model, its base or its wrapper before."""
+        """Start measuring, and detach clips that were started on this model, its base or its wrapper before."""
         if self.detected is None:
             return
         own = set(self._model.modules())
@@ -104,21 +105,21 @@ class QKClip:
         self._start_capture(self.detected)
 
     def look_again(self) -> None:
-        """Measure and clip attention modules that were put into the model since the capture began, too."""
+        """Also measure and clip attention modules that were added to the model since the capture began."""
         if self.capture is None or self.detected is None:
             return
         detected = self._detect()
         if detected is not None and set(detected) != set(self.detected):
-            self.capture.close()
+            self._end_capture()
             self._start_capture(detected)
 
     def measure_exactly(self, exactly: bool) -> None:
-        """Measure every head until the next call, or else, on a CPU, those that may exceed the threshold."""
+        """Measure every head until the next call, or, on a CPU, only those that may exceed the threshold."""
         if self.capture is not None:
             self.capture.screen_threshold = None if exactly else self.screen_threshold
 
     def forget(self) -> None:
-        """Forget the logits of forwards whose step was not taken."""
+        """Discard the max logits of forwards whose step was not taken."""
         if self.capture is not None:
             self.capture.reset()
 
@@ -151,7 +152,7 @@ class QKClip:
             weakref.finalize(self, self._first_batch.close)
 
     def _leave_frozen_alone(self) -> None:
-        """Bring `layout` up to date with what is frozen now, and say once for each module what is not clipped."""
+        """Update `layout` to the weights that are frozen now, and log once per module what is not clipped."""
         assert self.detected is not None
         assert self.layout is not None
         frozen = {
@@ -188,29 +189,39 @@ class QKClip:
         return {parameter for parameter in named if not module.get_parameter(parameter).requires_grad}
 
     def detach(self) -> None:
-        """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""
-        if self.capture is not None:
-            self.capture.close()
-            self.capture = None
+        """Stop capturing and remove all hooks from the model; nothing is clipped afterwards. Idempotent."""
+        self._end_capture()
         if self._first_batch is not None:
             self._first_batch.close()
             self._first_batch = None
         _clipping.discard(self)
 
+    def _end_capture(self) -> None:
+        if self.capture is not None:
+            self.capture.close()
+            self._captured_seconds += self.capture.seconds
+            self.capture = None
+
+    @property
+    def capture_seconds(self) -> float:
+        """Host time spent on measuring max logits, since construction."""
+        return self._captured_seconds + (0.0 if self.capture is None else self.capture.seconds)
+
     @torch.no_grad()
-    def collect(self, device: torch.device, moves_weights: bool = True, together: bool = False) -> dict[str, Tensor]:
-        """Return every module's max logits over all micro-batches and ranks, and start again.
+    def collect(self, device: torch.device, *, moves_weights: bool = True, together: bool = False) -> dict[str, Tensor]:
+        """Return every module's max logits over all micro-batches and ranks, and reset the capture.
 
         Collective: one all-reduce of the maxima of all layers, packed; NaN travels as Inf.
 
         Args:
-            device: of the weights.
-            moves_weights: whether the step can write any: torch makes an optimizer's state by a step at rate 0.
-            together: as of `max_over_ranks`.
+            device: device of the weights.
+            moves_weights: whether the step can write weights; torch creates an optimizer's state by a step at rate 0,
+                which cannot.
+            together: see `max_over_ranks`.
 
         Returns:
-            {module name: (num_attention_heads,) float32 on the CPU}; -inf for a head that the bound alone showed to be
-            under tau. {} where nothing is measured.
+            {module name: (num_attention_heads,) float32 on the CPU}; -inf for a head whose bound was already under tau.
+            {} where nothing is measured.
         """
         if self.capture is None:
             return {}
@@ -232,7 +243,7 @@ class QKClip:
                 "gradients in training mode count: call model.train(), and use the model given to this optimizer."
             )
         batch, measured = (self._first_batch if moves_weights else None), set(capture)
-        if batch is not None:  # one number more: whether a rank has none, where a sharded model runs on all or on none
+        if batch is not None:  # one more number: whether a rank has no batch; sharded models run on all ranks or none
             packed = torch.cat([packed, packed.new_tensor([float(batch.call is None)])])
         capture.reset()
         packed = packed.nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
@@ -247,13 +258,13 @@ class QKClip:
         return collected
 
     def _name_unmeasured(self, batch: FirstBatch, measured: set[str], lacking: bool) -> None:
-        """Name the modules that attend and are not measured, once."""
+        """Warn once of modules that attend and are not measured."""
         self._first_batch = None
         unmeasured = {} if lacking else batch.unmeasured(measured)
         batch.close()
         if unmeasured:
             logger.warning(
-                "QK-Clip does not measure all that attends: %s. Logits there may grow beyond qk_clip_threshold. "
+                "QK-Clip does not measure some attention modules: %s. Logits there may grow beyond qk_clip_threshold. "
                 "Let them call transformers' attention interface, torch's softmax or scaled_dot_product_attention in "
                 "training mode, and build MuonClip before the model is sharded; or pass qk_clip_threshold=None.",
                 some_of([f"{name} ({of_class})" for name, of_class in unmeasured.items()], 4),
@@ -263,8 +274,8 @@ class QKClip:
         """Scale the rows of every head whose maximum exceeds tau. In place.
 
         Args:
-            max_logits: as collected.
-            writable: yields what is written for a parameter, as of `qk_clip_`.
+            max_logits: returned by `collect`.
+            writable: yields what is written for a parameter; see `qk_clip_`.
 
         Returns:
             {module name: (num_attention_heads,) float32 on the CPU}: gammas; 1 means untouched.
@@ -282,10 +293,10 @@ class QKClip:
 
 
 def nonfinite_heads(max_logits: dict[str, Tensor]) -> str:
-    """Return which collected maxima are NaN or Inf, in words; "" if none.
+    """Return in words which max logits are NaN or Inf; "" if none is.
 
     Args:
-        max_logits: {module name: (num_attention_heads,) float32}, as collected.
+        max_logits: {module name: (num_attention_heads,) float32}.
     """
     bad = [
         f"head {head} of {name}"

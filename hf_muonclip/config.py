@@ -8,12 +8,12 @@ from .optim.settings import MuonSettings, Rule, on_or_off, parse_overrides
 if TYPE_CHECKING:
     Threshold = float | None
 else:
-    Threshold = float | str | None  # so that a parser hands "none" over as text; no instance holds any
+    Threshold = float | str | None  # so that a parser passes "none" on as text; no instance holds text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MuonClipConfig(MuonSettings):
-    """Settings of MuonClip beside learning rate, weight decay and AdamW's betas and epsilon.
+    """Settings of MuonClip except learning rate, weight decay and AdamW's betas and epsilon.
 
     Those four come from `TrainingArguments` (or from keywords), so both dataclasses fit into one `HfArgumentParser`.
     Immutable and checked at construction.
@@ -38,7 +38,10 @@ class MuonClipConfig(MuonSettings):
     )
     qk_clip_alpha: Annotated[float, Rule(lambda v: 0 <= v <= 1, "in [0, 1]", "0.5 is usual")] = field(
         default=0.5,
-        metadata={"help": "Share of gamma that the query takes where a head owns its key: q gamma^alpha, k the rest."},
+        metadata={
+            "help": "Share of gamma that the query takes where a head owns its key: the query is scaled by "
+            "gamma^alpha, the key by gamma^(1 - alpha)."
+        },
     )
     scale_lora_base: Annotated[bool, on_or_off("False only monitors LoRA layers")] = field(
         default=False,
@@ -74,7 +77,7 @@ class MuonClipConfig(MuonSettings):
 
 
 def _threshold_of(value: Any) -> Any:
-    """Return the threshold that text of a command line or a YAML file means; other text is left to the rules."""
+    """Return the threshold that a text from a command line or a YAML file means; other text is returned as it is."""
     if not isinstance(value, str):
         return value
     if value.lower() in ("none", "null"):

@@ -1,4 +1,4 @@
-"""MuonClip: Muon with QK-Clip after the update. Where the optimizer and the attention column meet.
+"""MuonClip: Muon with QK-Clip after the update. Joins the optimizer with the model's attention.
 
 The attention's layout tells the optimizer two things: which matrices a projection holds, before they are orthogonalized
 (`projection_views`), and which of their rows to clip after the update (`MuonClip`).
@@ -7,7 +7,7 @@ The attention's layout tells the optimizer two things: which matrices a projecti
 import math
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,11 +37,11 @@ get_logger(Muon.__module__)  # which knows torch alone
 
 @dataclass(frozen=True)
 class ClippedStep(StepResult):
-    """What a step of `MuonClip` saw and did.
+    """Result of a step of `MuonClip`: a `StepResult` with max logits and gammas.
 
     Attributes:
-        max_logits: {module name: (num_attention_heads,) float32 on the CPU}; -inf for a head that the bound alone
-            showed to be under tau. {} without QK-Clip.
+        max_logits: {module name: (num_attention_heads,) float32 on the CPU}; -inf for a head whose bound was already
+            under tau. {} without QK-Clip.
         gammas: {module name: (num_attention_heads,) float32 on the CPU}; 1 means untouched. {} where the step was not
             taken.
     """
@@ -61,11 +61,12 @@ class MuonClip(Muon):
     `str(optimizer)` lists every parameter, what updates it and why.
 
     A copy by `copy.deepcopy` or pickle has a model of its own, as copies of torch's optimizers have parameters of their
-    own, and measures and clips that; copy `(model, optimizer)` in one call to have both. Maxima of forwards since the
-    last step stay behind.
+    own, and measures and clips that; copy `(model, optimizer)` in one call to have both. Max logits of forwards since
+    the last step are not copied.
 
-    One MuonClip at a time clips a model: one that is built on the same model later takes its place, and the earlier
-    refuses to step. It trains the adapters that were active when it was built, and refuses to step with others.
+    One MuonClip at a time clips a model: if another is built on the same model later, it replaces the earlier one,
+    which then refuses to step. It trains the adapters that were active when it was built, and refuses to step with
+    others.
 
     With torch.distributed initialized, construction, `step()` and `state_dict()` are collective.
     DDP, FSDP2, HSDP, tensor and expert parallel give what one process gives; see `Muon`.
@@ -75,21 +76,22 @@ class MuonClip(Muon):
         lr: learning rate of Muon and AdamW alike.
         weight_decay: decoupled; norm gains and biases do not decay.
         settings: every field of `MuonClipConfig`.
-        adamw_betas: of the AdamW groups.
-        adamw_eps: of the AdamW groups.
+        adamw_betas: betas of the AdamW groups.
+        adamw_eps: epsilon of the AdamW groups.
         config: the settings as one object; keywords win over it.
-        inputs: the arguments of one forward, for attention whose layout only running tells; by default random tokens,
-            pixels or sounds of the sizes that the config names. Kept, for attention that is added later.
+        inputs: the arguments of one forward, for attention whose layout is only found by running it; by default random
+            tokens, pixels or sounds of the sizes that the config names. Kept for attention that is added later.
 
     Attributes:
         config: the settings.
         plan: what updates which parameter and why, one `PlannedParameter` each; those that were frozen at construction
             are not listed.
         clip: the `QKClip`; measures and clips nothing where qk_clip_threshold is None.
-        last_step: the `ClippedStep` of the last step; a new object for each, None before the first.
+        last_step: the `ClippedStep` of the last step, a new object for each; None before the first, and after one that
+            raised before anything was written.
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
-        measure_update_rms: as of `Muon`.
+        measure_update_rms: see `Muon`.
 
     Raises:
         ValueError: a setting out of range, a model without hidden matrices, or an attention that no rule covers.
@@ -139,7 +141,7 @@ class MuonClip(Muon):
         self._is_built = True
         if not any(planned.algorithm == "muon" for planned in self.plan):
             logger.warning(
-                "Every hidden matrix is frozen, so AdamW alone updates what is trainable (%s and %d more). Muon "
+                "Every hidden matrix is frozen, so only AdamW updates what is trainable (%s and %d more). Muon "
                 "updates matrices from the step at which they are unfrozen.",
                 self.plan[0].name,
                 len(self.plan) - 1,
@@ -158,12 +160,12 @@ class MuonClip(Muon):
 
     @property
     def max_logits(self) -> Mapping[str, Tensor]:
-        """The last step's; see `ClippedStep`."""
+        """The max logits of the last step; see `ClippedStep`."""
         return {} if self.last_step is None else self.last_step.max_logits
 
     @property
     def gammas(self) -> Mapping[str, Tensor]:
-        """The last step's; see `ClippedStep`."""
+        """The gammas of the last step; see `ClippedStep`."""
         return {} if self.last_step is None else self.last_step.gammas
 
     @torch.no_grad()
@@ -180,25 +182,26 @@ class MuonClip(Muon):
             FloatingPointError: a gradient or a max logit is NaN or Inf and `nonfinite` is "raise"; nothing was written.
             ValueError: as `check_model`, or as `Muon.step`; nothing was written.
         """
-        loss = loss_of(closure)
+        loss, self.last_step = loss_of(closure), None
         self.check_model()
-        device, together = self.param_groups[0]["params"][0].device, self.config.shard_optimizer
-        max_logits = self.clip.collect(device, self.moves_weights(), together)
+        max_logits = self._collect()
         refusal = nonfinite_heads(max_logits)
         result = StepResult(False, refusal) if refusal else self._update()
-        gammas = self.clip.apply(max_logits) if result.taken else {}
-        self._finish(ClippedStep(**vars(result), max_logits=max_logits, gammas=gammas))
+        seen = ClippedStep(**vars(result), max_logits=max_logits)
+        self._finish(seen)
+        if result.taken:
+            self.last_step = replace(seen, gammas=self.clip.apply(max_logits))
         return loss
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters that the optimizer does not train yet: cut as their modules are, and clipped.
+        """Add parameters that the optimizer does not train yet, with the matrix views and the clip of their modules.
 
         Frozen parameters of the model need not be added: they train from the step at which they are unfrozen. Adding
         them gives them settings of their own.
 
         Args:
-            param_group: parameters or (name, parameter) pairs; parameters of the model are known by what they are, so
-                names may be left out. Without `algorithm`, the one that fits them.
+            param_group: parameters or (name, parameter) pairs; parameters of the model are recognized, so names may be
+                left out. Without `algorithm`, the planned one is used.
 
         Raises:
             ValueError: as `Muon.add_param_group`; or the parameters need two algorithms and the group names none.
@@ -236,28 +239,35 @@ class MuonClip(Muon):
         self.clip.look_again()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles keep; the model's wrapper is another's."""
+        """Return the state for copies and pickles, without the model's wrapper."""
         return super().__getstate__() | {"_wrapper": None}
 
+    def _collect(self) -> dict[str, Tensor]:
+        """Return the max logits since the last step; {} without a capture, and then `lr` is not read."""
+        if self.clip.capture is None:
+            return {}
+        device = self.param_groups[0]["params"][0].device
+        return self.clip.collect(device, moves_weights=self.moves_weights(), together=self.config.shard_optimizer)
+
     def detach(self) -> None:
-        """Stop capturing and leave no trace on the model; from then on nothing is clipped. Idempotent."""
+        """Stop capturing and remove all hooks from the model; nothing is clipped afterwards. Idempotent."""
         self.clip.detach()
 
     def moves_weights(self) -> bool:
-        """Return whether a step can write weights: torch makes an optimizer's state by a step at rate 0."""
+        """Return whether a step can write weights; one at rate 0, by which torch makes an optimizer's state, cannot."""
         return any(float(group["lr"]) > 0 for group in self.param_groups)
 
     def check_model(self) -> None:
-        """Refuse a model that is no longer what the optimizer was built for; every step does.
+        """Refuse a model that has changed since the optimizer was built. Called by every step.
 
         Raises:
             ValueError: another MuonClip was built on it since, other adapters are active, or parameters were replaced.
         """
         if self.clip.superseded:
             raise ValueError(
-                "one MuonClip at a time can clip a model; another was built on this model since, and measures it now. "
-                "Step that one, or build MuonClip (in a Trainer: the Trainer) again to go on here. To step both, call "
-                "detach() on the first before you build the second: it goes on as Muon without the clip."
+                "one MuonClip at a time can clip a model, and another one was built on this model later. Step that "
+                "one, or build MuonClip (in a Trainer: the Trainer) again. To step both, call detach() on the first "
+                "before you build the second: it then continues as Muon without the clip."
             )
         if change := self.clip.adapters.change():
             raise ValueError(
@@ -268,7 +278,7 @@ class MuonClip(Muon):
         join: Any = getattr(self._wrapper and self._wrapper(), "_join_config", None)  # of DDP
         if join is not None and join.enable and num_ranks() > 1:
             raise ValueError(
-                "Muon takes no part in join(): a rank whose data has ended has no gradients to share a step with. Give "
+                "Muon does not support join(): a rank whose data has ended has no gradients for the shared step. Give "
                 "all ranks equally many batches: drop_last=True, or a DistributedSampler, which pads."
             )
         if self.updates == 0:
@@ -277,7 +287,7 @@ class MuonClip(Muon):
         self._check_left_out()
 
     def _check_parameters(self) -> None:
-        """Refuse parameters that the model no longer has, or adapters that the optimizer knows nothing of."""
+        """Refuse if the model lost parameters of the optimizer, or got adapters since it was built."""
         if added := self.clip.adapters.additions(self._model):
             raise ValueError(
                 f"MuonClip trains the parameters that its model had when it was built; {added}. Call "
@@ -302,7 +312,7 @@ class MuonClip(Muon):
             )
 
     def _check_left_out(self) -> None:
-        """Refuse to leave a trainable parameter of the model without the update that its gradient asks for."""
+        """Refuse if a parameter of the model that has a gradient and is not frozen is in no param group."""
         held = {id(parameter) for group in self.param_groups for parameter in group["params"]}
         left_out = {
             parameter
@@ -314,9 +324,9 @@ class MuonClip(Muon):
             names = [name for name, parameter in self._model.named_parameters() if parameter in left_out]
             others = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
             raise ValueError(
-                f"MuonClip would leave trainable weights as they are: {names[0]}{others} unfrozen and "
-                "in no param group, as weights under an adapter and those put into the model later are at first. Hand "
-                "them over with optimizer.add_param_group({'params': module.parameters()}), or freeze them again."
+                f"MuonClip would not update trainable weights: {names[0]}{others} unfrozen and in no param group, "
+                "as happens to weights under an adapter and to those added to the model later. Call "
+                "optimizer.add_param_group({'params': module.parameters()}), or freeze them again."
             )
 
     def _agreed_settings(self) -> list[str]:

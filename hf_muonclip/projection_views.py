@@ -1,4 +1,4 @@
-"""Which matrices attention projections hold: what a model's attention layout tells the optimizer."""
+"""Matrix views of attention projections, derived from a model's attention layout for the optimizer."""
 
 from torch import nn
 
@@ -18,14 +18,14 @@ def projection_views(
 ) -> dict[str, tuple[MatrixView, str]]:
     """Return how the attention projections of a model hold matrices, for `plan_parameters`.
 
-    Queries, keys and values that share a weight are matrices of their own, whatever the order of their rows; so is a
-    gate beside the queries. Latent attention's projections are cut as in DeepSeek-V2 (arXiv 2405.04434): kv_b_proj is
-    W_UK and W_UV, kv_a_proj_with_mqa is W_DKV and W_KR; a query's parts with and without position stay together.
+    Queries, keys and values that share a weight are separate matrices, whatever the order of their rows; so is a gate
+    beside the queries. Latent attention's projections are cut as in DeepSeek-V2 (arXiv 2405.04434): kv_b_proj is W_UK
+    and W_UV, kv_a_proj_with_mqa is W_DKV and W_KR; a query's parts with and without position stay together.
 
     Args:
         model: on any device.
-        layout: of the model; by default its projections are read by rule. What no rule knows stays whole, with a
-            warning where it is fused by its name.
+        layout: the model's layout; by default its projections are read by rule. A weight that no rule knows stays
+            whole, with a warning if its name says that it is fused.
         split_heads: cut queries, keys and values by head too, as GLM-5's Muon Split (arXiv 2602.15763) does. Gates,
             down-projections and output projections stay whole.
 

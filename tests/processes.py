@@ -3,10 +3,12 @@
 They are forked from a server that has imported what ranks use once, so that a test waits a second and not ten.
 """
 
+import atexit
 import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -38,6 +40,7 @@ _CONTEXT.set_forkserver_preload(
         "hf_muonclip.export",
         "hf_muonclip.kimi_k2",
         "hf_muonclip.trainer.callback",
+        "torch._inductor.compile_fx",  # which DeepSpeed's engine imports
         # With the function that a rank calls, its test file is imported, and what that imports.
         "pytest",
         "parallel_models",
@@ -48,6 +51,7 @@ _CONTEXT.set_forkserver_preload(
         "hf_muonclip.evaluation",
         "hf_muonclip.hub.model_card",
         "hf_muonclip.runs.report",
+        "frozen_imports",
     ]
 )
 
@@ -159,6 +163,18 @@ class Script:
         self._process = _CONTEXT.Process(target=_script, args=of_script)
         self._process.start()
 
+    def wait_for(self, text: str, timeout: float = 120.0) -> None:
+        """Wait until it has printed this."""
+        printed, deadline = Path(self._outputs.name, "printed"), time.monotonic() + timeout
+        while not (printed.exists() and text in printed.read_text(encoding="utf-8")):
+            assert time.monotonic() < deadline, f"{text!r} was not printed: {self.ended(0.0)}"
+            assert self.runs(), self.ended()
+            time.sleep(0.02)
+
+    def runs(self) -> bool:
+        """Return whether it has not ended."""
+        return self._process.is_alive()
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         assert self._process.pid
@@ -182,6 +198,30 @@ def run_script(*arguments: object, folder: Path, environment: dict[str, str] | N
     return printed
 
 
+def run_script_on_ranks(
+    world_size: int, *arguments: object, folder: Path, environment: dict[str, str] | None = None
+) -> str:
+    """Run a script in each of `world_size` processes, with the environment that torchrun gives to its ranks.
+
+    Returns:
+        What they printed, errors too.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    size = str(world_size)
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    shared |= environment or {}
+    ranks = [
+        Script(*arguments, folder=folder, environment={**shared, "RANK": rank, "LOCAL_RANK": rank})
+        for rank in map(str, range(world_size))
+    ]
+    ended = [rank.ended() for rank in ranks]
+    output = "\n".join(printed + errors for _, printed, errors in ended)
+    assert all(code == 0 for code, _, _ in ended), output
+    return output
+
+
 def _start_server() -> None:
     # deepspeed chooses while it is imported; and the server looks for the tests' own modules where this process does.
     paths = os.pathsep.join(sys.path)
@@ -195,14 +235,17 @@ def _script(arguments: list[str], folder: Path, outputs: Path, environment: dict
             os.dup2(file.fileno(), stream)
     os.chdir(folder)
     os.environ.update(environment)
-    if arguments[0] == "-c":
-        sys.argv = ["-c", *arguments[2:]]
-        sys.path.insert(0, "")
-        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
-    else:
-        sys.argv = arguments
-        sys.path.insert(0, str(Path(arguments[0]).parent))
-        runpy.run_path(arguments[0], run_name="__main__")
+    try:
+        if arguments[0] == "-c":
+            sys.argv = ["-c", *arguments[2:]]
+            sys.path.insert(0, "")
+            exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+        else:
+            sys.argv = arguments
+            sys.path.insert(0, str(Path(arguments[0]).parent))
+            runpy.run_path(arguments[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # a forked process leaves them out
 
 
 def _outcome(rank: int, folder: Path, exitcode: int, hung: bool) -> Outcome:

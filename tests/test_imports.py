@@ -213,10 +213,10 @@ def test_the_package_declares_what_it_imports() -> None:
         assert foreign <= declared, f"{module} imports {foreign - declared}, which pyproject.toml does not name"
 
 
-def loaded_after(code: str, *extra_paths: Path) -> set[str]:
-    """Run `code` in a fresh process and return the names of all modules that are loaded afterwards."""
+def loaded_after(*codes: str, extra_paths: tuple[Path, ...] = ()) -> list[set[str]]:
+    """Run codes in a fresh process, one after the other; return the names of all modules loaded after each."""
     path = os.pathsep.join([*map(str, extra_paths), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    script = f"{code}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    script = "\n".join(f"{code}\nimport json, sys\nprint(json.dumps(list(sys.modules)))" for code in codes)
     process = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": path},
@@ -225,7 +225,7 @@ def loaded_after(code: str, *extra_paths: Path) -> set[str]:
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    return set(json.loads(process.stdout.splitlines()[-1]))
+    return [set(json.loads(line)) for line in process.stdout.splitlines() if line.startswith("[")]
 
 
 def test_importing_the_package_is_cheap(tmp_path: Path) -> None:
@@ -237,31 +237,53 @@ def test_importing_the_package_is_cheap(tmp_path: Path) -> None:
         (tmp_path / f"{name}-99.0.dist-info" / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {name}\nVersion: 99.0\n"
         )
-    loaded = loaded_after(f"import {PACKAGE}", tmp_path)
+    loaded, with_matplotlib = loaded_after(f"import {PACKAGE}", "import matplotlib", extra_paths=(tmp_path,))
     assert PACKAGE in loaded
     assert loaded.isdisjoint({*heavy, "transformers.trainer"})
-    assert "matplotlib" in loaded_after(f"import {PACKAGE}, matplotlib", tmp_path)
+    assert "matplotlib" in with_matplotlib
 
 
 def test_the_command_line_is_cheap() -> None:
     """Its help comes at once: every command loads what it needs when it runs."""
-    loaded = loaded_after(f"import {PACKAGE}.cli; assert {PACKAGE}.cli.main(['push', '--help']) == 0")
+    (loaded,) = loaded_after(f"import {PACKAGE}.cli; assert {PACKAGE}.cli.main(['push', '--help']) == 0")
     assert f"{PACKAGE}.cli.push" in loaded
     assert loaded.isdisjoint({"torch", "transformers", "huggingface_hub", "rich"})
 
 
-def test_training_loads_what_training_needs() -> None:
+@pytest.fixture(scope="module")
+def loaded_on_the_way() -> tuple[set[str], ...]:
+    """What one process loads for the optimizer, then with the first use of a public name, then for a training."""
+    return tuple(
+        loaded_after(
+            f"import {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups",
+            f"""
+import sys
+import {PACKAGE}
+assert "{PACKAGE}.trainer.callback" not in sys.modules
+assert {PACKAGE}.MuonClipCallback.__name__ == "MuonClipCallback"
+""",
+            f"{PACKAGE}.MuonClipCallback(); {PACKAGE}.muonclip, {PACKAGE}.attach",
+        )
+    )
+
+
+def test_the_optimizer_runs_without_transformers(loaded_on_the_way: tuple[set[str], ...]) -> None:
+    loaded = loaded_on_the_way[0]
+    assert f"{PACKAGE}.optim.muon" in loaded
+    assert loaded.isdisjoint({"transformers", "accelerate", f"{PACKAGE}.attention", f"{PACKAGE}.muon_clip"})
+
+
+def test_public_names_load_on_first_use(loaded_on_the_way: tuple[set[str], ...]) -> None:
+    assert f"{PACKAGE}.trainer.callback" in loaded_on_the_way[1]
+    assert "transformers" in loaded_on_the_way[1]
+
+
+def test_training_loads_what_training_needs(loaded_on_the_way: tuple[set[str], ...]) -> None:
     """Checkpoints, cards, evaluation and the Hub's client load when a push or a card begins."""
-    loaded = loaded_after(f"import {PACKAGE}; {PACKAGE}.MuonClipCallback(); {PACKAGE}.muonclip, {PACKAGE}.attach")
+    loaded = loaded_on_the_way[2]
     assert f"{PACKAGE}.trainer.callback" in loaded
     beside = {folder_of(name) for name in loaded & MODULES.keys()}
     assert beside == {"", "attention", "common", "models", "optim", "runs", "trainer"}
-
-
-def test_the_optimizer_runs_without_transformers() -> None:
-    loaded = loaded_after(f"import {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups")
-    assert f"{PACKAGE}.optim.muon" in loaded
-    assert loaded.isdisjoint({"transformers", "accelerate", f"{PACKAGE}.attention", f"{PACKAGE}.muon_clip"})
 
 
 def test_the_optimizer_runs_without_triton() -> None:
@@ -272,17 +294,13 @@ sys.modules["triton"] = None  # an import fails
 import {PACKAGE}, {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups
 {PACKAGE}.optim.newton_schulz.newton_schulz(torch.ones(2, 3, 3))
 """
-    loaded = loaded_after(code)
+    (loaded,) = loaded_after(code)
     assert f"{PACKAGE}.optim.newton_schulz" in loaded
     assert loaded.isdisjoint(TRITON_KERNELS)
 
 
 def test_a_wing_loads_its_libraries_on_first_use_and_says_which_is_missing() -> None:
-    assert loaded_after(f"import {PACKAGE}.rl").isdisjoint({"torch", "trl", "datasets"})
     code = f"""
-import sys
-import {PACKAGE}.rl
-sys.modules["trl"] = None  # an import fails
 try:
     {PACKAGE}.rl.KimiRLTrainer
 except ImportError as error:
@@ -290,18 +308,16 @@ except ImportError as error:
 else:
     raise AssertionError
 """
-    assert f"{PACKAGE}.rl" in loaded_after(code)
+    before, after = loaded_after(f"import {PACKAGE}.rl", f"import sys; sys.modules['trl'] = None\n{code}")
+    assert before.isdisjoint({"torch", "trl", "datasets"})
+    assert f"{PACKAGE}.rl" in after
 
 
-def test_public_names_load_on_first_use() -> None:
-    code = f"""
-import sys
-import {PACKAGE}
-assert "{PACKAGE}.trainer.callback" not in sys.modules
-assert {PACKAGE}.MuonClipCallback.__name__ == "MuonClipCallback"
-assert "{PACKAGE}.trainer.callback" in sys.modules
-"""
-    assert "transformers" in loaded_after(code)
+def test_a_run_is_followed_without_transformers() -> None:
+    """The live view comes at once."""
+    (loaded,) = loaded_after(f"import {PACKAGE}.runs.follower, {PACKAGE}.runs.terminal")
+    assert f"{PACKAGE}.runs.run" in loaded
+    assert loaded.isdisjoint({"transformers", "matplotlib"})
 
 
 @pytest.mark.parametrize("package", [hf_muonclip, hub, rl], ids=lambda package: package.__name__)

@@ -313,6 +313,46 @@ def test_what_a_step_saw_and_did_is_one_object() -> None:
     assert first.gammas  # is what it was
 
 
+def test_an_error_leaves_no_earlier_outcome_standing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch, threshold = prepared("llama_mha")
+    optimizer = MuonClip(model, qk_clip_threshold=threshold)
+    backward(model, batch)
+    optimizer.step()
+    first = dict(optimizer.max_logits)
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError("no clip today")
+
+    monkeypatch.setattr("hf_muonclip.clip.qk_clip_", fail)
+    backward(model, batch)
+    with pytest.raises(RuntimeError, match="no clip today"):
+        optimizer.step()
+    assert optimizer.updates == 2  # the weights were written
+    assert any(not torch.equal(optimizer.max_logits[name], values) for name, values in first.items())
+    assert optimizer.gammas == {}
+
+    model.lm_head.weight.grad = model.lm_head.weight.grad.to_sparse()
+    with pytest.raises(ValueError, match=naming("lm_head.weight", "sparse")):
+        optimizer.step()
+    assert optimizer.updates == 2
+    assert (optimizer.last_step, optimizer.max_logits, optimizer.gammas) == (None, {}, {})
+
+
+def test_without_the_clip_no_step_reads_the_learning_rate() -> None:
+    model, batch, _ = prepared("llama_mha")
+
+    class Unread(Tensor):
+        """A rate whose value the host would have to wait for on an accelerator."""
+
+        def __float__(self) -> float:
+            raise AssertionError("read on the host")
+
+    optimizer = MuonClip(model, lr=torch.tensor(1e-3).as_subclass(Unread), qk_clip_threshold=None)
+    backward(model, batch)
+    optimizer.step()
+    assert optimizer.updates == 1
+
+
 def test_a_nonfinite_gradient_writes_nothing_and_clips_nothing() -> None:
     model, batch, threshold = prepared("llama_mha")
     optimizer = MuonClip(model, qk_clip_threshold=threshold, nonfinite="skip")

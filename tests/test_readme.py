@@ -6,15 +6,12 @@ runs behind the blocks that it continues, in one namespace.
 
 import ast
 import importlib.util
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from processes import Script
+from processes import Script, run_script_on_ranks
 
 ROOT = Path(__file__).parents[1]
 README, MESSAGES = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "hf_muonclip/README.md"))
@@ -25,6 +22,7 @@ READMES = (
     "hf_muonclip/attention/README.md",
     "hf_muonclip/kimi_k2/README.md",
     "hf_muonclip/optim/README.md",
+    "hf_muonclip/rl/README.md",
     "hf_muonclip/runs/README.md",
     "hf_muonclip/trainer/README.md",
     "examples/accelerate_configs/README.md",
@@ -82,7 +80,7 @@ def programs() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("page", "program"), programs(), ids=lambda text: text.strip().splitlines()[0].replace("README.md", "") or "."
 )
-def test_snippet_runs(page: str, program: str, tmp_path: Path) -> None:
+def test_snippet_runs(page: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "snippet.py"
     for package in PACKAGES:
         if package in program and importlib.util.find_spec(package) is None:
@@ -97,10 +95,8 @@ def test_snippet_runs(page: str, program: str, tmp_path: Path) -> None:
     script.write_text(
         f"from deepspeed_uncompiled import compile_nothing\ncompile_nothing()\n{program}", encoding="utf-8"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests/distributed"), *sys.path])}
-    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, f"{program}\n{process.stdout}\n{process.stderr}"
+    monkeypatch.syspath_prepend(ROOT / "tests/distributed")
+    run_script_on_ranks(2, script, folder=tmp_path)
 
 
 def anchors(page: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""The attention column: which rows feed which head, each head's exact max logit, and the clip that scales them back."""
+"""Attention for MuonClip: which rows feed which head, each head's exact max logit, and the clip."""
 
 from .adapters import AdapterWatch
 from .capture.max_logits import MaxLogitCapture, capture_max_logits

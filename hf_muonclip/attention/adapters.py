@@ -1,6 +1,6 @@
-"""How PEFT's adapters stand: which are active, merged into their base, or switched off.
+"""The state of PEFT's adapters: which are active, merged into their base, or switched off.
 
-The layers are known by what they have, so that PEFT need not be installed.
+Layers are recognized by their attributes, so PEFT need not be installed.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ def adapter_method(layer: nn.Module) -> str:
 
 
 class AdapterWatch:
-    """The adapters of a model as they stood when this was made.
+    """Remembers which adapters of a model were active at construction, to notice changes.
 
     Args:
-        model: any; without adapters there is nothing to watch.
+        model: with or without adapters; without any, no change is ever found.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -37,7 +37,7 @@ class AdapterWatch:
 
     @property
     def found(self) -> bool:
-        """Whether the model has any."""
+        """Whether the model has adapters."""
         return self._first is not None
 
     @property
@@ -46,7 +46,7 @@ class AdapterWatch:
         return self._first is not None and bool(self._first.disable_adapters)
 
     def change(self) -> str:
-        """Return how they stand otherwise now than before, in words; "" if they do not."""
+        """Return in words what has changed since construction; "" if nothing has."""
         for name, layer in self._layers.items():
             now = _standing(layer)
             if now != self._before[name]:

@@ -31,7 +31,7 @@ class HeadRows:
     offset: float = 0.0
 
     def exponent(self, alpha: float) -> float:
-        """Return the power of gamma that these rows take."""
+        """Return the power of gamma by which these rows are scaled."""
         if self.role == "query and key":
             return 0.5
         return {"query": alpha, "key": 1 - alpha}.get(self.role, 1.0)
@@ -39,13 +39,13 @@ class HeadRows:
 
 @dataclass(frozen=True)
 class ProjectionPart:
-    """What some rows of a projection make.
+    """Rows of a projection that compute one thing.
 
     Attributes:
         name: "query", "key", "value", "gate", "latent", "rotary key", "position key" or "output"; "query and key" or
             "key and value" for rows that are both.
-        rows: how many stand together, in each period of the projection.
-        head_rows: of one head; 0 where the rows are not divided by heads.
+        rows: number of consecutive rows, in each period of the projection.
+        head_rows: number of rows per head; 0 where the rows are not divided by heads.
     """
 
     name: str
@@ -55,7 +55,7 @@ class ProjectionPart:
 
 @dataclass(frozen=True)
 class ProjectionRows:
-    """Which rows of a projection's weight make queries, keys, values and what else it makes.
+    """Which rows of a projection's weight compute queries, keys, values and anything else.
 
     Attributes:
         parameter: name of the weight relative to the attention module.
@@ -154,7 +154,7 @@ class HeadLayout(Mapping[str, AttentionLayout]):
         self.found_by_behavior = found_by_behavior
 
     def with_modules(self, modules: Mapping[str, AttentionLayout]) -> "HeadLayout":
-        """Return the same findings with other module layouts."""
+        """Return a copy with other module layouts."""
         return HeadLayout(modules, self.not_applicable, self.found_by_behavior)
 
     def __getitem__(self, name: str) -> AttentionLayout:

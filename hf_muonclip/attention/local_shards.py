@@ -1,4 +1,4 @@
-"""What of a parameter, and which heads, one rank holds.
+"""Which entries of a parameter, and which heads, one rank holds.
 
 FSDP2, tensor and expert parallel keep a parameter as a `DTensor`, of which every rank holds some rows. A clip writes
 the rows that its rank holds and asks no other: what belongs to a row is cut by torch as it cut the parameter. Under
@@ -94,7 +94,7 @@ def heads_computed(module: nn.Module, layout: AttentionLayout) -> list[int]:
 
 
 class LocalHeads:
-    """Which of a module's heads this rank computes: all, unless tensor parallel cuts them.
+    """Which heads of a module this rank computes: all, unless tensor parallel shards them.
 
     Args:
         layout: of all heads of the module.

@@ -118,7 +118,7 @@ def scale_heads_(
 
     Args:
         module: the attention module.
-        layout: its heads.
+        layout: the layout of its heads.
         gamma: (num_attention_heads,), positive; 1 leaves a head bit for bit as it is. Equal within a gamma group.
         alpha: the query's share where a head owns its key.
         writable: opens a parameter that is stored in parts.

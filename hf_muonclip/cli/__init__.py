@@ -7,8 +7,8 @@
     hf-muonclip report runs/kimi_k2_nano/clipped
     hf-muonclip push runs/kimi_k2_nano/model me/kimi-k2-nano --dry-run
 
-Exit codes: 0 all is well; 1 the attention layout is refused, its proof failed, or the Hub or the way to it failed, with
-the reason on stderr; 2 the command cannot be carried out as it was given.
+Exit codes: 0 all is well; 1 the attention layout is refused, its proof failed, or the Hub or the connection failed,
+with the reason on stderr; 2 the command cannot run with the given arguments.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        argv: without the program's name; by default that of the process.
+        argv: arguments without the program's name; by default those of the process.
     """
     try:
         arguments = _parser().parse_args(argv)

@@ -1,4 +1,4 @@
-"""The command `hf-muonclip doctor`: say before a run what it would refuse, and where it would surprise."""
+"""The command `hf-muonclip doctor`: report before a run what it would refuse, and what may surprise."""
 
 import argparse
 import contextlib
@@ -39,10 +39,10 @@ _STYLES = {"refused": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def add_doctor_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `doctor`."""
+    """Add `doctor` to the parser's commands."""
     doctor = commands.add_parser(
         "doctor",
-        help="say what a run would meet, and what it would refuse",
+        help="check versions, devices and a model, and report what a run would refuse",
         description=_DOCTOR,
         epilog=_DOCTOR_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -50,16 +50,18 @@ def add_doctor_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     doctor.add_argument(
         "model", metavar="MODEL", nargs="?", help="Hub id, local folder, path of a config.json, or kimi-k2"
     )
-    doctor.add_argument("--adapter", metavar="FOLDER", help="of a PEFT adapter that the model will be trained with")
+    doctor.add_argument(
+        "--adapter", metavar="FOLDER", help="folder of the PEFT adapter that the model will be trained with"
+    )
     doctor.add_argument("--json", action="store_true", help="write one JSON object, see below")
     doctor.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the model run")
     doctor.set_defaults(run=run_doctor)
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
-    """Carry the command out and return its exit code."""
+    """Run the command and return its exit code."""
     if arguments.adapter and not arguments.model:
-        return _usage("--adapter needs the model that it adapts: hf-muonclip doctor MODEL --adapter FOLDER")
+        return _usage("--adapter needs a model to adapt: hf-muonclip doctor MODEL --adapter FOLDER")
     with contextlib.redirect_stdout(sys.stderr):
         from rich.console import Console
 
@@ -99,7 +101,7 @@ def with_adapter(model: Any, folder: str) -> Any:
 
     Args:
         model: on the meta device.
-        folder: with adapter_config.json, or a Hub id.
+        folder: a folder with adapter_config.json, or a Hub id.
 
     Raises:
         ImportError: PEFT is not installed.
@@ -170,7 +172,7 @@ def show(machine: "Machine", inspection: "Inspection | None", findings: "list[Fi
     said = f"{verdict}. Warnings: {counts['warning']}, notes: {counts['note']}."
     console.print(Text(f"\n{said}", style=_STYLES["refused"] if counts["refused"] else "bold green"))
     if inspection is None:
-        console.print(Text("Name a model to hear of its attention: hf-muonclip doctor MODEL", style="dim"))
+        console.print(Text("Name a model to check it too: hf-muonclip doctor MODEL", style="dim"))
 
 
 def _own_versions() -> list[tuple[str, str]]:

@@ -29,7 +29,7 @@ exit codes: 0 ok, 1 the layout is refused or its proof failed (why: stderr), 2 u
 
 
 def add_inspect_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `inspect`."""
+    """Add `inspect` to the parser's commands."""
     parser = commands.add_parser(
         "inspect",
         help="show how a model's attention is clipped and which parameters Muon and AdamW update",

@@ -12,7 +12,7 @@ PRESETS = {"kimi-k2": "full"} | {
 
 
 class UsageError(Exception):
-    """The command cannot be carried out as it was given."""
+    """The command cannot run with the given arguments."""
 
 
 def load_model(source: str, weights: bool = False, trust_remote_code: bool = False) -> Any:
@@ -45,7 +45,7 @@ def load_model(source: str, weights: bool = False, trust_remote_code: bool = Fal
 
 
 def _origin(source: str, weights: bool) -> str:
-    """Return what transformers shall load: a folder, a file or a Hub id."""
+    """Return the folder, file or Hub id that transformers loads."""
     path = Path(source).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():

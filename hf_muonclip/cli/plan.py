@@ -26,7 +26,7 @@ meshes:
 
 
 def add_plan_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `plan`."""
+    """Add `plan` to the parser's commands."""
     parser = commands.add_parser(
         "plan",
         help="count what an optimizer step costs each of many ranks",
@@ -36,11 +36,11 @@ def add_plan_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     )
     parser.add_argument("--model", required=True, help=f"Hub id, folder, config.json, or one of {', '.join(PRESETS)}")
     parser.add_argument("--world", type=int, required=True, help="number of ranks")
-    parser.add_argument("--mesh", default="ddp", help="how they hold the model, see below (ddp)")
+    parser.add_argument("--mesh", default="ddp", help="how ranks hold the model, see below (ddp)")
     parser.add_argument("--experts-dim", type=int, choices=(0, 1), default=0, help="FSDP2's dim of expert tensors (0)")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of parameters; by default as the config says")
-    parser.add_argument("--tflops", type=float, default=400.0, help="10^12 operations a second in products (400)")
-    parser.add_argument("--gbps", type=float, default=400.0, help="10^9 bits a second that a rank sends (400)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="dtype of parameters; by default the config's")
+    parser.add_argument("--tflops", type=float, default=400.0, help="10^12 operations per second of products (400)")
+    parser.add_argument("--gbps", type=float, default=400.0, help="10^9 bits per second that a rank sends (400)")
     parser.add_argument("--json", action="store_true", help="write one JSON object, see below")
     parser.add_argument("--trust-remote-code", action="store_true", help="let code that comes with the model run")
     parser.add_argument("-v", "--verbose", action="store_true", help="do not silence transformers' warnings")

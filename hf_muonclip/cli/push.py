@@ -1,4 +1,4 @@
-"""The command `hf-muonclip push`: show what a push does to every file, and do it."""
+"""The command `hf-muonclip push`: show what a push does to every file, and run it."""
 
 import argparse
 import contextlib
@@ -40,13 +40,13 @@ def add_push_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         epilog=_PUSH_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    push.add_argument("folder", metavar="FOLDER", help="of a checkpoint, as save_checkpoint writes it")
+    push.add_argument("folder", metavar="FOLDER", help="folder of a checkpoint, as save_checkpoint writes it")
     push.add_argument("repo", metavar="REPO", help="namespace/name, or a name of yours; created if it does not exist")
     push.add_argument("--private", action="store_true", help="create the repository private")
     push.add_argument("--dry-run", action="store_true", help="send nothing; list files, sizes and the card")
     push.add_argument("--revision", help="branch to commit to, created if it does not exist (main)")
     push.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
-    push.add_argument("--overwrite", action="store_true", help="replace another checkpoint that is there")
+    push.add_argument("--overwrite", action="store_true", help="replace another checkpoint in the repository")
     push.add_argument(
         "--allow-unused-ids", action="store_true", help="accept a vocabulary far larger than the tokenizer's"
     )
@@ -56,7 +56,7 @@ def add_push_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def run_push(arguments: argparse.Namespace) -> int:
-    """Carry the command out and return its exit code."""
+    """Run the command and return its exit code."""
     with contextlib.redirect_stdout(sys.stderr):
         from rich.console import Console
 
@@ -154,8 +154,8 @@ def show(result: "PushResult", console: "Console") -> None:
 
 
 def headline(result: "PushResult") -> str:
-    """Return where a push goes."""
-    there = {None: "what is there is not known", False: "a new repository", True: "it exists"}[result.exists]
+    """Return the target of a push."""
+    there = {None: "its content is not known", False: "a new repository", True: "it exists"}[result.exists]
     return f"{result.url}, branch {result.revision}: {there}"
 
 

@@ -1,4 +1,4 @@
-"""The commands `hf-muonclip report` and `hf-muonclip watch`: see a run while it trains and after."""
+"""The commands `hf-muonclip report` and `hf-muonclip watch`: view a run during and after training."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..runs.log import LOG_NAME
 
 if TYPE_CHECKING:
-    from ..runs.history import Follower
+    from ..runs.follower import Follower
 
 _REPORT = """\
 Write the page of a run, report.html, and its pictures: the max logit of every head, who was clipped when, the moment
@@ -43,37 +43,36 @@ def add_viewing_commands(commands: "argparse._SubParsersAction[argparse.Argument
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     watch.add_argument("folder", metavar="RUN", help="folder of the run")
-    watch.add_argument("--once", action="store_true", help="write one frame and leave; so it is without a terminal")
+    watch.add_argument("--once", action="store_true", help="write one frame and exit, as without a terminal")
     watch.set_defaults(run=run_watch)
 
 
 def run_report(arguments: argparse.Namespace) -> int:
     """Write the page and its pictures; return the exit code."""
     try:
-        return _report(Path(arguments.folder), arguments.output)
+        return _report(arguments.folder, arguments.output)
     except (ValueError, OSError) as error:
         return _fail(str(error))
 
 
-def _report(run: Path, output: str | None) -> int:
+def _report(folder: str, output: str | None) -> int:
     with contextlib.redirect_stdout(sys.stderr):
-        from ..runs.history import RunHistory
         from ..runs.page import render_page
-        from ..runs.recorded import recorded_of
+        from ..runs.run import Run
 
-        history = RunHistory.load(run)
-        if not history.steps:
-            if history.finished is not None:
+        run = Run.load(folder)
+        log = run.folder / LOG_NAME
+        if not run.steps:
+            if run.finished is not None:
                 return _fail(
-                    f"{run / LOG_NAME} has no log: training ended after step {history.finished}, before its first one. "
+                    f"{log} has no log: training ended after step {run.finished}, before its first one. "
                     "Train again with a smaller logging_steps; the Trainer's default is 500."
                 )
-            return _fail(f"{run / LOG_NAME} has no log yet: training has not logged since it began. Come back later.")
-        folder = Path(output) if output else run / "report"
-        recorded = recorded_of(history)
-        page = render_page(history, recorded)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = [folder / "report.html"]
+            return _fail(f"{log} has no log yet: training has not logged since it began. Come back later.")
+        target = Path(output) if output else run.folder / "report"
+        page = render_page(run)
+        target.mkdir(parents=True, exist_ok=True)
+        written = [target / "report.html"]
         written[0].write_text(page, encoding="utf-8")
         try:
             import matplotlib
@@ -83,7 +82,7 @@ def _report(run: Path, output: str | None) -> int:
             from ..runs.pictures import write_pictures
 
             matplotlib.use("agg")  # no display is needed
-            written += write_pictures(history, recorded, folder, history.title)
+            written += write_pictures(run, target, run.title)
     sys.stdout.write("".join(f"{path}\n" for path in written))
     sys.stdout.flush()
     return 0
@@ -91,14 +90,14 @@ def _report(run: Path, output: str | None) -> int:
 
 def run_watch(arguments: argparse.Namespace) -> int:
     """Draw the run until it ends; return the exit code."""
-    from ..runs.history import Follower
+    from ..runs.follower import Follower
 
-    run = Path(arguments.folder)
+    follower = Follower(arguments.folder)
     try:
         if arguments.once or not sys.stdout.isatty():
-            return _draw_once(Follower(run))
+            return _draw_once(follower)
         with contextlib.suppress(KeyboardInterrupt):
-            _follow(Follower(run))
+            _follow(follower)
     except (ValueError, OSError) as error:
         return _fail(str(error))
     return 0
@@ -110,10 +109,11 @@ def _draw_once(follower: "Follower") -> int:
     from ..runs.terminal import frame
 
     follower.read_new()
-    if not follower.history.steps:
-        return _fail(f"{follower.history.run / LOG_NAME} has no log yet: training has not logged since it began.")
+    run = follower.run
+    if not run.steps:
+        return _fail(f"{run.folder / LOG_NAME} has no log yet: training has not logged since it began.")
     console = Console(file=sys.stdout)
-    console.print(frame(follower.history, console.width, console.height))
+    console.print(frame(run, console.width, console.height))
     return 0
 
 
@@ -131,12 +131,12 @@ def _follow(follower: "Follower") -> None:
             new = False
             with contextlib.suppress(FileNotFoundError):  # a run that has not started
                 new = follower.read_new()
-            history = follower.history
+            run = follower.run
             if new or console.size != drawn_for:
                 drawn_for = console.size
-                waiting = Text(f"waiting for {history.run / LOG_NAME} (Ctrl-C leaves)")
-                live.update(frame(history, *drawn_for) if history.steps else waiting, refresh=True)
-            if history.finished is not None:
+                waiting = Text(f"waiting for {run.folder / LOG_NAME} (Ctrl-C leaves)")
+                live.update(frame(run, *drawn_for) if run.steps else waiting, refresh=True)
+            if run.finished is not None:
                 return
             time.sleep(_SECONDS_BETWEEN_LOOKS)
 

@@ -1,1 +1,1 @@
-"""What every folder may use: patches that come off cleanly, loggers, words, and inputs of a forward."""
+"""What every folder may use: patches that can be removed cleanly, loggers, wording, and inputs of a forward."""

@@ -1,6 +1,6 @@
 """Inputs that a forward may run on, guessed from its signature and from the module that reads them first.
 
-They have shapes and dtypes, and lie on the meta device: whoever needs values fills them in.
+They have shapes and dtypes, but no values: they are on the meta device, and the caller fills them.
 """
 
 import inspect

@@ -1,7 +1,7 @@
-"""What belongs to somebody else and offers no hook, changed while anybody needs it: a method of a class, or a setting.
+"""Patches of code that offers no hook, in place while anybody needs them: a method of a class, or a setting.
 
-One rule: what others do stays. Another library may lay its own wrapper around ours, take its own away from under ours,
-or change the same setting, in any order. Only what is still ours is taken back; what is not does nothing any more.
+One rule: changes of others stay. Another library may wrap ours, remove its own wrapper below ours, or change the same
+setting, in any order. Only what is still ours is restored; a wrapper that must stay only passes calls on.
 """
 
 import functools
@@ -11,11 +11,11 @@ from typing import Any
 
 
 class _Patch:
-    """In place between the first `start` and the last `stop`. Users are held weakly: one that is gone needs it no more.
+    """A patch, in place from the first `start` to the last `stop`. Users are held weakly: one that is gone has stopped.
 
     Args:
-        owner: the class or module that it belongs to.
-        name: of the attribute.
+        owner: the class or module with the attribute.
+        name: the name of the attribute.
     """
 
     def __init__(self, owner: Any, name: str) -> None:
@@ -34,7 +34,7 @@ class _Patch:
         self._put()
 
     def stop(self, user: object) -> None:
-        """Let a user need the patch no more; the last one leaves everything as it was."""
+        """End a user's need of the patch; the last one removes it."""
         for held in self._users:
             if held() is user:
                 self._drop(held)
@@ -55,8 +55,8 @@ class _Patch:
 class PatchedMethod(_Patch):
     """A method that is wrapped between the first `start` and the last `stop`.
 
-    The method is restored where the wrapper is the outermost. Where others have laid theirs around it, it stays below
-    them and only passes calls on; if they take theirs away later, the next `start` finds it and takes it off.
+    The method is restored if the wrapper is the outermost. If others have wrapped it, it stays below them and only
+    passes calls on; once they have removed theirs, the next `start` removes it.
 
     Args:
         owner: the class, or one object; or the module whose code calls a function by this name.
@@ -97,12 +97,12 @@ class PatchedMethod(_Patch):
 
 
 class PatchedSetting(_Patch):
-    """A setting of somebody else's that has a value of ours between the first `start` and the last `stop`.
+    """A setting of another library that has our value between the first `start` and the last `stop`.
 
     Args:
         owner: the module of settings.
         name: of the setting; one that the owner lacks is left alone.
-        value: ours.
+        value: the value it has meanwhile.
     """
 
     def __init__(self, owner: Any, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation of checkpoints, with how sure each number is: perplexity of texts, and Avg@k of sampled answers."""
+"""Evaluation of checkpoints with standard errors: perplexity of texts, and Avg@k of sampled answers."""
 
 from .avg_at_k import measure_avg_at_k
 from .hub_entries import write_eval_results

@@ -1,4 +1,4 @@
-"""Answers on disk as they come, one JSON object a line, so that an interrupted evaluation goes on where it stood.
+"""Answers on disk as they are sampled, one JSON object per line, so that an interrupted evaluation can be resumed.
 
 The first line holds what the answers depend on. Answers of other weights, questions or settings are never taken for
 those of this evaluation. How many runs there are is not among it: an answer's seed does not depend on it. Nor is the
@@ -22,14 +22,14 @@ _FINGERPRINT_ENTRIES = 64  # of each tensor: reading a whole 1T model takes hour
 
 
 class AnswersFile:
-    """The answers that an evaluation has so far.
+    """The answers of an evaluation so far.
 
     Args:
-        path: of the file; made if it is not there.
+        path: the file; created if it does not exist.
         settings: all that the answers depend on, JSON values by name.
 
     Raises:
-        ValueError: the file holds answers of other settings, or something else altogether.
+        ValueError: the file holds answers of other settings, or is not a file of answers.
     """
 
     def __init__(self, path: StrPath, settings: Mapping[str, Any]) -> None:
@@ -63,19 +63,19 @@ class AnswersFile:
         for answer in answers:
             if (answer.run, answer.question) in self._answers:
                 raise ValueError(
-                    f"each answer stands in its file once, {path} holds run {answer.run}, question {answer.question} "
-                    "twice; remove one line"
+                    f"answers_file must hold each answer once, but {path} has run {answer.run}, question "
+                    f"{answer.question} twice. Remove one line."
                 )
             self._answers[answer.run, answer.question] = answer
         if len(whole) < len(content):
             os.truncate(self._path, len(whole))
 
     def get(self, run: int, question: int) -> Answer | None:
-        """Return an answer that is there already."""
+        """Return an answer from the file; None if it has none."""
         return self._answers.get((run, question))
 
     def append(self, answers: Iterable[Answer], prompts: Sequence[str]) -> None:
-        """Write answers, each with its question for whoever reads the file."""
+        """Append answers, each with its question for readers of the file."""
         with self._path.open("a", encoding="utf-8") as file:
             for answer in answers:
                 file.write(_line({"prompt": prompts[answer.question], **dataclasses.asdict(answer)}))
@@ -86,9 +86,9 @@ def _line(content: Mapping[str, Any]) -> str:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Return a hash of entries of every parameter and buffer in a model's state: almost always other after training.
+    """Return a hash of entries of every parameter and buffer of a model: almost certainly different after training.
 
-    The entries lie evenly over each tensor, its first and last among them; a small tensor is taken whole.
+    The entries are spread evenly over each tensor, including its first and last; a small tensor is taken whole.
     """
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():

@@ -43,27 +43,29 @@ def measure_avg_at_k(
 ) -> AvgAtK:
     """Sample k answers to each question and score them.
 
-    Nothing is taken from the model's generation config but its end tokens: what is not named here is not done, so that
-    two checkpoints are measured alike. Every answer has a seed of its own, of `seed`, run and question, and draws from
-    it alone: the batch size, the order, and what else is evaluated change it no more than rounding of the logits does.
+    Of the model's generation config only the end tokens are used, so that two checkpoints are measured alike. Every
+    answer has its own seed, made of `seed`, run and question: the batch size, the order, and what else is evaluated
+    change it no more than rounding of the logits does.
     torch's random state and the model's training flags stay as they are.
 
     Args:
         model: in memory, a folder, or a name on the Hub.
         questions: at least one.
-        score: the worth of an answer, a finite number; called once an answer, those from a file included.
+        score: function that returns the score of an answer, a finite number; called once per answer, also for those
+            from a file.
         tokenizer: needed for a model in memory.
         data: where the questions come from.
-        k: runs.
-        token_cap: most tokens of an answer; one that reaches it without its end counts as truncated, and is scored.
-        temperature: of the sampling; 0 is greedy, and then there is one run.
-        top_k: of the sampling; 0 is off.
-        top_p: of the sampling, in (0, 1]; 1 is off.
-        thinking: for chat templates that have a switch for it.
-        date: what chat templates that write today's date are told it is, the same on every day; the result's
-            `prompts` names it where a template asks.
-        seed: of all answers, and of chat templates that draw at random.
-        batch_size: answers that are generated together.
+        k: number of runs.
+        token_cap: maximum tokens of an answer; one that reaches it without an end token counts as truncated, and is
+            scored.
+        temperature: sampling temperature; 0 is greedy and needs k = 1.
+        top_k: sampling's top-k; 0 is off.
+        top_p: sampling's top-p, in (0, 1]; 1 is off.
+        thinking: the setting of chat templates that have a switch for it.
+        date: the date that chat templates are given as today's, so that prompts do not change from day to day; the
+            result's `prompts` names it if the template uses it.
+        seed: seed of all answers, and of chat templates that draw at random.
+        batch_size: number of answers that are generated together.
         answers_file: JSON lines, written as answers come. Where it exists, the evaluation goes on from it; with a
             higher k it adds runs. Its texts are scored again, so that another scorer or reference costs no sampling.
 
@@ -102,7 +104,7 @@ def measure_avg_at_k(
         for place, answer in kept.items()
     }
     missing = [place for place in places if place not in answers]
-    # Prompts of a like length together: little padding. The longest first, so that they fit in memory or fail at once.
+    # Prompts of similar length together: little padding. The longest first, so that they fit in memory or fail at once.
     missing.sort(key=lambda place: (-len(prompts[place[1]]), place[1], place[0]))
     with measuring(model):
         for start in logging.tqdm(range(0, len(missing), batch_size), desc=f"Avg@{k}"):
@@ -140,7 +142,7 @@ def measure_avg_at_k(
 
 
 class _Sampler:
-    """Generates answers in batches, by these settings and by none of the model's own but its end tokens."""
+    """Generates answers in batches by the given settings and the end tokens of the model's generation config."""
 
     def __init__(
         self,
@@ -204,8 +206,8 @@ def _check_settings(
         raise ValueError(f"temperature must be finite and >= 0, got {temperature}; 1.0 samples the model as it is")
     if temperature == 0 and k > 1:
         raise ValueError(
-            f"greedy answers are the same in every run, and {k} of them would show a standard deviation of 0 that "
-            f"means nothing, got temperature=0 and k={k}; use k=1, or a temperature above 0"
+            f"temperature=0 gives the same answers in every run, and a deviation over k={k} runs means nothing; "
+            "use k=1, or a temperature above 0"
         )
     if top_k < 0:
         raise ValueError(f"top_k must be >= 0, got {top_k}; 0 is off")

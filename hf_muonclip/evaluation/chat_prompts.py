@@ -1,8 +1,7 @@
-"""Questions as the model was taught to read them: by its chat template, thinking or not, or as plain text.
+"""Questions as prompts: by the model's chat template, with thinking on or off, or as plain text.
 
-A prompt depends on what it is written from and on nothing else. Templates that write today's date get a fixed one,
-and those that draw at random draw from a seed, or an evaluation could not be resumed on another day and two checkpoints
-would be asked different things.
+Prompts are reproducible: templates that write today's date get a fixed one, and templates that draw at random get a
+seed. Otherwise an evaluation could not be resumed on another day, and two checkpoints would get different prompts.
 """
 
 import datetime
@@ -29,9 +28,9 @@ class Prompts:
     """Prompts of an evaluation.
 
     Attributes:
-        tokens: of each question's prompt.
-        description: how they were written, for people.
-        date: that the chat template was told is today's, ISO 8601; None where it does not ask.
+        tokens: token ids of each question's prompt.
+        description: how the prompts were written, for people.
+        date: the date that the chat template was given as today's, ISO 8601; None if it does not use one.
     """
 
     tokens: list[list[int]]
@@ -47,19 +46,19 @@ def write_prompts(
     date: datetime.date = PROMPT_DATE,
     seed: int = 0,
 ) -> Prompts:
-    """Return each question's prompt, and how prompts were written.
+    """Return the prompt of each question, and how the prompts were written.
 
     A tokenizer with a chat template gets each question as the user's one message, with the template's own system
     message and the opening of the assistant's turn. Whether the template knows a thinking switch, and whether it writes
-    the date, is found by rendering the first question in several ways; a template without a switch cannot be asked, and
-    the description says so.
+    the date, is found by rendering the first question in several ways; if a template has no switch, the
+    description says so.
 
     Args:
         tokenizer: with or without a chat template.
         questions: at least one.
-        thinking: what the switch is set to.
-        date: what a template that asks for today's date is told.
-        seed: of a template that draws at random; Python's random state stays as it is.
+        thinking: the setting of the switch.
+        date: the date given to a template that uses today's.
+        seed: seed for a template that draws at random; Python's random state stays as it is.
 
     Raises:
         ValueError: a prompt has no tokens.
@@ -87,16 +86,16 @@ def write_prompts(
             description += f", dated {written_date}"
     for index, prompt in enumerate(prompts):
         if not prompt:
-            raise ValueError(f"a prompt needs at least one token, question {index} has none; leave it out")
+            raise ValueError(f"a prompt must have at least one token, but question {index} has none; leave it out")
     return Prompts(prompts, description, written_date)
 
 
 class _ChatTemplate:
-    """Renders questions by a tokenizer's template, the same whenever it is asked.
+    """Renders questions by a tokenizer's template, reproducibly.
 
     Args:
         tokenizer: with a chat template.
-        seed: of what the template draws at random.
+        seed: seed of the template's random choices.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> None:
@@ -121,7 +120,7 @@ class _ChatTemplate:
 
 @contextmanager
 def _clock_at(date: datetime.date) -> Iterator[None]:
-    """Let the clock that transformers gives to every template, `strftime_now`, show the beginning of a day.
+    """Let `strftime_now`, which transformers gives to every template, return the start of a fixed day.
 
     It reads this module's `datetime`. A variable of its name in its place is no way: what a template is given is made
     plain data first, and a function is none.
@@ -142,7 +141,7 @@ def _clock_at(date: datetime.date) -> Iterator[None]:
 
 @contextmanager
 def _random_numbers(seed: str) -> Iterator[None]:
-    """Let Python's global random numbers, from which Jinja draws, start from a seed."""
+    """Seed Python's global random numbers, which Jinja uses, inside the block."""
     state = random.getstate()
     random.seed(seed)
     try:

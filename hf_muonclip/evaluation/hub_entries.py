@@ -1,4 +1,4 @@
-"""Evaluation results in the form that the Hub reads today: `.eval_results/*.yaml` beside the model card.
+"""Evaluation results in the form that the Hub reads: `.eval_results/*.yaml` beside the model card.
 
 https://huggingface.co/docs/hub/eval-results: an entry names a dataset that is registered as a benchmark and one of its
 tasks, and the Hub refuses a file that names anything else. Results on other data stand in the card and its model-index.
@@ -16,13 +16,13 @@ from .results import EvaluationResult, StrPath
 def to_entry(
     result: EvaluationResult, *, date: str | None = None, source_url: str | None = None
 ) -> EvalResultEntry | None:
-    """Return a result as the Hub's entry, or None where its data is no task of a benchmark.
+    """Return a result as an entry for the Hub; None if its data is not a task of a benchmark there.
 
     The value is written as measured: an Avg@k of scores in [0, 1] is a fraction. The notes carry the rest.
 
     Args:
-        result: of either kind.
-        date: when it was measured, ISO 8601; without it the Hub takes the commit's.
+        result: a `Perplexity` or an `AvgAtK`.
+        date: date of the measurement, ISO 8601; without it the Hub takes the commit's.
         source_url: page with logs or code of the evaluation.
     """
     data = result.data
@@ -48,11 +48,11 @@ def write_eval_results(
     date: str | None = None,
     source_url: str | None = None,
 ) -> list[Path]:
-    """Write `.eval_results/<dataset>.yaml` into a checkpoint's folder, one file a benchmark.
+    """Write `.eval_results/<dataset>.yaml` into a checkpoint's folder, one file per benchmark.
 
     Args:
-        results: those whose data is no benchmark of the Hub are passed over.
-        folder: of the checkpoint; must exist.
+        results: the results; those whose data is not a benchmark of the Hub are skipped.
+        folder: the checkpoint's folder, which must exist.
         date: when the results were measured, ISO 8601.
         source_url: page with logs or code of the evaluation.
 
@@ -65,9 +65,7 @@ def write_eval_results(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"evaluation results go into a checkpoint's folder, {folder} is none; save the model first"
-        )
+        raise FileNotFoundError(f"there is no folder {folder} to write evaluation results into; save the model first")
     by_dataset: dict[str, list[EvalResultEntry]] = {}
     for result in results:
         if (entry := to_entry(result, date=date, source_url=source_url)) is not None:
@@ -78,7 +76,7 @@ def write_eval_results(
     }
     for path, text in texts.items():
         if path.exists() and path.read_text(encoding="utf-8") != text:
-            raise FileExistsError(f"results are never overwritten, {path} holds others; remove it, or write elsewhere")
+            raise FileExistsError(f"{path} holds other results and is not overwritten; remove it, or write elsewhere")
     for path, text in texts.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A model made ready to be measured, and given back as it was."""
+"""Load a model for an evaluation, and restore one in memory afterwards."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ def load(
 
 
 def _load_whole(source: str) -> Any:
-    """Return what `from_pretrained` loads, which would also go on with random weights where some are missing.
+    """Return what `from_pretrained` loads, and refuse missing weights, which it would fill at random.
 
     An adapter is put on its base here: `from_pretrained` reports of the adapter alone, and in older versions fails.
     """
@@ -66,12 +66,12 @@ def _load_whole(source: str) -> Any:
 
 
 def _refuse_random(source: str, report: Mapping[str, Any]) -> None:
-    """Raise ValueError if transformers reports weights that the checkpoint has not, or has in another shape."""
+    """Raise ValueError if transformers reports weights that the checkpoint lacks or has in another shape."""
     found = {what: sorted(map(str, report[what])) for what in ("missing_keys", "mismatched_keys")}
     if problems := {what: keys for what, keys in found.items() if keys}:
         described = "; ".join(f"{what}: {some_of(keys)}" for what, keys in problems.items())
         raise ValueError(
-            f"every weight of a model must come from its checkpoint, or random ones are measured, but transformers "
+            f"every weight of a model must come from its checkpoint, but transformers "
             f"reports of {source} {described}. Load a complete checkpoint; of a quantized Kimi K2, pass the folder of "
             "huggingface_hub.snapshot_download"
         )
@@ -79,7 +79,7 @@ def _refuse_random(source: str, report: Mapping[str, Any]) -> None:
 
 @contextmanager
 def measuring(model: PreTrainedModel) -> Iterator[None]:
-    """Switch off dropout and gradients; every module gets its own training flag back.
+    """Switch off dropout and gradients inside the block; every module's training flag is restored.
 
     Not inference mode: tensors that a model caches there, such as rotary frequencies, could not be trained through.
     """
@@ -94,7 +94,7 @@ def measuring(model: PreTrainedModel) -> Iterator[None]:
 
 
 def leading_special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return what a tokenizer puts in front of a text by itself, such as the beginning-of-text token."""
+    """Return the tokens that a tokenizer puts in front of a text by itself, such as the beginning-of-text token."""
     encoded = tokenizer("a", return_special_tokens_mask=True)
     leading = []
     for token, special in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
@@ -105,6 +105,6 @@ def leading_special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def context_limit(model: PreTrainedModel) -> int | None:
-    """Return the most positions that a model's configuration allows, or None where it names no limit."""
+    """Return the maximum number of positions of a model's configuration; None if it names no limit."""
     limit = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
     return limit if isinstance(limit, int) and limit > 0 else None

@@ -1,4 +1,4 @@
-"""Perplexity of texts: every token predicted once, with as much context in front of it as the window allows."""
+"""Perplexity of texts: every token is predicted once, with as much context before it as the window allows."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def measure_perplexity(
     stride: int | None = None,
     batch_size: int = 4,
 ) -> Perplexity:
-    """Measure exp of the mean negative log-likelihood of all tokens of all texts.
+    """Return the perplexity of texts: exp of the mean negative log-likelihood of all their tokens.
 
     A window of `context_length` tokens moves over each document by `stride`; each token is predicted in the first
     window that reaches it, as in transformers' guide to the perplexity of fixed-length models, so that behind the first
@@ -55,7 +55,7 @@ def measure_perplexity(
         data: where the texts come from.
         context_length: in tokens; at most the model's; None takes 1024, or the model's if that is less.
         stride: in tokens, from 1 to `context_length - 1`; None takes half of `context_length`.
-        batch_size: windows that go through the model together; changes no more than rounding.
+        batch_size: windows per forward; changes the result by rounding only.
 
     Raises:
         ValueError: a setting is out of its range, a text has nothing to predict, or the model answers with numbers
@@ -67,7 +67,7 @@ def measure_perplexity(
         context_length = min(_DEFAULT_CONTEXT, limit or _DEFAULT_CONTEXT)
     if context_length < 2 or context_length > (limit or context_length):
         raise ValueError(
-            f"context_length must be from 2 to the model's {limit}, got {context_length}; None fits always"
+            f"context_length must be from 2 to the model's {limit}, got {context_length}; None always fits"
         )
     if stride is None:
         stride = context_length // 2
@@ -79,7 +79,7 @@ def measure_perplexity(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if not texts:
-        raise ValueError("perplexity is measured on at least one text, got none")
+        raise ValueError("perplexity needs at least one text, got none")
 
     prefix = leading_special_tokens(tokenizer)
     windows: list[_Window] = []
@@ -88,7 +88,7 @@ def measure_perplexity(
         tokens = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if len(prefix) + len(tokens) < 2 or not tokens:
             raise ValueError(
-                f"every text needs a token that can be predicted, text {document} has {len(tokens)} tokens and "
+                f"every text needs a token that can be predicted, but text {document} has {len(tokens)} tokens, with "
                 f"{len(prefix)} in front of it; leave it out"
             )
         num_bytes += len((text if prefix else _behind_first_token(tokenizer, text)).encode())

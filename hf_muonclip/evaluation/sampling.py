@@ -1,4 +1,4 @@
-"""Sampling that gives an answer the same tokens in whatever batch it is generated."""
+"""Sampling by which an answer gets the same tokens in any batch."""
 
 import math
 import random
@@ -16,15 +16,15 @@ from transformers import (
 
 
 def answer_seed(seed: int, run: int, question: int) -> str:
-    """Return the seed of one answer: another for each, and the same whatever is evaluated beside it."""
+    """Return the seed of one answer: different for each, and independent of what else is evaluated."""
     return f"{seed}/{run}/{question}"
 
 
 class SeededDraw(LogitsProcessor):
-    """Draw every row's token with the row's own random numbers, and leave only this token possible.
+    """Draw every row's token with the row's own random numbers, and mask all others.
 
     `generate` draws a whole batch from torch's global generator, so that an answer depends on its neighbours. Here a
-    row takes one uniform number a token and inverts its cumulative distribution, in float64 and in the order of the
+    row takes one uniform number per token and inverts its cumulative distribution, in float64 and in the order of the
     vocabulary; greedy search then takes the one token left. torch's random state is not touched.
 
     Args:

@@ -41,13 +41,13 @@ class Checkpoint:
     """A folder that holds a complete checkpoint.
 
     Attributes:
-        folder: where it is.
+        folder: path of the folder.
         files: bytes by path in the folder, with "/" on every system; all but .git and .cache.
         shards: names of the files with weights, in order.
         tensors: number of tensors on disk.
-        left_out: names of those that transformers does not build, layers for multi-token prediction for one.
+        left_out: names of the tensors that transformers does not build, such as layers for multi-token prediction.
         parameters: number of weights that they stand for, the router's correction biases included.
-        weight_bytes: of all tensors, without headers.
+        weight_bytes: bytes of all tensors, without headers.
         dtypes: elements on disk by dtype, as safetensors names it ("BF16", "F32"), the most frequent first.
         narrowed: names of tensors that the class keeps in float32 and the folder holds in fewer bits.
         engine_limits: what an inference engine is known to read otherwise than transformers; empty for most folders.
@@ -84,12 +84,12 @@ def check_checkpoint(folder: StrPath, *, allow_unused_ids: bool = False) -> Chec
     are not compared); the tokenizer, if there is one, fits; nothing is pickled, brings code of its own, or is left over
     from an interrupted write.
 
-    Two things are warned of and do not fail, because transformers computes rightly from such a folder: what an
+    Two things only cause a warning, because transformers reads such a folder correctly: what an
     inference engine is known to ignore, misread or refuse (`engine_limits`; assert that it is empty before serving
     elsewhere), and tensors in fewer bits than the class keeps them in (`narrowed`).
 
     Args:
-        folder: of one model.
+        folder: the folder of one model.
         allow_unused_ids: accept a vocabulary that exceeds the tokenizer's by more than padding.
 
     Returns:
@@ -101,7 +101,7 @@ def check_checkpoint(folder: StrPath, *, allow_unused_ids: bool = False) -> Chec
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"A checkpoint is a folder, but {folder} is none. Check the path.")
+        raise FileNotFoundError(f"There is no folder {folder}. Pass the folder of a checkpoint.")
     if folder.resolve().name.endswith(UNFINISHED):
         raise ValueError(
             f"A checkpoint must be written to its end, but by its name {folder} is left from an interrupted write. "
@@ -111,7 +111,7 @@ def check_checkpoint(folder: StrPath, *, allow_unused_ids: bool = False) -> Chec
 
 
 def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
-    """Do as `check_checkpoint` says, whatever the folder's name."""
+    """Check a folder as `check_checkpoint` does, whatever its name."""
     files = list_files(folder)
     _refuse_foreign_files(folder, files)
     written = read_config(folder)
@@ -150,7 +150,7 @@ def check_contents(folder: Path, *, allow_unused_ids: bool) -> Checkpoint:
         )
     engine_limits = limits_met(written)
     for limit in engine_limits:
-        logger.warning("Right in transformers, but not in every engine: %s.", limit)
+        logger.warning("Correct in transformers, but not in every engine: %s.", limit)
     return Checkpoint(
         folder=folder,
         files=files,
@@ -177,7 +177,7 @@ def _narrowed(stored: Mapping[str, StoredTensor], form: SavedForm) -> tuple[str,
 
 
 def list_files(folder: Path) -> dict[str, int]:
-    """Return bytes by path of all files in a folder, those in .git and .cache aside.
+    """Return {path: bytes} of all files in a folder, except those in .git and .cache.
 
     Raises:
         ValueError: a link leads nowhere.
@@ -197,7 +197,7 @@ def list_files(folder: Path) -> dict[str, int]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return config.json as it is written.
+    """Return the content of config.json.
 
     Raises:
         ValueError: it is missing, not JSON, or says no model type.

@@ -20,10 +20,10 @@ def write_configs(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, m
     """Write config.json and, of a model that generates, generation_config.json.
 
     Args:
-        model: whose configurations are written; they are not changed.
-        folder: must exist.
-        dtype: of the weights on disk.
-        model_type: as `write_config` takes it.
+        model: the model whose configurations are written; they are not changed.
+        folder: an existing folder.
+        dtype: dtype of the weights on disk.
+        model_type: see `write_config`.
 
     Raises:
         ValueError: the model has no such model type.
@@ -38,9 +38,9 @@ def write_config(model: PreTrainedModel, folder: Path, *, dtype: torch.dtype, mo
     """Write config.json.
 
     Args:
-        model: whose configuration is written; it is not changed.
-        folder: must exist.
-        dtype: of the weights on disk.
+        model: the model whose configuration is written; it is not changed.
+        folder: an existing folder.
+        dtype: dtype of the weights on disk.
         model_type: "deepseek_v3" or "kimi_k2" for DeepSeek-V3's architecture; None writes "deepseek_v3" there, and the
             model's own elsewhere.
 

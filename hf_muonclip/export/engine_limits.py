@@ -1,7 +1,7 @@
-"""What inference engines are known to ignore, misread or refuse of a checkpoint that transformers computes rightly.
+"""What inference engines are known to ignore, misread or refuse in a checkpoint that transformers reads correctly.
 
-One table, for the architecture that it was measured on or read for: DeepSeek-V3, which Kimi K2 has. The folder is right
-where a row meets it, and whoever uses transformers alone need not care: `check_checkpoint` warns and lists the rows.
+One table, for the architecture that it was measured on: DeepSeek-V3, which Kimi K2 has. A folder that meets a row is
+still correct in transformers: `check_checkpoint` warns and lists the rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ class EngineLimit:
         effect: what the engine does; "silently" where it computes something else and says nothing.
         way_out: what to do for this engine.
         source: a measurement (largest difference of a log-probability), or the engine's source.
-        meets: config.json as it is written -> whether this is true of it.
+        meets: function of config.json's content that returns whether the row applies.
     """
 
     setting: str
@@ -164,7 +164,7 @@ def limits_met(fields: Mapping[str, Any]) -> tuple[EngineLimit, ...]:
     """Return the rows of the table that a config.json meets.
 
     Args:
-        fields: of config.json, as it is written.
+        fields: the content of config.json.
     """
     if fields.get("model_type") not in _ARCHITECTURES:
         return ()

@@ -25,14 +25,14 @@ _PER_LAYER = re.compile(r"layer|pattern|freq|types")
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The tensors of a folder that its architecture has not, by what becomes of them.
+    """The tensors of a folder that its architecture does not have, by what becomes of them.
 
     Attributes:
-        prediction: of layers for multi-token prediction.
-        ignored: of other parts that the class says it leaves out, a vision tower for one.
+        prediction: tensors of layers for multi-token prediction.
+        ignored: tensors of other parts that the class says it leaves out, such as a vision tower.
         tied: a second copy of a tied weight, with the name of the weight that it must equal.
         unread: buffers that nothing reads.
-        surplus: what nobody accounts for.
+        surplus: unexpected tensors.
         beyond: those of the surplus that are of layers after the last.
     """
 
@@ -45,7 +45,7 @@ class LeftOut:
 
 
 def announced_layers(fields: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many layers for multi-token prediction each field of a configuration announces, where it is any.
+    """Return {field: number of layers for multi-token prediction that it announces}, without zeros.
 
     The fields have many names: num_nextn_predict_layers, mtp_num_hidden_layers, num_mtp_modules, use_mtp; they may be
     nested (`text_config.num_mtp_layers`).
@@ -69,12 +69,12 @@ def without_announced_layers(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def builds_prediction_layers(names: Iterable[str]) -> bool:
-    """Return whether layers for multi-token prediction are among a model's own tensors; no class of transformers."""
+    """Return whether a model builds layers for multi-token prediction itself; no class of transformers does."""
     return any(_MTP_NAME.search(name) for name in names)
 
 
 def find_left_out(form: SavedForm, names: Iterable[str]) -> LeftOut:
-    """Return which of the names on disk an architecture has not, by what becomes of them."""
+    """Return the names on disk that an architecture does not have, by what becomes of them."""
     rules = _Rules(form)
     found: dict[str, list[str]] = {"prediction": [], "ignored": [], "unread": [], "surplus": [], "beyond": []}
     tied = {}
@@ -102,7 +102,7 @@ def refuse_broken_promises(folder: Path, written: Mapping[str, Any], form: Saved
 
 
 def describe_left_out(form: SavedForm, left_out: LeftOut) -> str:
-    """Return which tensors a model is loaded without, in a sentence; "" if it takes all that say something."""
+    """Return in a sentence which tensors a model is loaded without; "" if it uses all that matter."""
     parts = []
     if left_out.prediction:
         parts.append(f"{len(left_out.prediction)} of multi-token prediction ({some_of(left_out.prediction, 1)})")
@@ -117,7 +117,7 @@ def describe_left_out(form: SavedForm, left_out: LeftOut) -> str:
 
 
 class _Rules:
-    """What decides over a name that an architecture has not."""
+    """Classifies names that an architecture does not have."""
 
     def __init__(self, form: SavedForm) -> None:
         self._form = form
@@ -140,7 +140,7 @@ class _Rules:
 
     @cached_property
     def _ignored(self) -> re.Pattern[str] | None:
-        """What the class leaves out. A pattern with a number may be of another size: there it names own tensors."""
+        """Return the names that the class leaves out. A pattern with a layer number holds for one size only."""
         patterns = [
             pattern
             for pattern in self._form.model._keys_to_ignore_on_load_unexpected or ()
@@ -150,7 +150,7 @@ class _Rules:
 
     @cached_property
     def _layer_prefixes(self) -> set[str]:
-        """What stands before the number of a layer: "model.layers." for one."""
+        """Return the prefixes in front of layer numbers, such as "model.layers."."""
         numbers: dict[str, set[int]] = {}
         for name in self._form.tensors:
             if match := re.match(r"(\D*?)(\d+)\.", name):
@@ -174,6 +174,6 @@ def _announcements(
 
 
 def _first_number(name: str) -> int:
-    """Return the number of the layer that a tensor belongs to; 0 for what several share."""
+    """Return the number of the layer that a tensor belongs to; 0 for a tensor that layers share."""
     match = re.search(r"\.(\d+)\.", name)
     return int(match[1]) if match else 0

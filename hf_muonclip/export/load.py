@@ -34,8 +34,8 @@ def load_checkpoint(
     left out here too, with a warning, since it will not be trained.
 
     Args:
-        folder: of the checkpoint; `huggingface_hub.snapshot_download(repo)` gives one.
-        dtype: of the weights; the one that config.json says by default. transformers keeps the router in float32.
+        folder: the checkpoint's folder; `huggingface_hub.snapshot_download(repo)` gives one.
+        dtype: dtype of the weights; by default config.json's. transformers keeps the router in float32.
         device_map: as for `from_pretrained`.
 
     Returns:
@@ -43,12 +43,13 @@ def load_checkpoint(
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: the folder is incomplete, holds what its architecture has not, or is quantized in another way.
+        ValueError: the folder is incomplete, has tensors that its architecture does not have, or is quantized
+            otherwise.
         RuntimeError: transformers could not use all that the folder holds.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"A checkpoint is a folder, but {folder} is none. Check the path.")
+        raise FileNotFoundError(f"There is no folder {folder}. Pass the folder of a checkpoint.")
     read_config(folder)
     config = build_config(folder)
     quantization = getattr(config, "quantization_config", None)
@@ -90,7 +91,7 @@ def load_checkpoint(
 
 
 class _Slice:
-    """A weight that is read when it is indexed, as transformers' loader indexes the slices of safetensors."""
+    """A weight that is read on indexing, as transformers' loader indexes slices of safetensors."""
 
     def __init__(self, weight: Weight, stored: Mapping[str, StoredTensor], files: Mapping[str, Any]) -> None:
         self._weight, self._stored, self._files = weight, stored, files

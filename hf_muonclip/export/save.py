@@ -45,7 +45,7 @@ def save_checkpoint(
     the memory of one shard at most; a model that FSDP2 shards is gathered one tensor at a time. Everything goes into a
     hidden folder beside the target, renamed at the end, so that a half-written checkpoint never has the target's name.
 
-    What an inference engine is known to read otherwise is warned of, as `check_checkpoint` does.
+    Warns, as `check_checkpoint` does, of what inference engines are known to read otherwise.
 
     Collective for a model that FSDP2 or tensor parallelism shards: call it on every rank, and the first one writes. Any
     other model is saved by the process that calls: under DDP, call it on one. The model and its configuration are not
@@ -59,9 +59,9 @@ def save_checkpoint(
         card: becomes README.md.
         pictures: files to copy into the folder; those that the card shows must be among them.
         max_shard_size: bytes, or text such as "5GB"; a tensor larger than it gets a shard of its own.
-        dtype: to which floating-point weights are rounded on disk, torch.float32 or torch.bfloat16; None keeps each in
-            its own. What the class keeps in float32 is float32 always: DeepSeek-V3's router and its correction bias.
-        model_type: how config.json calls DeepSeek-V3's architecture. "deepseek_v3", the default, is read by every
+        dtype: dtype of floating-point weights on disk, torch.float32 or torch.bfloat16; None keeps each weight's own.
+            What the class keeps in float32 is float32 always: DeepSeek-V3's router and its correction bias.
+        model_type: the name of DeepSeek-V3's architecture in config.json. "deepseek_v3", the default, is read by every
             engine and by plain transformers; "kimi_k2" is what Kimi K2 says, and transformers reads it once
             `hf_muonclip.kimi_k2` is imported (before that, even AutoTokenizer fails on such a folder).
         allow_unused_ids: accept a vocabulary that exceeds the tokenizer's by more than padding.
@@ -75,7 +75,7 @@ def save_checkpoint(
         ValueError: the model is wrapped, quantized or carries adapters, its weights were rounded since MuonClip trained
             them (as `evaluate()` with bf16_full_eval does) and `dtype` does not ask for that, an argument does not
             suit it, the tokenizer does not fit, or the card shows a picture that is not given.
-        RuntimeError: what was written is not the model that was given; nothing is left under the name.
+        RuntimeError: what was written differs from the model; nothing is left under the folder's name.
     """
     form = _form_of(model)
     _refuse_rounded(model, dtype)

@@ -34,7 +34,7 @@ _PREFIX_CHANGE: Any = getattr(core_model_loading, "PrefixChange", ())  # older t
 
 @dataclass(frozen=True)
 class Piece:
-    """What is converted together.
+    """Tensors that are converted together.
 
     Attributes:
         keys: names in the model's state dict.
@@ -60,7 +60,7 @@ class SavedForm:
         """Build the architecture on the meta device; nothing is allocated.
 
         Args:
-            config: of the model; it is copied.
+            config: the model's configuration; it is copied.
         """
         build: Any = AutoModelForCausalLM.from_config
         with torch.device("meta"):
@@ -83,7 +83,7 @@ class SavedForm:
 
     @cached_property
     def pieces(self) -> list[Piece]:
-        """What is converted together; all pieces hold every tensor once."""
+        """The groups of tensors that are converted together; all pieces together hold every tensor once."""
         state = self.state_of(self.model)
         pieces = [piece for keys in self._joint_keys(state) for piece in self._cut(keys, state)]
         made = sorted(name for piece in pieces for name in piece.names)
@@ -92,7 +92,7 @@ class SavedForm:
 
     @cached_property
     def float32_names(self) -> frozenset[str]:
-        """Names on disk of what the class keeps in float32 whatever dtype it is loaded in: the router, for one.
+        """Names on disk of the tensors that the class keeps in float32 in any dtype, such as the router.
 
         That is `_keep_in_fp32_modules_strict`, and every router's correction bias.
         """
@@ -120,7 +120,7 @@ class SavedForm:
 
         Args:
             piece: one of `pieces`.
-            tensors: by the piece's keys; with a row, only that row: (1, ...).
+            tensors: {key of the piece: tensor}; with a row, only that row: (1, ...).
         """
         return dict(zip(piece.names, self._revert(tensors).values(), strict=True))
 
@@ -137,7 +137,7 @@ class SavedForm:
         return reverted
 
     def _joint_keys(self, state: Mapping[str, Tensor]) -> list[tuple[str, ...]]:
-        """Return the keys in tuples that are converted together: those of one layer that one conversion mixes."""
+        """Return tuples of keys that are converted together: those of one layer that one conversion mixes."""
         mixing = [
             entry.reverse_transform()
             for entry in self._conversions
@@ -154,7 +154,7 @@ class SavedForm:
         return [tuple(keys) for keys in tuples.values()]
 
     def _cut(self, keys: tuple[str, ...], state: Mapping[str, Tensor]) -> list[Piece]:
-        """Return the pieces of tensors that are converted together, row by row where each row gives its own tensors."""
+        """Return the pieces of tensors that are converted together, one per row where rows are independent."""
         whole = self._revert({key: state[key] for key in keys})
         rows = state[keys[0]].shape[0] if state[keys[0]].ndim else 0
         if len(keys) == 1 and rows > 1 and len(whole) % rows == 0:

@@ -77,11 +77,11 @@ Weight = PlainWeight | Fp8Weight | Int4Weight
 
 
 def weights_in(folder: Path, stored: Mapping[str, StoredTensor], quantization: Any) -> dict[str, Weight]:
-    """Return the weights that stored tensors stand for, by name.
+    """Return {name: weight} of the weights that stored tensors encode.
 
     Args:
-        folder: of the checkpoint, for errors.
-        stored: by name on disk.
+        folder: the checkpoint's folder, for messages.
+        stored: stored tensors by name.
         quantization: `quantization_config` of config.json; None if there is none.
 
     Raises:

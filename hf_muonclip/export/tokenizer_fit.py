@@ -21,7 +21,7 @@ def refuse_unfit_tokenizer(tokenizer_size: int, vocab_size: int, *, allow_unused
     vocabulary is a multiple of 64; more of them are the sign of another model's tokenizer.
 
     Args:
-        tokenizer_size: as `count_ids` gives it.
+        tokenizer_size: the result of `count_ids`.
         vocab_size: rows of the input embedding.
         allow_unused_ids: accept any number of embeddings without an id.
     """

@@ -1,4 +1,4 @@
-"""What the headers of a folder's safetensors files say, without reading the weights."""
+"""The headers of a folder's safetensors files, read without the weights."""
 
 import json
 import math
@@ -27,9 +27,9 @@ class StoredTensor:
     """A tensor on disk.
 
     Attributes:
-        shape: as it is stored.
+        shape: the stored shape.
         dtype: safetensors' name: "BF16", "F32".
-        nbytes: of its elements.
+        nbytes: bytes of its elements.
         shard: name of the file that holds it.
     """
 
@@ -40,7 +40,7 @@ class StoredTensor:
 
 
 def read_headers(folder: Path) -> dict[str, StoredTensor]:
-    """Return what the headers of all shards in a folder say, by name of tensor.
+    """Return {name: stored tensor} from the headers of all shards in a folder.
 
     Raises:
         ValueError: a shard is missing, unlisted, damaged or truncated, or the index disagrees with the shards.
@@ -87,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the file holds no JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

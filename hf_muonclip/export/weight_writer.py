@@ -23,7 +23,7 @@ class WeightWriter:
     """Writes one model's weights, and proves what it wrote. Beyond the model it holds one shard at a time.
 
     Attributes:
-        main_dtype: what most weights have on disk.
+        main_dtype: the dtype of most weights on disk.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class WeightWriter:
         """Plan the shards.
 
         Args:
-            form: of the model's architecture.
+            form: the form of the model's architecture.
             state: `form.state_of(model)`.
-            dtype: of floating-point weights on disk; None keeps each in its own.
+            dtype: dtype of floating-point weights on disk; None keeps each weight's own.
             max_shard_size: bytes, or text such as "5GB".
 
         Raises:
-            ValueError: the dtype or the size cannot be.
+            ValueError: the dtype or the size is not supported.
         """
         if dtype not in (None, torch.float32, torch.bfloat16):
             raise ValueError(
@@ -91,7 +91,7 @@ class WeightWriter:
         What is read is joined as `from_pretrained` joins it, piece by piece.
 
         Raises:
-            RuntimeError: a tensor is not what it was.
+            RuntimeError: a tensor differs from the model's.
         """
         with ExitStack() as stack:
             files: dict[str, Any] = {}

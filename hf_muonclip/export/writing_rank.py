@@ -1,4 +1,4 @@
-"""One rank writes, and what stops it stops all."""
+"""One rank writes; an error on it stops all ranks."""
 
 from collections.abc import Callable, Iterable
 
@@ -21,7 +21,7 @@ class WritingRank:
         self._error: BaseException | None = None  # of an attempt, until `write` tells the others
 
     def attempt(self, part: Callable[[], None]) -> None:
-        """Do a part of the next step on the rank that writes, between what all ranks must take part in.
+        """Run a part of the next step on the writing rank only, between operations that all ranks take part in.
 
         What it raises waits for `write`, which stops all ranks with it; until then no further part is done. With ranks
         that do not wait for each other it is raised at once.
@@ -35,7 +35,7 @@ class WritingRank:
                 self._error = raised
 
     def write(self, step: Callable[[], None]) -> None:
-        """Do a step on the rank that writes, unless an attempt before it failed. Collective: call on every rank.
+        """Run a step on the writing rank, unless an earlier attempt failed. Collective: call on every rank.
 
         Raises:
             RuntimeError: on the other ranks, if the step or an attempt raised; the rank that writes raises its error

@@ -1,8 +1,8 @@
-"""The Hub as a push sees it: `huggingface_hub`'s own client, with patience where it has none, and errors in words.
+"""The Hub's calls for a push: `huggingface_hub`'s own client, with retries where it has none, and readable errors.
 
 The client repeats uploads, their preparation and listings by itself when the Hub is busy or a connection breaks, and
-waits as long as `Retry-After` says. It does not repeat who am I, repository and branch creation, the card's validation
-and the commit, and older clients not the first page of a listing; those are repeated here, by the same rules.
+waits as long as `Retry-After` says. It does not retry `whoami`, the creation of repositories and branches, the card's
+validation and the commit, and older clients not the first page of a listing. Those are retried here, by the same rules.
 """
 
 import time
@@ -50,15 +50,15 @@ _LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN; tokens are made at http
 
 
 class PushError(RuntimeError):
-    """The Hub or the way to it did not carry out a push; the message says what is where."""
+    """The Hub or the connection failed during a push; the message says which files are on the Hub."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whose token is used.
+    """The owner of the token.
 
     Attributes:
-        name: of the user.
+        name: name of the user.
         namespaces: where the user may have repositories: the own name and those of organizations.
     """
 
@@ -68,14 +68,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Remote:
-    """What stands on the Hub.
+    """The state of a repository on the Hub.
 
     Attributes:
         exists: whether the repository does.
         has_revision: whether the revision that was asked for does; else the rest is of the default branch.
         private: whether only its owners see it.
         head: the newest commit.
-        files: by path.
+        files: the files by path.
     """
 
     exists: bool
@@ -92,8 +92,8 @@ class HubClient:
     and `PushError` where the Hub cannot be reached, stays busy, or says anything else.
 
     Args:
-        token: of the Hub; by default the one of `hf auth login` or HF_TOKEN.
-        retries: how often a call is repeated while the Hub is busy or the connection breaks.
+        token: token of the Hub; by default the one of `hf auth login` or HF_TOKEN.
+        retries: maximum number of retries while the Hub is busy or the connection breaks.
     """
 
     def __init__(self, token: str | None, retries: int = _RETRIES) -> None:
@@ -106,7 +106,7 @@ class HubClient:
         return f"{self._api.endpoint}/{repo_id}"
 
     def account(self) -> Account:
-        """Return whose token it is; raise PermissionError unless it may write."""
+        """Return the owner of the token; raise PermissionError unless it may write."""
         try:
             with _in_words("say whose token this is"):
                 said: dict[str, Any] = self._patiently(self._api.whoami)
@@ -122,7 +122,7 @@ class HubClient:
         return Account(said["name"], (said["name"], *organizations))
 
     def look(self, repo_id: str, revision: str) -> Remote:
-        """Return what stands in a repository."""
+        """Return the state of a repository."""
         with _in_words(f"list {repo_id}"):
             try:
                 info = self._patiently(lambda: self._api.model_info(repo_id, revision=revision))
@@ -145,7 +145,7 @@ class HubClient:
         return [entry for entry in entries if isinstance(entry, RepoFile)]
 
     def validate_card(self, card: str) -> None:
-        """Raise ValueError unless the Hub takes the card.
+        """Raise ValueError unless the Hub accepts the card.
 
         `ModelCard.validate` of older clients asks huggingface.co, whatever HF_ENDPOINT says.
         """
@@ -169,7 +169,7 @@ class HubClient:
             self._patiently(lambda: self._api.create_repo(repo_id, private=private or None, exist_ok=True))
 
     def create_branch(self, repo_id: str, branch: str, account: Account) -> None:
-        """Create a branch where the default one stands."""
+        """Create a branch at the head of the default branch."""
         with _in_words(f"create the branch {branch} of {repo_id}", account):
             self._patiently(lambda: self._api.create_branch(repo_id, branch=branch, exist_ok=True))
 
@@ -181,7 +181,7 @@ class HubClient:
             self._api.preupload_lfs_files(repo_id, additions, revision=revision, create_pr=create_pr, free_memory=False)
 
     def uploaded(self, repo_id: str, additions: Sequence[CommitOperationAdd]) -> set[str] | None:
-        """Return the paths of those files whose content the Hub has, in a commit or not; None if that is not known.
+        """Return the paths of the files whose content the Hub has, committed or not; None if that is not known.
 
         It is not where the client uploads by Xet, which keeps pieces of files, not files.
         """
@@ -211,9 +211,9 @@ class HubClient:
         parent: str | None,
         account: Account,
     ) -> CommitInfo:
-        """Commit everything at once, on top of `parent` or not at all.
+        """Commit everything in one commit on top of `parent`, or fail.
 
-        A pull request is not asked for again when the answer was lost: there would be two.
+        Opening a pull request is not retried when the answer was lost: there would be two.
         """
         with _in_words(f"commit to {repo_id}", account):
             return self._patiently(
@@ -229,7 +229,7 @@ class HubClient:
             )
 
     def _patiently(self, call: Callable[[], T], repeatable: bool = True) -> T:
-        """Call, and call again while the Hub is busy or the connection breaks."""
+        """Call a function, and retry while the Hub is busy or the connection breaks."""
         wait = 1.0
         for left in range(self._retries, -1, -1):
             try:
@@ -259,7 +259,7 @@ def _asked_for(headers: Mapping[str, str]) -> float | None:
 
 @contextmanager
 def _in_words(action: str, account: Account | None = None) -> Iterator[None]:
-    """Turn the client's errors inside the block into ones that say what to do."""
+    """Replace the client's errors inside the block by ones that say what to do."""
     try:
         yield
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:

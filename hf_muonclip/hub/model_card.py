@@ -80,14 +80,14 @@ def render_model_card(
         description: what this model is, in Markdown; follows one sentence about architecture and optimizer.
         load_from: where the printed code loads from: a repository's name, or "." for the folder of the card, which
             `push_to_hub` replaces by the name of the repository.
-        prompt: what the printed code continues, of a language model; without it, the code only loads the model.
+        prompt: prompt that the printed code continues, for a language model; without it, the code only loads the model.
         run: figures of the training run, as `figures_of_run` reads them.
-        clip: figures of QK-Clip, likewise.
+        clip: figures of QK-Clip, from the same function.
         evaluations: what `hf_muonclip.evaluation` measured; they go into the card and its model-index. Those of
             benchmarks belong into `.eval_results` too, which `write_eval_results` writes.
         pictures: caption by path; the card shows them by file name. Pass the same mapping to `save_checkpoint`.
         limitations: one sentence each, in Markdown.
-        command: reproduces the model.
+        command: the command that reproduces the model.
         license: the Hub's identifier, for example "apache-2.0".
         datasets: names on the Hub, for the metadata.
         base_model: name on the Hub of the model that this one was fine-tuned from; an adapter knows its own.
@@ -95,7 +95,7 @@ def render_model_card(
 
     Raises:
         UnknownKindError: nobody could load the model by its class, or an adapter by its base's name; a ValueError.
-        ValueError: a prompt is given of a model that continues none.
+        ValueError: a prompt is given for a model that does not continue text.
     """
     run = run or RunFigures()
     title = _one_line(title)
@@ -103,7 +103,7 @@ def render_model_card(
     kind = kind_of(model)
     base_model = kind.base_model or base_model
     if prompt is not None and not kind.continues_text:
-        raise ValueError(f"a prompt is what a language model continues, got one for {kind.noun}; leave prompt out")
+        raise ValueError(f"prompt is for language models, got one for {kind.noun}; leave it out")
     of_tokens = kind.continues_text and run.token_loss
     sections = [
         (f"# {title}", _introduction(model, kind, run, clip, description, base_model)),
@@ -192,7 +192,7 @@ def _introduction(
     config = getattr(model, "config", None)
     size = f"{_count(sum(parameter.numel() for parameter in model.parameters()))} parameters"
     if isinstance(config, DeepseekV3Config):
-        size += f", {_count(count_parameters(config)[1])} of them active for a token"
+        size += f", {_count(count_parameters(config)[1])} active per token"
     if kind.base_model is not None:
         trained_here = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         size += f", {_count(trained_here)} of them trained"
@@ -218,7 +218,7 @@ def _introduction(
 
 
 def _architecture(model: nn.Module) -> dict[str, object]:
-    """Return what the configuration says of sizes; names that it does not have are left out."""
+    """Return the sizes that the configuration names."""
     config = getattr(model, "config", None)
     if not isinstance(config, PreTrainedConfig):
         return {}
@@ -245,8 +245,7 @@ def _architecture(model: nn.Module) -> dict[str, object]:
         "Hidden size": of("hidden_size"),
         "Attention": attention,
         "Experts": experts
-        and f"{experts} routed, {of('num_experts_per_tok')} of them for each token, and "
-        f"{of('n_shared_experts') or 0} shared",
+        and f"{experts} routed, {of('num_experts_per_tok')} per token, and {of('n_shared_experts') or 0} shared",
         "Vocabulary": of("vocab_size") and f"{of('vocab_size'):,}",
         "Context": of("max_position_embeddings") and f"{of('max_position_embeddings'):,} tokens",
         "Weights": str(next(model.parameters()).dtype).removeprefix("torch."),
@@ -305,7 +304,7 @@ def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult], of_tok
     parts = []
     if known or run.eval_metrics:
         data = f", {_one_line(run.dataset)}" if run.dataset else ""
-        what, unit = ("text", "; the loss is in nats a token") if known and of_tokens else ("data", "")
+        what, unit = ("text", "; the loss is in nats per token") if known and of_tokens else ("data", "")
         parts.append(f"During training, on the run's evaluation {what}{data}{unit}.")
     if known and of_tokens:
         rows = [f"| {when} | {loss:.3f} | {math.exp(loss):,.2f} |" for when, loss in known.items()]
@@ -382,7 +381,7 @@ def _cell(value: object) -> str:
 
 
 def _capitalized(name: str) -> str:
-    """Return a metric's name as the head of a line: "accuracy" is "Accuracy", "rougeL" is "RougeL"."""
+    """Return a metric's name as the first cell of a row: "accuracy" is "Accuracy", "rougeL" is "RougeL"."""
     words = name.replace("_", " ")
     return words[:1].upper() + words[1:]
 
@@ -393,7 +392,7 @@ def _literal(text: str) -> str:
 
 
 def _count(number: int) -> str:
-    """Write a count as people read it: 950, 12.3K, 6.01M, 135M, 1.03T."""
+    """Return a count as people read it: 950, 12.3K, 6.01M, 135M, 1.03T."""
     for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= limit:
             digits = 0 if (scaled := number / limit) >= 100 else 1 if scaled >= 10 else 2
@@ -402,7 +401,7 @@ def _count(number: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Write a duration as people read it: 42 s, 8 min 12 s, 3 h 5 min."""
+    """Return a duration as people read it: 42 s, 8 min 12 s, 3 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

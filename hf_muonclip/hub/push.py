@@ -120,7 +120,7 @@ def push_to_hub(
     Files of an older checkpoint that would be loaded together with the new one are deleted in the same commit.
 
     Args:
-        folder: of the checkpoint; `check_checkpoint` proves it complete before anything is sent. Hidden files are
+        folder: the checkpoint's folder; `check_checkpoint` proves it complete before anything is sent. Hidden files are
             left out, but for the scores in `.eval_results`.
         repo_id: "namespace/name", or "name" alone for the token's user. Created if it does not exist.
         private: create it private; by default it is as the namespace's setting says.
@@ -130,7 +130,7 @@ def push_to_hub(
         dry_run: send nothing, only say what a push would do; `obstacles` says what would stop it.
         allow_unused_ids: accept a vocabulary that exceeds the tokenizer's by more than padding.
         commit_message: the commit's title.
-        token: of the Hub; by default the one of `hf auth login` or HF_TOKEN.
+        token: token of the Hub; by default the one of `hf auth login` or HF_TOKEN.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -138,7 +138,7 @@ def push_to_hub(
             a repository that is public.
         FileExistsError: the branch holds another checkpoint, and neither `overwrite` nor `create_pr` is given.
         PermissionError: no token, or one that may not write there.
-        PushError: the Hub could not be reached, stayed busy, or was changed meanwhile; says what is where.
+        PushError: the Hub could not be reached, stayed busy, or was changed meanwhile; says which files are on the Hub.
     """
     branch = revision or _DEFAULT_BRANCH
     _refuse_names(repo_id, branch)
@@ -150,7 +150,7 @@ def push_to_hub(
 
 @dataclass(frozen=True)
 class _Push:
-    """A push as it was asked for, and its steps."""
+    """One push: its arguments and its steps."""
 
     hub: HubClient
     repo_id: str
@@ -162,7 +162,7 @@ class _Push:
     overwrite: bool
 
     def rehearse(self) -> PushResult:
-        """Return what the push would do, with reading requests alone."""
+        """Return what the push would do, by read requests only."""
         push, account, remote = self._addressed(), None, None
         obstacles: list[str] = []
         unreached = None
@@ -185,7 +185,7 @@ class _Push:
         return replace(result, obstacles=tuple(obstacles), unreached=unreached)
 
     def carry_out(self, message: str) -> PushResult:
-        """Do it."""
+        """Run the push and return its result."""
         account = self.hub.account()
         push = self._under(account)
         remote = self.hub.look(push.repo_id, self.branch)
@@ -203,12 +203,12 @@ class _Push:
         return push._commit(result, changed, message, remote, account)
 
     def _under(self, account: Account) -> "_Push":
-        """Complete the name."""
+        """Return the push with the full name of its repository."""
         named = self if "/" in self.repo_id else replace(self, repo_id=f"{account.name}/{self.repo_id}")
         return named._addressed()
 
     def _addressed(self) -> "_Push":
-        """Let the card's code load from the repository, once its full name is known."""
+        """Replace the folder by the repository in the card's loading code."""
         if self.card is None or "/" not in self.repo_id:
             return self
         card = loading_from(self.card, self.repo_id)
@@ -220,7 +220,7 @@ class _Push:
         return PushResult(self.repo_id, self.branch, self.hub.url(self.repo_id), exists, files, self.card)
 
     def _obstacles(self, remote: Remote, result: PushResult) -> list[Exception]:
-        """Return why the push must not go on."""
+        """Return the reasons to refuse the push."""
         found: list[Exception] = []
         if self.private and remote.exists and not remote.private:
             found.append(
@@ -254,7 +254,7 @@ class _Push:
         return found
 
     def _prepare(self, remote: Remote, account: Account) -> Remote:
-        """Create the repository and the branch, if they are missing, and return what then stands there."""
+        """Create the repository and the branch, if missing, and return their state."""
         if remote.has_revision:
             return remote
         if not remote.exists:
@@ -325,14 +325,14 @@ def _refuse_names(repo_id: str, branch: str) -> None:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise ValueError(
-            f"a repository's name must be one that the Hub takes, got {repo_id!r}: {error} Write namespace/name."
+            f"repo_id must be a name that the Hub accepts, got {repo_id!r}: {error} Write namespace/name."
         ) from error
     if re.fullmatch("[0-9a-f]{40}", branch):
         raise ValueError(f"a push goes to a branch, got the commit {branch} as revision. Name a branch.")
 
 
 def _read_folder(folder: Path, allow_unused_ids: bool) -> tuple[dict[str, CommitOperationAdd], str | None]:
-    """Return what to commit, by path, and the card; raise ValueError if the folder is not fit to be pushed."""
+    """Return the files to commit by path, and the card; raise ValueError if the folder must not be pushed."""
     checked = check_checkpoint(folder, allow_unused_ids=allow_unused_ids)
     names = [name for name in checked.files if name.startswith(_SCORES) or not _is_hidden(name)]
     card = None
@@ -347,7 +347,7 @@ def _read_folder(folder: Path, allow_unused_ids: bool) -> tuple[dict[str, Commit
 
 
 def _compare(additions: Mapping[str, CommitOperationAdd], there: Mapping[str, RepoFile]) -> tuple[FileChange, ...]:
-    """Return what a push changes; only files of equal size are read."""
+    """Return the changes of a push; only files of equal size are read."""
     in_both = [path for path in additions if path in there]
     with ThreadPoolExecutor(_READERS) as readers:
         same = dict(
@@ -370,7 +370,7 @@ def _is_same(addition: CommitOperationAdd, there: RepoFile) -> bool:
 
 
 def _is_hidden(path: str) -> bool:
-    """Return whether a file is of an editor or of git, or a secret; the Hub keeps a .gitattributes of its own."""
+    """Return whether a file belongs to an editor or to git, or may be a secret; the Hub has its own .gitattributes."""
     return any(part.startswith(".") for part in path.split("/"))
 
 

@@ -1,1 +1,1 @@
-"""What a model, a step and this machine will meet, before anything is trained."""
+"""Inspect a model, a step and this machine before training."""

@@ -35,7 +35,7 @@ _STYLES = {
 
 
 def as_plain(inspection: Inspection, tree: bool = False) -> str:
-    """Return lines for a pipe: aligned columns of full width, two spaces or more between them, no colours or frames."""
+    """Return lines for a pipe: aligned columns of full width, at least two spaces apart, without colours or frames."""
     lines = [_headline(inspection), ""]
     if tree:
         lines += _plain_tree(module_tree(inspection))
@@ -49,7 +49,7 @@ def as_plain(inspection: Inspection, tree: bool = False) -> str:
 
 
 def as_rich(inspection: Inspection, width: int, tree: bool = False) -> RenderableType:
-    """Return what a terminal of some width shows."""
+    """Return the tables for a terminal of a given width."""
     parts: list[RenderableType] = [Text(_headline(inspection), style="bold"), Text()]
     if tree:
         parts += [_rich_tree(module_tree(inspection)), Text()]
@@ -69,7 +69,7 @@ def as_rich(inspection: Inspection, width: int, tree: bool = False) -> Renderabl
 
 
 def show(inspection: Inspection, console: Console, tree: bool = False) -> None:
-    """Write what a terminal shows."""
+    """Write the tables to a terminal."""
     console.print(as_rich(inspection, console.width, tree), highlight=False)
 
 
@@ -190,7 +190,7 @@ def notes(inspection: Inspection) -> list[str]:
     for name, members in fold(layouts.not_applicable):
         said.append(f"{name}: not applicable, {layouts.not_applicable[members[0]]}")
     if any(planned.algorithm == "muon" and len(planned.shape) > 2 for planned in inspection.plan):
-        said.append("3-D expert tensors: every expert is a matrix of its own to Muon")
+        said.append("3-D expert tensors: Muon treats every expert as its own matrix")
     return said
 
 

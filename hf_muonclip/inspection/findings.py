@@ -1,4 +1,4 @@
-"""What a diagnosis finds: each with how grave it is and what to do about it."""
+"""Findings of a diagnosis, each with its severity and what to do about it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ class Finding:
 
     Attributes:
         level: "refused" stops a run, a "warning" changes what it does, a "note" says what to expect.
-        what: the rule and what was found, in a sentence or two.
+        what: the rule and what was found, in one or two sentences.
         way_out: what to do; empty where nothing needs to be done.
     """
 

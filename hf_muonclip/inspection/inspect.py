@@ -1,4 +1,4 @@
-"""What MuonClip would do to a model: the facts, gathered once.
+"""What MuonClip would do to a model.
 
 `inspect_model` reads the head layout, the parameter plan and the proof of one model. They are given out as JSON, as a
 tree of modules, and by `display` as tables.
@@ -45,13 +45,13 @@ class Inspection:
     """All that is known of one model.
 
     Attributes:
-        source: what the user named.
+        source: the name that the user gave.
         model: with weights or on the meta device.
-        has_weights: which of the two.
-        layout: empty if it was refused.
+        has_weights: whether the model has its weights.
+        layout: the head layout; empty if it was refused.
         refusal: why the layout was refused; empty if it was not.
         plan: what updates which parameter.
-        proof: of the layout.
+        proof: the proof of the layout.
     """
 
     source: str
@@ -75,7 +75,7 @@ class Inspection:
 
 
 def inspect_model(source: str, model: nn.Module) -> Inspection:
-    """Gather what MuonClip would do to a model.
+    """Return what MuonClip would do to a model.
 
     Args:
         source: where the model comes from, in the user's words.
@@ -182,11 +182,11 @@ class Node:
     """A module, or several equal ones, with what MuonClip does to it.
 
     Attributes:
-        name: its own, or folded numbers such as "0-29".
-        class_name: of the module.
+        name: the module's name, or folded numbers such as "0-29".
+        class_name: the module's class.
         facts: (kind, text) lines: an attention's granularity with its layout, a parameter's algorithm with its reason.
         children: submodules that hold parameters.
-        count: how many equal modules this stands for.
+        count: number of equal modules that this stands for.
     """
 
     name: str

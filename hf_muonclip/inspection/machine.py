@@ -33,7 +33,7 @@ class Package:
     """An installed or absent package.
 
     Attributes:
-        name: on the index.
+        name: name on the package index.
         installed: its version, or None.
         least: the lowest version that hf_muonclip's own metadata asks for, or None if it asks for none.
         optional: whether hf_muonclip works without it.
@@ -56,9 +56,9 @@ class Hardware:
 
     Attributes:
         device: "cpu", "cuda", "mps", "xpu" and so on: where a Trainer would put the model.
-        names: of the accelerators; empty on a CPU.
+        names: names of the accelerators; empty on a CPU.
         multiplies_bfloat16: whether the device has instructions for it.
-        threads: of torch on the CPU.
+        threads: torch's threads on the CPU.
     """
 
     device: str
@@ -69,16 +69,16 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Machine:
-    """All that is known without a model.
+    """Everything that is known without a model.
 
     Attributes:
-        packages: versions.
+        packages: packages with their versions.
         hardware: what torch computes on.
         attention: {implementation: whether it can run here}.
         launcher: Accelerate's default configuration, or None if there is none.
         compiles: whether that configuration turns torch.compile on.
-        facts: (label, sentence) of hardware and launcher.
-        findings: what will be refused or go otherwise than expected.
+        facts: (label, sentence) about hardware and launcher.
+        findings: what will be refused or may surprise.
     """
 
     packages: list[Package]
@@ -140,7 +140,7 @@ def _requirements() -> Iterator[tuple[str, tuple[str | None, bool]]]:
 
 
 def read_hardware() -> Hardware:
-    """Ask torch what it computes on."""
+    """Return the hardware that torch computes on."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is None:
         cpu = torch.device("cpu")
@@ -152,7 +152,7 @@ def read_hardware() -> Hardware:
 
 
 def torch_build() -> str:
-    """Return what torch was built for."""
+    """Return the backend that torch was built for."""
     if torch.version.hip:
         return f"built for ROCm {torch.version.hip}"
     return f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
@@ -252,10 +252,10 @@ def _compiles(launcher: Mapping[str, Any]) -> bool:
 
 
 def of_launcher(launcher: Mapping[str, Any]) -> list[Finding]:
-    """Return what MuonClip makes of a configuration of Accelerate.
+    """Return findings about a configuration of Accelerate.
 
     Args:
-        launcher: its fields, as in the YAML file.
+        launcher: the configuration's fields, as in the YAML file.
     """
     found = []
     if _fsdp_version(launcher) == " 1":

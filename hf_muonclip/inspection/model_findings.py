@@ -1,4 +1,4 @@
-"""What MuonClip will make of a model, with the way out of each surprise; facts come from its inspection."""
+"""What a user should know about a model before training it with MuonClip, derived from its inspection."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -27,10 +27,10 @@ _WATCH = "Watch qk_clip/max_logit in the logs."
 
 
 def model_findings(inspection: Inspection, compiles: bool = False) -> list[Finding]:
-    """Return what a user should know of a model before training it.
+    """Return what a user should know about a model before training it.
 
     Args:
-        inspection: what `inspect_model` found.
+        inspection: the result of `inspect_model`.
         compiles: whether torch.compile will be on.
     """
     return [
@@ -68,7 +68,7 @@ def _of_plan(inspection: Inspection) -> Iterator[Finding]:
     if experts:
         yield Finding(
             "note",
-            f"{_listed(experts)}: each expert is a matrix of its own to Muon. The Trainer saves experts in another "
+            f"{_listed(experts)}: Muon treats each expert as its own matrix. The Trainer saves experts in another "
             "form than it loads.",
             "To resume, give MuonClipCallback() to the Trainer's constructor, or call attach(trainer).",
         )

@@ -1,12 +1,12 @@
 """What one optimizer step costs each of many ranks: bytes held, floating-point operations, bytes sent.
 
-The numbers follow from shapes, so a model on the meta device and a mesh that nobody has yet are enough. Owners, shares
-and boxes are those of `sharding`, which a real step uses; AdamW and a Muon that every rank computes by itself stand
-beside them for comparison.
+The numbers follow from shapes, so a model on the meta device and a planned mesh are enough. Owners, shares and boxes
+are those of `sharding`, which a real step uses. AdamW and a Muon that every rank computes by itself are added for
+comparison.
 
-Sent is what leaves a rank: of an all-to-all everything but its own part; of an all-gather its part n - 1 times, and of
-an all-reduce its bytes 2·(n - 1)/n times, as around a ring. Element-wise work, latencies, and what DDP or FSDP itself
-sends for gradients and weights are not counted.
+Bytes sent are those that leave a rank: in an all-to-all everything but its own part, in an all-gather its part n - 1
+times, and in an all-reduce its bytes 2·(n - 1)/n times, as around a ring. Element-wise work, latencies, and what DDP or
+FSDP itself sends for gradients and weights are not counted.
 """
 
 import math
@@ -41,12 +41,12 @@ _WORDS = "ddp, fsdp, hsdp:RxS, or sizes such as replicate=8,fsdp=256 and ep=16,f
 
 @dataclass(frozen=True)
 class Mesh:
-    """How ranks are laid out.
+    """The layout of ranks.
 
     Attributes:
-        replicate: groups of ranks that hold the same.
-        fsdp: ranks over which FSDP2 spreads an expert's or, times `ep`, any other parameter.
-        ep: ranks over which expert parallelism spreads the experts first.
+        replicate: number of groups of ranks that hold the same.
+        fsdp: number of ranks over which FSDP2 shards an expert's or, times `ep`, any other parameter.
+        ep: number of ranks over which expert parallelism distributes the experts first.
         ddp: every rank holds everything.
         experts_dim: the dimension that FSDP2 shards of expert tensors: 0, its default, or 1.
     """
@@ -59,17 +59,17 @@ class Mesh:
 
     @property
     def shard(self) -> int:
-        """Ranks that hold one copy of the model together."""
+        """Number of ranks that hold one copy of the model together."""
         return self.fsdp * self.ep
 
     @property
     def world(self) -> int:
-        """All ranks."""
+        """Number of all ranks."""
         return self.replicate * self.shard
 
     @classmethod
     def parse(cls, text: str, world: int, experts_dim: int = 0) -> "Mesh":
-        """Read a mesh as the command line writes it.
+        """Return the mesh that a command line argument describes.
 
         Raises:
             ValueError: a word or a size is not known, or the sizes do not multiply to `world`.
@@ -98,7 +98,7 @@ class Mesh:
         return mesh
 
     def boxes(self, shape: Sequence[int], experts: bool) -> dict[int, Box]:
-        """Return {rank: what it holds} of a parameter under FSDP2, whose ranks of `ep` are neighbours."""
+        """Return {rank: its box} of a parameter under FSDP2, where the ranks of `ep` are neighbours."""
         ranks = list(range(self.world))
         if self.ddp or not shape:
             return placed_boxes(shape, (self.world,), ranks, (Replicate(),))
@@ -111,13 +111,13 @@ class Mesh:
 
 @dataclass(frozen=True)
 class OptimizerCost:
-    """What one optimizer costs every rank; tensors are (ranks,), int64.
+    """The cost of one optimizer per rank; tensors are (ranks,), int64.
 
     Attributes:
-        name: of the optimizer.
-        state: bytes of moments.
-        flops: of orthogonalizations, in matrix products.
-        sent: {what: bytes} of one step.
+        name: name of the optimizer.
+        state: bytes of its moments.
+        flops: operations of orthogonalizations, in matrix products.
+        sent: {what: bytes} per step.
     """
 
     name: str
@@ -127,35 +127,35 @@ class OptimizerCost:
 
     @property
     def balance(self) -> float:
-        """Operations of the busiest rank over the mean; 1 is even."""
+        """Operations of the busiest rank over the mean; 1 is perfectly even."""
         mean = self.flops.double().mean().item()
         return self.flops.max().item() / mean if mean else 1.0
 
     @property
     def all_sent(self) -> Tensor:
-        """Bytes of one step, of every rank."""
+        """Bytes that each rank sends per step."""
         return torch.stack([*self.sent.values(), torch.zeros_like(self.flops)]).sum(dim=0)
 
     def seconds(self, tflops: float, gbps: float) -> tuple[float, float]:
-        """Return the time of the busiest rank in products, and of the one that sends most in sending.
+        """Return the seconds of products of the busiest rank, and of sending of the rank that sends most.
 
         Args:
-            tflops: 10^12 operations a second that products reach.
-            gbps: 10^9 bits a second that a rank sends.
+            tflops: speed of products, in 10^12 operations per second.
+            gbps: speed at which a rank sends, in 10^9 bits per second.
         """
         return self.flops.max().item() / (tflops * 1e12), self.all_sent.max().item() * 8 / (gbps * 1e9)
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What a step on a mesh costs.
+    """The cost of a step on a mesh.
 
     Attributes:
-        mesh: of all ranks.
+        mesh: the mesh of all ranks.
         weights: (ranks,) bytes of parameters.
         gradients: (ranks,) bytes of gradients.
         optimizers: AdamW, a replicated Muon, and ours.
-        placements: what the mesh means for the matrices, a sentence each.
+        placements: sentences about where the mesh places the matrices.
     """
 
     mesh: Mesh
@@ -168,15 +168,15 @@ class StepPlan:
 def plan_step(
     model: nn.Module, plan: Iterable[PlannedParameter], heads: int, mesh: Mesh, ns_dtype: torch.dtype | None = None
 ) -> StepPlan:
-    """Count what one step costs every rank.
+    """Return the cost of one step for every rank.
 
     Args:
         model: on any device; only shapes, dtypes and the device count. On the meta device products are counted as an
             accelerator without our Triton kernel takes them.
-        plan: of the model; see `plan_parameters`.
-        heads: attention heads whose maxima are joined.
-        mesh: of the ranks.
-        ns_dtype: of Newton–Schulz; None takes what the device prefers.
+        plan: the model's parameter plan; see `plan_parameters`.
+        heads: number of attention heads whose maxima are reduced.
+        mesh: the mesh of the ranks.
+        ns_dtype: dtype of Newton–Schulz; None takes the device's preference.
     """
     return _Count(model, list(plan), heads, mesh, ns_dtype).result()
 
@@ -212,7 +212,7 @@ class _Count:
         return torch.zeros(self.mesh.world, dtype=torch.int64)
 
     def _has_experts(self, name: str) -> bool:
-        """Return whether a parameter is several matrices one beside the other: experts."""
+        """Return whether a parameter is a stack of matrices, such as experts."""
         planned = self.planned.get(name)
         if planned is None or planned.algorithm != "muon" or planned.view.kernel:
             return False
@@ -236,7 +236,7 @@ class _Count:
         return self._boxes[place]
 
     def _held(self, name: str) -> Tensor:
-        """Return (ranks,) entries that each holds of a parameter."""
+        """Return (ranks,) number of entries of a parameter that each rank holds."""
         self._boxes_of(name)
         start, stop = self._bounds[self._place(name)]
         return (stop - start).prod(dim=-1)
@@ -254,7 +254,7 @@ class _Count:
     # Muon on every rank by itself -----------------------------------------------------------------------------------
 
     def _replicated(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return operations and bytes sent where each rank gathers what FSDP spread, and orthogonalizes all of it."""
+        """Return operations and bytes sent if each rank gathers what FSDP shards and orthogonalizes all of it."""
         flops, sent = self._zeros(), self._zeros()
         place_in_ep = torch.arange(self.mesh.world) % self.mesh.ep
         for name, planned in self._muon():
@@ -275,7 +275,7 @@ class _Count:
     # Ours -----------------------------------------------------------------------------------------------------------
 
     def _owned(self) -> OptimizerCost:
-        """Count parameters that every rank holds."""
+        """Add the cost of parameters that every rank holds."""
         world, device = self.mesh.world, torch.device("cpu")
         kinds = [("muon", True), ("adamw", True), ("adamw", False)]  # with and without weight decay
         groups = [{"algorithm": algorithm, **_GROUP} for algorithm, _ in kinds]
@@ -296,7 +296,7 @@ class _Count:
         return OptimizerCost(OURS, state, flops, {"all-gather of results": longest, **self._agreement()})
 
     def _scattered(self, moments: Tensor) -> OptimizerCost:
-        """Count parameters that FSDP2 spreads: matrices that are divided go to owners and back."""
+        """Add the cost of parameters that FSDP2 shards: matrices that are divided go to owners and back."""
         flops, gather, back = self._zeros(), self._zeros(), self._zeros()
         meshes: dict[bool, list[Unit]] = defaultdict(list)
         for name, planned in self._muon():
@@ -331,7 +331,7 @@ class _Count:
         return self._pieces[key]
 
     def _agreement(self) -> dict[str, Tensor]:
-        """Return bytes of the two all-reduces, in float32: of what ranks tell of gradients, and of maxima per head.
+        """Return the bytes of the two float32 all-reduces: checks of gradients, and maxima per head.
 
         Three flags per parameter, the least and the largest of two norms of its gradient, one flag per matrix; each
         message begins with two numbers that say what it is.

@@ -64,7 +64,7 @@ def sent_rows(plan: StepPlan) -> list[tuple[str, ...]]:
 
 
 def lines(plan: StepPlan) -> list[str]:
-    """Return what stands around the tables: the ranks, what they hold, and where matrices are."""
+    """Return the lines around the tables: the ranks, what they hold, and where matrices are."""
     held = [
         f"{what} {in_bytes(nbytes)} on the fullest rank, {in_bytes(nbytes.double().mean())} on average"
         for what, nbytes in (("parameters", plan.weights), ("gradients", plan.gradients))
@@ -80,7 +80,7 @@ def as_plain(title: str, plan: StepPlan, tflops: float, gbps: float) -> str:
 
 
 def show(title: str, plan: StepPlan, tflops: float, gbps: float, console: Console) -> None:
-    """Write what a terminal shows."""
+    """Write the tables to a terminal."""
     console.print(title, style="bold", highlight=False)
     console.print("\n".join(lines(plan)), highlight=False)
     for header, rows in (

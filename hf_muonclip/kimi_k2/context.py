@@ -38,9 +38,9 @@ def extend_context_(
 
     Args:
         model: a transformers model, also inside DDP, FSDP2 or torch.compile; not between a forward and its backward.
-        context_length: to extend to, in tokens; `factor` is its ratio to the original.
-        original_context_length: that the model was trained at. By default the one its rope parameters name, if it has
-            YaRN already, and else `max_position_embeddings`.
+        context_length: the new context, in tokens; `factor` is its ratio to the original.
+        original_context_length: the context that the model was trained at. By default the one its rope parameters name,
+            if it has YaRN already, and else `max_position_embeddings`.
         beta_fast: rotations within the original context above which a frequency stays.
         beta_slow: rotations below which a frequency is divided by `factor`.
 
@@ -115,7 +115,7 @@ def apply_context_(model: nn.Module, schedule: TokenSchedule, tokens_seen: int) 
 
     Args:
         model: as for `extend_context_`.
-        schedule: that it trains by.
+        schedule: the schedule of the training.
         tokens_seen: the tokens trained so far.
 
     Returns:
@@ -141,7 +141,7 @@ def apply_context_(model: nn.Module, schedule: TokenSchedule, tokens_seen: int) 
 
 
 def _require_rotary(model: nn.Module) -> None:
-    """Raise a ValueError where YaRN would have nothing to act on, or something it must not."""
+    """Raise ValueError if YaRN cannot be applied to the model."""
     if not isinstance(model, PreTrainedModel):
         raise ValueError(
             f"the model must be a transformers PreTrainedModel; got {type(model).__name__}. From a PEFT model pass "
@@ -200,7 +200,7 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 
 def _rotary_modules(model: nn.Module) -> list[str]:
-    """Return the names of what transformers itself takes for rotary embeddings when it loads a model."""
+    """Return the names of the modules that transformers treats as rotary embeddings when it loads a model."""
     return [
         name
         for name, module in model.named_modules()

@@ -95,7 +95,7 @@ class ExpertBalancer:
             self.loads[name] = load
 
     def detach(self) -> None:
-        """Count no more, and leave the model's forward as it was. The bias stays as it is."""
+        """Stop counting and remove all hooks. The bias stays as it is."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -150,7 +150,7 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
 
     - `expert_load/max_violation`: MaxVio of arXiv 2408.15664, the largest load of an expert over the mean load, less
       1; of one step, averaged over layers and over the steps since the last log. 0 is perfect balance.
-    - `expert_load/max_violation_worst_layer`: the same of the layer where it is largest.
+    - `expert_load/max_violation_worst_layer`: the same for the layer where it is largest.
     - `expert_load/min_share`: the smallest load of any expert in any layer over the mean load of its layer, over all
       steps since the last log. 0 is an expert that no token chose.
     - `expert_load/bias_range`: the largest difference of two experts' biases in a layer.
@@ -161,7 +161,7 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
         update_rate: as for `ExpertBalancer`; 0 logs the load and leaves the bias alone.
 
     Attributes:
-        balancer: while the Trainer trains; None before and after.
+        balancer: the `ExpertBalancer` while the Trainer trains; None before and after.
     """
 
     def __init__(self, update_rate: float = 1e-3) -> None:
@@ -183,7 +183,7 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Begin to count, and take up the figures that a resumed run had not logged."""
+        """Begin to count, and restore the figures that a resumed run had not logged."""
         if self.balancer is not None:  # of a run that ended in an exception
             self.balancer.detach()
         self.balancer = ExpertBalancer(kwargs["model"], self.update_rate)
@@ -200,7 +200,7 @@ class ExpertBalanceCallback(TrainerCallback, ExportableState):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the model and the Trainer's logging as they were."""
+        """Remove all hooks from the model and the Trainer."""
         stop_adding(self)
         if self.balancer is not None:
             self.balancer.detach()
@@ -257,7 +257,7 @@ def max_violation(load: Tensor) -> Tensor:
 
 
 def _hold_in_float32(router: Router) -> None:
-    """Turn a bias of another dtype into float32. In place, so that whoever holds the tensor holds it still."""
+    """Convert a bias of another dtype to float32. In place, so that references to the tensor stay valid."""
     bias = router.bias
     if bias.dtype == torch.float32:
         return

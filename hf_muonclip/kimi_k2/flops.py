@@ -61,7 +61,7 @@ class Flops:
     """Operations by part of the model, summed over its layers.
 
     Attributes:
-        projections: of attention: query, latent, keys and values from the latent, output.
+        projections: attention's projections: query, latent, keys and values from the latent, output.
         scores: queries times keys.
         values: attention weights times values.
         dense_mlp: of the layers without experts.
@@ -82,19 +82,19 @@ class Flops:
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """Sum of all parts."""
         return float(sum(asdict(self).values()))
 
     @property
     def weights(self) -> float:
-        """Those without `scores` and `values`: of one token, twice the weights that it is multiplied with.
+        """Sum of all parts but `scores` and `values`; for one token, twice the weights that it is multiplied with.
 
         The output head is among them and the embedding matrix is not: for Kimi K2 2 x 31.7B, without either 2 x 30.5B.
         """
         return self.total - self.scores - self.values
 
     def __mul__(self, factor: float) -> "Flops":
-        """Return every part times a number."""
+        """Return every part multiplied by a number."""
         return Flops(**{name: part * factor for name, part in asdict(self).items()})
 
 
@@ -163,7 +163,7 @@ def token_flops(config: "Config | Sizes", keys: float, mla: Mla = "expanded") ->
 
     Args:
         config: see `sizes_of`.
-        keys: how many, the token's own among them; the mean over tokens where they differ.
+        keys: number of keys, including the token's own; the mean where it differs between tokens.
         mla: "expanded" multiplies with every head's own keys and values, which each token expands from its latent once
             (training, prefill, and decoding with a cache of keys and values). "absorbed" stays in the latent space
             that all heads share: the up-projections act on the query and on the head's output, scores take
@@ -218,12 +218,12 @@ def mean_keys(context: int) -> float:
 
 
 def training_flops(config: "Config", tokens: float, context: int, causal: bool = True) -> Flops:
-    """Count training, forward and backward, on tokens in sequences of `context`; the optimizer is not in it.
+    """Count forward and backward of training on tokens in sequences of `context`, without the optimizer.
 
     Args:
         config: see `sizes_of`.
-        tokens: all that are trained on.
-        context: tokens of a sequence.
+        tokens: number of tokens trained on.
+        context: tokens per sequence.
         causal: count the pairs that a causal mask lets through, as FlashAttention multiplies; False counts the whole
             square, as eager attention multiplies.
 
@@ -238,7 +238,7 @@ def prefill_flops(config: "Config", context: int, causal: bool = True) -> Flops:
 
     Args:
         config: see `sizes_of`.
-        context: tokens of the prompt.
+        context: length of the prompt, in tokens.
         causal: see `training_flops`.
 
     Raises:
@@ -263,7 +263,7 @@ def head_costs(config: "Config", heads: int, context: int, active: float | None 
 
     Args:
         config: see `sizes_of`.
-        heads: the other number.
+        heads: the other number of heads.
         context: in tokens.
         active: parameters that a token uses, to hold its operations at twice them; those of the configuration if None.
 
@@ -297,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print a token's operations by part at several contexts, and what another number of heads would cost.
 
     Args:
-        argv: without the program's name; by default that of the process.
+        argv: arguments without the program's name; by default those of the process.
 
     Returns:
         The exit code: 0.

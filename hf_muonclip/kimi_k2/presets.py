@@ -129,8 +129,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "num_experts_per_tok": 8,
         "max_position_embeddings": 4096,
     },
-    # Kimi K2 as first published, at a context of 131072; the release of September
-    # 2025 has YaRN's factor at 64 and a context of 262144.
+    # As first published, at a context of 131072; the release of September 2025 has YaRN's factor at 64 and a context
+    # of 262144.
     "full": {
         **_KIMI_K2_TOKENS,
         "hidden_size": 7168,
@@ -192,8 +192,8 @@ def kimi_k2_config(preset: str = "nano", **overrides: Any) -> DeepseekV3Config:
     `DeepseekV3ForCausalLM(kimi_k2_config("nano", vocab_size=len(tokenizer)))` builds the model.
 
     Args:
-        preset: a size of `PRESETS`, by parameters in all and active for a token: "micro" (3.0M, 2.0M), "nano" (6.4M,
-            4.1M), "tiny" (32M, 6.1M), "small" (130M, 17M), "base" (1.04B, 80M), "large" (16.7B, 1.13B) or "full"
+        preset: a size of `PRESETS`, with its parameters, total and active per token: "micro" (3.0M, 2.0M), "nano"
+            (6.4M, 4.1M), "tiny" (32M, 6.1M), "small" (130M, 17M), "base" (1.04B, 80M), "large" (16.7B, 1.13B) or "full"
             (Kimi K2).
         overrides: fields of `DeepseekV3Config` that replace the preset's; `num_key_value_heads` follows
             `num_attention_heads` unless given.

@@ -1,4 +1,4 @@
-"""The routers of a model whose experts are chosen with a correction bias, and what they tell of each choice."""
+"""The routers of a model whose experts are chosen with a correction bias, and the experts that they choose."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ BIAS = "e_score_correction_bias"
 
 @dataclass
 class Router:
-    """The experts of one layer, and who counts their tokens.
+    """The experts of one layer, with the count of their tokens.
 
     Attributes:
         bias_owner: module whose `e_score_correction_bias` it is.
@@ -71,11 +71,11 @@ def find_routers(model: nn.Module) -> dict[str, Router]:
 
 
 def chosen_experts(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Return which experts the tokens go to, (tokens, num_experts_per_tok), int64: what else is there is floating.
+    """Return the chosen experts of each token, (tokens, num_experts_per_tok), int64: the one integer argument.
 
     Args:
-        args: that a mixture's experts are called with.
-        kwargs: the same, by name.
+        args: positional arguments of the call of a mixture's experts.
+        kwargs: keyword arguments of that call.
 
     Raises:
         ValueError: there is no integer tensor among them.

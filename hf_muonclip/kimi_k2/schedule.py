@@ -35,11 +35,11 @@ class Phase:
 
     Attributes:
         name: for pictures and messages.
-        tokens: how many the phase trains on; a whole number (2e9 will do).
+        tokens: number of tokens of the phase; a whole number (2e9 will do).
         lr_start: learning rate at its first token.
-        lr_end: learning rate that it ends with; None where it stays at `lr_start`.
+        lr_end: learning rate at its end; None keeps `lr_start`.
         context_length: tokens in a training sequence.
-        shape: of the way from `lr_start` to `lr_end`; "constant" where there is none.
+        shape: how the rate goes from `lr_start` to `lr_end`; "constant" if it does not change.
 
     Raises:
         ValueError: a value is out of range, or a constant phase ends at another rate than it starts with.
@@ -84,12 +84,12 @@ class Phase:
 
 @dataclass(frozen=True)
 class Stage:
-    """Consecutive phases of one context length: what can be trained without cutting the data again.
+    """Consecutive phases of one context length, which can be trained without cutting the data again.
 
     Attributes:
         start: tokens trained before it.
         end: tokens trained after it.
-        context_length: of its training sequences.
+        context_length: tokens per training sequence.
     """
 
     start: int
@@ -101,12 +101,12 @@ class Stage:
 class TokenSchedule:
     """Phases, one after the other.
 
-    A phase takes in its first token and leaves out the one after its last. After the last phase its rate and context
-    stay. A step trains with the rate at the tokens trained before it; its batch belongs to the phase it begins in.
+    A phase includes its first token and excludes the one after its last. After the last phase, rate and context stay.
+    A step trains with the rate after the tokens trained before it; its batch belongs to the phase in which it begins.
 
     Attributes:
         phases: in order; at least one.
-        final_context_length: what the model shall read in the end. Entering the first phase with a longer context than
+        final_context_length: context length of the finished model. Entering the first phase with a longer context than
             the first one's, YaRN extends the model from the first phase's context to this one. None leaves the model's
             rotary embeddings alone.
 
@@ -150,18 +150,18 @@ class TokenSchedule:
         return max(max(phase.lr_start, phase.lr(phase.tokens)) for phase in self.phases)
 
     def phase_index(self, tokens: int) -> int:
-        """Return which phase, from 0, is under way after `tokens` tokens; the last one from the end on.
+        """Return the index of the phase after `tokens` tokens, from 0; the last one also beyond the end.
 
         Raises:
             ValueError: `tokens` is negative.
         """
         if tokens < 0:
             raise ValueError(f"tokens count from 0, the start of training; got {tokens}.")
-        # A search over six numbers, once a step.
+        # A search over six numbers, once per step.
         return min(sum(end <= tokens for end in self.boundaries[1:]), len(self.phases) - 1)
 
     def phase(self, tokens: int) -> Phase:
-        """Return the phase under way after `tokens` tokens; errors as `phase_index`."""
+        """Return the phase after `tokens` tokens; errors as `phase_index`."""
         return self.phases[self.phase_index(tokens)]
 
     def lr(self, tokens: int) -> float:
@@ -175,7 +175,7 @@ class TokenSchedule:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The schedule cut where the context length changes."""
+        """The stages: the schedule split where the context length changes."""
         found: list[Stage] = []
         for phase, (start, end) in zip(self.phases, pairwise(self.boundaries), strict=True):
             if found and found[-1].context_length == phase.context_length:
@@ -184,12 +184,12 @@ class TokenSchedule:
         return tuple(found)
 
     def stage(self, tokens: int) -> Stage:
-        """Return the stage under way after `tokens` tokens; errors as `phase_index`."""
+        """Return the stage after `tokens` tokens; errors as `phase_index`."""
         start = self.boundaries[self.phase_index(tokens)]
         return next(stage for stage in self.stages if start < stage.end)
 
     def steps(self, tokens_per_step: int) -> int:
-        """Return the optimizer steps of the whole schedule: `TrainingArguments(max_steps=...)`.
+        """Return the number of optimizer steps of the whole schedule: `TrainingArguments(max_steps=...)`.
 
         Raises:
             ValueError: `tokens_per_step` is not a positive whole number.
@@ -224,11 +224,11 @@ def kimi_k2_schedule(
     its factor of 32 from 4096.
 
     Args:
-        total_tokens: of all phases; a whole number.
+        total_tokens: tokens of all phases; a whole number.
         peak_lr: the rate of the constant phase.
-        warmup_tokens: taken from the constant phase. None keeps the proportion of Kimi K2's 500 steps of 67M tokens,
-            0.21% of all, which is two steps in a thousand: give a small budget more.
-        context_length: of all phases but the last, which has 8 times as much; YaRN extends to 32 times as much.
+        warmup_tokens: length of the warm-up, taken from the constant phase. None keeps the proportion of Kimi K2's 500
+            steps of 67M tokens, 0.21% of all, which is two steps in a thousand: give a small budget more.
+        context_length: context of all phases but the last, which has 8 times as much; YaRN extends to 32 times as much.
 
     Raises:
         ValueError: a number is out of range, or the warm-up leaves nothing of the constant phase.
@@ -266,7 +266,7 @@ def kimi_k2_schedule(
 
 
 def _whole(name: str, value: Any) -> int:
-    """Return a positive whole number as int, however it was written.
+    """Return a positive whole number as int, whatever its type.
 
     Raises:
         ValueError: it is not one.

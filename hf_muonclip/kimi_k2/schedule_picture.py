@@ -1,4 +1,4 @@
-"""A picture of a schedule: learning rate and context length against tokens. matplotlib is imported by the drawing."""
+"""A picture of a schedule: learning rate and context length against tokens. matplotlib is imported when drawing."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +17,12 @@ _UNITS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 def plot_schedule(schedule: TokenSchedule, path: str | Path | None = None, title: str | None = None) -> "Figure":
     """Draw learning rate and context length against tokens.
 
-    Every phase gets a readable width, so the axis is true within a phase and stretched between them; its ticks are at
-    the phases' ends.
+    Every phase gets a readable width, so the axis is to scale within a phase only; its ticks are at the phases' ends.
 
     Args:
-        schedule: to draw.
-        path: of the file to write, PNG by its suffix, or None.
-        title: above the picture; by default it says the tokens.
+        schedule: the schedule to draw.
+        path: the file to write, for example a .png; None writes none.
+        title: title of the picture; by default it gives the number of tokens.
 
     Returns:
         The figure.
@@ -99,7 +98,7 @@ def _rate(rate: float) -> str:
 
 
 def _tokens(count: int) -> str:
-    """Return a number of tokens as people say it: 33.5B, 15.96T."""
+    """Return a number of tokens as people write it: 33.5B, 15.96T."""
     for size, unit in _UNITS:
         if count >= size:
             return f"{count / size:.4g}{unit}"

@@ -26,8 +26,8 @@ def attach_schedule(
 ) -> "TokenScheduleCallback":
     """Let a Trainer train one stage of a schedule, from wherever its checkpoint stands. In place.
 
-    A stage has one context length, for data must be cut again for the next. Training stops, and saves, when it is over;
-    the next Trainer resumes from that checkpoint:
+    A stage has one context length: for the next one, data must be cut again. Training stops, and saves, when it is
+    over; the next Trainer resumes from that checkpoint:
 
         checkpoint = last_whole_checkpoint(output_dir)
         while (seen := checkpoint_tokens(checkpoint)) < schedule.total_tokens:
@@ -39,7 +39,7 @@ def attach_schedule(
             trainer.train(resume_from_checkpoint=checkpoint)
             checkpoint = last_whole_checkpoint(output_dir)
 
-    The same loop goes on after an interruption in any phase. With as many tokens per step in every stage, as Kimi K2
+    After an interruption in any phase, the same loop resumes. With as many tokens per step in every stage, as Kimi K2
     had, the Trainer's place in the data carries over from stage to stage too. The callback extends the model's context
     where the schedule says so, and adds `schedule/tokens`, `schedule/phase` (from 1) and `schedule/context_length` to
     every log.
@@ -47,10 +47,10 @@ def attach_schedule(
     Args:
         trainer: not yet training; with an optimizer, or one it will build (`muonclip_factory`, `attach`), and no
             scheduler.
-        schedule: to train by; its `peak_lr` is the optimizer's learning rate.
-        tokens_per_step: of an optimizer step of all ranks, if it never changes: per-device batch x accumulation steps x
-            ranks x context length. None counts the tokens of every batch, by the Trainer's own
-            `include_num_input_tokens_seen`, which this turns on; that waits for the device once a micro-batch.
+        schedule: the schedule; its `peak_lr` must be the optimizer's learning rate.
+        tokens_per_step: tokens of an optimizer step over all ranks, if that never changes: per-device batch x
+            accumulation steps x ranks x context length. None counts the tokens of every batch, by the Trainer's own
+            `include_num_input_tokens_seen`, which this turns on; that waits for the device once per micro-batch.
 
     Returns:
         The callback that was added.
@@ -108,7 +108,7 @@ class TokenScheduleCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Find where in the schedule training is, and bring the model to the context of that phase."""
+        """Find the place in the schedule, and set the model's context to that phase's."""
         scheduler = kwargs["lr_scheduler"]
         if not isinstance(scheduler, TokenScheduler):
             raise ValueError(
@@ -142,7 +142,7 @@ class TokenScheduleCallback(TrainerCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Tell the scheduler, which steps next, how many tokens this step had.
+        """Tell the scheduler, which steps next, the number of tokens of this step.
 
         Counted from the start of training: a step that a GradScaler skipped is made up for by the next.
         """
@@ -188,7 +188,7 @@ class TokenScheduleCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave no trace on the model."""
+        """Remove all hooks from the model."""
         if self._check is not None:
             self._check.close()
 
@@ -208,11 +208,11 @@ class TokenScheduleCallback(TrainerCallback):
 
 
 class _BatchCheck:
-    """Looks at the first training batch: is it cut to the phase's context, and does it hold the tokens it was said to?
+    """Checks that the first training batch is cut to the phase's context and has the expected number of tokens.
 
     Attributes:
-        context_length: of the phase.
-        expected: tokens of one micro-batch of one rank; None where they are counted anyway.
+        context_length: the phase's context.
+        expected: tokens of one micro-batch of one rank; None if they are counted.
     """
 
     def __init__(self, model: nn.Module, context_length: int, expected: int | None) -> None:
@@ -224,7 +224,7 @@ class _BatchCheck:
         return _Unchecked, ()  # a copied model is not this Trainer's
 
     def close(self) -> None:
-        """Leave no trace on the model. Idempotent."""
+        """Remove the hook from the model. Idempotent."""
         self._handle.remove()
 
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
@@ -255,7 +255,7 @@ class _BatchCheck:
 
 
 class _Unchecked:
-    """What a copied model carries instead of the check."""
+    """Replaces the check in a copied model."""
 
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        """Look at nothing."""
+        """Do not check anything."""

@@ -28,15 +28,15 @@ class TokenScheduler(LRScheduler):
     safe to repeat: a scheduler that Accelerate has prepared steps once for each process.
 
     Attributes:
-        schedule: what it follows.
+        schedule: the schedule that it follows.
         tokens_seen: the tokens trained so far.
-        tokens_per_step: what `step()` without an argument adds; None where it needs one.
+        tokens_per_step: tokens that `step()` adds without an argument; None if it needs one.
 
     Args:
         optimizer: its `lr` is the schedule's `peak_lr`.
-        schedule: to follow.
-        tokens_per_step: of all ranks, in all micro-batches of an optimizer step, where it never changes.
-        tokens_seen: to begin elsewhere than at the start. To resume, call `load_state_dict` instead.
+        schedule: the schedule to follow.
+        tokens_per_step: tokens of an optimizer step, over all ranks and micro-batches, if that never changes.
+        tokens_seen: where to start in the schedule, if not at 0. To resume, call `load_state_dict` instead.
 
     Raises:
         ValueError: the optimizer's learning rate is not the schedule's peak, or a number of tokens is out of range.
@@ -63,7 +63,7 @@ class TokenScheduler(LRScheduler):
         self.tokens_per_step = tokens_per_step
 
     def step(self, epoch: int | None = None, *, tokens_seen: int | None = None) -> None:
-        """Go on to the rates for the next optimizer step. Call it after each one.
+        """Set the rates for the next optimizer step. Call it after each step.
 
         Args:
             epoch: torch's own argument; not used.
@@ -71,7 +71,7 @@ class TokenScheduler(LRScheduler):
                 `tokens_per_step` more than before.
 
         Raises:
-            ValueError: nothing says how many tokens were trained, or they are fewer than before.
+            ValueError: the number of tokens is not known, or smaller than before.
         """
         if epoch is not None:
             raise ValueError(f"this scheduler counts tokens, not epochs; got {epoch}. Call step(tokens_seen=...).")
@@ -119,7 +119,7 @@ class TokenScheduler(LRScheduler):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from where another scheduler was, and set every group's learning rate accordingly. In place.
+        """Restore another scheduler's progress, and set every group's learning rate accordingly. In place.
 
         The schedule may differ from the saved one, for a longer run or another ending, if its learning rate does not
         jump here.
@@ -152,7 +152,7 @@ class TokenScheduler(LRScheduler):
 
 
 def checkpoint_tokens(checkpoint: str | Path | None) -> int:
-    """Return the tokens trained up to a Trainer's checkpoint, 0 for None: which stage to go on with.
+    """Return the number of tokens trained up to a Trainer's checkpoint; 0 for None.
 
     Raises:
         FileNotFoundError: the folder has no `scheduler.pt`.

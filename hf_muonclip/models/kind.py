@@ -74,7 +74,7 @@ _DEFAULT_CLASSES = 2  # of a configuration that names no number
 
 
 class UnknownKindError(ValueError):
-    """What a model is cannot be told well enough for its card."""
+    """A model's kind is not known well enough for its card."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ def kind_of(model: nn.Module) -> ModelKind:
 
 
 def base_model_of(name: object) -> str | None:
-    """Return the name on the Hub that a model was loaded from, as far as it can be one; a folder's has no meaning."""
+    """Return the Hub name that a model was loaded from; None if it cannot be one, such as a local folder."""
     if not isinstance(name, str) or not name or Path(name).exists():
         return None
     try:
@@ -133,12 +133,12 @@ def base_model_of(name: object) -> str | None:
 
 
 def own_class(model: nn.Module) -> type[nn.Module]:
-    """Return a model's class as it was written; FSDP2 puts one of its own in front."""
+    """Return a model's original class, behind the one that FSDP2 derives from it."""
     return next((each for each in type(model).__mro__ if not each.__module__.startswith("torch.")), type(model))
 
 
 def uncompiled(model: nn.Module) -> nn.Module:
-    """Return the module that torch.compile was given."""
+    """Return the module inside torch.compile's wrapper."""
     return getattr(model, "_orig_mod", model)
 
 
@@ -157,7 +157,7 @@ def _pretrained(model: PreTrainedModel) -> ModelKind:
 
 
 def _auto_class(model: PreTrainedModel) -> tuple[str | None, str | None, str, bool]:
-    """Return the Auto class that loads a model's class, its task and noun, and whether by code in the repository."""
+    """Return the Auto class that loads a model's class, its task and noun, and whether it needs remote code."""
     of_repository: Mapping[str, Any] = getattr(model.config, "auto_map", None) or {}
     for auto, task, noun in _KINDS:
         remote = str(of_repository.get(auto, "")).rpartition(".")[2] == own_class(model).__name__
@@ -219,7 +219,7 @@ def _refuse_main(module: str, name: str) -> None:
     )
     if not importable:
         raise UnknownKindError(
-            f"the class {name} is of {module}, which others cannot import; register it for an Auto class "
+            f"the class {name} is defined in {module}, which others cannot import; register it for an Auto class "
             "(register_for_auto_class), or put it into a module that can be imported"
         )
 
@@ -239,7 +239,7 @@ def _base_of(model: Any, inner: PreTrainedModel) -> tuple[str, str]:
 
 
 def _adapter(model: Any) -> ModelKind:
-    """Return the kind of PEFT's models."""
+    """Return the kind of a PeftModel."""
     inner = model.get_base_model()
     if not isinstance(inner, PreTrainedModel):
         raise UnknownKindError(f"the adapter's base, {type(inner).__name__}, is no model of transformers")
@@ -300,5 +300,5 @@ def _plain_module(model: nn.Module) -> ModelKind:
 
 
 def _article(word: str) -> str:
-    """Return the article of an abbreviation or a word, as it is said."""
+    """Return "a" or "an" for a word or an abbreviation, by how it is pronounced."""
     return "an" if word[0] in "AEIOaeio" else "a"

@@ -38,11 +38,11 @@ def refuse_unsaved(model: nn.Module | None, save_strategy: str) -> None:
     """Refuse a model that cannot be saved where a Trainer will save it.
 
     Args:
-        model: of the Trainer.
-        save_strategy: of its arguments.
+        model: the model that the Trainer trains.
+        save_strategy: `args.save_strategy`.
 
     Raises:
-        ValueError: the Trainer saves, and would fail after the steps before.
+        ValueError: the Trainer will save, and fail after the steps before that.
     """
     if model is not None and save_strategy != "no" and (said := _describe(model)):
         raise ValueError(said)
@@ -88,7 +88,7 @@ def method_of(quantization: Any) -> str:
 
 
 def why_not_saved_once_loaded(model: nn.Module) -> str | None:
-    """Return what `why_not_saved` would of a model that was built from its config alone; None if it cannot be told.
+    """Return what `why_not_saved` would, for a model built from its config alone; None if that is not known.
 
     Args:
         model: on the meta device, with a quantization_config; it is not changed.

@@ -1,7 +1,7 @@
 """Whether the loss of a run is a language model's own: a mean over tokens, whose exponential is a perplexity.
 
-A callback is not told whether its Trainer takes the model's loss or computes another, as preference trainers,
-`compute_loss_func` and label smoothing do. Where it takes the model's, it hands it the labels.
+A callback is not told whether its Trainer uses the model's loss or computes another, as preference trainers,
+`compute_loss_func` and label smoothing do. Where it uses the model's, it passes labels to the model.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ class TokenLoss:
     """Looks at the first training forward of a run.
 
     Args:
-        model: that the Trainer trains.
+        model: the model that the Trainer trains.
 
     Attributes:
         seen: whether the model was given labels of tokens and returned a loss of them alone; None until then.
@@ -25,7 +25,7 @@ class TokenLoss:
         self._handle = model.register_forward_hook(self._look, with_kwargs=True)
 
     def close(self) -> None:
-        """Look no more."""
+        """Remove the hook. Idempotent."""
         self._handle.remove()
 
     def _look(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:

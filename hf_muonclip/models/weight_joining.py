@@ -19,7 +19,7 @@ class WeightJoining:
     Args:
         model: whose configuration the conversions read; its weights are not touched.
         conversions: in the direction of loading, as `get_model_conversion_mapping` returns them.
-        keys: of the model's state dict.
+        keys: the keys of the model's state dict.
         base_prefix: name of the base model in one with a head, where saved names may lack it or have it in excess;
             "" where names are exact.
     """

@@ -1,4 +1,4 @@
-"""Which matrices are orthogonalized together: all of one shape, wherever in the model they stand, in bounded batches.
+"""Batches of matrices that are orthogonalized together: of one shape, from anywhere in the model, of bounded size.
 
 One batched product of many small matrices is far faster than many products, and a batch bounds the temporary memory of
 a step. A stack of experts that is larger than a batch is cut between its slices; a single matrix never is.
@@ -14,11 +14,11 @@ from torch import Tensor
 from .distributed.sharding import local_shard
 from .matrix_view import PLAIN, MatrixView, matrix_blocks
 
-# Bytes of the float32 matrices in one batch. On a CPU, where every thread takes batches of its own, all is faster while
-# a batch stays in the cache, and its products need no company. A GPU wants to be filled.
+# Bytes of the float32 matrices in one batch. On a CPU, where every thread takes its own batches, a batch should fit in
+# the cache: larger ones are slower. A GPU needs large batches to be fully used.
 _CPU_BATCH_BYTES = 2**21
 _ACCELERATOR_BATCH_BYTES = 2**28
-MOST_ON_ONE_THREAD = 2**22  # one matrix of 1536 x 576; all threads share the products of a larger
+MOST_ON_ONE_THREAD = 2**22  # one matrix of 1536 x 576; for a larger batch all threads share each product
 
 
 class MatrixBlock(NamedTuple):
@@ -41,7 +41,7 @@ class MatrixBlock(NamedTuple):
         return matrix_blocks(tensor, self.view)[self.section][self.slices]
 
     def of_mask(self, mask: Tensor | None) -> Tensor | None:
-        """Return the block's part of a mask, as `of` of the parameter; None of None."""
+        """Return the block's part of a mask; None if there is no mask."""
         return None if mask is None else self.of(mask)
 
     def neurons(self, tensor: Tensor) -> Tensor:
@@ -58,10 +58,10 @@ def batches(
     """Cut parameters into batches of one matrix shape, device and dtype.
 
     Args:
-        named: names and parameters, of DTensors the local shard; empty ones are left out.
-        views: how they hold their matrices; plain where not named.
-        max_batch_bytes: of the float32 matrices in one batch, which holds one at least, or of those that the threads of
-            a CPU take at once; None takes what suits the device.
+        named: names and parameters; of DTensors the local shards are batched. Empty ones are left out.
+        views: how parameters hold their matrices; plain where not named.
+        max_batch_bytes: maximum bytes of the float32 matrices in one batch (at least one matrix), on a CPU over all
+            threads; None takes the device's default.
 
     Returns:
         Batches of blocks.

@@ -1,6 +1,6 @@
-"""What Muon refuses: groups that it cannot train, and steps that would leave wrong weights behind.
+"""Checks of param groups and steps that Muon cannot carry out correctly.
 
-Every refusal names the rule, what was found and the way out, and comes before anything is written.
+Every message names the rule, the value and the way out. Nothing is written before the checks.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,12 +20,12 @@ def check_group(group: Mapping[str, Any], named: Sequence[tuple[str, Tensor]], v
     """Refuse a param group with unknown settings, or with parameters that its algorithm cannot update.
 
     Args:
-        group: with all of its settings.
+        group: the param group with all of its settings.
         named: names and parameters of the group.
         views: how parameters hold their matrices; plain where not named.
 
     Raises:
-        ValueError: as `Muon.add_param_group`.
+        ValueError: see `Muon.add_param_group`.
     """
     if not named:
         raise ValueError("a param group must hold parameters; got one without any. Leave the group out.")
@@ -58,7 +58,7 @@ def _check_matrices(name: str, parameter: Tensor, view: MatrixView) -> None:
             f"{tuple(parameter.shape)}. Put it in a group with algorithm='adamw'."
         )
     view.matrix_shapes(parameter.shape)  # refuses what does not divide
-    if isinstance(parameter, DTensor):  # its matrices are read off local shards
+    if isinstance(parameter, DTensor):  # its matrices are views of local shards
         return
     try:
         matrix_blocks(parameter, view)

@@ -1,4 +1,4 @@
-"""What a step measures of its gradients before it writes anything: lengths, and whether they are finite."""
+"""Measure gradients before a step writes anything: their norms, and whether they are finite."""
 
 import math
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 class MeasuredGradient(NamedTuple):
-    """What a step asks of a gradient before it writes anything.
+    """Norms of a gradient, and whether it is finite.
 
     Attributes:
-        norm: of all of it; 0 for an empty shard.
-        part: norm of its middle row, or of all of a vector.
+        norm: norm of the whole gradient; 0 for an empty shard.
+        part: norm of its middle row, or of the whole gradient if it is a vector.
         finite: whether it holds neither NaN nor Inf.
     """
 
@@ -23,11 +23,11 @@ class MeasuredGradient(NamedTuple):
 
 
 def measured_gradients(named: Sequence[tuple[str, Tensor]], parts: bool) -> dict[str, MeasuredGradient]:
-    """Return {name: what was measured}; one host sync for all.
+    """Return {name: measured gradient}, with one host sync for all.
 
     Args:
         named: names of parameters and their gradients.
-        parts: measure `part`, which else is the norm again.
+        parts: measure `part` too; otherwise it equals `norm`.
     """
     filled = [(name, gradient) for name, gradient in named if gradient.numel() > 0]
     whole = [gradient for _, gradient in filled]
@@ -36,7 +36,7 @@ def measured_gradients(named: Sequence[tuple[str, Tensor]], parts: bool) -> dict
     found = {name: MeasuredGradient(0.0, 0.0, True) for name, _ in named}
     for place, (name, gradient) in enumerate(filled):
         norm = norms[place]
-        # The norm of finite but huge entries overflows; only the suspects pay for the certain test.
+        # The norm of finite but huge entries overflows; only those gradients pay for the exact test.
         finite = math.isfinite(norm) or bool(gradient.isfinite().all())
         found[name] = MeasuredGradient(norm, norms[len(filled) + place] if parts else norm, finite)
     return found
@@ -44,7 +44,7 @@ def measured_gradients(named: Sequence[tuple[str, Tensor]], parts: bool) -> dict
 
 def all_finite(gradients: Sequence[Tensor]) -> Tensor:
     """Return a 0-dim bool on the first gradient's device: whether no gradient holds NaN or Inf; no host sync."""
-    # Largest entries, because the norm of huge ones overflows and nobody could look again.
+    # The largest entry, because the Euclidean norm of huge entries overflows, and no second test follows here.
     return _finite_norms(gradients, math.inf).all()
 
 
@@ -57,6 +57,6 @@ def _finite_norms(gradients: Sequence[Tensor], order: float) -> Tensor:
 
 
 def _norms(tensors: Sequence[Tensor], order: float = 2.0) -> Tensor:
-    """Return (len(tensors),) float32 on the first tensor's device."""
+    """Return the norms of tensors, (len(tensors),) float32, on the first tensor's device."""
     norms = torch._foreach_norm(list(tensors), order)
     return torch.stack([norm.to(norms[0].device, torch.float32) for norm in norms])

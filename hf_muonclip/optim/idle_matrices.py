@@ -1,9 +1,9 @@
-"""Which matrices of a step are idle: their gradient is zero everywhere, as that of an expert that no token chose.
+"""Find idle matrices of a step: their gradient is zero everywhere, as that of an expert that no token chose.
 
 Newton–Schulz makes any momentum large, however far it has shrunk, so momentum alone would move an idle matrix at full
-size for hundreds of steps. An idle matrix is therefore neither moved nor decayed; its momentum shrinks as ever. It is
-the whole matrix that is idle, not a rank's part of it: ranks agree on one flag for each, in an all-reduce that a step
-needs anyway.
+size for hundreds of steps. An idle matrix is therefore neither moved nor decayed; its momentum shrinks as usual. A
+matrix is idle as a whole, not a rank's part of it: ranks agree on one flag for each, in an all-reduce that a step needs
+anyway.
 
 Flags become masks that hold one entry for each output row of a matrix and broadcast over its inputs, so that they are
 cut by views and shards as the parameter is.
@@ -24,14 +24,14 @@ from .parameters.frozen import is_updated
 
 @dataclass
 class _Member:
-    """A Muon parameter and what is known of its gradient.
+    """A Muon parameter with the flags of its matrices.
 
     Attributes:
-        parameter: its global shape counts.
-        view: how it holds its matrices.
-        box: what this rank holds of it; None for all.
-        flags: (matrices,), bool: which have a gradient; None where all certainly do.
-        mask: of the whole parameter; None where all matrices have a gradient.
+        parameter: the parameter, with its global shape.
+        view: how the parameter holds its matrices.
+        box: this rank's box; None for the whole.
+        flags: (matrices,), bool: which have a gradient; None if all are known to.
+        mask: mask of the whole parameter; None if all matrices have a gradient.
     """
 
     parameter: Tensor
@@ -42,13 +42,13 @@ class _Member:
 
 
 class ActiveMatrices:
-    """Which matrices have a gradient in a step, first on this rank and, once ranks agreed, on any.
+    """Flags of the matrices that have a gradient in a step: first on this rank and, after ranks agreed, on any.
 
     Args:
         named: names and parameters of all Muon groups, also those without a gradient.
-        views: how they hold their matrices; plain where not named.
+        views: how parameters hold their matrices; plain where not named.
         certain: parameters whose gradient on this rank is known not to be zero.
-        box_of: what this rank holds of a parameter; None for all of it.
+        box_of: returns this rank's box of a parameter; None for the whole.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ActiveMatrices:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """Of all Muon groups, in their order."""
+        """The parameters of all Muon groups, in order."""
         return list(self._members)
 
     def packed(self, device: torch.device) -> Tensor:
@@ -77,11 +77,12 @@ class ActiveMatrices:
         return torch.cat(found) if found else one[:0]
 
     def agree(self, packed: Tensor, steps_alone: Callable[[Tensor], bool]) -> None:
-        """Take over the maximum of `packed` over all ranks.
+        """Set the flags to the maximum of `packed` over all ranks.
 
         Args:
             packed: (matrices of all parameters,).
-            steps_alone: whether each rank updates a parameter by its own gradient; then its own flags count.
+            steps_alone: returns whether each rank updates a parameter by its own gradient; such a parameter keeps its
+                flags.
         """
         counts = [_num_matrices(m.parameter, m.view) for m in self._members.values()]
         for member, flags in zip(self._members.values(), packed.split(counts), strict=True):
@@ -92,8 +93,8 @@ class ActiveMatrices:
         """Turn flags into masks.
 
         Args:
-            finite: 0-dim bool; where it is False no matrix counts as active. None for True, and on a CPU, where
-                looking costs nothing, parameters without an idle matrix then get no mask.
+            finite: 0-dim bool; where it is False no matrix counts as active. None for True; on a CPU, where reading
+                flags costs nothing, parameters without an idle matrix then get no mask.
         """
         for member in self._members.values():
             flags = member.flags
@@ -113,7 +114,7 @@ class ActiveMatrices:
         return self._members[parameter].mask
 
     def local(self, parameter: Tensor) -> Tensor | None:
-        """Return the same of what this rank holds."""
+        """Return this rank's part of the mask."""
         member = self._members[parameter]
         if member.mask is None or member.box is None:
             return member.mask
@@ -189,7 +190,7 @@ def _spread(flags: Tensor, shape: Sequence[int], view: MatrixView) -> Tensor:
 
 
 def _input_dims(view: MatrixView, ndim: int) -> tuple[int, ...]:
-    """Return the dimensions along which a parameter's entries stay in one matrix, whichever that is."""
+    """Return the dimensions along which a parameter's entries stay in one matrix."""
     if view.interleaved > 1 or (view.transposed and view.stacked > 1):
         return ()
     if view.kernel:
@@ -203,7 +204,7 @@ def _mask_shape(shape: Sequence[int], view: MatrixView) -> tuple[int, ...]:
 
 
 def _within(box: Box, mask: Tensor) -> Box:
-    """Return the box of a parameter as one of its mask, whose input dimensions have one entry."""
+    """Return a parameter's box as a box of its mask, whose input dimensions have one entry."""
     if box.numel == 0:
         return box
     return Box(tuple(((0, 1),) if n == 1 else r for n, r in zip(mask.shape, box.ranges, strict=True)))

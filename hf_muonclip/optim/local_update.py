@@ -1,7 +1,7 @@
-"""Parameters that a rank updates by itself: all of them in a single process, of several ranks what nobody shares."""
+"""Updates of parameters that a rank makes by itself: all in a single process, and those that ranks do not share."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,27 +18,25 @@ from .update_rules import update_scale
 
 
 class LocalUpdate:
-    """The transport that moves nothing: a batch is prepared, orthogonalized and applied where it lies, without a copy.
+    """The transport that moves nothing: a batch is prepared, orthogonalized and applied in place, without a copy.
 
     Args:
-        is_local: which parameters are this rank's alone; None for all.
-        local_views: of local shards that hold their matrices in another way than the whole parameter, by name.
+        shared: ids of the parameters that other transports update.
+        local_views: {name: view} of local shards that hold their matrices in another way than the whole parameter.
     """
 
-    def __init__(
-        self, is_local: Callable[[Tensor], bool] | None = None, local_views: Mapping[str, MatrixView] | None = None
-    ) -> None:
-        self._is_local, self._local_views = is_local, local_views or {}
+    def __init__(self, shared: Collection[int] = (), local_views: Mapping[str, MatrixView] | None = None) -> None:
+        self._shared, self._local_views = shared, local_views or {}
         # The batches of each group, and the parameters that they were made of.
         self._batches: dict[int, tuple[list[Any], list[list[MatrixBlock]]]] = {}
 
     def update(self, step: Step) -> None:
-        """Update what this rank holds of parameters that are its own, those with a gradient. In place."""
+        """Update this rank's part of the parameters that it does not share and that have a gradient. In place."""
         for index, group in enumerate(step.groups):
             named = [
                 (name, parameter)
                 for name, parameter in named_parameters(group, index)
-                if (self._is_local is None or self._is_local(parameter)) and is_updated(parameter)
+                if id(parameter) not in self._shared and is_updated(parameter)
             ]
             if group["algorithm"] == "muon":
                 self._update_matrices(step, index, named)
@@ -57,7 +55,7 @@ class LocalUpdate:
             )
             shape = batch[0].matrix_shape
             stacks = [direction.reshape(-1, *shape) for direction in directions]
-            del directions  # up to a batch, just where the step needs most
+            del directions  # as large as a batch, at the step's peak of memory
             masks = [block.of_mask(step.active.local(block.parameter)) for block in batch]
             neurons = []
             if group["normalize_neurons"]:
@@ -75,7 +73,7 @@ class LocalUpdate:
         step.for_each(take, self._batches_of(step, index, named))
 
     def _batches_of(self, step: Step, index: int, named: Sequence[tuple[str, Tensor]]) -> list[list[MatrixBlock]]:
-        """Return a group's batches; made again only when other parameters have a gradient."""
+        """Return a group's batches; rebuilt only when other parameters have a gradient."""
         key = [(id(parameter), parameter.shape, parameter.device, parameter.dtype) for _, parameter in named]
         known, made = self._batches.get(index, ([], []))
         if known != key:
@@ -85,7 +83,7 @@ class LocalUpdate:
 
 
 def _update_entries(step: Step, index: int, parameters: Sequence[Tensor]) -> None:
-    """Take AdamW's step of what this rank holds of parameters. In place."""
+    """Take AdamW's step for this rank's part of parameters. In place."""
     by_kind: dict[tuple[torch.device, torch.dtype], list[Tensor]] = defaultdict(list)
     for parameter in parameters:
         if local_shard(parameter).numel() > 0:
@@ -104,12 +102,12 @@ def _update_entries(step: Step, index: int, parameters: Sequence[Tensor]) -> Non
 
 
 class OneRank:
-    """A single process, as the case of one rank: nothing is shared, and nothing is to be agreed on.
+    """The interface of `ManyRanks` for a single process: nothing is shared, and there is nothing to agree on.
 
     Attributes:
         transports: how its parameters are updated.
-        replicated: no parameter has its state on several ranks.
-        measures_parts: nobody compares gradients.
+        replicated: None; no parameter has its state on several ranks.
+        measures_parts: False; gradients are not compared.
     """
 
     replicated = None
@@ -119,7 +117,7 @@ class OneRank:
         self.transports = [LocalUpdate()]
 
     def box(self, parameter: Tensor) -> Box | None:
-        """Return what this rank holds of a parameter: None, all of it."""
+        """Return None: this rank holds all of a parameter."""
         return None
 
     def keeps_own_slices(self, parameter: Tensor) -> bool:
@@ -136,6 +134,6 @@ class OneRank:
 
 
 def gradient_of(parameter: Tensor) -> Tensor:
-    """Return what this rank holds of a parameter's gradient."""
+    """Return this rank's part of a parameter's gradient."""
     assert parameter.grad is not None
     return local_shard(parameter.grad)

@@ -1,10 +1,10 @@
-"""See one parameter as the stacks of matrices that it holds, and put the stacks back.
+"""View one parameter as the stacks of matrices that it holds, and convert back.
 
 Orthogonalizing a tensor that holds several matrices as if it were one mixes their singular values. A fused QKV
 projection holds three, gate_up two, a 3-D expert tensor one per expert (two where gate and up are fused), and some are
-stored transposed, interleaved or stacked. A `MatrixView` says how. `matrix_blocks` are strided views that share memory
-with the parameter, so an update is written where it belongs; `to_matrices` and `from_matrices` are each other's exact
-inverse.
+stored transposed, interleaved or stacked. A `MatrixView` describes how. `matrix_blocks` are strided views that share
+memory with the parameter, so an update is written where it belongs; `to_matrices` and `from_matrices` are each other's
+exact inverse.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Size, Tensor
 
 @dataclass(frozen=True)
 class MatrixView:
-    """How a parameter of shape (..., rows, columns) holds matrices.
+    """Description of how a parameter of shape (..., rows, columns) holds matrices.
 
     The output dimension repeats a pattern of sections `periods` times; the rows that a section has in all periods are
     one matrix. Examples, with heads of width d: gate and up one after the other `sections=(I, I)`; alternating output
@@ -31,9 +31,9 @@ class MatrixView:
             keeps the section one matrix. () keeps all whole.
         transposed: a slice is stored (in, out) instead of (out, in).
         stacked: matrices that a 2-D parameter holds one below the other (DBRX's experts).
-        kernel: the dimensions after the first are one. A convolution's (out, in/groups, *kernel_size) is `stacked` =
-            groups matrices (out/groups, in/groups·prod(kernel_size)); XLNet's (hidden, num_heads, head_dim) is one,
-            transposed.
+        kernel: the dimensions after the first are flattened into one. A convolution's (out, in/groups, *kernel_size) is
+            `stacked` = groups matrices (out/groups, in/groups·prod(kernel_size)); XLNet's (hidden, num_heads, head_dim)
+            is one, transposed.
         interleaved: matrices whose columns take turns, one column each (PEFT's LoRA B of stacked experts, stored
             (out, rank·experts)).
     """
@@ -57,7 +57,7 @@ class MatrixView:
         sections = self.sections or (out_features // self.periods,)
         if sum(sections) * self.periods != out_features:
             raise ValueError(
-                f"sections times periods must be the output dimension; got {sections} x {self.periods} for "
+                f"sections times periods must equal the output dimension; got {sections} x {self.periods} for "
                 f"{out_features} outputs in a parameter of shape {tuple(shape)}."
             )
         head_rows = self.head_rows or (0,) * len(sections)
@@ -102,7 +102,7 @@ def matrix_blocks(parameter: Tensor, view: MatrixView) -> list[Tensor]:
 
     Args:
         parameter: contiguous, (..., rows, columns).
-        view: how it holds its matrices.
+        view: how the parameter holds its matrices.
 
     Returns:
         Per section a view of shape (slices, ..., rows, in) that a contiguous (count, out, in), with the numbers of
@@ -127,7 +127,7 @@ def matrix_blocks(parameter: Tensor, view: MatrixView) -> list[Tensor]:
 
 
 def _apart(block: Tensor, view: MatrixView) -> Tensor:
-    """Return (slices, interleaved, ..., in) of (slices, ..., in·interleaved); shares memory."""
+    """Return a (slices, ..., in·interleaved) block as (slices, interleaved, ..., in); shares memory."""
     if view.interleaved == 1:
         return block
     apart: Tensor = block.unflatten(-1, (block.shape[-1] // view.interleaved, view.interleaved))
@@ -139,7 +139,7 @@ def to_matrices(parameter: Tensor, view: MatrixView) -> list[Tensor]:
 
     Args:
         parameter: (..., rows, columns).
-        view: how it holds them.
+        view: how the parameter holds its matrices.
 
     Returns:
         One stack (count, out, in) per section; shares memory with `parameter` where strides allow it.
@@ -158,8 +158,8 @@ def from_matrices(stacks: Sequence[Tensor], view: MatrixView, shape: Size) -> Te
 
     Args:
         stacks: (count, out, in) per section.
-        view: how the parameter holds them.
-        shape: the parameter's.
+        view: how the parameter holds its matrices.
+        shape: shape of the parameter.
 
     Returns:
         A new contiguous tensor of `shape`.

@@ -1,4 +1,4 @@
-"""How moments begin: zeros in float32 or wider, placed as their parameter is.
+"""Initial moments: zeros in float32 or wider, placed as their parameter is.
 
 They are made in one place and at one time, by the first step that a parameter is trainable in, whether it has a
 gradient or not: torch.distributed.checkpoint loads into the state that a fresh optimizer's dry step makes, and refuses
@@ -50,8 +50,8 @@ def make_moments(
         state: the moments of each parameter, {} where there are none.
         views: how parameters hold their matrices; plain where not named.
         momentum: dtype of Muon's momentum.
-        replicated: makes the moments of the parameters that it holds; None with one rank alone.
-        keeps_own_slices: whether each rank holds, and updates by itself, other slices of a parameter.
+        replicated: makes the moments of the parameters that it holds; None with a single rank.
+        keeps_own_slices: returns whether each rank holds, and updates by itself, other slices of a parameter.
     """
     for group in groups:
         for place, parameter in enumerate(group["params"]):
@@ -81,7 +81,7 @@ def zero_moments_(state: Mapping[Tensor, MomentsOf]) -> None:
 
 
 def moment_dtype(key: str, parameter: Tensor, momentum: torch.dtype) -> torch.dtype:
-    """Return the dtype of a parameter's moment: float32 or wider, but for the momentum of which the setting decides."""
+    """Return the dtype of a parameter's moment: float32 or wider, except that the setting decides for the momentum."""
     if key == "step":
         return torch.float32
     wide = wide_dtype(parameter)
@@ -89,7 +89,7 @@ def moment_dtype(key: str, parameter: Tensor, momentum: torch.dtype) -> torch.dt
 
 
 def momentum_buffer(state: MomentsOf, parameter: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return Muon's momentum of a parameter."""
+    """Return Muon's momentum of a parameter; made of zeros if there is none."""
     if "momentum_buffer" not in state:
         state["momentum_buffer"] = _zeros_like(parameter, dtype)
     return state["momentum_buffer"]
@@ -99,10 +99,10 @@ def neuron_moment(state: MomentsOf, parameter: Tensor, view: MatrixView, own_sli
     """Return the running mean squares of a parameter's output rows, (slices, output rows of a slice).
 
     Args:
-        state: the parameter's, as torch keeps it: {name: tensor}.
-        parameter: of which the global shape counts.
-        view: how it holds its matrices.
-        own_slices: each rank keeps those of its own slices of a DTensor; else all ranks keep all.
+        state: state of the parameter, as torch keeps it: {name: tensor}.
+        parameter: the parameter, with its global shape.
+        view: how the parameter holds its matrices.
+        own_slices: whether each rank keeps those of its own slices of a DTensor; otherwise all ranks keep all.
     """
     if "neuron_second_moment" not in state:
         shape = num_slices(parameter.shape, view), neurons_per_slice(parameter.shape, view)

@@ -26,7 +26,7 @@ from .moments import make_moments, moment_dtype, zero_moments_
 from .newton_schulz import newton_schulz
 from .parameters.frozen import is_updated
 from .saved_state import MOMENTS, checked_state, kept_part
-from .settings import GROUP_SETTINGS, MuonSettings, settings_of, takes_settings
+from .settings import GROUP_SETTINGS, MuonSettings, check_group_settings, rules_of, settings_of, takes_settings
 from .step import Step, StepResult, named_parameters
 from .update_meter import UpdateMeter
 from .update_rules import shrink_momentum_
@@ -38,21 +38,21 @@ logger = logging.getLogger(__name__)
 class Muon(torch.optim.Optimizer):
     """Muon for groups with `algorithm="muon"`, AdamW for groups with `algorithm="adamw"`.
 
-    Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W)
-    (Kimi K2, arXiv 2507.20534, Algorithm 1). Differs: the momentum is kept times 1 - mu, an average, as
-    torch.optim.Muon keeps it; Newton–Schulz divides by its norm; an idle matrix, whose gradient is zero everywhere or
-    None, as that of an expert without a token, keeps its weights while its momentum shrinks. Matrices of one shape are
-    orthogonalized as one batch, wherever in the model they stand. Parameters and moments of a narrower dtype than
-    float32 are updated in float32 and rounded once. From the first step on every parameter that requires a gradient
-    has its moments, so that checkpoints hold the same state whoever had a gradient.
+    Muon, per matrix: M = mu·M + G; O = NewtonSchulz(M, or G + mu·M with Nesterov)·scale; W = W - lr·(O + decay·W) (Kimi
+    K2, arXiv 2507.20534, Algorithm 1). Differs: the momentum is kept times 1 - mu, an average, as torch.optim.Muon
+    keeps it; Newton–Schulz divides by its norm; an idle matrix, whose gradient is zero everywhere or None, such as an
+    expert without tokens, keeps its weights while its momentum shrinks. Matrices of one shape are orthogonalized as one
+    batch, from anywhere in the model. Parameters and moments of a narrower dtype than float32 are updated in float32
+    and rounded once. From the first step on every parameter that requires a gradient has its moments, so that
+    checkpoints hold the same state, whichever parameters had a gradient.
 
     With torch.distributed initialized, construction, `step`, `state_dict` and `load_state_dict` are collective: call
     them on every rank. Of matrices that all ranks hold (DDP) each rank then orthogonalizes its share and keeps their
     momentum; of DTensors (FSDP2, tensor and expert parallel) momentum is sharded as they are, and whole matrices are
-    gathered to one rank each. N ranks take the step that one would.
+    gathered to one rank each. N ranks take the same step as one.
 
     A step is safe to capture in a CUDA graph and to compile. There it cannot raise: a step with NaN or Inf in a
-    gradient then writes nothing, and is neither named nor counted. With torch older than 2.13 a compiled step runs
+    gradient then writes nothing, and is neither reported nor counted. With torch older than 2.13 a compiled step runs
     outside of the graph, and `fullgraph=True` is refused.
 
     Args:
@@ -71,7 +71,8 @@ class Muon(torch.optim.Optimizer):
         config: the settings.
         measure_update_rms: whether the next steps measure `update_rms` and `idle_matrices`; False at first; the same on
             every rank.
-        last_step: the `StepResult` of the last step; a new object for each, None before the first.
+        last_step: the `StepResult` of the last step, a new object for each; None before the first, and after one that
+            raised before anything was written.
         updates: steps that wrote weights, since construction.
         skipped_steps: steps that were refused for NaN or Inf, since construction.
 
@@ -93,14 +94,14 @@ class Muon(torch.optim.Optimizer):
         config: MuonSettings | None = None,
         **settings: Any,
     ) -> None:
-        kind = MuonSettings if config is None else type(config)
+        kind = type(config) if isinstance(config, MuonSettings) else MuonSettings
         self.config = settings_of(kind, type(self).__name__, config, positional, settings)
         self.views = dict(views or {})
         self.measure_update_rms = False
         self.last_step: StepResult | None = None
         self.updates = self.skipped_steps = 0
         self._one_rank = OneRank()
-        self._many_ranks: ManyRanks | None = None  # what they share, once there are several
+        self._many_ranks: ManyRanks | None = None  # None until there are several ranks
         self._shares_state = False  # of a copy: its moments are one rank's part until it finds the other ranks
         of_groups = {name: value for name, value in vars(self.config).items() if name in GROUP_SETTINGS}
         defaults = {
@@ -111,12 +112,13 @@ class Muon(torch.optim.Optimizer):
             "adamw_betas": adamw_betas,
             "adamw_eps": adamw_eps,
         }
+        check_group_settings(defaults)
         super().__init__(params, defaults)
         check_views(self.views, [name for name, _ in self._named_parameters()])
         self._find_ranks()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles keep: all but hooks, and what is made again from the rest."""
+        """Return the state for copies and pickles, without hooks and what is rebuilt from the rest."""
         kept = {
             name: value
             for name, value in self.__dict__.items()
@@ -128,20 +130,20 @@ class Muon(torch.optim.Optimizer):
 
     @property
     def update_rms(self) -> float | None:
-        """The last step's; see `StepResult`."""
+        """The update RMS of the last step; see `StepResult`."""
         return None if self.last_step is None else self.last_step.update_rms
 
     @property
     def idle_matrices(self) -> float | None:
-        """The last step's; see `StepResult`."""
+        """The share of idle matrices in the last step; see `StepResult`."""
         return None if self.last_step is None else self.last_step.idle_matrices
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; its `algorithm` is "muon" unless it says "adamw".
+        """Add a group; its `algorithm` is "muon" unless it is given.
 
         Raises:
             ValueError: the group is empty, a setting of it is unknown or out of range, a parameter is complex or
-                sparse, or a Muon parameter is no matrix. The group is not added.
+                sparse, or a Muon parameter is no matrix; the group is not added then.
         """
         super().add_param_group(param_group)
         group = self.param_groups[-1]
@@ -165,7 +167,7 @@ class Muon(torch.optim.Optimizer):
             FloatingPointError: a gradient holds NaN or Inf and `nonfinite` is "raise"; nothing was written.
             ValueError: a gradient is sparse, or a parameter was moved away from its moments; nothing was written.
         """
-        loss = loss_of(closure)
+        loss, self.last_step = loss_of(closure), None
         self._finish(self._update())
         return loss
 
@@ -175,7 +177,7 @@ class Muon(torch.optim.Optimizer):
         On a CPU several threads call it at once, each with a batch of its own.
 
         Args:
-            matrices: (batch, out, in), float32; may be momentum itself, so leave it alone.
+            matrices: (batch, out, in), float32; may be the momentum itself, so do not change it in place.
             group: the param group that they belong to.
 
         Returns:
@@ -184,7 +186,7 @@ class Muon(torch.optim.Optimizer):
         return newton_schulz(matrices, group["ns_coefficients"], group["ns_steps"], group["eps"], self._ns_dtype)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load state of Muon, MuonClip or torch.optim.Muon; moments keep float32 where torch casts them.
+        """Load state of Muon, MuonClip or torch.optim.Muon; moments keep their own dtype, which torch would cast.
 
         Raises:
             ValueError: as `saved_state.checked_state`; nothing was loaded.
@@ -203,7 +205,7 @@ class Muon(torch.optim.Optimizer):
             for group in checked["param_groups"]
         ]
         super().load_state_dict(checked)
-        for group, added in zip(self.param_groups, missing, strict=True):  # settings younger than the checkpoint
+        for group, added in zip(self.param_groups, missing, strict=True):  # settings that the checkpoint lacks
             group.update(added)
         self._find_ranks()
         replicated = None if self._many_ranks is None else self._many_ranks.replicated
@@ -219,9 +221,8 @@ class Muon(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """Return the state of all parameters, whole, in the form of every torch optimizer.
 
-        Collective where ranks share the state of parameters that all hold. A rank may also call it alone, and gets what
-        the others keep after some seconds; after `consolidate_state_dict` on every rank it gets it at once. Moments of
-        DTensors stay DTensors.
+        Collective where ranks share the state of parameters that all hold. A single rank may also call it, which takes
+        some seconds unless every rank has called `consolidate_state_dict` before. Moments of DTensors stay DTensors.
 
         Raises:
             RuntimeError: the state was consolidated for other ranks, some rank does not answer, or this is a copy that
@@ -230,8 +231,8 @@ class Muon(torch.optim.Optimizer):
         found: dict[str, Any] = super().state_dict()
         if self._many_ranks is None and self._shares_state:
             raise RuntimeError(
-                "a copy of an optimizer whose ranks share the state holds this rank's part alone; got state_dict() "
-                "before its first step. Ask the original, or take a step with the copy on every rank."
+                "a copy of an optimizer with shared state holds only this rank's part before its first step. Call "
+                "state_dict() on the original, or take a step with the copy on every rank first."
             )
         if self._many_ranks is not None and self._many_ranks.replicated is not None:
             gathered = self._many_ranks.replicated.gathered_state(self.state)
@@ -246,10 +247,10 @@ class Muon(torch.optim.Optimizer):
     def consolidate_state_dict(self, keep: bool = True) -> None:
         """Gather the state that ranks share, so that `state_dict` needs no other rank until the next step.
 
-        Collective: call on every rank. For trainers that ask one rank alone for the state.
+        Collective: call on every rank. For trainers that call `state_dict` on one rank only.
 
         Args:
-            keep: whether this rank will be asked; others spare the memory.
+            keep: whether `state_dict` will be called on this rank; without it the rank saves the memory.
         """
         replicated = self._find_ranks().replicated
         if replicated is not None:
@@ -268,13 +269,13 @@ class Muon(torch.optim.Optimizer):
             replicated.settle(self.state)
 
     def join_hook(self, **kwargs: Any) -> Any:
-        """Refuse torch's `Join`, which asks this of every member: a rank without data cannot share a step.
+        """Refuse torch's `Join`, which calls this: a rank without data cannot share a step.
 
         Raises:
             ValueError: always.
         """
         raise ValueError(
-            "Muon takes no part in Join: a rank whose data has ended has no gradients to share a step with. Give all "
+            "Muon does not support Join: a rank whose data has ended has no gradients for the shared step. Give all "
             "ranks equally many batches: drop_last=True, or a DistributedSampler, which pads."
         )
 
@@ -288,11 +289,12 @@ class Muon(torch.optim.Optimizer):
         return dtype
 
     def _agreed_settings(self) -> list[str]:
-        """Return what must be equal on every rank beside groups and parameters, one line each."""
-        return [f"{name} {value}" for name, value in vars(self.config).items() if name not in GROUP_SETTINGS]
+        """Return the settings outside of param groups that must be equal on every rank, one line each."""
+        beside_groups = [name for name in rules_of(type(self.config)) if name not in GROUP_SETTINGS]
+        return [f"{name} {getattr(self.config, name)}" for name in beside_groups]
 
     def _find_ranks(self) -> OneRank | ManyRanks:
-        """Return the ranks that share a step. Collective where there are several anew, or other parameters."""
+        """Return the ranks that share a step. Collective when several are found, or other parameters."""
         if num_ranks() == 1:
             return self._one_rank
         if self._many_ranks is None or not self._many_ranks.fits(self.param_groups):
@@ -362,7 +364,7 @@ class Muon(torch.optim.Optimizer):
         return StepResult(True, "", meter.rms(active.parameters, active.num_active), active.idle_share())
 
     def _finish(self, result: StepResult) -> None:
-        """Keep and count what a step did; raise or warn where it was refused."""
+        """Keep and count the result of a step; raise or warn if it was refused."""
         self.last_step = result
         if result.taken:
             self.updates += 1
@@ -395,10 +397,11 @@ class Muon(torch.optim.Optimizer):
 
 
 if torch.__version__ < (2, 13):  # type: ignore[operator]
-    # Inductor of torch 2.9 puts the writes of a step in a wrong order to save memory, and says nothing of it. 2.13 is
-    # the oldest release on which compiled steps were compared with ordinary ones.
+    # Inductor of torch 2.9 silently puts the writes of a step in a wrong order to save memory. 2.13 is the oldest
+    # release on which compiled steps were compared with ordinary ones.
     Muon._update = torch.compiler.disable(  # type: ignore[method-assign]
-        Muon._update, reason="steps are compiled with torch 2.13 or newer, before it wrongly; leave out fullgraph=True"
+        Muon._update,
+        reason="compiled steps need torch 2.13 or newer (older ones compile them wrongly); leave out fullgraph=True",
     )
 
 

@@ -1,4 +1,4 @@
-"""Orthogonalize a batch of matrices with matrix products alone.
+"""Orthogonalize a batch of matrices with only matrix products.
 
 Muon replaces every update matrix by (nearly) the closest semi-orthogonal one, U·Vᵀ of its SVD: all its singular values
 become about 1. Newton–Schulz gets there by applying odd polynomials to the singular values, so no SVD is ever taken.
@@ -9,7 +9,7 @@ high degree are less work than many of a low one: of degree 9, 9 and 13 they do 
 
 The Gram form (Gram Newton–Schulz) keeps to the short side for several steps, with Q <- P·Q and G <- P·G·P, and
 multiplies X by Q once. It saves much on long matrices and loses precision from step to step, so it starts again from X
-where rounding would show; `_groups` says when.
+where rounding would show; `_groups` decides when.
 """
 
 import functools
@@ -39,7 +39,7 @@ MINIMAX_COEFFICIENTS: Coefficients = (
 )
 """Polynomials of degree 9, 9 and 13, each the best uniform approximation of 1 on the interval that its predecessors
 leave (the construction of Polar Express, arXiv 2505.16932), from singular values of 1.8e-3 on; then, as there, divided
-by safety factors per power: 1.02, 1.05 and 1.03. Whoever takes more steps gets the quintic of Newton–Schulz itself.
+by safety factors per power: 1.02, 1.05 and 1.03. Further steps use the quintic of Newton–Schulz itself.
 
 From 0.002 on they land in [0.799, 1.152], all nearer to 1 than with Jordan's five quintics, in 3/4 of their work."""
 
@@ -107,7 +107,7 @@ def preferred_dtype(device: torch.device) -> torch.dtype:
     """
     if device.type != "cpu":
         return torch.bfloat16
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.9 has none, and tells of x86 alone
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.9 lacks it, and checks only x86
         return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     capabilities = torch.cpu.get_capabilities()
     native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
@@ -126,11 +126,11 @@ def resolve_coefficients(
         coefficients: a name in `COEFFICIENT_SETS`; (a, b, c), also as text "a, b, c", for every step; or one (a, b, c)
             for each step. c = 0 makes a step a cubic, which saves a product; five numbers make it of degree 9, seven of
             degree 13.
-        steps: how many; coefficients for fewer repeat their last. None takes as many as were given, of a set its
-            `DEFAULT_STEPS`, and five of one polynomial alone.
+        steps: number of steps; shorter coefficients repeat their last one. None takes as many as were given, a set's
+            `DEFAULT_STEPS`, or five for a single polynomial.
 
     Raises:
-        ValueError: an unknown name, or anything else than three, five or seven finite numbers a step.
+        ValueError: an unknown name, or anything else than three, five or seven finite numbers per step.
     """
     if isinstance(coefficients, str):
         if coefficients in COEFFICIENT_SETS:
@@ -169,11 +169,11 @@ def newton_schulz(
     several steps where that is less work.
 
     Args:
-        matrices: (batch, n, m), floating point, finite; of any scale that their dtype holds.
-        coefficients: as `resolve_coefficients` takes them.
-        steps: iterations; None takes as many as the coefficients want, see `DEFAULT_STEPS`.
+        matrices: (batch, n, m), floating point, finite; any scale that their dtype can represent.
+        coefficients: see `resolve_coefficients`.
+        steps: iterations; None takes as many as the coefficients need, see `DEFAULT_STEPS`.
         eps: added to the Frobenius norm; a zero matrix stays zero.
-        dtype: of the products; by default what `preferred_dtype` says of the device.
+        dtype: dtype of the products; by default `preferred_dtype` of the device.
 
     Returns:
         (batch, n, m) in `dtype`, a new tensor.
@@ -214,7 +214,7 @@ def _normalized(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         smallest = torch.finfo(x.dtype).tiny ** 0.5
         ordinary = bool(((norm > smallest) & norm.isfinite()).all())
     else:
-        ordinary = False  # looking would make the device wait
+        ordinary = False  # the test would make the host wait for the device
     if ordinary:
         factor, normalized = (norm + eps).reciprocal_(), torch.empty(x.shape, dtype=dtype)
         # In parts, because torch multiplies in float32 and rounds afterwards: what it holds meanwhile is a part's.
@@ -222,7 +222,7 @@ def _normalized(x: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
             torch.mul(part, factor, out=rounded)
         return normalized
     # Squares of entries beyond 1e19 overflow float32, and under 1e-19 they vanish, so the norm is taken relative to the
-    # largest entry. (Its inf-norm would say the same in one call, and is ten times slower on a CPU.)
+    # largest entry. (The inf-norm would give it in one call, and is ten times slower on a CPU.)
     largest = torch.maximum(x.amax(dim=(-2, -1), keepdim=True), -x.amin(dim=(-2, -1), keepdim=True))
     largest = largest.clamp_min(torch.finfo(x.dtype).tiny)
     x = x / largest
@@ -293,7 +293,7 @@ def _gram_form(g: Tensor, group: Coefficients) -> Tensor:
 
 
 def _squares(step: Step) -> int:
-    """Return how many products `_polynomial` takes."""
+    """Return the number of products that `_polynomial` takes."""
     return len(step) // 2 if len(step) > 3 else int(step[2] != 0)
 
 

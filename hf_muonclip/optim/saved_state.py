@@ -12,9 +12,9 @@ from .distributed.sharding import Box, shard_like
 from .settings import GROUP_SETTINGS, NOT_SETTINGS, check_group_settings
 
 MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq")
-# How torch computes a step, and not which one.
+# Settings that change how torch computes a step, and not its result.
 _WITHOUT_EFFECT = frozenset({"foreach", "fused", "capturable"})
-# What a group of torch.optim.Muon says in the same words.
+# Settings that torch.optim.Muon has under the same names.
 _SHARED_WITH_TORCH = ("lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps")
 
 
@@ -27,12 +27,12 @@ def checked_state(
     groups start fresh.
 
     Args:
-        state_dict: as saved, its parameters numbered or, as torch.distributed.checkpoint saves them, named.
+        state_dict: saved state, with parameters by number, or by name as torch.distributed.checkpoint saves them.
         own_groups: param groups of the optimizer that loads.
-        names: of its parameters, in the order of the groups.
+        names: names of its parameters, in the order of the groups.
 
     Returns:
-        A state dict of the optimizer's own form; the argument is left alone.
+        A state dict of the optimizer's own form; the argument is not changed.
 
     Raises:
         ValueError: the state is another optimizer's, its groups do not fit, a setting of theirs is unknown or out of
@@ -44,8 +44,8 @@ def checked_state(
         if not all("ns_steps" in group and "momentum" in group for group in groups):
             keys = sorted(groups[0]) if groups else "nothing"
             raise ValueError(
-                "Only state saved by Muon, MuonClip or torch.optim.Muon can be loaded: AdamW's moments say nothing of "
-                f"a momentum to orthogonalize; got groups with {keys}. Start with fresh optimizer state."
+                "Only state saved by Muon, MuonClip or torch.optim.Muon can be loaded: AdamW's moments are not a "
+                f"momentum that Muon can use; got groups with {keys}. Start with fresh optimizer state."
             )
         for group in groups:
             check_group_settings({key: group[key] for key in ("maximize", "differentiable") if group.get(key)})
@@ -75,14 +75,14 @@ def _numbered(
     by_name = {name: group for group in saved_groups for name in group["params"]}
     if not by_name or not all(isinstance(name, str) for name in by_name):
         return state_dict
-    # What is frozen has no state; an optimizer may hold it or not.
+    # Frozen parameters have no state; an optimizer may hold them or not.
     parameters = [parameter for own in own_groups for parameter in own["params"]]
     missing = [name for name, p in zip(names, parameters, strict=True) if name not in by_name and p.requires_grad]
     missing += sorted(name for name in by_name.keys() - set(names) if saved_state.get(name))
     if missing:
         raise ValueError(
-            f"saved state must be of the same parameters; {missing[0]} is in one and not in the other. Load the "
-            "checkpoint of this model."
+            f"saved state must have the same parameters as the optimizer; {missing[0]} is only in one of them. Load "
+            "the checkpoint of this model."
         )
     numbers = {name: number for number, name in enumerate(names)}
     groups, first = [], 0
@@ -99,9 +99,9 @@ def _numbered(
 def _named(
     state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Return a numbered state dict with names instead, where other parameters were frozen when it was saved.
+    """Return a state dict with names instead of numbers, if other parameters were frozen when it was saved.
 
-    Groups then hold the same parameters in another order, and numbers would mix them up. Numbers count where no name is
+    Groups then hold the same parameters in another order, and numbers would mix them up. Numbers are kept if no name is
     known, as under another prefix.
     """
     saved_groups = state_dict["param_groups"]
@@ -125,14 +125,14 @@ def _named(
 
 
 def _refuse_unknown(group: Mapping[str, Any]) -> None:
-    """Refuse a group of torch's Muon with a setting that is turned on and that nothing here would follow."""
+    """Refuse a group of torch's Muon with a setting that is turned on and that `Muon` does not have."""
     known = GROUP_SETTINGS | NOT_SETTINGS | _WITHOUT_EFFECT
     unknown = [key for key in sorted(group.keys() - known) if group[key] is not None and group[key] is not False]
     if unknown:
         said = ", ".join(f"{key}={group[key]!r}" for key in unknown)
         raise ValueError(
             f"State of torch.optim.Muon may set {', '.join(_SHARED_WITH_TORCH)} and adjust_lr_fn; got {said}, which "
-            "the steps here would not follow. Start with fresh optimizer state."
+            "has no counterpart here. Start with fresh optimizer state."
         )
 
 
@@ -143,7 +143,7 @@ def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str,
         raise ValueError(
             "State of torch.optim.Muon must hold the same groups of matrices as the Muon groups here; got groups of "
             f"{[len(group['params']) for group in saved_groups]} parameters for {muon_sizes}. torch.optim.Muon takes "
-            "2-D parameters alone: give both the same ones, or start with fresh optimizer state."
+            "only 2-D parameters: give both the same ones, or start with fresh optimizer state."
         )
     groups, state, index, remaining = [], {}, 0, iter(saved_groups)
     for own in own_groups:
@@ -162,14 +162,14 @@ def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str,
 
 
 def kept_part(key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype, ranks: ManyRanks | None) -> Tensor:
-    """Return a saved moment as this rank keeps it.
+    """Return this rank's part of a saved moment.
 
     Args:
-        key: of the moment in the parameter's state.
+        key: the moment's key in the parameter's state.
         parameter: plain or a DTensor.
         saved: the whole moment, plain or a DTensor, or the parameter's own placement of it.
-        dtype: to keep it in.
-        ranks: what they share; None with one rank alone.
+        dtype: dtype of the result.
+        ranks: the ranks that share a step; None with a single rank.
     """
     device = parameter.device
     if key == "step":

@@ -1,4 +1,4 @@
-"""What every setting is: its default, what it does, and which values it takes, in one list.
+"""The settings of Muon in one list: each with its default, its help text and its rule.
 
 A setting is a field of `MuonSettings`, or of `MuonClipConfig` where it is about the clip. Constructors, param groups,
 command lines, saved state and pages read it from there.
@@ -18,10 +18,10 @@ from .newton_schulz import COEFFICIENT_SETS, JORDAN_COEFFICIENTS, resolve_coeffi
 
 
 class Rule(NamedTuple):
-    """Which values a setting takes.
+    """Rule for the values of a setting.
 
     Attributes:
-        holds: whether a value is one of them; may raise for values of another type.
+        holds: returns whether a value is allowed; may raise for values of another type.
         rule: the same in words, after "must be".
         usual: a usual value, in words.
         per_group: whether a param group may override the setting.
@@ -49,9 +49,9 @@ MomentumDtype = Literal["float32", "bfloat16"]
 OnNonfinite = Literal["raise", "skip"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MuonSettings:
-    """Settings of `Muon` beside learning rate, weight decay and AdamW's betas and epsilon. Checked at construction.
+    """Settings of `Muon` except learning rate, weight decay and AdamW's betas and epsilon. Checked at construction.
 
     Raises:
         ValueError: a value is out of range; the message names the rule, the value and a usual one.
@@ -90,13 +90,14 @@ class MuonSettings:
         Rule(
             lambda v: v is None or (isinstance(v, int) and 1 <= v < 100),
             "a whole number in [1, 100), or None",
-            "None takes as many as the coefficients want",
+            "None takes as many as the coefficients need",
             per_group=True,
         ),
     ] = field(
         default=None,
         metadata={
-            "help": "Newton–Schulz iterations; by default as many as the polynomials want (minimax 3, jordan 5)."
+            "help": "Newton–Schulz iterations; by default as many as the polynomials need (minimax 3, jordan and "
+            "polar_express 5, cans 7)."
         },
     )
     adjust_lr_fn: Annotated[UpdateScale, one_of(UpdateScale, "match_rms_adamw is Kimi K2's", per_group=True)] = field(
@@ -121,11 +122,15 @@ class MuonSettings:
     )
     ns_dtype: Annotated[ProductDtype, one_of(ProductDtype, "auto follows the hardware")] = field(
         default="auto",
-        metadata={"help": "dtype of the Newton–Schulz products; auto takes bfloat16 where the hardware multiplies it."},
+        metadata={
+            "help": "dtype of the Newton–Schulz products; auto takes bfloat16 if the hardware multiplies it natively."
+        },
     )
     momentum_dtype: Annotated[MomentumDtype, one_of(MomentumDtype, "bfloat16 halves the state")] = field(
         default="float32",
-        metadata={"help": "dtype of Muon's momentum; bfloat16 takes half the memory. float64 parameters keep theirs."},
+        metadata={
+            "help": "dtype of Muon's momentum; bfloat16 takes half the memory. float64 parameters keep it in float64."
+        },
     )
     max_batch_bytes: Annotated[
         int | None,
@@ -143,13 +148,16 @@ class MuonSettings:
     )
     nonfinite: Annotated[OnNonfinite, one_of(OnNonfinite, "raise stops at the first such step")] = field(
         default="raise",
-        metadata={"help": "What a step does with NaN or Inf in gradients or max logits; weights stay untouched."},
+        metadata={
+            "help": "What a step does if gradients or max logits hold NaN or Inf: raise an error, or skip the step and "
+            "log it. No weight is written either way."
+        },
     )
     shard_optimizer: Annotated[bool, on_or_off("False repeats all work on every rank")] = field(
         default=True,
         metadata={
-            "help": "Share work and state of the parameters that every rank holds (DDP); without it each rank repeats "
-            "all of it."
+            "help": "Share work and state of the parameters that every rank holds (DDP); without it every rank repeats "
+            "all work and keeps all state."
         },
     )
 
@@ -169,7 +177,7 @@ def rules_of(kind: type[MuonSettings]) -> dict[str, Rule]:
     }
 
 
-# Settings of param groups that are no field: a Trainer and schedulers give the first four, Muon itself the rest.
+# Settings of param groups that are no field: the first four come from a Trainer or schedulers, the last from Muon.
 _OF_GROUPS_ALONE = {
     "lr": Rule(
         lambda v: getattr(v, "ndim", 0) == 0 and 0 <= v < math.inf,
@@ -185,7 +193,7 @@ _OF_GROUPS_ALONE = {
         lambda v: v in ("muon", "adamw"), "'muon' or 'adamw'", "muon is for matrices, adamw for the rest"
     ),
 }
-# Of torch's optimizers; saved state may name them.
+# Settings of torch's optimizers that saved state may name.
 _REFUSED = {
     "maximize": Rule(lambda v: v is False, "False", "negate the loss instead"),
     "differentiable": Rule(
@@ -194,10 +202,10 @@ _REFUSED = {
 }
 _PER_GROUP = {name: rule for name, rule in rules_of(MuonSettings).items() if rule.per_group}
 
-# What a param group may override.
+# Settings that a param group may override.
 GROUP_SETTINGS = frozenset(_OF_GROUPS_ALONE | _PER_GROUP)
-# What else may stand in one: torch's own (which puts `differentiable` among the defaults of whatever was unpickled or
-# loaded), and what its schedulers keep there.
+# Other keys that a param group may hold: torch's own (it adds `differentiable` to the defaults of any optimizer that
+# was unpickled or loaded), and those that its schedulers keep there.
 NOT_SETTINGS = frozenset(
     {"params", "param_names", *_REFUSED} | {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
 )
@@ -217,7 +225,7 @@ def check_group_settings(group: Mapping[str, Any]) -> None:
 def _check(name: str, value: Any, rule: Rule) -> None:
     try:
         held = rule.holds(value)
-    except (TypeError, ValueError, RuntimeError):  # of another type altogether
+    except (TypeError, ValueError, RuntimeError):  # a value of another type
         held = False
     if not held:
         usual = rule.usual[0].upper() + rule.usual[1:]
@@ -235,14 +243,16 @@ def settings_of(
     Args:
         kind: dataclass of the settings.
         owner: the constructor's name.
-        config: what counts where no keyword is given; None for the defaults.
+        config: the settings that keywords override; None for the defaults.
         positional: further positional arguments, in the order of torch.optim.Muon's.
-        keywords: the others.
+        keywords: the keyword arguments.
 
     Raises:
-        TypeError: there is no such setting, or one is given twice.
+        TypeError: there is no such setting, one is given twice, or `config` is something else.
         ValueError: a value is out of range.
     """
+    if config is not None and not isinstance(config, kind):
+        raise TypeError(f"config must be a {kind.__name__}; got {config!r}. Pass {kind.__name__}(...), or keywords.")
     given = dict(zip(_POSITIONAL, positional, strict=False))
     names = {own.name for own in dataclasses.fields(kind)}
     if len(positional) > len(_POSITIONAL):
@@ -267,7 +277,7 @@ Class = TypeVar("Class", bound=type)
 def takes_settings(kind: type[MuonSettings]) -> Callable[[Class], Class]:
     """Return a decorator of an optimizer class that shows every setting in its signature and its docstring.
 
-    In the docstring, "settings:" stands where they are listed.
+    In the docstring, they replace the line "settings:".
     """
 
     def decorated(cls: Class) -> Class:
@@ -304,7 +314,7 @@ def takes_settings(kind: type[MuonSettings]) -> Callable[[Class], Class]:
 
 
 def _hint(value: Any) -> str:
-    """Return what is wrong with a number that is text."""
+    """Return a hint for a number that was given as text; "" for any other value."""
     if not isinstance(value, str) or not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
         return ""
     if re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
@@ -313,10 +323,10 @@ def _hint(value: Any) -> str:
 
 
 def parse_overrides(overrides: Mapping[str, Mapping[str, Any]] | str | None) -> dict[str, dict[str, Any]]:
-    """Return {pattern: settings of a param group} from that, from JSON, or from None.
+    """Return {pattern: settings of a param group} from such a mapping, from JSON, or from None.
 
     Raises:
-        ValueError: anything else, or a setting that no group has or that is out of range.
+        ValueError: the argument is none of these, or a setting is unknown or out of range.
     """
     example = 'Write {"*.embed_tokens.weight": {"lr": 1e-4}}.'
     parsed: Any = overrides or {}

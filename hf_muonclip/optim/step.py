@@ -1,12 +1,12 @@
-"""One step under way, as phases that do not know where a matrix came from: prepare, orthogonalize, apply.
+"""A step in three phases that do not know where a matrix came from: prepare, orthogonalize, apply.
 
-What moves gradients and updates between ranks calls them in this order, and nothing else of the optimizer:
+The transports between ranks call them in this order, and nothing else of the optimizer:
 
 - `prepare` folds gradients into momentum and returns directions, for the parts of weights that a rank holds;
 - `orthogonalize` turns the directions of whole matrices into updates, batch by batch;
 - `apply_` writes updates to the parts of weights that a rank holds.
 
-In one process a batch goes through all three where it lies (`LocalUpdate`). Between ranks directions travel before the
+In one process a batch goes through all three in place (`LocalUpdate`). Between ranks, directions are sent before the
 second phase and updates after it (`Replicated`, `Scattered`). AdamW knows no matrices and takes one phase, `adamw_`.
 """
 
@@ -30,13 +30,14 @@ State = Mapping[Tensor, MutableMapping[str, Tensor]]  # {parameter: {name of the
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step of `Muon` did.
+    """Result of a step of `Muon`.
 
     Attributes:
-        taken: whether weights were written.
-        refusal: why not, in words; "" if they were.
-        update_rms: root mean square of the Muon updates over all weights that they were of, on all ranks, before lr and
-            decay; about 0.2 with match_rms_adamw, less where gradients lack rank. None where it was not measured.
+        taken: whether weights were written. True of a compiled step and of one in a CUDA graph, where only the device
+            knows whether a gradient was finite.
+        refusal: why no weights were written, in words; "" if they were.
+        update_rms: root mean square of the Muon updates over all updated weights, on all ranks, before lr and decay;
+            about 0.2 with match_rms_adamw, less where gradients lack rank. None where it was not measured.
         idle_matrices: share of Muon's matrices without a gradient, of all that require one; None where it was not
             measured.
     """
@@ -48,14 +49,15 @@ class StepResult:
 
 
 class Part(NamedTuple):
-    """A part of a weight, and its update.
+    """A part of a weight with its update.
 
     Attributes:
-        parameter: that it is a part of.
+        parameter: the parameter that the part belongs to.
         group: index of the param group.
         weight: the part.
-        update: of the part's shape.
-        scale: of `update_scale`; a tensor of the part's shape where matrices of other shapes share a weight.
+        update: update of the part, of its shape.
+        scale: the result of `update_scale`; a tensor of the part's shape if the weight holds matrices of several
+            shapes.
         active: bool, broadcasts over the part; None for True.
     """
 
@@ -69,30 +71,30 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """One step under way.
+    """A step with what its three phases need.
 
     Attributes:
         groups: the param groups.
         views: how parameters hold their matrices; plain where not named.
         state: the moments of every parameter.
-        orthogonalizes: orthogonalizes a batch, as `Muon.orthogonalize`.
-        max_batch_bytes: as `Muon`.
+        method: orthogonalizes a batch; see `Muon.orthogonalize`.
+        max_batch_bytes: see `Muon`.
         active: which matrices have a gradient.
         finite: 0-dim bool; where it is False nothing is written. None for True.
-        meter: measures the updates; None if nobody asks.
+        meter: measures the updates; None if they are not measured.
     """
 
     groups: Sequence[Mapping[str, Any]]
     views: Mapping[str, MatrixView]
     state: State
-    orthogonalizes: Callable[[Tensor, Mapping[str, Any]], Tensor]
+    method: Callable[[Tensor, Mapping[str, Any]], Tensor]
     max_batch_bytes: int | None
     active: ActiveMatrices
     finite: Tensor | None
     meter: UpdateMeter | None
 
     def prepare(self, group: int, gradients: Sequence[Tensor], momenta: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Fold gradients into momentum, in place, and return what is to be orthogonalized, as `fold_gradients_`."""
+        """Fold gradients into momentum, in place, and return the directions to orthogonalize; see `fold_gradients_`."""
         return fold_gradients_(gradients, momenta, self.groups[group], self.finite)
 
     def orthogonalize(
@@ -106,8 +108,8 @@ class Step:
 
         Args:
             group: index of the param group.
-            stacks: directions, (count, out, in) each; taken out of the list, since they may be a batch of memory that
-                the caller needs no longer.
+            stacks: directions, (count, out, in) each; taken out of the list, to free memory that the caller no longer
+                needs.
             moving: (matrices of the batch,), bool; None for True.
             neurons: running mean squares of the matrices' rows, (..., out) each, where the group normalizes neurons;
                 updated in place.
@@ -115,7 +117,7 @@ class Step:
         settings, dtype = self.groups[group], stacks[0].dtype
         matrices = stacks[0] if len(stacks) == 1 else torch.cat(stacks)
         stacks.clear()
-        update = self.orthogonalizes(matrices, settings).to(dtype)
+        update = self.method(matrices, settings).to(dtype)
         del matrices
         if moving is not None:
             moving = moving.to(update.device)
@@ -151,7 +153,7 @@ class Step:
         adamw_(weights, gradients, states, self.groups[group], self.finite)
 
     def for_each(self, function: Callable[[list[MatrixBlock]], None], batches: Sequence[list[MatrixBlock]]) -> None:
-        """Call a function for each batch; on a CPU small batches are taken side by side, a thread each."""
+        """Call a function for each batch; on a CPU small batches are processed in parallel, one thread each."""
         side_by_side: list[list[MatrixBlock]] = []
         for batch in batches:
             if fits_one_thread(batch, self.max_batch_bytes) and not torch.compiler.is_compiling():
@@ -162,14 +164,14 @@ class Step:
 
 
 class Transport(Protocol):
-    """A way in which the ranks of a step bring directions to whoever orthogonalizes them, and updates back."""
+    """Brings directions to the ranks that orthogonalize them, and updates back."""
 
     def update(self, step: Step) -> None:
-        """Take a step of the parameters that go this way, those with a gradient. In place; collective with ranks."""
+        """Update the parameters of this transport that have a gradient. In place; collective with several ranks."""
 
 
 def named_parameters(group: Mapping[str, Any], index: int) -> list[tuple[str, Tensor]]:
-    """Return the parameters of the group at that index; those without a name get one that no other group has.
+    """Return the parameters of the group at that index; those without a name get a unique one.
 
     A list, because torch.compile cannot follow a generator inside another one in every release of torch.
     """

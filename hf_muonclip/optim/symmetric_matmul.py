@@ -1,4 +1,4 @@
-"""Products of which the caller knows that the result is symmetric, at little more than half the work.
+"""Products with a symmetric result, at little more than half the work.
 
 Everything that Newton–Schulz multiplies, but for the last product with X, is a Gram matrix or a product of two
 polynomials of one, and those commute, so their product is symmetric. Only one side of the diagonal is multiplied, and
@@ -66,7 +66,7 @@ def symmetric_flops(n: int, k: int, device: torch.device, dtype: torch.dtype) ->
 
 
 def _halves(n: int, k: int, device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether about half of a symmetric (n, k) by (k, n) product is left out."""
+    """Return whether only about half of a symmetric (n, k) by (k, n) product is computed."""
     if device.type == "cpu":  # a compiler makes its own loops, and takes no strided outputs
         return n >= _SMALLEST_ON_CPU and not torch.compiler.is_compiling()
     aligned = n % _KERNEL_ALIGNMENT == 0 and k % _KERNEL_ALIGNMENT == 0
@@ -89,8 +89,8 @@ def _strips(n: int) -> tuple[tuple[int, int], ...]:
 def _by_strips(a: Tensor, b: Tensor, input: Tensor | None, beta: float, alpha: float) -> Tensor:
     """Multiply matrix by matrix, strips of columns from the diagonal down, and mirror what lies below it.
 
-    Two-dimensional operands reach the product as they are, batched ones would be copied. And a product packs its second
-    operand again each time, so that one is cut, and the rows of the first are shared.
+    Two-dimensional operands are used without a copy, batched ones would be copied. A product packs its second operand
+    each time, so the second one is cut into strips, and all strips use the rows of the first.
     """
     n = a.shape[-2]
     strips = _strips(n)

@@ -1,7 +1,8 @@
-"""Half of a batched product on a GPU, where the caller knows that the result is symmetric.
+"""Batched products with a symmetric result on a GPU, at little more than half the work.
 
-A program multiplies one tile on or above the diagonal and writes it twice, the second time mirrored. T tiles a side are
-T·(T+1)/2 products instead of T²: from four tiles on under 63% of what `torch.baddbmm` multiplies, toward a half.
+A program multiplies one tile on or above the diagonal and writes it twice, the second time mirrored. With T tiles per
+side it takes T·(T+1)/2 products instead of T²: from four tiles on under 63% of what `torch.baddbmm` multiplies, toward
+a half.
 
 Not yet run on a device: Triton's interpreter has executed the kernel, and its compiler has built it for NVIDIA's sm_90.
 Tile sizes follow from what registers, caches and shared memory hold, not from measurements.
@@ -38,12 +39,12 @@ def symmetric_baddbmm(
     alpha: float = 1.0,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Return beta·input + alpha·(a @ b) of which the caller knows that it is symmetric.
+    """Return beta·input + alpha·(a @ b), which must be symmetric.
 
-    What `torch.baddbmm` returns, from half of the products. Nothing checks the symmetry: of an input or a product that
-    has none, the upper triangle counts, and the lower is its mirror image, bit by bit. Products are accumulated in
-    float32, those of float32 operands without TF32, and the result is rounded once. NaN and infinity propagate. Not
-    differentiable.
+    Same result as `torch.baddbmm`, from half of the products. The symmetry is not checked: of an input or a product
+    that is not symmetric, the upper triangle is used, and the lower is its mirror image, bit by bit. Products are
+    accumulated in float32, those of float32 operands without TF32, and the result is rounded once. NaN and infinity
+    propagate. Not differentiable.
 
     Sizes and strides that 16 divides load 16 bytes at a time and ahead of their use. Others load number by number, and
     `torch.baddbmm` is then likely the faster one.

@@ -1,8 +1,8 @@
-"""Batches of a CPU side by side, one thread each.
+"""Process batches in parallel on a CPU, one thread per batch.
 
-The products of one small matrix are soon done: sharing each of them among all threads costs a wait per product, and the
-more threads, the more. Matrices do not wait for each other, so every thread takes whole batches and never shares.
-Measured on two cores, SmolLM2's matrices take 0.95 of the time of shared products, and 0.8 beside other processes.
+Products of small matrices are short: splitting each among all threads costs one synchronization per product, which
+grows with the number of threads. Batches are independent, so every thread takes whole batches. Measured on two cores,
+SmolLM2's matrices take 0.95 of the time of shared products, and 0.8 beside other processes.
 """
 
 import functools
@@ -19,14 +19,14 @@ Batch = TypeVar("Batch")
 
 
 def for_each_batch(function: Callable[[Batch], None], batches: Sequence[Batch]) -> None:
-    """Call a function, without gradients, for each of many batches on the CPU; from several threads if there are.
+    """Call a function, without gradients, for each of many batches on the CPU; in several threads if there are.
 
     Args:
         function: takes one batch and touches no other's memory.
         batches: taken in their order. Fewer than there are threads are taken one by one, and share them.
 
     Raises:
-        Exception: what the function raised first, after all that had begun have ended.
+        Exception: the first exception of the function, after all running batches have ended.
     """
     if not _side_by_side(len(batches)):
         for batch in batches:
@@ -48,7 +48,7 @@ def for_each_batch(function: Callable[[Batch], None], batches: Sequence[Batch]) 
 def _side_by_side(batches: int) -> bool:
     if batches < 2:  # a compiler takes all batches itself, and cannot see the rest
         return False
-    watched = _get_current_dispatch_mode() is not None  # by what sees this thread alone, such as a counter of FLOPs
+    watched = _get_current_dispatch_mode() is not None  # by a mode of this thread only, such as a counter of FLOPs
     return not watched and 1 < torch.get_num_threads() <= batches
 
 

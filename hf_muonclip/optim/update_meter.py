@@ -1,8 +1,8 @@
-"""How large a Muon update is: one number a step, the same whichever ranks computed it.
+"""The size of a Muon update: one number per step, independent of which ranks computed it.
 
 A parameter's updates are applied in parts, by one rank or several, some of them twice (replicas). So sums of squares
-and the entries that they were of are added up over all ranks, parameter by parameter; their ratio does not depend on
-who counted what.
+and numbers of entries are added up over all ranks, parameter by parameter; their ratio does not depend on which rank
+counted which part.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,12 +21,12 @@ class UpdateMeter:
         self._added: list[tuple[int, Tensor, Tensor | int]] = []  # appended to from several threads
 
     def add(self, parameter: Tensor, update: Tensor, scale: float | Tensor, active: Tensor | None) -> None:
-        """Count an update, or a part of one.
+        """Add an update, or a part of one.
 
         Args:
-            parameter: of which it is.
-            update: orthogonalized; any shape.
-            scale: of `update_scale`; broadcasts.
+            parameter: the parameter that is updated.
+            update: the orthogonalized update, any shape.
+            scale: the result of `update_scale`; broadcasts.
             active: bool, broadcasts; where it is False there is no update, and none is counted. None for True.
         """
         scaled = update * scale if isinstance(scale, Tensor) else update
@@ -38,11 +38,11 @@ class UpdateMeter:
     def rms(self, parameters: Sequence[Tensor], num_active: Callable[[Tensor], Tensor | int]) -> float | None:
         """Return the root mean square over all entries of all updates; None if there were none. Collective.
 
-        Waits for the device once; one all-reduce of two numbers a parameter.
+        Waits for the device once; one all-reduce of two numbers per parameter.
 
         Args:
-            parameters: all of Muon, in the same order on every rank.
-            num_active: how many weights of a parameter have an update, on all ranks.
+            parameters: all Muon parameters, in the same order on every rank.
+            num_active: returns how many weights of a parameter have an update, on all ranks.
         """
         if not parameters:
             return None

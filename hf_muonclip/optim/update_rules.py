@@ -1,4 +1,4 @@
-"""What a step does to tensors, entry by entry: momentum, decay and update of Muon, AdamW, and neuron normalization.
+"""Arithmetic of a step on tensors: momentum, decay and update of Muon, AdamW, and neuron normalization.
 
 Nothing here knows whether a tensor is a whole parameter, one of its matrices or a rank's shard of it.
 """
@@ -25,7 +25,7 @@ def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
     it. none: 1.
 
     Raises:
-        ValueError: any other word, which a param group may have been given since it was checked.
+        ValueError: any other name.
     """
     n, m = matrix_shape
     if adjust_lr_fn == "match_rms_adamw":
@@ -41,14 +41,14 @@ def update_scale(matrix_shape: tuple[int, int], adjust_lr_fn: str) -> float:
 def fold_gradients_(
     gradients: Sequence[Tensor], buffers: Sequence[Tensor], group: Mapping[str, Any], finite: Tensor | None
 ) -> Sequence[Tensor]:
-    """Fold gradients into Muon's momentum, in place, and return what is to be orthogonalized.
+    """Fold gradients into Muon's momentum, in place, and return the directions to orthogonalize.
 
     M = mu·M + (1 - mu)·G, then M, or G + mu·(M - G) with Nesterov.
 
     Args:
-        gradients: of any floating dtype.
-        buffers: momentum, of the gradients' shapes.
-        group: its `momentum` and `nesterov` count.
+        gradients: gradients of any floating dtype.
+        buffers: momentum buffers of the same shapes.
+        group: param group with `momentum` and `nesterov`.
         finite: 0-dim bool; where it is False the momentum stays. None for True.
 
     Returns:
@@ -62,7 +62,7 @@ def fold_gradients_(
 
 
 def shrink_momentum_(buffers: Sequence[Tensor], group: Mapping[str, Any], finite: Tensor | None) -> None:
-    """Do to Muon's momentum what gradients of zeros would. In place; arguments as of `fold_gradients_`."""
+    """Update Muon's momentum as with gradients of zero. In place; for the arguments see `fold_gradients_`."""
     if buffers:
         _folded_(
             [buffer.new_zeros((), dtype=wide_dtype(buffer)).expand_as(buffer) for buffer in buffers],
@@ -95,15 +95,15 @@ def apply_updates_(
 
     Args:
         parameters: weights or parts of them, of one device and dtype.
-        updates: of the same shapes, in float32 or float64; zero where not active.
-        scale: of `update_scale`; a tensor that broadcasts where matrices of other shapes share a weight.
-        group: its `lr`, `weight_decay` and `cautious_weight_decay` count.
+        updates: orthogonalized updates of the same shapes, float32 or float64; zero where not active.
+        scale: the result of `update_scale`; a tensor that broadcasts if a weight holds matrices of several shapes.
+        group: param group with `lr`, `weight_decay` and `cautious_weight_decay`.
         active: bool for each weight, broadcasting over it; where it is False nothing decays. None for True.
     """
     lr, decay = group["lr"], group["weight_decay"]
     weights = wide(parameters)
     if isinstance(lr, Tensor):
-        lr = lr.to(weights[0].device, weights[0].dtype)  # a product reads a host's scalar without waiting
+        lr = lr.to(weights[0].device, weights[0].dtype)  # a product reads a scalar on the host without waiting
     if decay and group["cautious_weight_decay"]:
         decayed = torch._foreach_mul(list(updates), weights)  # positive where the update moves a weight towards zero
         torch._foreach_sign_(decayed)
@@ -163,9 +163,9 @@ def adamw_(
 
     Args:
         parameters: weights or parts of them, of one device and dtype.
-        gradients: of the same shapes.
+        gradients: gradients of the same shapes.
         states: `step`, `exp_avg` and `exp_avg_sq` of each.
-        group: its `lr`, `weight_decay`, `adamw_betas` and `adamw_eps` count.
+        group: param group with `lr`, `weight_decay`, `adamw_betas` and `adamw_eps`.
         finite: 0-dim bool; where it is False nothing changes. None for True.
     """
     device = parameters[0].device
@@ -193,19 +193,19 @@ def adamw_(
 
 
 def _multiplied(tensors: Sequence[Tensor], factor: float | Tensor) -> list[Tensor]:
-    """Return the tensors times a number, or times a tensor that broadcasts."""
+    """Return the tensors multiplied by a number or a broadcasting tensor."""
     if isinstance(factor, Tensor) and factor.ndim > 0:
         return [tensor * factor for tensor in tensors]
     return list(torch._foreach_mul(list(tensors), factor))
 
 
 def wide_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the dtype in which a tensor is updated: float32, or float64 where it is."""
+    """Return the dtype in which a tensor is updated: float32, or float64 if it is float64."""
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def wide(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors in float32, or float64 where they are; themselves where nothing changes."""
+    """Return the tensors in float32, or in float64 if they are float64; without a copy where nothing changes."""
     return [tensor.to(wide_dtype(tensor)) for tensor in tensors]
 
 

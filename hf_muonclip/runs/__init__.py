@@ -1,1 +1,1 @@
-"""The figures of a run: kept, logged, read again, and shown as a page, pictures and a terminal."""
+"""The figures of a run: kept, logged, read again, and shown as a page, as pictures and in the terminal."""

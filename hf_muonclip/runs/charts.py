@@ -1,6 +1,6 @@
 """Geometry of the page's pictures: SVG paths in a box of 1000 x 1000 that the page stretches, and ticks in percent.
 
-Text is no part of the stretched box; the page lays it beside, so that it is as legible on a phone as on a desk.
+Text is not part of the stretched box: the page puts it beside, so that it stays legible on any screen.
 """
 
 import math
@@ -52,7 +52,7 @@ def scale_of(values: Sequence[float], *, zero: bool = False, log: bool = False) 
 
 
 def line(points: Points, x: Scale, y: Scale) -> str:
-    """Return the path of a curve; a value that is not finite breaks it. A point alone is drawn as a short dash."""
+    """Return the path of a curve. A value that is not finite breaks it; a single point is drawn as a short dash."""
     commands: list[str] = []
     pen_down = False
     for index, (at, value) in enumerate(points):
@@ -67,7 +67,7 @@ def line(points: Points, x: Scale, y: Scale) -> str:
 
 
 def thinned(points: Points, most: int = 800) -> list[tuple[float, float]]:
-    """Return at most `most` points of a curve that keep its peaks: of many the lowest and highest of each piece."""
+    """Return at most `most` points of a curve that keep its peaks: the lowest and highest of each piece."""
     points = list(points)
     if len(points) <= most:
         return points
@@ -86,7 +86,7 @@ def marks(rows: Sequence[Sequence[float]], edges: Sequence[float], level: int, l
     Args:
         rows: the grid from above, each row from the left.
         edges: left edges of the columns and the right edge of the last, in 0 .. 1 of the box.
-        level: from 1.
+        level: which level, from 1.
         levels: how many there are.
     """
     commands = []
@@ -114,7 +114,7 @@ def color(share: float) -> str:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Write a number as people read it: "1,200", "33.39", "0.0012"; a dash for nan."""
+    """Return a number as people read it: "1,200", "33.39", "0.0012"; a dash for nan."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):

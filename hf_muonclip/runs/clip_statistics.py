@@ -12,7 +12,7 @@ from ..common.name_ranges import layer_labels
 
 
 class ClipStatistics:
-    """Per head: when it was first and last clipped, how often, and the highest max logit measured.
+    """When each head was first and last clipped, how often, and its highest max logit.
 
     Attributes:
         first_clip_step: (heads of all modules,), int; 0 where never clipped.
@@ -91,12 +91,12 @@ class ClipStatistics:
 
 
 class SinceLastLog:
-    """The same heads since the last training log.
+    """The same per head, since the last training log.
 
     Attributes:
         max_logits: (heads of all modules,), float32; -inf where never measured.
         clips: (heads of all modules,), int; clipped steps.
-        min_gamma: the smallest factor of a clip; 1 where none was.
+        min_gamma: the smallest gamma; 1 if no head was clipped.
     """
 
     def __init__(self, heads: int) -> None:
@@ -111,7 +111,7 @@ class SinceLastLog:
         self.min_gamma = min(self.min_gamma, float(gammas.min()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it in JSON's types."""
+        """Return all attributes in JSON's types."""
         maxima = [finite_or_none(value) for value in self.max_logits.tolist()]
         return {"max_logits": maxima, "clips": self.clips.tolist(), "min_gamma": self.min_gamma}
 
@@ -132,7 +132,7 @@ class SinceLastLog:
         }
 
     def figures(self, layout: HeadLayout) -> dict[str, float]:
-        """Return the figures of a log by their names in trackers."""
+        """Return {name in trackers: figure} for a training log."""
         counts = [module.num_attention_heads for module in layout.values()]
         figures: dict[str, float] = {}
         for label, maxima in zip(layer_labels(layout), self.max_logits.split(counts), strict=True):
@@ -148,11 +148,11 @@ class SinceLastLog:
 
 
 def finite_or_none(value: float | None, digits: int | None = 4) -> float | None:
-    """Return a figure as JSON can hold it, which knows neither NaN nor infinity: None for both.
+    """Return a figure for JSON, which has no NaN and no infinity: None for both.
 
     Args:
-        value: any.
-        digits: after the point; None keeps all.
+        value: the figure.
+        digits: decimal places; None keeps all.
     """
     if value is None or not math.isfinite(value):
         return None

@@ -51,21 +51,21 @@ class RunFigures:
     """What a training run measured and was given; the card leaves out what is None or empty.
 
     Attributes:
-        dataset: its name, for people.
-        tokens: trained on, counted once for each time that they were seen.
+        dataset: name of the dataset, for people.
+        tokens: tokens trained on; a token seen twice counts twice.
         steps: optimizer steps.
-        seconds: of wall clock, for the training alone.
+        seconds: wall clock time of training.
         hardware: for example "AMD EPYC 9554, 2 threads".
-        seed: of the run.
-        train_loss: at the last log.
-        eval_loss: after training.
-        eval_loss_before: of the same data before training, for a fine-tuned model.
-        token_loss: whether these losses are a language model's own, in nats a token: their exponential is then a
+        seed: random seed.
+        train_loss: training loss at the last log.
+        eval_loss: evaluation loss after training.
+        eval_loss_before: evaluation loss on the same data before training, for a fine-tuned model.
+        token_loss: whether these losses are a language model's own, in nats per token: their exponential is then a
             perplexity. Of a model of another kind a card shows none in any case.
         eval_metrics: what `compute_metrics` returned in the last evaluation, by name.
         emissions_grams: CO2-equivalent of the run, where it was measured or estimated.
-        optimizer: settings by name.
-        versions: of packages by name.
+        optimizer: its settings by name.
+        versions: package versions by name.
     """
 
     dataset: str | None = None
@@ -91,11 +91,11 @@ class ClipFigures:
     Attributes:
         threshold: tau, in logits; inf if the run only measured.
         heads: attention heads of the model.
-        heads_clipped: those that were clipped at least once.
+        heads_clipped: number of heads that were clipped at least once.
         clips: times that a head was clipped, summed over heads and steps.
-        first_step: at which any head was clipped; None if none was.
-        last_step: at which any head was clipped; None if none was.
-        steps: of the run.
+        first_step: first step in which a head was clipped; None if none was.
+        last_step: last step in which a head was clipped; None if none was.
+        steps: number of steps of the run.
         highest_max_logit: over all heads and steps, before the clip.
     """
 
@@ -169,11 +169,11 @@ def describe_run(
     """Return what a run was given and where it runs, in JSON's types: optimizer, seed, threshold, hardware, versions.
 
     Args:
-        args: of the Trainer.
+        args: the Trainer's arguments.
         config: settings of what `MuonClipCallback` watches.
-        optimizer: the Trainer's.
-        lr_scheduler: the Trainer's.
-        state: of the Trainer, whose batch size `auto_find_batch_size` changes.
+        optimizer: the Trainer's optimizer.
+        lr_scheduler: the Trainer's scheduler.
+        state: the Trainer's state, whose batch size `auto_find_batch_size` changes.
     """
     batch_size = (args.auto_find_batch_size and state.train_batch_size) or args.train_batch_size
     optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
@@ -237,7 +237,7 @@ def newest_state(folder: Path) -> Path:
 
 
 def callback_attributes(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what `MuonClipCallback` or a subclass kept, by what it is: a subclass is kept under its own name."""
+    """Return what `MuonClipCallback` kept, found by its content: a subclass is stored under its own name."""
     for kept in (state.get("stateful_callbacks") or {}).values():
         attributes: Mapping[str, Any] = kept["attributes"] if isinstance(kept, dict) else {}
         if "exported_run" in attributes or "exported_statistics" in attributes:
@@ -246,7 +246,7 @@ def callback_attributes(state: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _eval_metrics(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the scores of the last evaluation; its loss, and what it says of its speed, are none."""
+    """Return the scores of the last evaluation, without its loss and its speed."""
     rows = [row for row in history if any(name.startswith(_EVALUATED) for name in row)]
     last = rows[-1] if rows else {}
     scores = {name.removeprefix(_EVALUATED): value for name, value in last.items() if name.startswith(_EVALUATED)}

@@ -1,10 +1,9 @@
 """The log of a run with every head in it, `qk_clip.jsonl`: its format, written while training and read at any time.
 
-One JSON object a line. The first is the header: `format`, and what is known of the run when it starts. Then, in the
+One JSON object per line. The first is the header: `format`, and what is known of the run when it starts. Then, in the
 order of training, rows of three kinds: one per training log (`max_logits`, `clips`, loss, learning rate, ...), one per
 evaluation (`eval_loss`), and `finished` when training ended. Logs of earlier versions have no header, and rows of the
-first kind alone. A last line without its end is one that is being written, or that a killed process left: it does not
-count.
+first kind only. An incomplete last line is being written, or was left by a killed process: it is ignored.
 """
 
 import json
@@ -29,8 +28,8 @@ def folder_of_run(output_dir: str | Path, state: "TrainerState", trial: int) -> 
     """Return where the Trainer keeps a run's checkpoints: under the trial's name in a hyper-parameter search.
 
     Args:
-        output_dir: the Trainer's.
-        state: the Trainer's.
+        output_dir: the Trainer's output folder.
+        state: the Trainer's state.
         trial: number of the trial, from 0, for the name of one that `hp_name` does not name; nobody tells it to a
             callback, which has to count. Of no meaning outside of a search.
     """
@@ -38,7 +37,7 @@ def folder_of_run(output_dir: str | Path, state: "TrainerState", trial: int) -> 
 
 
 def start_log(run: str | Path, header: Mapping[str, Any], step: int) -> None:
-    """Begin a run's log, or go on with it after `step`.
+    """Start a run's log, or continue it after `step`.
 
     The new log takes the old one's place only when it is whole. Its header then tells when it was resumed, and so
     differs from the old one, by which readers know that rows that they have read may be gone.
@@ -102,9 +101,9 @@ def read_log(run: str | Path) -> list[dict[str, Any]]:
 
 
 def shown_name(name_or_path: str) -> str:
-    """Return what may be shown of where a model's weights came from: its name, or its folder's own name alone.
+    """Return a model's name as it may be shown: a Hub name, or the last part of a folder's path.
 
-    Logs and pages are pushed with the run; a path would tell of the machine and its user.
+    Logs and pages are pushed with the run, and a whole path would reveal the machine and its user.
     """
     if PureWindowsPath(name_or_path).drive or "\\" in name_or_path:
         return PureWindowsPath(name_or_path).name
@@ -114,10 +113,10 @@ def shown_name(name_or_path: str) -> str:
 
 
 class LogReader:
-    """Reads a log on from where it stopped, so that a growing one is parsed once.
+    """Reads a growing log, each line once.
 
     Attributes:
-        restarts: how often the log was found begun again or cut, which makes the rows read before void.
+        restarts: how often the log was found restarted or truncated, which invalidates the rows read before.
     """
 
     def __init__(self, run: str | Path) -> None:
@@ -182,10 +181,10 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 def _what_is_missing(run: Path) -> str:
     if not run.is_dir():
-        return f"a run's folder is needed; there is no folder {run}. Name the Trainer's output_dir."
+        return f"there is no folder {run}. Pass a run's folder, the Trainer's output_dir."
     if (run / "trainer_state.json").exists() or any(run.glob("checkpoint-*/trainer_state.json")):
         return (
-            f"the report needs the log {LOG_NAME} of every head; {run} holds a run without it. Train with MuonClip, a "
+            f"the report needs {LOG_NAME}, the log of every head; the run in {run} has none. Train with MuonClip, a "
             "qk_clip_threshold (inf measures only) and MuonClipCallback()."
         )
     return (

@@ -1,4 +1,4 @@
-"""How a callback's figures reach a training log before any tracker reads it, and outlive a tracker that fails.
+"""Put a callback's figures into a training log before any tracker reads it, and go on if a tracker fails.
 
 The Trainer calls its reporting callbacks before the user's, so figures that a callback adds in its own `on_log` come
 too late. Between `start_adding` and `stop_adding` a callback's `add_figures` runs first.
@@ -24,13 +24,13 @@ class AddsFigures(Protocol):
 def start_adding(callback: AddsFigures) -> None:
     """Let a callback add to the logs of the Trainer that holds it, until `stop_adding` or until it is gone.
 
-    As long, a tracker of that Trainer that fails does not end the training.
+    Meanwhile, a tracker of that Trainer that fails does not end the training.
     """
     _call_event.start(callback)
 
 
 def stop_adding(callback: AddsFigures) -> None:
-    """Let a callback add no more; the last one leaves the Trainer's logging as it was."""
+    """Stop adding a callback's figures; the last one restores the Trainer's logging."""
     _call_event.stop(callback)
     forget_failures()
 

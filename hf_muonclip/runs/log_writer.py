@@ -15,13 +15,13 @@ class LogWriter:
 
     Args:
         run: the Trainer's output folder.
-        header: as of `start_log`.
+        header: returns what is known of the run, as of `start_log`; called once, and may fail as the writing may.
         step: as of `start_log`.
     """
 
-    def __init__(self, run: str | Path, header: Mapping[str, Any], step: int) -> None:
+    def __init__(self, run: str | Path, header: Callable[[], Mapping[str, Any]], step: int) -> None:
         self._run, self._writes = run, True
-        self._try(lambda: start_log(run, header, step))
+        self._try(lambda: start_log(run, header(), step))
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row at the log's end."""

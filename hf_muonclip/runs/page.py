@@ -1,4 +1,4 @@
-"""The page of a run: what its log says, in sentences, pictures and tables, in one HTML file that needs nothing else."""
+"""The page of a run: its log in sentences, pictures and tables, as one HTML file without dependencies."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,7 @@ from torch import Tensor
 
 from .. import __version__
 from .charts import Scale, color, line, marks, number, scale_of, thinned
-from .history import RunHistory, highest
-from .recorded import Recorded
+from .run import Run, highest_along
 from .spectra import read_spectra
 from .verdict import verdict
 
@@ -25,12 +24,11 @@ _MOST_SPECTRA = 12
 _LEVELS = 4
 
 
-def render_page(history: RunHistory, recorded: Recorded) -> str:
+def render_page(run: Run) -> str:
     """Return the HTML of a run's page.
 
     Args:
-        history: with at least one log.
-        recorded: of the same run.
+        run: a run with at least one log.
     """
     from jinja2 import Environment, PackageLoader
 
@@ -38,75 +36,75 @@ def render_page(history: RunHistory, recorded: Recorded) -> str:
         loader=PackageLoader("hf_muonclip.runs", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
-    clipped = history.clipped_heads()
-    listed = [(head, *recorded.clip_steps(head)) for head in clipped[:_MOST_CLIPPED_ROWS]]
+    clipped = run.clipped_heads()
+    listed = [(head, *run.clip_steps(head)) for head in clipped[:_MOST_CLIPPED_ROWS]]
     return environment.get_template("page.html.jinja").render(
-        title=history.title,
+        title=run.title,
         version=__version__,
-        folder=history.run.resolve().name,
-        history=history,
-        tiles=list(_tiles(history, recorded)),
-        verdict=verdict(history, recorded.last_clip_step),
-        status=_status(history, recorded),
-        maps=_maps(history),
-        curves=_curves(history, recorded),
-        raster=_raster(history, recorded),
+        folder=run.folder.resolve().name,
+        run=run,
+        tiles=list(_tiles(run)),
+        verdict=verdict(run),
+        status=_status(run),
+        maps=_maps(run),
+        curves=_curves(run),
+        raster=_raster(run),
         clipped=listed,
         clipped_more=len(clipped) - len(listed),
         spans=any("–" in first + last for _, first, last in listed),
         rogue_count=sum(head.rogue for head in clipped),
-        spectra=_spectra(history.run),
-        settings=recorded.run.get("optimizer", {}),
-        environment=_environment(history, recorded),
+        spectra=_spectra(run.folder),
+        settings=run.description.get("optimizer", {}),
+        environment=_environment(run),
     )
 
 
-def _status(history: RunHistory, recorded: Recorded) -> str:
-    step = f"{history.steps[-1]:,}"
-    total = f" of {recorded.max_steps:,}" if recorded.max_steps else ""
-    if history.finished is not None:
-        return f"finished at step {history.finished:,}"
+def _status(run: Run) -> str:
+    step = f"{run.steps[-1]:,}"
+    total = f" of {run.max_steps:,}" if run.max_steps else ""
+    if run.finished is not None:
+        return f"finished at step {run.finished:,}"
     return f"step {step}{total}"
 
 
-def _tiles(history: RunHistory, recorded: Recorded) -> Iterator[tuple[str, str, str]]:
+def _tiles(run: Run) -> Iterator[tuple[str, str, str]]:
     """Yield (name, value, remark)."""
-    total = recorded.max_steps
-    yield "step", f"{history.steps[-1]:,}", f"of {total:,}" if total else f"{len(history.steps):,} logs"
-    if recorded.losses:
-        evaluated = recorded.eval_losses
-        remark = f"evaluation {number(evaluated[-1][1])}" if evaluated else f"first {number(recorded.losses[0][1])}"
-        yield "loss", number(recorded.losses[-1][1]), remark
-    yield "max logit, latest log", number(history.highest[-1]), f"highest {number(history.peak)}"
+    total = run.max_steps
+    yield "step", f"{run.steps[-1]:,}", f"of {total:,}" if total else f"{len(run.steps):,} logs"
+    if run.losses:
+        evaluated = run.eval_losses
+        remark = f"evaluation {number(evaluated[-1][1])}" if evaluated else f"first {number(run.losses[0][1])}"
+        yield "loss", number(run.losses[-1][1]), remark
+    yield "max logit, latest log", number(run.highest[-1]), f"highest {number(run.peak)}"
     yield (
         "tau",
-        number(history.threshold),
-        "measured only" if math.isinf(history.threshold) else "threshold of the clip",
+        number(run.threshold),
+        "measured only" if math.isinf(run.threshold) else "threshold of the clip",
     )
-    heads = history.heads()
+    heads = run.heads()
     clipped = [head for head in heads if head.clips]
     clips = sum(head.clips for head in clipped)
     yield "heads ever clipped", f"{len(clipped):,}", f"of {len(heads):,}; {clips:,} clips"
 
 
-def _maps(history: RunHistory) -> list[dict[str, Any]]:
-    latest = history.rows[-1]
-    top = min(history.threshold, history.peak)
+def _maps(run: Run) -> list[dict[str, Any]]:
+    latest = run.max_logits[-1]
+    top = min(run.threshold, run.peak)
     top = 1.0 if math.isnan(top) or top <= 0 else top
     return [
-        _map(history, latest, top, "Latest", f"in the log of step {history.steps[-1]:,}"),
-        _map(history, history.peaks, top, "Highest", f"over all {len(history.steps):,} logs"),
+        _map(run, latest, top, "Latest", f"in the log of step {run.steps[-1]:,}"),
+        _map(run, run.peaks, top, "Highest", f"over all {len(run.steps):,} logs"),
     ]
 
 
-def _map(history: RunHistory, values: Tensor, top: float, name: str, remark: str) -> dict[str, Any]:
-    labels, modules = history.labels, history.by_module(values)
-    unmeasured = "never ran" if math.isinf(history.threshold) else "at most tau, or it never ran"
+def _map(run: Run, values: Tensor, top: float, name: str, remark: str) -> dict[str, Any]:
+    labels, modules = run.labels, [heads.tolist() for heads in run.by_module(values).values()]
+    unmeasured = "never ran" if math.isinf(run.threshold) else "at most tau, or it never ran"
     cells = []
     for row, heads in enumerate(modules):
         for column, value in enumerate(heads):
             said = number(value) if not math.isnan(value) else unmeasured
-            over = value > history.threshold
+            over = value > run.threshold
             fill = "" if math.isnan(value) or over else color(value / top)
             kind = "n" if math.isnan(value) else "o" if over else ""
             cells.append(
@@ -142,49 +140,49 @@ def _map(history: RunHistory, values: Tensor, top: float, name: str, remark: str
 
 
 def _margin(labels: Sequence[str], least: int) -> int:
-    """Return the pixels that row labels need, which are names where layers have no numbers of their own."""
+    """Return the width of row labels in pixels; they are names where layer numbers are not unique."""
     return max(least, 14 + 7 * max(map(len, labels)))
 
 
 def _spread(labels: Sequence[str], most: int) -> list[tuple[float, str]]:
-    """Return (middle in percent, label) of every n-th label, so that at most `most` remain."""
+    """Return (middle in percent, label) of every n-th label, at most `most` in all."""
     every = math.ceil(len(labels) / most) if labels else 1
     return [(round(100 * (i + 0.5) / len(labels), 2), label) for i, label in enumerate(labels) if i % every == 0]
 
 
-def _curves(history: RunHistory, recorded: Recorded) -> list[dict[str, Any]]:
+def _curves(run: Run) -> list[dict[str, Any]]:
     """Return the charts over steps, all with the same x axis: max logits, learning rate, loss."""
-    x = _step_scale(history, recorded)
-    charts = [_logit_chart(history.binned(_MOST_POINTS), x)]
-    if recorded.losses:
-        charts.append(_loss_chart(recorded, x))
+    x = _step_scale(run)
+    charts = [_logit_chart(run.binned(_MOST_POINTS), x)]
+    if run.losses:
+        charts.append(_loss_chart(run, x))
     return charts
 
 
-def _step_scale(history: RunHistory, recorded: Recorded) -> Scale:
-    return Scale(0, max([1, *history.steps, *(step for step, _ in (*recorded.losses, *recorded.eval_losses))]))
+def _step_scale(run: Run) -> Scale:
+    return Scale(0, max([1, *run.steps, *(step for step, _ in (*run.losses, *run.eval_losses))]))
 
 
-def _step_before(history: RunHistory) -> int:
-    """Guess where the first log began to count: as many steps before as the second did."""
-    steps = history.steps
+def _step_before(run: Run) -> int:
+    """Return the guessed start of the first log, as many steps before it as the second log covers."""
+    steps = run.steps
     return max(0, 2 * steps[0] - steps[1]) if len(steps) > 1 else steps[0] - 1
 
 
-def _logit_chart(history: RunHistory, x: Scale) -> dict[str, Any]:
-    modules = [history.by_module(row) for row in history.rows]  # [log][module][head]
-    tau = history.threshold
-    per_layer = [[highest(log[layer]) for log in modules] for layer in range(len(history.modules))]
-    most = history.peak
+def _logit_chart(run: Run, x: Scale) -> dict[str, Any]:
+    tau = run.threshold
+    layers = run.by_module(torch.stack(run.max_logits)).values()  # (logs, heads) each
+    per_layer = [highest_along(layer, 1).tolist() for layer in layers]
+    most = run.peak
     values = [value for layer in per_layer for value in layer] + ([tau] if math.isfinite(tau) else [])
     log = most > 6 * tau or (math.isinf(tau) and most > 400)
     y = scale_of(values, log=True) if log else scale_of(values, zero=True)
     every = max(1, math.ceil(len(per_layer) / _MOST_LINES))
-    labels = history.labels
+    labels = run.labels
     last = max(1, len(per_layer) - 1)
     lines = [
         {
-            "path": line(list(zip(history.steps, layer, strict=True)), x, y),
+            "path": line(list(zip(run.steps, layer, strict=True)), x, y),
             "color": color(0.28 + 0.57 * index / last),
             "name": f"layer {labels[index]}",
         }
@@ -194,7 +192,7 @@ def _logit_chart(history: RunHistory, x: Scale) -> dict[str, Any]:
     return {
         "id": "logits",
         "title": "Max attention logit over steps",
-        "remark": "One line a layer: its highest head since the log before."
+        "remark": "One line per layer: its highest head since the log before."
         + (f" Every {every}th layer of {len(per_layer)} is drawn." if every > 1 else "")
         + (" Scaled by powers." if log else ""),
         "lines": lines,
@@ -204,19 +202,19 @@ def _logit_chart(history: RunHistory, x: Scale) -> dict[str, Any]:
         "tau": None if math.isinf(tau) else (round(100 * y(tau), 2), number(tau)),
         "tall": True,
         **_axes(x, y),
-        "hover": {"x": history.steps, "series": {"highest max logit": _for_json(history.highest)}},
+        "hover": {"x": run.steps, "series": {"highest max logit": _for_json(run.highest)}},
     }
 
 
-def _loss_chart(recorded: Recorded, x: Scale) -> dict[str, Any]:
-    points = thinned(recorded.losses)
-    y = scale_of([value for _, value in (*points, *recorded.eval_losses)])
+def _loss_chart(run: Run, x: Scale) -> dict[str, Any]:
+    points = thinned(run.losses)
+    y = scale_of([value for _, value in (*points, *run.eval_losses)])
     dots = [
         (round(100 * x(step), 2), round(100 * y(value), 2), f"step {step:,}: {number(value)}")
-        for step, value in thinned(recorded.eval_losses, 60)
+        for step, value in thinned(run.eval_losses, 60)
         if math.isfinite(value)
     ]
-    broken = sum(not math.isfinite(value) for _, value in recorded.losses)
+    broken = sum(not math.isfinite(value) for _, value in run.losses)
     return {
         "id": "loss",
         "title": "Loss",
@@ -241,14 +239,13 @@ def _for_json(values: Sequence[float]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values]
 
 
-def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
+def _raster(run: Run) -> dict[str, Any] | None:
     """Return the raster of clips over time: a row per head that was clipped, or per layer where these are many."""
-    if history.last_clip is None:
+    if run.last_clip is None:
         return None
-    binned = history.binned(_MOST_COLUMNS)
+    binned = run.binned(_MOST_COLUMNS)
     clips = torch.stack(binned.clips)  # (logs, heads of all modules)
-    counts = list(history.modules.values())
-    places = [(label, head) for label, count in zip(history.labels, counts, strict=True) for head in range(count)]
+    places = [(label, i) for label, n in zip(run.labels, run.modules.values(), strict=True) for i in range(n)]
     clipped = clips.any(0).nonzero().flatten().tolist()
     by_head = len(clipped) <= _MOST_HEAD_ROWS
     if by_head:
@@ -256,12 +253,11 @@ def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
         layers = [places[index][0] for index in clipped]
         labels = [f"{places[index][0]}.{places[index][1]}" for index in clipped]
     else:
-        parts = (clips > 0).float().split(counts, dim=1)
-        of_layers = torch.stack([part.mean(1) for part in parts])
+        of_layers = torch.stack([layer.mean(1) for layer in run.by_module((clips > 0).float()).values()])
         shares = (of_layers / of_layers.max()).tolist()
-        layers = labels = history.labels
+        layers = labels = run.labels
     rows = len(shares)
-    x = _step_scale(history, recorded)
+    x = _step_scale(run)
     edges = [x(step) for step in (_step_before(binned), *binned.steps)]
     return {
         "levels": [(index, marks(shares, edges, index, _LEVELS)) for index in range(1, _LEVELS + 1)],
@@ -271,13 +267,13 @@ def _raster(history: RunHistory, recorded: Recorded) -> dict[str, Any] | None:
         "row_labels": _spread(labels, 16),
         "lines": [round(1000 * i / rows, 1) for i in range(1, rows) if by_head and layers[i] != layers[i - 1]],
         "x_ticks": x.ticks(),
-        "binned": math.ceil(len(history.steps) / len(binned.steps)),
+        "binned": math.ceil(len(run.steps) / len(binned.steps)),
     }
 
 
-def _spectra(run: Path) -> list[dict[str, Any]]:
+def _spectra(folder: Path) -> list[dict[str, Any]]:
     """Return a chart per weight: the singular values of its matrices, at the first and the last record."""
-    records = read_spectra(run)
+    records = read_spectra(folder)
     charts: list[dict[str, Any]] = []
     for name in list(records[-1]["spectra"])[:_MOST_SPECTRA] if records else []:
         chosen = [records[0], records[-1]] if len(records) > 1 else [records[-1]]
@@ -310,17 +306,17 @@ def _spectra(run: Path) -> list[dict[str, Any]]:
     return charts
 
 
-def _environment(history: RunHistory, recorded: Recorded) -> list[tuple[str, str]]:
-    run, header = recorded.run, history.header
+def _environment(run: Run) -> list[tuple[str, str]]:
+    told, header = run.description, run.header
     facts = [
         ("model", header.get("model")),
-        ("weights from", header.get("model_name") and history.title),
-        ("heads", f"{sum(history.modules.values()):,} in {len(history.modules):,} attention layers"),
+        ("weights from", header.get("model_name") and run.title),
+        ("heads", f"{sum(run.modules.values()):,} in {len(run.modules):,} attention layers"),
         ("started", _moment(header.get("started"))),
         ("resumed", _moment(header.get("resumed"))),
-        ("hardware", run.get("hardware")),
-        ("seed", run.get("seed")),
-        *(run.get("versions") or {}).items(),
+        ("hardware", told.get("hardware")),
+        ("seed", told.get("seed")),
+        *(told.get("versions") or {}).items(),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
 

@@ -1,18 +1,14 @@
-"""Tables and pictures of a finished or running run, from what the callback wrote into its folder.
+"""Tables and pictures of a finished or running run. matplotlib is imported by the functions that draw."""
 
-Reads `trainer_state.json` (or the newest checkpoint's) for losses and `qk_clip.jsonl` for the logits of every head.
-matplotlib is imported by the functions that draw.
-"""
-
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .figures import newest_state
-from .log import read_log
+import torch
+from torch import Tensor
+
+from .run import Run, highest_along
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,89 +20,25 @@ _LAYER_COLORS = "viridis"
 _THRESHOLD_STYLE: dict[str, Any] = {"color": "crimson", "linestyle": "--", "linewidth": 1.2}
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """What a run wrote.
-
-    Attributes:
-        steps: of every training log.
-        losses: training loss at `steps`.
-        eval_steps: of every evaluation.
-        eval_losses: evaluation loss at `eval_steps`.
-        logit_steps: of every row of the per-head log.
-        max_logits: {module: rows of one value per head}; nan where it was not measured exactly.
-        clips: {module: rows of clipped steps per head since the row before}.
-        threshold: tau; inf if the run only monitored.
-    """
-
-    steps: list[int]
-    losses: list[float]
-    eval_steps: list[int]
-    eval_losses: list[float]
-    logit_steps: list[int]
-    max_logits: dict[str, list[list[float]]]
-    clips: dict[str, list[list[int]]]
-    threshold: float
-
-    @classmethod
-    def load(cls, run: str | Path) -> "RunRecord":
-        """Read a Trainer's output folder, after a save.
-
-        Raises:
-            FileNotFoundError: it has no `trainer_state.json`, in itself or in a checkpoint, or no per-head log.
-        """
-        run = Path(run)
-        history = json.loads(newest_state(run).read_text(encoding="utf-8"))["log_history"]
-        trained = [(row["step"], row["loss"]) for row in history if "loss" in row]
-        evaluated = [(row["step"], row["eval_loss"]) for row in history if "eval_loss" in row]
-        rows = read_log(run)
-        modules = list(rows[0]["max_logits"]) if rows else []
-        threshold = rows[-1]["threshold"] if rows else None
-        return cls(
-            steps=[step for step, _ in trained],
-            losses=[loss for _, loss in trained],
-            eval_steps=[step for step, _ in evaluated],
-            eval_losses=[loss for _, loss in evaluated],
-            logit_steps=[row["step"] for row in rows],
-            max_logits={name: [_with_nan(row["max_logits"][name]) for row in rows] for name in modules},
-            clips={name: [row["clips"][name] for row in rows] for name in modules},
-            threshold=math.inf if threshold is None else threshold,
-        )
-
-    @property
-    def highest(self) -> list[float]:
-        """The highest max logit of the whole model at every `logit_steps`."""
-        per_row = zip(*self.max_logits.values(), strict=True)
-        return [_highest([value for layer in row for value in layer]) for row in per_row]
-
-
-def max_logit_table(record: RunRecord, rows: int = 10) -> str:
+def max_logit_table(run: Run, rows: int = 10) -> str:
     """Return loss and max logits over time in about `rows` rows, with the heads clipped since the row before.
 
     One column per head, named layer.head, or per layer where there are more than 24 heads; a dash where it was
     not measured exactly.
     """
-    columns = {
-        f"{layer}.{head}": [[row[head]] for row in values]
-        for layer, values in enumerate(record.max_logits.values())
-        for head in range(len(values[0]) if values else 0)
-    }
+    layers = _by_module(run, run.max_logits)
+    columns = {f"{i}.{head}": layer[:, head] for i, layer in enumerate(layers) for head in range(layer.shape[1])}
     if len(columns) > _MOST_HEAD_COLUMNS:
-        columns = {f"layer {layer}": values for layer, values in enumerate(record.max_logits.values())}
-    last = len(record.logit_steps) - 1
+        columns = {f"layer {i}": highest_along(layer, 1) for i, layer in enumerate(layers)}
+    last = len(run.steps) - 1
     picked = sorted({round(index * last / max(1, rows - 1)) for index in range(rows)}) if last >= 0 else []
-    losses = dict(zip(record.steps, record.losses, strict=True))
+    losses = dict(run.losses)
     table = [["step", "loss", *columns, "clipped"]]
     previous = -1
     for index in picked:
-        clipped = sum(
-            any(values[row][head] for row in range(previous + 1, index + 1))
-            for values in record.clips.values()
-            for head in range(len(values[0]))
-        )
-        highest = [_highest(values[index]) for values in columns.values()]
-        cells = ["-" if math.isnan(value) else f"{value:.1f}" for value in highest]
-        step = record.logit_steps[index]
+        clipped = int(torch.stack(run.clips[previous + 1 : index + 1]).any(0).sum())
+        cells = [_cell(float(values[index])) for values in columns.values()]
+        step = run.steps[index]
         table.append([str(step), f"{losses[step]:.3f}" if step in losses else "-", *cells, str(clipped)])
         previous = index
     return _aligned(table)
@@ -135,7 +67,7 @@ def head_table(statistics: Mapping[str, Mapping[str, list[Any]]]) -> str:
     return _aligned(table)
 
 
-def plot_run(record: RunRecord, path: str | Path, title: str) -> Path:
+def plot_run(run: Run, path: str | Path, title: str) -> Path:
     """Draw loss, every head's max logit with tau, and a raster of clips over steps. Writes a PNG."""
     from matplotlib import pyplot as plt
 
@@ -143,31 +75,31 @@ def plot_run(record: RunRecord, path: str | Path, title: str) -> Path:
         3, 1, figsize=(9, 10), sharex=True, height_ratios=(3, 4, 2), layout="constrained"
     )
     figure.suptitle(title)
-    loss_axes.plot(record.steps, record.losses, color="tab:blue", label="training")
-    loss_axes.plot(record.eval_steps, record.eval_losses, "o-", color="tab:orange", label="evaluation")
+    loss_axes.plot(*_steps_and_values(run.losses), color="tab:blue", label="training")
+    loss_axes.plot(*_steps_and_values(run.eval_losses), "o-", color="tab:orange", label="evaluation")
     loss_axes.set_ylabel("loss (nats per token)")
     loss_axes.grid(alpha=0.25)
     loss_axes.legend()
-    _draw_heads(logit_axes, record)
-    _draw_clips(clip_axes, record)
+    _draw_heads(logit_axes, run)
+    _draw_clips(clip_axes, run)
     clip_axes.set_xlabel("optimizer step")
     figure.savefig(path, dpi=120)
     plt.close(figure)
     return Path(path)
 
 
-def plot_comparison(records: Mapping[str, RunRecord], threshold: float, path: str | Path, title: str) -> Path:
-    """Draw the highest max logit and the loss of several runs, one line a run, in one picture. Writes a PNG."""
+def plot_comparison(runs: Mapping[str, Run], threshold: float, path: str | Path, title: str) -> Path:
+    """Draw the highest max logit and the loss of several runs, one line per run, in one picture. Writes a PNG."""
     from matplotlib import pyplot as plt
 
     figure, (logit_axes, loss_axes) = plt.subplots(2, 1, figsize=(9, 8), sharex=True, layout="constrained")
     figure.suptitle(title)
-    for index, (label, record) in enumerate(records.items()):
+    for index, (label, run) in enumerate(runs.items()):
         # Later runs are dashed, so that equal curves show as two.
         style: dict[str, Any] = {"color": f"C{index}", "linestyle": "-" if index == 0 else "--"}
-        logit_axes.plot(record.logit_steps, record.highest, **style, label=label)
-        loss_axes.plot(record.steps, record.losses, **style, alpha=0.45, label=f"{label}, training")
-        loss_axes.plot(record.eval_steps, record.eval_losses, "o", **style, label=f"{label}, evaluation")
+        logit_axes.plot(run.steps, run.highest, **style, label=label)
+        loss_axes.plot(*_steps_and_values(run.losses), **style, alpha=0.45, label=f"{label}, training")
+        loss_axes.plot(*_steps_and_values(run.eval_losses), "o", **style, label=f"{label}, evaluation")
     logit_axes.axhline(threshold, label=f"tau = {threshold:g}", **_THRESHOLD_STYLE)
     _scale_logits(logit_axes)
     logit_axes.set_ylabel("highest max logit")
@@ -181,28 +113,28 @@ def plot_comparison(records: Mapping[str, RunRecord], threshold: float, path: st
     return Path(path)
 
 
-def _draw_heads(axes: "Axes", record: RunRecord) -> None:
-    """Draw one line a head; of many layers, one line a layer, its highest head, with a color bar for a legend."""
+def _draw_heads(axes: "Axes", run: Run) -> None:
+    """Draw one line per head, or per layer (its highest head) if there are many, with a color bar for a legend."""
     from matplotlib import colormaps
 
-    layers = len(record.max_logits)
+    layers = len(run.modules)
     colors = colormaps[_LAYER_COLORS].resampled(layers + 1)
-    for layer, values in enumerate(record.max_logits.values()):
+    for index, layer in enumerate(_by_module(run, run.max_logits)):
         if layers > _MOST_LAYERS_BY_HEAD:
-            axes.plot(record.logit_steps, [_highest(row) for row in values], color=colors(layer), linewidth=1)
+            axes.plot(run.steps, highest_along(layer, 1).tolist(), color=colors(index), linewidth=1)
             continue
-        for head in range(len(values[0]) if values else 0):
+        for head, values in enumerate(layer.T.tolist()):
             axes.plot(
-                record.logit_steps,
-                [row[head] for row in values],
-                color=colors(layer),
+                run.steps,
+                values,
+                color=colors(index),
                 linewidth=1,
                 alpha=0.85,
-                label=f"layer {layer}, one line a head" if head == 0 else None,
+                label=f"layer {index}, one line per head" if head == 0 else None,
             )
-    if math.isfinite(record.threshold):
-        axes.axhline(record.threshold, label=f"tau = {record.threshold:g}", **_THRESHOLD_STYLE)
-    if any(value > 0 for value in record.highest):
+    if math.isfinite(run.threshold):
+        axes.axhline(run.threshold, label=f"tau = {run.threshold:g}", **_THRESHOLD_STYLE)
+    if any(value > 0 for value in run.highest):
         _scale_logits(axes)
     axes.set_ylabel("max attention logit")
     axes.grid(alpha=0.25)
@@ -227,14 +159,14 @@ def _scale_logits(axes: "Axes") -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_clips(axes: "Axes", record: RunRecord) -> None:
+def _draw_clips(axes: "Axes", run: Run) -> None:
     """Mark each head at the logs before which it was clipped, layer below layer."""
     starts: list[int] = []
     heads = marks = 0
-    for rows in record.clips.values():
+    for layer in _by_module(run, run.clips):
         starts.append(heads)
-        for head in range(len(rows[0]) if rows else 0):
-            steps = [step for step, row in zip(record.logit_steps, rows, strict=True) if row[head]]
+        for clips in layer.T.tolist():
+            steps = [step for step, count in zip(run.steps, clips, strict=True) if count]
             axes.plot(steps, [heads] * len(steps), "|", color="crimson", markersize=5)
             heads, marks = heads + 1, marks + len(steps)
     if marks == 0:
@@ -247,12 +179,18 @@ def _draw_clips(axes: "Axes", record: RunRecord) -> None:
     axes.grid(axis="x", alpha=0.25)
 
 
-def _highest(values: list[float]) -> float:
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
+def _by_module(run: Run, logs: Sequence[Tensor]) -> list[Tensor]:
+    """Return (logs, heads) per module of what the run keeps as (heads of all modules,) per log."""
+    return list(run.by_module(torch.stack(list(logs))).values()) if logs else []
 
 
-def _with_nan(values: list[float | None]) -> list[float]:
-    return [math.nan if value is None else value for value in values]
+def _steps_and_values(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _cell(value: float) -> str:
+    # The log has four digits after the point; what float32 adds behind them would tip a half to either side.
+    return "-" if math.isnan(value) else f"{round(value, 4):.1f}"
 
 
 def _aligned(table: list[list[str]]) -> str:

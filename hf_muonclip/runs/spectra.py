@@ -3,7 +3,7 @@
     Trainer(..., callbacks=[MuonClipCallback(), SpectrumCallback("*.q_proj.weight", every=50)])
 
 `hf-muonclip report` draws them. They cost an SVD without vectors per matrix, on the weight's device: choose few
-weights, and seldom.
+weights, and rare records.
 """
 
 import contextlib
@@ -87,7 +87,7 @@ class SpectrumCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Record what training arrived at."""
+        """Record the final weights."""
         if self._recorded != state.global_step:
             self._record(state, kwargs["model"])
 
@@ -136,7 +136,7 @@ class SpectrumCallback(TrainerCallback):
 
     @contextlib.contextmanager
     def _or_go_on_without(self) -> Iterator[None]:
-        """Let a failure of the one rank that writes end its writing, and not the run: the others would wait for it."""
+        """Let a failure of the writing rank end its records and not the run: the other ranks would wait for it."""
         try:
             yield
         except (OSError, ValueError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ class SpectrumCallback(TrainerCallback):
 
 
 def _singular_values(matrix: Tensor) -> list[float]:
-    """Return the singular values, falling; none of a matrix that is not finite, which has none."""
+    """Return the singular values, in descending order; an empty list for a matrix that is not finite."""
     if not matrix.isfinite().all():
         return []
     return [float(f"{value:.5g}") for value in torch.linalg.svdvals(matrix).tolist()]
@@ -160,8 +160,9 @@ def read_spectra(run: str | Path) -> list[dict[str, Any]]:
     """Read the singular values that a run recorded.
 
     Returns:
-        One row per record: `step` and `spectra` {parameter: a list per matrix of its singular values, falling; empty
-        for one that was not finite}; no row if nothing was recorded. A last line without its end does not count.
+        One row per record: `step` and `spectra` {parameter: a list per matrix of its singular values, in descending
+        order; empty for one that was not finite}; no row if nothing was recorded. A last line without its end does not
+        count.
 
     Raises:
         ValueError: a line is damaged.

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .charts import color, number
-from .history import RunHistory, highest
+from .run import Run, highest
 from .verdict import verdict
 
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -20,49 +20,49 @@ _LINES_AROUND_THE_MAP = 14
 _MOST_CLIPPED_NAMED = 6
 
 
-def frame(history: RunHistory, width: int, height: int) -> RenderableType:
+def frame(run: Run, width: int, height: int) -> RenderableType:
     """Return what a terminal shows of a run.
 
     Args:
-        history: with at least one log.
-        width: of the terminal, in characters.
-        height: of the terminal, in lines.
+        run: a run with at least one log.
+        width: width of the terminal, in characters.
+        height: height of the terminal, in lines.
     """
     inside = max(1, width - 4)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True, min_width=9)
     table.add_column(no_wrap=True, overflow="ellipsis")
     room = max(10, inside - 14)
-    table.add_row("step", _progress(history, room))
-    if history.losses:
-        losses = [value for _, value in history.losses]
+    table.add_row("step", _progress(run, room))
+    if run.losses:
+        losses = [value for _, value in run.losses]
         shown = Text(f"{number(losses[-1]):<8}", style="bold")
         table.add_row("loss", shown + Text(f" {sparkline(losses, min(60, room - 10))}", style="#56b4e9"))
-    if history.eval_losses:
-        step, value = history.eval_losses[-1]
+    if run.eval_losses:
+        step, value = run.eval_losses[-1]
         table.add_row("eval loss", f"{number(value)} at step {step:,}")
-    table.add_row("max logit", _against_tau(history, room))
-    table.add_row("clipped", _clipped(history, room))
-    lines = max(2, height - _LINES_AROUND_THE_MAP - bool(history.losses) - bool(history.eval_losses))
+    table.add_row("max logit", _against_tau(run, room))
+    table.add_row("clipped", _clipped(run, room))
+    lines = max(2, height - _LINES_AROUND_THE_MAP - bool(run.losses) - bool(run.eval_losses))
     return Panel(
         Group(
             table,
             Text(),
-            Text("max logit of every head: a row a layer, a column a head", style="dim"),
-            heat_map(history, inside, lines),
-            _key(history),
+            Text("max logit of every head: a row per layer, a column per head", style="dim"),
+            heat_map(run, inside, lines),
+            _key(run),
             Text(),
-            Text(verdict(history, history.last_clip_step), style="bold"),
+            Text(verdict(run), style="bold"),
         ),
-        title=Text(history.title),
-        subtitle=Text("finished" if history.finished is not None else "Ctrl-C leaves", style="dim"),
+        title=Text(run.title),
+        subtitle=Text("finished" if run.finished is not None else "Ctrl-C leaves", style="dim"),
         width=width,
         border_style="dim",
     )
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """Return at most `width` bars for values, means of neighbors where they are more; a dot where none is finite."""
+    """Return at most `width` bars, means of neighboring values if there are more; a dot where none is finite."""
     size = max(1, math.ceil(len(values) / max(1, width)))
     pieces = [[v for v in values[i : i + size] if math.isfinite(v)] for i in range(0, len(values), size)]
     means = [sum(piece) / len(piece) if piece else math.nan for piece in pieces]
@@ -71,15 +71,16 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join("·" if math.isnan(mean) else _SPARKS[round((mean - low) / span * 7)] for mean in means)
 
 
-def heat_map(history: RunHistory, width: int, lines: int) -> Text:
-    """Return the latest max logits as blocks, two layers a line where they are many; joined to their highest to fit.
+def heat_map(run: Run, width: int, lines: int) -> Text:
+    """Return the latest max logits as blocks; many layers and heads are joined to their highest, to fit.
 
     Args:
-        history: with at least one log.
-        width: of the map and its labels, in characters.
-        lines: of the map.
+        run: a run with at least one log.
+        width: width of the map and its labels, in characters.
+        lines: number of lines of the map.
     """
-    labels, modules = history.labels, history.by_module(history.rows[-1])
+    labels = run.labels
+    modules = [heads.tolist() for heads in run.by_module(run.max_logits[-1]).values()]
     margin = max(len(label) for label in labels) + 1
     columns = max(len(heads) for heads in modules)
     room = max(1, width - margin)
@@ -87,13 +88,13 @@ def heat_map(history: RunHistory, width: int, lines: int) -> Text:
     cell = max(1, min(4, room // math.ceil(columns / joined)))
     halves = 1 if len(modules) <= lines else 2
     layers = math.ceil(len(modules) / (lines * halves))
-    top = min(history.threshold, history.peak)
+    top = min(run.threshold, run.peak)
     top = top if math.isfinite(top) and top > 0 else 1.0
     grid = []
     for start in range(0, len(modules), layers):
         group = modules[start : start + layers]
         rows = [[heads[i : i + joined] for heads in group if heads[i : i + joined]] for i in range(0, columns, joined)]
-        grid.append([_color([v for heads in row for v in heads], history.threshold, top) for row in rows])
+        grid.append([_color([v for heads in row for v in heads], run.threshold, top) for row in rows])
     text = Text(no_wrap=True)
     for line in range(0, len(grid), halves):
         text.append(f"{labels[line * layers]:>{margin - 1}} ", style="dim")
@@ -117,44 +118,44 @@ def _style(upper: str | None, lower: str | None) -> str:
     return f"{upper or 'default'} on {lower or 'default'}" if upper != lower else upper or "default"
 
 
-def _key(history: RunHistory) -> Text:
-    top = min(history.threshold, history.peak)
+def _key(run: Run) -> Text:
+    top = min(run.threshold, run.peak)
     text = Text().append("0 ", style="dim")
     for index in range(8):
         text.append("█", style=color(index / 7))
     text.append(f" {number(top)}", style="dim")
-    if math.isfinite(history.threshold):
+    if math.isfinite(run.threshold):
         text.append("   █", style=_OVER).append(" above tau", style="dim")
-    if history.rows[-1].isnan().any():
+    if run.max_logits[-1].isnan().any():
         text.append("   █", style=_UNMEASURED).append(" at most tau, or not run", style="dim")
     return text
 
 
-def _progress(history: RunHistory, room: int) -> Text:
-    step, total = history.steps[-1], history.max_steps
+def _progress(run: Run, room: int) -> Text:
+    step, total = run.steps[-1], run.max_steps
     text = Text(f"{step:,}", style="bold")
     if not total:
         return text
     text.append(f" of {total:,}  ", style="not bold")
-    said = "" if history.finished is not None else _time_left(history, total)
+    said = "" if run.finished is not None else _time_left(run, total)
     bar = max(5, min(30, room - len(text) - len(said) - 2))
     full = round(bar * min(1.0, step / total))
     text.append("━" * full, style="#21918c").append("━" * (bar - full), style="dim")
     return text.append(f"  {said}", style="not bold dim")
 
 
-def _time_left(history: RunHistory, total: int) -> str:
-    recent = history.seconds[-20:]
+def _time_left(run: Run, total: int) -> str:
+    recent = run.seconds[-20:]
     if len(recent) < 2 or recent[-1][0] <= recent[0][0]:
         return ""
     pace = (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])
-    seconds = round(max(0, total - history.steps[-1]) * pace)
+    seconds = round(max(0, total - run.steps[-1]) * pace)
     hours, minutes = seconds // 3600, seconds // 60 % 60
     return f"{hours} h {minutes:02} min left" if hours else f"{minutes} min {seconds % 60:02} s left"
 
 
-def _against_tau(history: RunHistory, room: int) -> Text:
-    latest, tau = history.highest[-1], history.threshold
+def _against_tau(run: Run, room: int) -> Text:
+    latest, tau = run.highest[-1], run.threshold
     text = Text(f"{number(latest):<8}", style="bold")
     if math.isinf(tau):
         return text.append(" tau is infinite: measured only", style="not bold dim")
@@ -165,16 +166,16 @@ def _against_tau(history: RunHistory, room: int) -> Text:
     return text.append(f"  tau {number(tau)}", style="not bold dim")
 
 
-def _clipped(history: RunHistory, room: int) -> Text:
-    last = history.clips[-1]
-    places = [(label, i) for label, n in zip(history.labels, history.modules.values(), strict=True) for i in range(n)]
+def _clipped(run: Run, room: int) -> Text:
+    last = run.clips[-1]
+    places = [(label, i) for label, n in zip(run.labels, run.modules.values(), strict=True) for i in range(n)]
     order = torch.argsort(last, descending=True, stable=True)[: int((last > 0).sum())].tolist()
     named = [f"{places[i][0]}.{places[i][1]}" for i in order[:_MOST_CLIPPED_NAMED]]
     more = len(order) - len(named)
     text = Text(f"{len(order)} of {len(places)} heads since the log before", style="bold" if order else "")
     if named:
         text.append(f": {', '.join(named)}{f' and {more} more' if more else ''}", style="not bold")
-    elif history.last_clip_step is not None:
-        text.append(f"; last at step {history.last_clip_step:,}")
+    elif run.last_clip_step is not None:
+        text.append(f"; last at step {run.last_clip_step:,}")
     text.truncate(room, overflow="ellipsis")
     return text

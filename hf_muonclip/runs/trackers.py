@@ -1,4 +1,4 @@
-"""What the trackers behind `report_to` need while a run goes on: names that they can store, and to be outlived.
+"""Guard a run against its trackers (`report_to`): a failing one does not end training, and names are made storable.
 
 A server that is gone or a disk that is full raises inside of the Trainer's callback, and would end the training. Here
 training goes on to its end, and the failure is said once. What is logged before and after training raises as ever.
@@ -27,9 +27,9 @@ def guarded(callbacks: Iterable[TrainerCallback], event: str, state: TrainerStat
     Every other callback, a subclass of a tracker's too, is left as it is and raises as ever.
 
     Args:
-        callbacks: of a Trainer.
+        callbacks: the callbacks of a Trainer.
         event: the name of the callbacks' method that is about to be called.
-        state: tells the step.
+        state: the Trainer's state, for the step.
     """
     with ExitStack() as stack:
         for callback in callbacks:
@@ -45,7 +45,7 @@ def forget_failures() -> None:
 
 
 def mlflow_names(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return logs in which no name is a folder of another: "a" beside "a/b" becomes "a/all".
+    """Return logs in which no name is the folder of another: "a" beside "a/b" becomes "a/all".
 
     MLflow's file store, which a server may use too, keeps a metric as a file, and loses without a word all the metrics
     of a log in which one would have to be a file and a folder.
@@ -90,7 +90,7 @@ def _say_once(tracker: TrainerCallback, event: str, state: TrainerState, error: 
     _said.add(tracker)
     logger.warning(
         "%s failed in %s at step %d (%s: %s). Training goes on, and so do the other trackers; what this one misses "
-        "stays in trainer_state.json. It is tried again at every log, and further failures are not said. Fix what it "
+        "stays in trainer_state.json. It is tried again at every log, and further failures are not logged. Fix what it "
         "reports to, or leave it out of report_to.",
         name,
         event,

@@ -1,1 +1,1 @@
-"""MuonClip in transformers' Trainer: how it gets there, what is reported, saved, resumed and pushed."""
+"""MuonClip in transformers' Trainer: entry points, reporting, saving, resuming and pushing."""

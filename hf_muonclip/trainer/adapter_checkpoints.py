@@ -1,7 +1,7 @@
-"""What a Trainer's checkpoints leave out where QK-Clip scales the frozen base of a LoRA model.
+"""Warn of clips that a Trainer's checkpoints lack where QK-Clip scales the frozen base of a LoRA model.
 
-Of a PEFT model a Trainer saves and loads the adapter alone. With `scale_lora_base=True` a clip is in the base as well,
-so that such a checkpoint holds less than what was trained, and an adapter that is loaded again meets another base.
+A Trainer saves and loads only the adapter of a PEFT model. With `scale_lora_base=True` a clip changes the base as well,
+so such a checkpoint lacks a part of what was trained: loaded again, the adapter is put on another base.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ class AdapterSaves:
     """Watches one run for clips that its checkpoints do not hold.
 
     Args:
-        clip: of the run.
-        model: that the Trainer saves.
+        clip: the optimizer or clip of the run.
+        model: the model that the Trainer saves.
     """
 
     def __init__(self, clip: QKClip, model: nn.Module | None) -> None:
@@ -34,10 +34,10 @@ class AdapterSaves:
         self._said = False
 
     def check_start(self, args: TrainingArguments, saved: Mapping[str, Any] | None) -> None:
-        """Refuse a run that would put an adapter and a base together that do not belong together.
+        """Refuse a run that would put an adapter on a base with other clips.
 
         Args:
-            args: of the run.
+            args: the Trainer's arguments.
             saved: statistics of the run that is resumed, as `ClipStatistics.to_dict` returns them; None for a new run.
 
         Raises:
@@ -58,7 +58,7 @@ class AdapterSaves:
             )
 
     def warn(self, statistics: ClipStatistics) -> None:
-        """Warn once that what a Trainer saves lacks the clips so far, if there were any."""
+        """Warn once, after the first clip, that the Trainer's checkpoints lack it."""
         if not self._modules or self._said:
             return
         clipped = self._clipped(statistics.to_dict())

@@ -1,4 +1,4 @@
-"""What is added to a run on top of training may be missing, and never ends it: each addition is guarded by itself."""
+"""Guard additions to a run, such as its card: one that fails is left out and does not end the run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ class Additions:
 
     @contextmanager
     def adding(self, what: str) -> Iterator[None]:
-        """Leave out what the block adds where it raises, and say so once.
+        """Suppress errors of the block, and log once what is left out.
 
-        For additions of one process alone: an error inside of a collective would leave the other ranks waiting.
+        For additions of a single process: an error inside a collective would leave the other ranks waiting.
 
         Args:
-            what: is left out; begins the logged sentence.
+            what: the addition; starts the logged sentence.
         """
         try:
             yield

@@ -1,4 +1,4 @@
-"""What the Trainer sees of MuonClip: figures in its logs and trackers, and statistics per head in its state."""
+"""The Trainer's callback for MuonClip: figures in logs and trackers, and statistics per head in the Trainer's state."""
 
 import time
 from collections.abc import Mapping
@@ -37,12 +37,12 @@ logger = get_logger(__name__)
 
 
 class Watched(Protocol):
-    """What `MuonClipCallback` watches: MuonClip, or the clip beside another optimizer.
+    """Interface of what `MuonClipCallback` watches: MuonClip, or the clip beside another optimizer.
 
     Attributes:
         config: the settings.
         clip: measures and clips.
-        last_step: what the last step saw and did; a new object for each, None before the first.
+        last_step: the result of the last step; a new object for each, None before the first.
     """
 
     config: MuonClipConfig
@@ -51,30 +51,22 @@ class Watched(Protocol):
 
 
 class MuonClipCallback(TrainerCallback, ExportableState):
-    """Log what Muon and QK-Clip see and do.
+    """Log the figures of Muon and QK-Clip.
 
-    With every training log, to all trackers and `trainer_state.json`:
+    The figures `qk_clip/...` and `muon/...` go with every training log to all trackers and `trainer_state.json`;
+    `hf_muonclip.runs.figure_names.FIGURES` says what each means.
 
-    - `qk_clip/max_logit`: the highest max logit since the last log; `qk_clip/max_logit/layer_N`: of one layer.
-    - `qk_clip/clipped_heads`: distinct heads clipped since the last log; `qk_clip/clipped_heads_ever`: in all the run.
-    - `qk_clip/min_gamma`: the smallest factor of a clip since the last log; 1 where none was.
-    - `muon/update_rms`: `MuonClip.update_rms` of the logged step.
-    - `muon/idle_matrices`: the share of Muon's matrices that had no gradient in the logged step, such as experts
-      without a token; they were not moved.
-    - `muon/skipped_steps`: steps since the last log that were not taken, where steps may be skipped: with
-      nonfinite="skip", or for a GradScaler's overflow under fp16.
+    Logged steps measure every head exactly; on a CPU the steps between measure only those that may exceed the
+    threshold. Per head, one line per log goes to `qk_clip.jsonl` in the output folder, and first and last clipped step,
+    clip count and highest max logit go into the Trainer's state, from which they resume. A tracker that fails during
+    training causes one warning, and the training goes on.
 
-    Steps that log measure every head exactly; on a CPU the steps between measure those that may exceed the threshold.
-    Per head, one line per log goes to `qk_clip.jsonl` in the output folder, and first and last clipped step, clip count
-    and highest max logit go into the Trainer's state, from which they resume. A tracker that fails while training goes
-    on is warned of once, and does not end the training.
-
-    Capture rests in evaluation and generation: only forwards with gradients in training mode count.
+    Nothing is captured in evaluation and generation: only forwards with gradients in training mode count.
 
     It also makes the Trainer resume mixture-of-experts models, whose experts it saves in another form than it loads,
     adds to the config.json of checkpoints what engines read, and with `push_to_hub=True` puts the run's model card into
-    the repository, at every push; a card that somebody wrote by hand stays. None of this ends a run: what cannot be
-    added is left out, and one sentence in the log says what and why.
+    the repository, at every push; a card that somebody wrote by hand stays. If any of this fails, it is left out, one
+    warning says why, and the run goes on.
 
     Attributes:
         statistics: per head, over the run so far; None before training.
@@ -111,8 +103,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     @property
     def capture_seconds(self) -> float:
         """Host time spent measuring max logits."""
-        capture = None if self._watched is None else self._watched.clip.capture
-        return 0.0 if capture is None else capture.seconds
+        return 0.0 if self._watched is None else self._watched.clip.capture_seconds
 
     @property
     def clip_seconds(self) -> float:
@@ -120,7 +111,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         return 0.0 if self._watched is None else self._watched.clip.seconds
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: no arguments, what the run was given, and the statistics per head."""
+        """Return what a checkpoint keeps: the description of the run, and the statistics per head."""
         if self._watched is None:
             return {"args": {}, "attributes": {}}
         run = {"exported_run": {**self._run, "seconds": round(self.train_seconds, 3)}}
@@ -133,14 +124,14 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         return {"args": {}, "attributes": {**run, **exported}}
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Let the Trainer resume experts, which it saves in another form than it loads."""
+        """Enable the Trainer to resume experts, which it saves in another form than it loads."""
         if kwargs.get("model") is not None:
             load_saved_form(kwargs["model"])
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Find the clip, take up the statistics of a resumed run, and open the log."""
+        """Find the optimizer, restore the statistics of a resumed run, and open the log."""
         forget_push(self)  # one that failed
         refuse_unsaved(kwargs.get("model"), args.save_strategy)
         watched = self._find_watched(args, state, kwargs.get("model"), kwargs["optimizer"])
@@ -178,14 +169,15 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self.statistics.load_dict(saved["exported_statistics"])
             self._since_log.load_dict(saved["exported_since_log"])
         if state.is_world_process_zero and args.output_dir:
-            self._log = LogWriter(self._folder, self._log_header(state, kwargs.get("model")), state.global_step)
+            model = kwargs.get("model")
+            self._log = LogWriter(self._folder, lambda: self._log_header(state, model), state.global_step)
         start_adding(self)
 
     def _newest_checkpoint(self, state: TrainerState) -> Path:
         return self._folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
 
     def _saved_attributes(self, state: TrainerState) -> dict[str, Any]:
-        """Return what `state` kept of the run that is resumed; nothing for a new one."""
+        """Return what `state` saved of the resumed run; {} for a new one."""
         stored: Any = state.stateful_callbacks
         saved = (stored or {}).get(type(self).__name__)
         return saved["attributes"] if state.global_step > 0 and isinstance(saved, dict) else {}
@@ -196,7 +188,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         optimizer = getattr(optimizer, "optimizer", optimizer)  # Accelerate's wrapper
         if not isinstance(optimizer, MuonClip):
             raise ValueError(
-                f"MuonClipCallback watches a MuonClip optimizer; this Trainer uses {type(optimizer).__name__}. Pass "
+                f"MuonClipCallback needs a MuonClip optimizer; this Trainer uses {type(optimizer).__name__}. Pass "
                 "optimizers=muonclip(model, args), or call attach(trainer); beside DeepSpeed's own optimizer, pass "
                 "callbacks=[DeepSpeedClipCallback()]."
             )
@@ -214,7 +206,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the Trainer's logging as it was, and the statistics in its state, for `trainer.save_state()`."""
+        """Restore the Trainer's logging, and put the statistics into its state, for `trainer.save_state()`."""
         stop_adding(self)
         self._note_loss()
         if isinstance(self._watched, MuonClip):
@@ -243,13 +235,13 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the clock."""
+        """Record when the optimizer step starts."""
         self._step_started = time.perf_counter()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Count what the step saw and clipped."""
+        """Add the step's max logits and clips to the statistics."""
         self.step_seconds += time.perf_counter() - self._step_started
         watched = self._watched
         if watched is None:
@@ -270,7 +262,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
         self._since_log.record(max_logits, gammas)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Gather the optimizer's state where a save follows: the Trainer asks one rank alone for it."""
+        """Gather the optimizer's state before a save, because the Trainer asks a single rank for it."""
         self.train_seconds += time.perf_counter() - self._clock_started
         self._clock_started = time.perf_counter()
         self._note_loss()
@@ -280,14 +272,14 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """As after a step; a run that had finished before it was resumed is not saved again."""
+        """Do as `on_step_end`; a finished run that is resumed is not saved again."""
         if state.global_step == self._first_step:
             control.should_save = False
         if control.should_save:
             self._consolidate(args)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """As after a step, where the evaluation decides whether to save."""
+        """Gather the optimizer's state as `on_step_end`, if the evaluation decides whether to save."""
         self._clock_started = time.perf_counter()
         self._warn_of_rounding(kwargs.get("model"))
         if args.save_strategy == SaveStrategy.BEST:
@@ -296,11 +288,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_predict(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any, **kwargs: Any
     ) -> None:
-        """Warn if this has rounded the model's weights."""
+        """Warn if the prediction has rounded the model's weights."""
         self._warn_of_rounding(kwargs.get("model"))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Let engines read the checkpoint too, and leave the save out of the training time."""
+        """Complete the checkpoint's config.json for engines, and exclude the save from the training time."""
         if args.should_save:
             self._complete_checkpoint(kwargs.get("model"), state)
             self._warn_of_adapter_saves()
@@ -310,14 +302,14 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_push_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Complete what is pushed: a config.json that engines read, and the run's model card."""
+        """Add a config.json that engines read and the run's model card to the push."""
         if state.is_world_process_zero:
             self._complete_checkpoint(kwargs.get("model"), state)
             with self._additions.adding("The model card of the run"):
                 complete_next_push(kwargs.get("model"), args, state, self, self._additions)
 
     def _note_loss(self) -> None:
-        """Keep what the first forward showed of the loss, for the card."""
+        """Record whether the loss is a language model's own, for the card."""
         if self._token_loss is not None:
             self._token_loss.close()
             self._run["token_loss"] = bool(self._token_loss.seen)
@@ -333,11 +325,11 @@ class MuonClipCallback(TrainerCallback, ExportableState):
                 self._adapter_saves.warn(self.statistics)
 
     def _warn_of_rounding(self, model: nn.Module | None) -> None:
-        """Warn once that the model's weights are no longer those that were trained."""
+        """Warn once that the model's weights have been rounded since they were trained."""
         rounding = "" if model is None else describe_rounding(model)
         if rounding and rounding != self._said_rounding:
             logger.warning(
-                "The model has changed: %s. What is saved, pushed or trained from here on has lost those digits. "
+                "The model has changed: %s. Weights saved, pushed or trained from now on have lost that precision. "
                 "Load the last checkpoint again, and save before you evaluate.",
                 rounding,
             )

@@ -1,4 +1,4 @@
-"""What a person at the terminal gets: a readable progress bar, and Ctrl-C that loses nothing.
+"""A readable progress bar for the terminal, and Ctrl-C that saves a checkpoint.
 
 Trainer(..., callbacks=[MuonClipCallback(), SaveOnInterrupt()])
 trainer.remove_callback(ProgressCallback)
@@ -20,7 +20,7 @@ from ..common.ranks import num_ranks
 
 
 class ProgressBar(ProgressCallback):
-    """The Trainer's bar with loss, max logit and clipped heads beside it, instead of a line of every figure per log."""
+    """The Trainer's bar with loss, max logit and clipped heads, instead of a line with every figure per log."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Show the figures of a training log beside the bar."""
@@ -40,7 +40,7 @@ class SaveOnInterrupt(TrainerCallback):
     """Turn Ctrl-C into a checkpoint: finish the step, save, stop. A second Ctrl-C stops at once.
 
     Attributes:
-        interrupted: whether it happened.
+        interrupted: whether Ctrl-C was pressed.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class SaveOnInterrupt(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Take over SIGINT, where that is possible: in the main thread."""
+        """Install the handler of SIGINT, in the main thread only."""
         self.interrupted = False
         if threading.current_thread() is threading.main_thread():
             previous = signal.signal(signal.SIGINT, self._handle)
@@ -62,7 +62,7 @@ class SaveOnInterrupt(TrainerCallback):
         signal.signal(signal.SIGINT, self._previous)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Save and stop after the step in which it happened. Collective: all processes stop after the same step."""
+        """Save and stop after the step in which Ctrl-C was pressed. Collective: all processes stop together."""
         if num_ranks() > 1:
             interrupted = torch.tensor(float(self.interrupted), device=args.device)
             dist.all_reduce(interrupted, op=dist.ReduceOp.MAX)
@@ -74,6 +74,6 @@ class SaveOnInterrupt(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Give SIGINT back."""
+        """Restore the handler of SIGINT."""
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)

@@ -39,7 +39,8 @@ class DeepSpeedClip:
     Attributes:
         config: the settings.
         clip: the `QKClip`.
-        last_step: what the last call of `step` saw and did; None before the first.
+        last_step: what the last call of `step` saw and did; None before the first. `taken` says whether heads could be
+            clipped: DeepSpeed has written the update either way.
 
     Raises:
         ValueError: an attention that no rule covers.
@@ -56,7 +57,7 @@ class DeepSpeedClip:
         """Clip what the update that DeepSpeed has just written left above tau. Collective: call on every rank.
 
         Args:
-            device: where the ranks can exchange maxima.
+            device: a device on which the ranks can exchange maxima.
 
         Raises:
             FloatingPointError: a max logit is NaN or Inf, and `nonfinite` is "raise".
@@ -137,7 +138,7 @@ class DeepSpeedClipCallback(MuonClipCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leave the model and the Trainer's logging as they were."""
+        """Remove all hooks from the model and the Trainer."""
         super().on_train_end(args, state, control, **kwargs)
         if self._watched is not None:
             self._watched.clip.detach()
@@ -145,7 +146,7 @@ class DeepSpeedClipCallback(MuonClipCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Clip, unless DeepSpeed skipped the step, and count what was seen."""
+        """Clip, unless DeepSpeed skipped the step, and update the statistics."""
         if isinstance(self._watched, DeepSpeedClip) and not kwargs["optimizer"].step_was_skipped:
             self._watched.step(args.device)
         super().on_optimizer_step(args, state, control, **kwargs)

@@ -1,4 +1,4 @@
-"""The ways of MuonClip into a `transformers.Trainer`: as its optimizer, as a factory of it, or attached afterwards.
+"""The three ways to use MuonClip in a `transformers.Trainer`: optimizer, factory, or attached afterwards.
 
 All three take the learning rate, decay, betas and epsilon from `TrainingArguments`, and every other setting from a
 `MuonClipConfig` or from keywords.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def muonclip(
     model: nn.Module, args: "TrainingArguments | None" = None, config: MuonClipConfig | None = None, **overrides: Any
 ) -> tuple[MuonClip, None]:
-    """Return what `Trainer(optimizers=...)` wants: the optimizer, and no scheduler, so that the Trainer makes its own.
+    """Return the value for `Trainer(optimizers=...)`: the optimizer, and None so that the Trainer makes its scheduler.
 
     Args:
         model: the model to train.
@@ -50,7 +50,7 @@ def muonclip(
 def muonclip_factory(
     args: "TrainingArguments | None" = None, config: MuonClipConfig | None = None, **overrides: Any
 ) -> tuple[Callable[[], Callable[..., MuonClip]], dict[str, Any]]:
-    """Return what `Trainer(optimizer_cls_and_kwargs=...)` wants, so that the Trainer builds the optimizer itself.
+    """Return the value for `Trainer(optimizer_cls_and_kwargs=...)`, so that the Trainer builds the optimizer itself.
 
     For `model_init`, hyper-parameter search and every other case in which the final model exists only later. Arguments
     and errors as `muonclip`; `args` is read whenever an optimizer is built, so a trial's values count.

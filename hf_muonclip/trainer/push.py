@@ -1,8 +1,8 @@
 """Complete what the Trainer saves and pushes: a config.json that engines read, and a model card of the run.
 
-The Trainer says that a push begins, then writes config.json and README.md again, and calls nobody between that and the
-upload. So the upload itself is awaited: from the beginning of a push until then, `HfApi.upload_folder` is wrapped, and
-in older transformers the function `upload_folder` that its Trainer calls.
+The Trainer calls back at the start of a push, then writes config.json and README.md again, without another callback
+before the upload. So `HfApi.upload_folder` is wrapped from the start of a push to its upload, and in older transformers
+the function `upload_folder` that its Trainer calls.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ _PICKLED = "training_args.bin"  # no checkpoint needs it, and unpickling it runs
 
 
 def complete_config(model: nn.Module | None, folder: Path, *, resumable: bool = False) -> None:
-    """Write the config.json that the Trainer has written, if it has, again as engines read it.
+    """Rewrite the Trainer's config.json, if there is one, as engines read it.
 
     Engines run models that generate; the configuration of any other model stays as it is.
 
@@ -77,8 +77,8 @@ def complete_next_push(
     A README.md that somebody wrote by hand stays, although `trainer.push_to_hub()` writes over it. Before training, and
     where `kind_of` cannot say what the model is, the Trainer's own card stays.
 
-    The Trainer does not say when a push fails. What was to be done is then forgotten with the next push of this
-    callback or folder, by `forget_push`, or with the callback.
+    The Trainer does not say when a push fails. What was to be done is then forgotten at the next push of this
+    callback or folder, by `forget_push`, or when the callback is gone.
     """
     push = _Push(model, args, state, additions)
     for other, left in list(_pushes.items()):
@@ -91,7 +91,7 @@ def complete_next_push(
 
 
 def forget_push(callback: ExportableState) -> None:
-    """Forget a push that began and never came to its upload; a README.md written by hand is put back."""
+    """Forget a push that never reached its upload; a README.md written by hand is restored."""
     push = _pushes.pop(callback, None)
     if push is not None:
         for upload in _uploads:
@@ -100,7 +100,7 @@ def forget_push(callback: ExportableState) -> None:
 
 
 class _Push:
-    """A push of the Trainer that has begun."""
+    """A push that the Trainer has started."""
 
     def __init__(
         self, model: nn.Module | None, args: TrainingArguments, state: TrainerState, additions: Additions
@@ -114,22 +114,22 @@ class _Push:
         self._written_by_hand: bytes | None = None
 
     def keep_card(self) -> None:
-        """Remember what somebody wrote by hand, before the Trainer writes over it."""
+        """Remember a card written by hand before the Trainer overwrites it."""
         if not _is_automatic(self._card):
             self._written_by_hand = self._card.read_bytes()
 
     def put_card_back(self) -> None:
-        """Undo what the Trainer wrote over a card written by hand."""
+        """Restore a card written by hand that the Trainer has overwritten."""
         if self._written_by_hand is not None and _is_automatic(self._card):
             _replace(self._card, self._written_by_hand)
 
     def is_upload(self, folder: Path, repo_id: str, ignored: Sequence[str]) -> bool:
-        """Return whether an upload is this push: the Trainer leaves its checkpoints out of it."""
+        """Return whether an upload is that of this push, which the Trainer makes without checkpoints."""
         is_repository = self._repository in (repo_id, repo_id.rpartition("/")[2])
         return folder == self.folder and is_repository and f"{PREFIX_CHECKPOINT_DIR}-*" in ignored
 
     def complete(self, repo_id: str, callback: ExportableState) -> None:
-        """Complete the folder, which is uploaded next."""
+        """Complete the folder just before its upload."""
         model = None if self._model is None else self._model()
         with self._additions.adding("What engines read in the pushed config.json"):
             complete_config(model, self.folder)
@@ -139,10 +139,10 @@ class _Push:
                 self._write_card(model, callback, repo_id)
 
     def _write_card(self, model: nn.Module, callback: ExportableState, repo_id: str) -> None:
-        """Write the card of the run in the place of the Trainer's own, and keep what only that one says.
+        """Replace the Trainer's card by that of the run, keeping metadata that only the Trainer knows.
 
         Raises:
-            UnknownKindError: ours would not be true of what is pushed.
+            UnknownKindError: the card would not describe what is pushed.
         """
         kind = kind_of(model)
         trainers = ModelCard.load(self._card).data.to_dict() if self._card.is_file() else {}
@@ -177,7 +177,7 @@ if hasattr(transformers_trainer, "upload_folder"):
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that an upload in the background reads it whole, as it was or as it is now."""
+    """Replace a file atomically, so that an upload in the background reads either the old or the new one."""
     written = path.with_name(f"_{path.name}")  # the Trainer uploads no file with such a name
     written.write_bytes(content)
     written.replace(path)

@@ -1,11 +1,11 @@
-"""Load what the Trainer saved in another form than the model holds in memory: experts, above all.
+"""Load weights that the Trainer saved in another form than the model holds in memory, such as experts.
 
 transformers 5 keeps all experts of a layer in one tensor and saves them one by one. `from_pretrained` joins them again;
 `Trainer.train(resume_from_checkpoint=...)` and `load_best_model_at_end` do not: they call `load_state_dict`, once for
 every shard, which leaves the experts as they are and warns (https://github.com/huggingface/transformers/issues/48805).
 
-Here `load_state_dict` joins what belongs together. A layer's experts may come from several shards: they wait until
-their last one is there, and go straight into the model. Nothing is cast but by the model's own dtypes.
+Here `load_state_dict` joins them. A layer's experts may come from several shards: they are kept until the last one is
+loaded, and then copied into the model. They are only cast to the model's own dtypes.
 """
 
 import json
@@ -28,7 +28,7 @@ _MARK = "_loads_saved_form"
 
 
 def load_saved_form(model: nn.Module) -> None:
-    """Let `model.load_state_dict` take state dicts in the form that `save_pretrained` writes. Idempotent.
+    """Let `model.load_state_dict` accept state dicts in the form that `save_pretrained` writes. Idempotent.
 
     A state dict must be complete, except where transformers loads the shards of one checkpoint one after the other. One
     in the form of the model itself passes unchanged, so this is harmless where transformers converts.
@@ -48,7 +48,7 @@ def loads_saved_form(model: nn.Module) -> bool:
 def _join_(
     model: PreTrainedModel, state_dict: dict[str, Tensor], prefix: str, metadata: dict[str, Any], *_: Any
 ) -> None:
-    """Replace what is in the saved form by what the model holds; the pre-hook of `load_state_dict`. In place."""
+    """Convert a state dict from the saved form to the model's; the pre-hook of `load_state_dict`. In place."""
     own = model.state_dict(keep_vars=True)
     if prefix or not state_dict.keys() - own.keys():
         return
@@ -60,15 +60,15 @@ def _join_(
 
 
 class _Load:
-    """One checkpoint on its way into a model, in one state dict or in several.
+    """One checkpoint being loaded into a model, in one state dict or several.
 
     Attributes:
-        unexpected: names that the model has no use for.
+        unexpected: names that the model does not use.
 
     Args:
-        model: to load into.
-        own: its state dict, with parameters as they are.
-        names: of all tensors of the checkpoint.
+        model: the model to load into.
+        own: the model's state dict, with its parameters.
+        names: names of all tensors of the checkpoint.
     """
 
     def __init__(self, model: PreTrainedModel, own: dict[str, Tensor], names: Iterable[str]) -> None:
@@ -91,11 +91,11 @@ class _Load:
                 self._names_of.setdefault(key, set()).add(name)
 
     def take_(self, state_dict: dict[str, Tensor], fill: bool) -> None:
-        """Take what is in the saved form out of a state dict, and put in what has become complete. In place.
+        """Remove tensors in the saved form from a state dict, and add the joined ones that are complete. In place.
 
         Args:
             state_dict: the whole checkpoint, or a shard.
-            fill: copy what is complete into the model at once, so that no second copy of all experts comes into being.
+            fill: copy complete tensors into the model at once, which avoids a second copy of all experts.
         """
         for name in [name for name in state_dict if name in self._key_of]:
             key = self._key_of[name]
@@ -113,7 +113,7 @@ class _Load:
         return [key for key, tensor in self._own.items() if key not in self._loaded and id(tensor) in loaded]
 
     def check_complete(self) -> None:
-        """Refuse a checkpoint that lacks weights of the model, which would go on with others.
+        """Refuse a checkpoint that lacks weights of the model.
 
         Raises:
             ValueError: weights are missing.
@@ -138,7 +138,7 @@ def _filled(parameter: Tensor, tensor: Tensor) -> Tensor:
 def _load_shards(
     load: Callable[..., Any], model: nn.Module, folder: Any, strict: bool = True, prefer_safe: bool = True
 ) -> Any:
-    """Load the shards of a checkpoint as parts of one; in the place of `load_sharded_checkpoint`."""
+    """Load the shards of a checkpoint as parts of one; replaces `load_sharded_checkpoint`."""
     names = _names_in_index(Path(folder), prefer_safe)
     if not isinstance(model, PreTrainedModel) or not loads_saved_form(model) or names <= model.state_dict().keys():
         return load(model, folder, strict=strict, prefer_safe=prefer_safe)
@@ -152,7 +152,7 @@ def _load_shards(
 
 
 def _names_in_index(folder: Path, prefer_safe: bool) -> set[str]:
-    """Return the names of all tensors of a sharded checkpoint; none where it has no index, which the loader refuses."""
+    """Return the names of all tensors of a sharded checkpoint; none without an index, which the loader refuses."""
     order = (SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_INDEX_NAME)
     for index in order if prefer_safe else reversed(order):
         if (folder / index).is_file():

@@ -1,8 +1,8 @@
-"""What `trainer.train(resume_from_checkpoint=...)` needs beside a MuonClipCallback, before a callback is called.
+"""Prepare `trainer.train(resume_from_checkpoint=...)` before any callback is called.
 
-The newest checkpoint may be torn: a whole one is resumed instead. Experts are saved in another form than they are held
-in: the model learns to load it, also one that `model_init` makes. And a run that had finished is not trained on: within
-an epoch, the Trainer takes one more step before it looks whether any is left.
+If the newest checkpoint is not whole, an older one is resumed. Experts are saved in another form than they are held in:
+the model, also one that `model_init` makes, is prepared to load it. And a finished run is not trained on: within an
+epoch, the Trainer would take one more step before it checks whether any is left.
 """
 
 import functools
@@ -27,7 +27,7 @@ _STATE = "trainer_state.json"
 
 
 def resume_well(callback: TrainerCallback) -> None:
-    """Let every Trainer that holds the callback resume as this module says, until the callback is gone."""
+    """Let every Trainer with the callback resume as this module describes, until the callback is gone."""
     _train.start(callback)
     _save_model.start(callback)
 
@@ -53,14 +53,14 @@ def _whole(output_dir: str, asked: Any) -> Any:
     """Return the checkpoint to resume, the same on all ranks. Collective: call on every rank.
 
     Args:
-        output_dir: the Trainer's.
+        output_dir: the Trainer's output folder.
         asked: True for the newest one, or a path.
 
     Returns:
-        The path; `asked` itself where no checkpoint is there, for the Trainer to say so.
+        The path; `asked` itself if there is no checkpoint, which the Trainer reports.
 
     Raises:
-        ValueError: the one that is asked for is not whole, or none is.
+        ValueError: the requested checkpoint is not whole, or none is.
     """
     candidates = checkpoints_in(output_dir)
     lacks = {str(path): why_not_whole(path) for path in candidates}
@@ -100,7 +100,7 @@ def _of_all_ranks(lacks: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def _new_models_load_saved_form(trainer: Trainer) -> Iterator[None]:
-    """Let models that `model_init` makes load what was saved."""
+    """Let models that `model_init` makes load the saved form."""
     make: Any = trainer.model_init
     if make is None:
         yield
@@ -121,7 +121,7 @@ def _new_models_load_saved_form(trainer: Trainer) -> Iterator[None]:
 
 @contextmanager
 def _no_step_after_the_last(trainer: Trainer) -> Iterator[None]:
-    """Give the loop no batches once all steps are taken, as in a run that had finished before it was resumed."""
+    """Give the loop no batches once all steps are taken, as when a finished run is resumed."""
     own: Any = trainer
     take = own.get_batch_samples
     overridden = own.__dict__.get("get_batch_samples")
@@ -149,7 +149,7 @@ def _no_step_after_the_last(trainer: Trainer) -> Iterator[None]:
 
 
 def _save_marked(save: Callable[..., Any], trainer: Trainer, output_dir: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """Save a model; where an older checkpoint is written over, take away first what calls it whole."""
+    """Save a model; if that overwrites an older checkpoint, first remove the file that marks it as whole."""
     if output_dir is not None and trainer.args.should_save and _holds_callback(trainer):
         folder = Path(output_dir)
         if folder.name == f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}":

@@ -1,4 +1,4 @@
-"""Which checkpoints of a Trainer are whole: a process that was killed while it saved leaves one that is not.
+"""Tell whole checkpoints of a Trainer from those of a process that was killed while it saved.
 
 The Trainer writes checkpoints in place, weights first and `trainer_state.json` last, and
 `resume_from_checkpoint=True` takes the newest folder, whatever it holds. Here a checkpoint is whole if that last file
@@ -32,7 +32,7 @@ _WEIGHTS = re.compile(r"(adapter_model|model|pytorch_model.*)\.(safetensors|bin)
 def last_whole_checkpoint(output_dir: str | Path) -> str | None:
     """Return the newest checkpoint that a Trainer can resume; None if there is none.
 
-    As transformers' `get_last_checkpoint`, except that checkpoints which are not whole are passed over: a warning names
+    As transformers' `get_last_checkpoint`, except that checkpoints which are not whole are skipped: a warning names
     each with what it lacks, and they stay as they are.
 
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(args.output_dir))
@@ -41,7 +41,7 @@ def last_whole_checkpoint(output_dir: str | Path) -> str | None:
     is whole for all of them.
 
     Args:
-        output_dir: the Trainer's; it need not exist.
+        output_dir: the Trainer's output folder; it need not exist.
 
     Returns:
         Path of the folder `checkpoint-N` with the highest N among those that are whole.
@@ -63,9 +63,9 @@ def checkpoints_in(output_dir: str | Path) -> list[Path]:
 
 
 def warn_of_torn(checkpoint: Path, lacks: str) -> None:
-    """Log which checkpoint is passed over, and why."""
+    """Log which checkpoint is skipped, and why."""
     logger.warning(
-        "%s is not whole and is passed over: %s. A save was probably interrupted; the folder is left as it is, and may "
+        "%s is not whole and is skipped: %s. A save was probably interrupted; the folder is left as it is, and may "
         "be deleted.",
         checkpoint,
         lacks,
@@ -200,7 +200,7 @@ def _missing_ranks(folder: Path, files: Iterable[Path]) -> Iterator[str]:
 
 
 def _world_size(folder: Path) -> int:
-    """Return how many ranks saved the checkpoint, as far as a MuonClipCallback wrote it down; else 0."""
+    """Return the number of ranks that saved the checkpoint, if a MuonClipCallback recorded it; else 0."""
     try:
         state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
         return int(state["stateful_callbacks"]["MuonClipCallback"]["attributes"]["exported_run"]["world_size"])

@@ -1,6 +1,7 @@
 """What is generated of the pages is up to date, and the benchmarks measure what they name."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from error_messages import naming
 from tiny_models import tiny_model
 from torch import nn
 from transformers import Trainer
@@ -243,7 +245,7 @@ def test_tables_show_the_newest_run_and_who_was_left_out(tmp_path: Path, monkeyp
         ],
     }
     monkeypatch.setattr(tables, "HERE", tmp_path)
-    assert tables.memory_table() == "Nothing measured yet: run `python benchmarks/memory.py`.\n"
+    assert tables.memory_table().startswith("Nothing measured")
     (tmp_path / "results").mkdir()
     for name, rows in written.items():
         lines = "".join(json.dumps(row | stamp) + "\n" for row in rows)
@@ -363,7 +365,7 @@ def test_the_orthogonalize_table_says_what_beats_the_default(tmp_path: Path, mon
             rows.append({"question": "accuracy", "model": name, "shape": "y", "variant": variant, "error": error})
             rows[-1] |= {"smallest": 0.1, "p1": 0.2, "p50": 0.9, "largest": 1.1}
     monkeypatch.setattr(tables, "HERE", tmp_path)
-    assert tables.orthogonalize_table("") == "Nothing measured yet: run `python benchmarks/orthogonalize.py`.\n"
+    assert tables.orthogonalize_table("").startswith("Nothing measured")
     (tmp_path / "results").mkdir()
     lines = "".join(json.dumps(row | stamp) + "\n" for row in rows)
     (tmp_path / "results" / "orthogonalize.jsonl").write_text(lines, encoding="utf-8")
@@ -371,11 +373,10 @@ def test_the_orthogonalize_table_says_what_beats_the_default(tmp_path: Path, mon
     assert (
         "| **minimax** | 0.50 | 0.50 | 0.200 | 0.200 | 0.200 | 0.200 | 0.200 | 0.10, 0.20, 0.90, 1.10 | 80% |" in shown
     )
-    assert shown.count("nothing measured is both as fast and as close") == 2
-    assert "Closer on momentum, and slower: jordan (0.60, 0.100)." in shown
+    assert "jordan (0.60, 0.100)" in shown
     faster = [row | ({"ratio_p50": 0.4} if row["variant"] == "jordan" else {}) for row in rows]
     assert orthogonalize_figures.better(faster) == ["jordan"]
-    assert "not the best for its time" in orthogonalize_figures.sentence(faster)
+    assert "not the best" in orthogonalize_figures.sentence(faster)
     picture = orthogonalize_figures.draw([row | stamp for row in rows], tmp_path / "picture.png")
     assert 0 < picture.stat().st_size < 120_000
 
@@ -386,29 +387,25 @@ def test_headlines_are_ratios_of_the_rows() -> None:
         {**step, "variant": v, "model": m, "ratio_p50": r}
         for v, m, r in (("B", "tiny", 1.0), ("MuonClip", "tiny", 0.5))
     ]
-    assert headlines.of_steps(steps) == "of B's time: 0.50 on tiny"
+    assert re.search(naming("B", "0.50", "tiny"), headlines.of_steps(steps))
     timed = {"question": "callback", "model": "tiny", "baseline": "no callback, between logs"}
     callback = [
         {**timed, "variant": "no callback, between logs", "share_p50": 0.0},
         {**timed, "variant": "callback, between logs", "share_p50": 0.005},
     ]
-    assert headlines.of_callback(callback) == "of a Trainer's step, tiny: 0.50% between logs"
+    assert re.search(naming("tiny", "0.50%"), headlines.of_callback(callback))
     assert headlines.of_callback([]) == ""
     held = {"question": "memory", "model": "tiny", "parameter_bytes": 1000, "peak_temporary_bytes": 25}
     memories = [
         {**held, "variant": "MuonClip", "state_bytes": 60},
         {**held, "variant": "fused AdamW", "state_bytes": 80},
     ]
-    assert headlines.of_memory(memories).startswith(
-        "75% of AdamW's state; a step's temporaries take 2.5% of the weights"
-    )
+    assert re.findall(r"[\d.]+%", headlines.of_memory(memories)) == ["75%", "2.5%"]
     rank = {"flops_busiest": 3, "flops_all_ranks": 12, "state_busiest": 3, "state_all_ranks": 10}
     ranks = [{**rank, "variant": "MuonClip", "model": "4 ranks, FSDP2"}]
-    assert "computes 25% of all products and keeps 30% of the state" in headlines.of_ranks(ranks)
+    assert re.findall(r"\d+%", headlines.of_ranks(ranks)) == ["25%", "30%"]
     engine = {"same_function": True, "greedy_equal": 9, "greedy_tokens": 10}
     engines = [{**engine, "dtype": "float32", "largest": 1e-6}, {**engine, "dtype": "bfloat16", "largest": 1.0}]
-    assert headlines.of_engines(engines).startswith(
-        "9 of 10 greedy tokens as in transformers, log-probabilities within 1e-06"
-    )
+    assert re.search(naming("9 of 10", "1e-06"), headlines.of_engines(engines))
     found = [{"status": status} for status in ("passes", "passes", "fails", "no softmax attention")]
-    assert headlines.of_coverage(found).startswith("2 of the 3 ")
+    assert re.search(naming(2, 3), headlines.of_coverage(found))

@@ -1,12 +1,14 @@
 """The balance benchmark trains what it says, and its table, sentence and picture say what the rows say."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from error_messages import naming
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # last, as in test_benchmarks.py
 
@@ -83,11 +85,8 @@ def test_the_table_says_what_the_rows_say() -> None:
     assert "| bias moved by 0.01 a step | 2.00 (2.00 to 2.00) | 0.0 (0.0 to 0.0) | 0.90 (0.90 to 0.90) |" in shown
     assert len(shown.splitlines()) == 4
     page = figures.report(rows, "pictures/")
-    assert "2 layers of 4 experts, 2 for each token" in page
-    assert "100 steps of MuonClip with 4x8 tokens, 2 seeds" in page
-    assert "it can reach 1." in page
-    assert "at most 1.20% of a step" in page
-    assert "a chip, threads: 1, torch 2, transformers 5, commit abc, 2026-01-01." in page
+    assert re.search(naming("2 layers", "4 experts", "100 steps", "4x8 tokens", "2 seeds", "1.20%"), page)
+    assert re.search(naming("a chip", "torch 2", "transformers 5", "abc", "2026-01-01"), page)
     assert figures.report([], "") == "Nothing measured yet: run `python benchmarks/expert_balance.py`.\n"
 
 

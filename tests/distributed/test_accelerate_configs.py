@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-from accelerate.utils.launch import prepare_multi_gpu_env
+from accelerate.utils.launch import prepare_multi_gpu_env, prepare_simple_launcher_cmd_env
+from processes import run_script, run_script_on_ranks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGS = EXAMPLES / "accelerate_configs"
@@ -41,6 +42,17 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def launcher_environment(name: str, *options: object) -> dict[str, str]:
+    """Return the environment that `accelerate launch` gives to a script."""
+    command = ["--config_file", CONFIGS / f"{name}.yaml", *options, "script.py"]
+    args, _, _ = _validate_launch_command(launch_command_parser().parse_args([*map(str, command)]))
+    if name == "single_gpu":
+        _, environment = prepare_simple_launcher_cmd_env(args)
+    else:
+        environment = prepare_multi_gpu_env(args)
+    return {key: value for key, value in environment.items() if os.environ.get(key) != value}
 
 
 def output_of(process: subprocess.Popen[str]) -> str:
@@ -118,7 +130,14 @@ def test_a_launch_on_cpus_trains(
 ) -> None:
     script = (*([FSDP_ON_CPU] if sharded else []), EXAMPLES / "fsdp2.py")
     processes = ("--num_processes", num_processes, "--main_process_port", 0)
-    output = output_of(launch(name, *processes, *options, script=script, folder=tmp_path))
+    if name == "ddp":
+        output = output_of(launch(name, *processes, *options, script=script, folder=tmp_path))
+    else:  # Where the launcher differs in the environment of its ranks alone, that is enough.
+        environment = {**launcher_environment(name, *processes, *options), "ACCELERATE_USE_CPU": "true"}
+        if num_processes == 1:
+            output = run_script(*script, folder=tmp_path, environment=environment)
+        else:
+            output = run_script_on_ranks(num_processes, *script, folder=tmp_path, environment=environment)
     check(output, num_processes, sharded, copies)
     assert (tmp_path / "fsdp2-state").is_dir()
 

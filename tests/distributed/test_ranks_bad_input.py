@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from error_messages import naming
 from processes import run_on_ranks
 from tiny_models import tiny_model
 from tiny_parameters import VIEWS, every_kind, groups_of, parameter, set_gradients
@@ -112,7 +113,7 @@ def test_nan_on_one_rank_stops_all(kind: str) -> None:
     for rank in run_on_ranks(2, nan_on_one_rank, kind):
         assert [skipped for _, skipped in rank] == [1, 2, 1, 2]
         for message, _ in rank[:2]:
-            assert f"gradient of {SPOILED} holds NaN or Inf" in message
+            assert re.search(naming(SPOILED, "NaN"), message)
 
 
 def nan_logits_on_one_rank() -> str:
@@ -133,8 +134,7 @@ def nan_logits_on_one_rank() -> str:
 def test_a_max_logit_that_is_nan_on_one_rank_stops_all() -> None:
     for message in run_on_ranks(2, nan_logits_on_one_rank):
         # Whether it reaches other heads and layers depends on the processor's attention kernel.
-        assert message.startswith("the max attention logit of head 0 of model.layers.0.self_attn")
-        assert "NaN or Inf. The step was not taken" in message
+        assert re.search(naming("head 0", "model.layers.0.self_attn", "NaN"), message)
 
 
 # Ranks that differ
@@ -167,9 +167,8 @@ def settings_on_rank_one() -> list[str]:
 
 def test_ranks_with_other_models_are_refused() -> None:
     for message in run_on_ranks(3, wider_on_rank_one):
-        assert "same model" in message
-        assert "rank 0 has 'model.layers.0.mlp.gate_proj.weight: (96, 64) torch.float32'" in message
-        assert "rank 1 has 'model.layers.0.mlp.gate_proj.weight: (104, 64) torch.float32'" in message
+        named = ("rank 0", "rank 1", "model.layers.0.mlp.gate_proj.weight", "(96, 64)", "(104, 64)")
+        assert re.search(naming(*named), message)
     for message in run_on_ranks(2, deeper_on_rank_one):
         assert "model.layers.2" in message
 
@@ -206,8 +205,7 @@ def test_a_gradient_on_one_rank_alone_is_refused_where_ranks_share_work() -> Non
     for messages in run_on_ranks(2, gradient_on_one_rank):
         assert len(messages) == 1
         for message in messages:
-            assert "a gradient on every rank or on none; b " in message
-            assert "DDP" in message
+            assert re.search(naming("gradient", "b", "DDP"), message)
 
 
 # Names
@@ -244,7 +242,7 @@ def named_alike() -> str:
 
 def test_two_parameters_of_one_name_are_refused() -> None:
     for message in run_on_ranks(2, named_alike):
-        assert "2 are named weight" in message
+        assert re.search(naming(2, "weight"), message)
 
 
 # Models wrapped too late, in another way, or for other ranks
@@ -268,8 +266,7 @@ def built_before_fully_shard() -> str:
 
 def test_an_optimizer_built_before_fully_shard_is_refused() -> None:
     for message in run_on_ranks(2, built_before_fully_shard):
-        assert "fully_shard()" in message
-        assert "Build MuonClip afterwards" in message
+        assert re.search(naming("fully_shard()", "MuonClip"), message)
 
 
 def wrapped_by_fsdp1() -> str:
@@ -294,8 +291,7 @@ def on_two_of_three_ranks() -> list[str]:
 def test_a_mesh_without_every_rank_is_refused() -> None:
     for messages in run_on_ranks(3, on_two_of_three_ranks, timeout=60):
         for message in messages:
-            assert "apart is on ranks [0, 1] and rank 2 is not among them" in message
-            assert "process group" in message
+            assert re.search(naming("apart", "[0, 1]", "rank 2", "process group"), message)
 
 
 def on_meshes_of_two() -> list[Tensor]:

@@ -5,6 +5,7 @@ process group gives up (120 s here).
 import copy
 import gc
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.local_sgd import LocalSGD
+from error_messages import naming
 from processes import Outcome, outcomes_of_ranks, run_on_ranks
 from tiny_models import random_batch, tiny_model
 from torch import Tensor, nn
@@ -94,9 +96,8 @@ def local_gradients() -> dict[str, str]:
 
 def test_gradients_that_are_not_averaged_are_refused_on_every_rank_before_anything_is_written() -> None:
     for rank in run_on_ranks(2, local_gradients, timeout=LIMIT):
-        assert "its gradient must be the same on all; model." in rank["no_sync"]
-        assert "shard_optimizer=False" in rank["no_sync"]
-        assert "model.layers.1.mlp.up_proj.weight and 0 more have another on each" in rank["one of many"]
+        assert re.search(naming("gradient", "shard_optimizer=False"), rank["no_sync"])
+        assert "model.layers.1.mlp.up_proj.weight" in rank["one of many"]
 
 
 def local_sgd() -> tuple[list[str], list[str], int]:
@@ -184,8 +185,7 @@ def one_rank_has_loaded() -> str:
 
 def test_a_rank_that_has_another_state_is_named() -> None:
     first, second = run_on_ranks(2, one_rank_has_loaded, timeout=LIMIT)
-    assert "rank 1 has another state" in first
-    assert "consolidate_state_dict() on every rank before" in first
+    assert re.search(naming("rank 1", "consolidate_state_dict()"), first)
     assert second == ""
 
 
@@ -268,7 +268,7 @@ def group_after_consolidating() -> int:
     optimizer.step()
     copied = copy.deepcopy(optimizer)
     refused = message_of(copied.state_dict, RuntimeError)
-    assert "a copy of an optimizer" in refused
+    assert "copy" in refused
     return len(optimizer.state_dict()["state"])
 
 
@@ -355,7 +355,7 @@ def ended_with_a_sentence(outcomes: list[Outcome], sentence: str, ranks: int = 1
     assert all(outcome.error for outcome in outcomes)
 
 
-EQUALLY_OFTEN = "every rank must call step() equally often"
+EQUALLY_OFTEN = "must call step()"
 
 
 @pytest.mark.parametrize("function", [one_rank_skips, one_rank_steps_once_more])
@@ -365,10 +365,10 @@ def test_steps_that_some_ranks_take_end_in_a_sentence(function: Callable[[], Non
         ended_with_a_sentence(outcomes, EQUALLY_OFTEN)
     else:
         assert EQUALLY_OFTEN in outcomes[0].error
-        assert "rank 1 did not come within 2 s" in outcomes[0].error
+        assert re.search(naming("rank 1", "2 s"), outcomes[0].error)
 
 
 @pytest.mark.parametrize("with_optimizer", [True, False])
 def test_join_is_refused(with_optimizer: bool) -> None:
-    sentence = f"Muon takes no part in {'Join' if with_optimizer else 'join()'}"
+    sentence = "Join" if with_optimizer else "join()"
     ended_with_a_sentence(outcomes_of_ranks(2, ends_of_data, with_optimizer, timeout=LIMIT), sentence, 2)

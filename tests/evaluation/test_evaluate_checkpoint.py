@@ -20,7 +20,6 @@ from hf_muonclip.evaluation import (
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.slow
 def test_a_folder_is_measured_and_its_answers_kept(tmp_path: Path) -> None:
     tiny_model("deepseek_v3").save_pretrained(tmp_path / "model")
     tiny_tokenizer().save_pretrained(tmp_path / "model")

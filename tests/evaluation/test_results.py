@@ -65,7 +65,7 @@ def test_settings_are_what_a_reader_needs() -> None:
     assert PERPLEXITY.settings == {
         "tokens": 64,
         "documents": 2,
-        "loss (nats a token)": 2.5,
+        "loss (nats per token)": 2.5,
         "bits per byte": 0.75,
         "standard error over": "documents",
         "context length": 32,
@@ -78,7 +78,7 @@ def test_settings_are_what_a_reader_needs() -> None:
         "standard error over": "questions",
         "token cap": 5,
         "truncated answers": 0.5,
-        "mean tokens an answer": 5.0,
+        "mean tokens per answer": 5.0,
         "prompts": "chat template, thinking off (enable_thinking)",
         "temperature": 0.6,
         "top p": 0.95,

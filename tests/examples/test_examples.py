@@ -54,7 +54,7 @@ def test_plain_loop_learns_and_reports_clips(tmp_path: Path) -> None:
 def test_finetune_improves_smollm2(tmp_path: Path) -> None:
     output = run_script(
         EXAMPLES / "finetune.py",
-        *("--max-steps", 2, "--batch-size", 4, "--sequence-length", 48, "--eval-blocks", 8, "--output", "tuned"),
+        *("--max-steps", 1, "--batch-size", 4, "--sequence-length", 48, "--eval-blocks", 8, "--output", "tuned"),
         folder=tmp_path,
     )
     (before,) = numbers(rf"perplexity before: {FLOAT}", output)

@@ -2,17 +2,15 @@
 
 import json
 import math
-import os
 import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from error_messages import naming
 from fresh_process import run_python
+from processes import Script
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY_MODEL_NAMES, random_batch, tiny_model, tiny_tokenizer
@@ -38,26 +36,38 @@ def tensor_names(folder: Path) -> set[str]:
 # --- what is written ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["deepseek_v3", "llama_gqa"])
-def test_fresh_process_reloads_bit_identical_logits(name, tmp_path):
-    model = tiny_model(name).eval()
-    batch = random_batch(model)
-    with torch.no_grad():
-        expected = model(batch["input_ids"]).logits
-    folder = save_checkpoint(model, tmp_path / "checkpoint", tokenizer=tiny_tokenizer())
-    torch.save({"input_ids": batch["input_ids"], "logits": expected}, tmp_path / "expected.pt")
+RELOADED = ["deepseek_v3", "llama_gqa"]
+
+
+@pytest.fixture(scope="module")
+def reloaded_bit_identical(tmp_path_factory):
+    """Whether the logits of each model came back bit for bit; one fresh process, which imports once, loads them all."""
+    folder = tmp_path_factory.mktemp("reloaded")
+    for name in RELOADED:
+        model = tiny_model(name).eval()
+        batch = random_batch(model)
+        with torch.no_grad():
+            expected = model(batch["input_ids"]).logits
+        save_checkpoint(model, folder / name, tokenizer=tiny_tokenizer())
+        torch.save({"input_ids": batch["input_ids"], "logits": expected}, folder / f"{name}.pt")
     output = run_python(
         "import torch\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
-        "expected = torch.load('../expected.pt')\n"
-        "model = AutoModelForCausalLM.from_pretrained('.')\n"
-        "assert AutoTokenizer.from_pretrained('.')('w7 w9')['input_ids'] == [7, 9]\n"
-        "with torch.no_grad():\n"
-        "    logits = model(expected['input_ids']).logits\n"
-        "print(torch.equal(logits, expected['logits']))\n",
+        f"for name in {RELOADED}:\n"
+        "    expected = torch.load(f'{name}.pt')\n"
+        "    model = AutoModelForCausalLM.from_pretrained(name)\n"
+        "    assert AutoTokenizer.from_pretrained(name)('w7 w9')['input_ids'] == [7, 9]\n"
+        "    with torch.no_grad():\n"
+        "        logits = model(expected['input_ids']).logits\n"
+        "    print(torch.equal(logits, expected['logits']))\n",
         folder,
     )
-    assert output == "True\n"
+    return dict(zip(RELOADED, output.splitlines(), strict=True))
+
+
+@pytest.mark.parametrize("name", RELOADED)
+def test_fresh_process_reloads_bit_identical_logits(name, reloaded_bit_identical):
+    assert reloaded_bit_identical[name] == "True"
 
 
 @pytest.mark.parametrize("name", TINY_MODEL_NAMES)
@@ -346,9 +356,7 @@ def test_killed_save_leaves_a_folder_that_is_refused(tmp_path):
         "weight_writer.save_file = killed\n"
         "save_checkpoint(tiny_model('deepseek_v3'), 'run', max_shard_size='100KB')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])}
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=120)
-    assert result.returncode == -signal.SIGKILL
+    assert Script("-c", code, folder=tmp_path).ended().code == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.endswith(".partial")
     with pytest.raises(ValueError, match=naming("interrupted")):

@@ -189,13 +189,31 @@ def test_table_cells_stay_in_their_cells():
     assert "| Data | a \\| b c |" in card.text
 
 
-@pytest.mark.parametrize("prompt", ["w5 w6", 'say "w7"\n\\', None])
-def test_card_code_runs_as_copied(prompt, tmp_path):
-    model = tiny_model("deepseek_v3")
-    card = render_model_card(model, "Tiny", prompt=prompt)
-    folder = save_checkpoint(model, tmp_path / "run", tokenizer=tiny_tokenizer(), card=card)
-    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    output = run_python(code, folder)
+PROMPTS = ["w5 w6", 'say "w7"\n\\', None]
+
+
+@pytest.fixture(scope="module")
+def outputs_of_card_code(tmp_path_factory):
+    """What the code of each prompt's card prints: one after the other in one fresh process, which imports once."""
+    folder, model = tmp_path_factory.mktemp("cards"), tiny_model("deepseek_v3")
+    for index, prompt in enumerate(PROMPTS):
+        card = render_model_card(model, "Tiny", prompt=prompt)
+        run = save_checkpoint(model, folder / f"run-{index}", tokenizer=tiny_tokenizer(), card=card)
+        (code,) = re.findall(r"```python\n(.*?)```", (run / "README.md").read_text(), re.DOTALL)
+        (run / "code.py").write_text(code)
+    one_by_one = f"""
+import os, runpy
+for index in range({len(PROMPTS)}):
+    os.chdir(f"{folder}/run-{{index}}")
+    runpy.run_path("code.py", run_name="__main__")
+    print("END OF CARD")
+"""
+    return dict(zip(PROMPTS, run_python(one_by_one, folder).split("END OF CARD\n"), strict=False))
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_card_code_runs_as_copied(prompt, outputs_of_card_code):
+    output = outputs_of_card_code[prompt]
     assert ("DeepseekV3ForCausalLM" in output) if prompt is None else ("w" in output)
 
 

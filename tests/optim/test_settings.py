@@ -46,6 +46,27 @@ def test_positional_arguments_are_those_of_torchs_muon() -> None:
     assert [group[name] for name in TORCHS[1:]] == [0.1, 0.2, 0.3, False, (1.0, 2.0, 3.0), 1e-5, 4, "original"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("lr", -1.0), ("weight_decay", -1.0), ("adamw_betas", (0.9, 1.0)), ("adamw_eps", 0.0)]
+)
+def test_a_default_is_checked_where_every_group_overrides_it(name: str, value: Any) -> None:
+    group = {"params": [parameter(4, 6, seed=0)], "lr": 0.1, "weight_decay": 0.0} | {
+        "adamw_betas": (0.9, 0.95),
+        "adamw_eps": 1e-8,
+    }
+    with pytest.raises(ValueError, match=naming(name, repr(value))):
+        Muon([group], **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("owner", "config"), [(Muon, {"momentum": 0.5}), (MuonClip, MuonSettings()), (MuonClip, {"momentum": 0.5})]
+)
+def test_a_config_of_another_type_is_refused(owner: type[Muon], config: Any) -> None:
+    first: Any = tiny_model("llama_mha") if owner is MuonClip else [parameter(4, 6, seed=0)]
+    with pytest.raises(TypeError, match=naming("config", config)):
+        owner(first, config=config)
+
+
 def test_settings_as_one_object_and_keywords_that_win_over_it() -> None:
     config = MuonClipConfig(momentum=0.5, ns_dtype="float32", qk_clip_threshold=7.0)
     optimizer = MuonClip(tiny_model("llama_mha"), momentum=0.6, config=config)

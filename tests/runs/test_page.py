@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,9 +14,8 @@ from run_logs import LOGS, write_log
 
 from hf_muonclip.cli import main
 from hf_muonclip.runs.charts import Scale, line, marks, number, scale_of, thinned
-from hf_muonclip.runs.history import RunHistory
 from hf_muonclip.runs.page import render_page
-from hf_muonclip.runs.recorded import recorded_of
+from hf_muonclip.runs.run import Run
 from hf_muonclip.runs.verdict import verdict
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -23,8 +23,7 @@ CARDS = Path(__file__).parents[2] / "model_cards"
 
 
 def page_source(run: Path) -> str:
-    history = RunHistory.load(run)
-    return render_page(history, recorded_of(history))
+    return render_page(Run.load(run))
 
 
 class Page(HTMLParser):
@@ -128,14 +127,13 @@ def test_a_large_models_page_stays_small(tmp_path: Path) -> None:
 
 def test_verdicts(tmp_path: Path) -> None:
     def said(name: str, logs: list, threshold: float = 30.0) -> str:
-        history = RunHistory.load(write_log(tmp_path / name, logs, threshold))
-        return verdict(history, history.last_clip_step)
+        return verdict(Run.load(write_log(tmp_path / name, logs, threshold)))
 
     assert re.search(naming("Still clipping", "1 head", "step 20"), said("still", LOGS[:2]))
     assert re.search(naming("No head", "tau = 50", "step 30"), said("never", LOGS, 50.0))
     assert "measured" in said("monitored", LOGS, math.inf)
-    history = RunHistory.load(write_log(tmp_path / "exact", LOGS))
-    assert re.search(naming("step 17"), verdict(history, 17))
+    run = Run.load(write_log(tmp_path / "exact", LOGS))
+    assert re.search(naming("step 17"), verdict(replace(run, last_clip_step=17)))
 
 
 def test_old_logs_take_losses_and_settings_from_the_trainers_state() -> None:

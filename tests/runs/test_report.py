@@ -1,15 +1,16 @@
 """Tables and pictures say what the run's files say."""
 
-import json
-import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from matplotlib import pyplot as plt
+from run_logs import write_log, write_old_run
+from torch import Tensor
 
 from hf_muonclip.runs.report import (
-    RunRecord,
     _draw_clips,
     _draw_heads,
     head_table,
@@ -17,68 +18,43 @@ from hf_muonclip.runs.report import (
     plot_comparison,
     plot_run,
 )
+from hf_muonclip.runs.run import Run
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run's folder: 2 modules of 2 heads, three logs, head 1 of the second clipped twice."""
-    history = [
-        {"step": 10, "loss": 3.0},
-        {"step": 20, "loss": 2.0},
-        {"step": 20, "eval_loss": 2.5},
-        {"step": 30, "loss": 1.0},
-    ]
-    (tmp_path / "trainer_state.json").write_text(json.dumps({"global_step": 30, "log_history": history}))
-    rows = [
-        {"step": step, "threshold": 30.0, "max_logits": {"a": [1.0, 2.0], "b": [3.0, high]}, "clips": clips}
-        for step, high, clips in (
-            (10, None, {"a": [0, 0], "b": [0, 0]}),
-            (20, 40.0, {"a": [0, 0], "b": [0, 3]}),
-            (30, 30.0, {"a": [0, 0], "b": [0, 1]}),
-        )
-    ]
-    (tmp_path / "qk_clip.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return tmp_path
+def run(tmp_path: Path) -> Run:
+    """A run of 2 modules of 2 heads, three logs, head 1 of the second clipped twice."""
+    return Run.load(write_old_run(tmp_path))
 
 
-def test_a_record_holds_what_the_run_wrote(run: Path) -> None:
-    record = RunRecord.load(run)
-    assert record.steps == [10, 20, 30]
-    assert record.losses == [3.0, 2.0, 1.0]
-    assert (record.eval_steps, record.eval_losses) == ([20], [2.5])
-    assert math.isnan(record.max_logits["b"][0][1])  # only the bound was taken
-    assert record.highest == [3.0, 40.0, 30.0]
-    assert record.threshold == 30.0
-
-
-def test_a_running_run_is_read_from_its_checkpoint(run: Path) -> None:
-    (run / "checkpoint-20").mkdir()
-    (run / "trainer_state.json").rename(run / "checkpoint-20" / "trainer_state.json")
-    assert RunRecord.load(run).losses == [3.0, 2.0, 1.0]
-
-
-def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"trainer_state\.json"):
-        RunRecord.load(tmp_path)
-
-
-def test_the_table_over_time_counts_clipped_heads_since_its_last_row(run: Path) -> None:
-    record = RunRecord.load(run)
-    assert [line.split() for line in max_logit_table(record, rows=2).splitlines()] == [
+def test_the_table_over_time_counts_clipped_heads_since_its_last_row(run: Run) -> None:
+    assert [line.split() for line in max_logit_table(run, rows=2).splitlines()] == [
         ["step", "loss", "0.0", "0.1", "1.0", "1.1", "clipped"],
         ["10", "3.000", "1.0", "2.0", "3.0", "-", "0"],
         ["30", "1.000", "1.0", "2.0", "3.0", "30.0", "1"],
     ]
 
 
-def test_the_table_over_time_has_a_column_per_layer_where_heads_are_many(run: Path) -> None:
-    record = RunRecord.load(run)
-    wide = {name: [row * 10 for row in rows] for name, rows in record.max_logits.items()}
-    table = max_logit_table(replace(record, max_logits=wide), rows=1)
+def test_the_table_over_time_has_a_column_per_layer_where_heads_are_many(run: Run) -> None:
+    def widened(logs: Sequence[Tensor]) -> list[Tensor]:
+        return [torch.cat([heads.repeat(10) for heads in run.by_module(log).values()]) for log in logs]
+
+    wide = replace(run, modules={"a": 20, "b": 20}, max_logits=widened(run.max_logits), clips=widened(run.clips))
+    table = max_logit_table(wide, rows=1)
     assert [line.split() for line in table.splitlines()] == [
         ["step", "loss", "layer", "0", "layer", "1", "clipped"],
         ["10", "3.000", "2.0", "3.0", "0"],
     ]
+
+
+def test_the_table_over_time_rounds_what_the_log_says(tmp_path: Path) -> None:
+    logged = [0.45, 0.55, 8.05, 9.95, 28.25, 41.35]  # of which float32 puts some on the other side of the half
+    table = max_logit_table(Run.load(write_log(tmp_path, [[logged]], 50.0)))
+    assert table.splitlines()[1].split() == ["10", "-", *(f"{value:.1f}" for value in logged), "0"]
+
+
+def test_before_the_first_log_the_table_over_time_is_empty(tmp_path: Path) -> None:
+    assert max_logit_table(Run.load(write_log(tmp_path, []))).split() == ["step", "loss", "clipped"]
 
 
 def test_the_table_of_heads_shows_first_and_last_clip() -> None:
@@ -93,32 +69,31 @@ def test_the_table_of_heads_shows_first_and_last_clip() -> None:
     assert lines[2].split() == ["1", "41.3", "3", "7", "9"]
 
 
-def test_pictures_are_drawn(run: Path, tmp_path: Path) -> None:
-    record = RunRecord.load(run)
+def test_pictures_are_drawn(run: Run, tmp_path: Path) -> None:
     for path in (
-        plot_run(record, tmp_path / "run.png", "a run"),
-        plot_comparison({"clipped": record, "unclipped": record}, 30.0, tmp_path / "both.png", "both"),
+        plot_run(run, tmp_path / "run.png", "a run"),
+        plot_comparison({"clipped": run, "unclipped": run}, 30.0, tmp_path / "both.png", "both"),
     ):
         assert path.read_bytes()[:4] == b"\x89PNG"
         assert path.stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("clipped", [False, True])
-def test_a_deep_model_gets_a_line_a_layer_and_few_labels(clipped: bool) -> None:
+def test_a_deep_model_gets_a_line_a_layer_and_few_labels(tmp_path: Path, clipped: bool) -> None:
     logits = [[float(layer + head + 1) for head in range(4)] for layer in range(30)]
-    record = RunRecord(
-        steps=[1, 2],
-        losses=[3.0, 2.0],
-        eval_steps=[],
-        eval_losses=[],
-        logit_steps=[1, 2],
-        max_logits={f"layers.{layer}": [heads, heads] for layer, heads in enumerate(logits)},
-        clips={f"layers.{layer}": [[0] * 4, [int(clipped)] * 4] for layer in range(30)},
-        threshold=100.0,
-    )
+    run = Run(tmp_path)
+    for step, clips in ((1, [0] * 4), (2, [int(clipped)] * 4)):
+        run.take(
+            {
+                "step": step,
+                "threshold": 100.0,
+                "max_logits": {f"layers.{layer}": heads for layer, heads in enumerate(logits)},
+                "clips": {f"layers.{layer}": clips for layer in range(30)},
+            }
+        )
     figure, (head_axes, clip_axes) = plt.subplots(2)
-    _draw_heads(head_axes, record)
-    _draw_clips(clip_axes, record)
+    _draw_heads(head_axes, run)
+    _draw_clips(clip_axes, run)
     *lines, tau = head_axes.lines
     assert [line.get_ydata().tolist() for line in lines] == [[max(heads)] * 2 for heads in logits]
     assert set(tau.get_ydata()) == {100.0}

@@ -10,8 +10,8 @@ from tiny_trainer import build
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from hf_muonclip import MuonClipCallback
-from hf_muonclip.runs.history import RunHistory
 from hf_muonclip.runs.log import LogReader
+from hf_muonclip.runs.run import Run
 from hf_muonclip.runs.spectra import SpectrumCallback, read_spectra
 
 
@@ -33,16 +33,16 @@ def test_a_run_records_spectra_and_its_log_losses_header_and_end(tmp_path: Path)
     assert header["max_steps"] == 6
     assert header["run"]["optimizer"]["optimizer"] == "MuonClip"
     assert end == {"finished": 6}
-    history = RunHistory.load(tmp_path)
+    run = Run.load(tmp_path)
     logged = [row for row in trainer.state.log_history if "loss" in row]
-    assert history.losses == [(row["step"], row["loss"]) for row in logged]
-    assert history.learning_rates == [(row["step"], row["learning_rate"]) for row in logged]
-    assert history.eval_losses == [
+    assert run.losses == [(row["step"], row["loss"]) for row in logged]
+    assert run.learning_rates == [(row["step"], row["learning_rate"]) for row in logged]
+    assert run.eval_losses == [
         (row["step"], row["eval_loss"]) for row in trainer.state.log_history if "eval_loss" in row
     ]
     statistics = callbacks[0].statistics
-    assert history.last_clip_step == int(statistics.last_clip_step.max()) > 0
-    assert torch.stack(history.clips).sum(0).tolist() == statistics.clips.tolist()
+    assert run.last_clip_step == int(statistics.last_clip_step.max()) > 0
+    assert torch.stack(run.clips).sum(0).tolist() == statistics.clips.tolist()
 
 
 def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:

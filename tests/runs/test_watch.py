@@ -3,6 +3,7 @@
 import io
 import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,20 +13,21 @@ from run_logs import LOGS, write_log
 from hf_muonclip.cli import main
 from hf_muonclip.cli import runs as command
 from hf_muonclip.runs import terminal
-from hf_muonclip.runs.history import Follower, RunHistory
+from hf_muonclip.runs.follower import Follower
 from hf_muonclip.runs.log import append_row
+from hf_muonclip.runs.run import Run
 from hf_muonclip.runs.terminal import frame, sparkline
 
 
-def drawn(history: RunHistory, width: int = 80, height: int = 40, color: bool = False) -> str:
+def drawn(run: Run, width: int = 80, height: int = 40, color: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width, height=height, color_system="truecolor" if color else None)
-    console.print(frame(history, width, height))
+    console.print(frame(run, width, height))
     return console.file.getvalue()
 
 
 def test_a_frame_tells_step_loss_tau_and_clipped_heads(tmp_path: Path) -> None:
     run = write_log(tmp_path, LOGS[:2], losses=[4.0, 2.0], finished=False, model_name="tiny/model")
-    text = drawn(RunHistory.load(run))
+    text = drawn(Run.load(run))
     assert "tiny/model" in text
     assert "20 of 20" in text
     assert "█▁" in text
@@ -37,16 +39,15 @@ def test_a_frame_tells_step_loss_tau_and_clipped_heads(tmp_path: Path) -> None:
 
 
 def test_the_time_left_follows_the_pace(tmp_path: Path) -> None:
-    history = RunHistory.load(write_log(tmp_path, LOGS, finished=False))
-    history.header = {"max_steps": 150}
-    assert "1 min 00 s left" in drawn(history)  # 120 steps of half a second
+    run = Run.load(write_log(tmp_path, LOGS, finished=False))
+    assert "1 min 00 s left" in drawn(replace(run, max_steps=150))  # 120 steps of half a second
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40), (200, 60)])
 @pytest.mark.parametrize(("layers", "heads"), [(1, 2), (30, 9), (61, 64), (61, 200)])
 def test_a_frame_fits_the_terminal(tmp_path: Path, layers: int, heads: int, width: int, height: int) -> None:
     logs = [[[float(h % 40) for h in range(heads)] for _ in range(layers)]]
-    lines = drawn(RunHistory.load(write_log(tmp_path, logs, losses=[1.0])), width, height).splitlines()
+    lines = drawn(Run.load(write_log(tmp_path, logs, losses=[1.0])), width, height).splitlines()
     assert len(lines) <= height
     assert {len(line) for line in lines} == {width}
 
@@ -55,14 +56,12 @@ def test_a_frame_fits_the_terminal(tmp_path: Path, layers: int, heads: int, widt
 @pytest.mark.parametrize("layers", [2, 61])
 def test_a_frame_is_cut_where_the_terminal_is_narrow(tmp_path: Path, layers: int, width: int) -> None:
     run = write_log(tmp_path, [[[1.0, 40.0]] * layers] * 2, losses=[1.0, 2.0], finished=False)
-    assert max(len(line) for line in drawn(RunHistory.load(run), width, 24).splitlines()) <= max(width, 4)
+    assert max(len(line) for line in drawn(Run.load(run), width, 24).splitlines()) <= max(width, 4)
 
 
 def test_heads_above_tau_stand_out(tmp_path: Path) -> None:
     over = "48;2;213;94;0", "38;2;213;94;0"
-    hot, cold = (
-        drawn(RunHistory.load(write_log(tmp_path / str(tau), LOGS[:2], tau)), color=True) for tau in (30.0, math.inf)
-    )
+    hot, cold = (drawn(Run.load(write_log(tmp_path / str(tau), LOGS[:2], tau)), color=True) for tau in (30.0, math.inf))
     assert any(code in hot for code in over)
     assert not any(code in cold for code in over)
     assert "measured only" in cold
@@ -97,14 +96,14 @@ def test_the_view_waits_follows_and_ends_with_the_run(
     append_row(run, {"finished": 30})
     thread.join(10)
     assert not thread.is_alive()
-    assert follower.history.finished == 30
+    assert follower.run.finished == 30
 
 
 def test_a_frame_is_drawn_again_only_for_new_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_SECONDS_BETWEEN_LOOKS", 0.0)
     run = write_log(tmp_path, LOGS, finished=False)
     steps: list[int] = []
-    monkeypatch.setattr(terminal, "frame", lambda history, width, height: steps.append(history.steps[-1]) or "")
+    monkeypatch.setattr(terminal, "frame", lambda run, width, height: steps.append(run.steps[-1]) or "")
     follower, looks = Follower(run), iter([*range(5), None])
 
     def read_new() -> bool:
@@ -115,38 +114,3 @@ def test_a_frame_is_drawn_again_only_for_new_rows(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(follower, "read_new", read_new)
     command._follow(follower)
     assert steps == [30, 30]  # the logs, and the end
-
-
-def test_figures_that_run_along_are_those_of_all_rows(tmp_path: Path) -> None:
-    history = RunHistory.load(write_log(tmp_path, [*LOGS, [[None, 9.0], [10.0, 29.0]]]))
-    assert history.highest == [20.0, 41.375, 28.5, 29.0]
-    assert history.peaks.tolist() == [6.5, 9.5, 10.25, 41.375]
-    assert (history.peak, history.last_clip) == (41.375, 1)
-    binned = history.binned(2)
-    assert (binned.steps, binned.highest, binned.last_clip) == ([20, 40], [41.375, 29.0], 0)
-
-
-def test_layers_without_numbers_of_their_own_are_told_apart(tmp_path: Path) -> None:
-    modules = {f"model.{part}.layers.{layer}.attn": 1 for part in ("text", "vision") for layer in (0, 1)}
-    assert RunHistory(tmp_path, modules=modules).labels == [
-        "text.layers.0",
-        "text.layers.1",
-        "vision.layers.0",
-        "vision.layers.1",
-    ]
-    assert RunHistory(tmp_path, modules={"attn": 1}).labels == ["attn"]
-
-
-def test_a_head_that_lands_on_tau_is_not_above_it(tmp_path: Path) -> None:
-    history = RunHistory.load(write_log(tmp_path, [[[0.07]]], 0.07))  # which float32 does not hold
-    assert not history.rows[0].item() > history.threshold
-
-
-def test_a_run_begun_anew_is_followed_from_its_start(tmp_path: Path) -> None:
-    follower = Follower(write_log(tmp_path, LOGS, started="first"))
-    assert follower.read_new()
-    assert not follower.read_new()
-    write_log(tmp_path, [[[1.0]]], started="again")
-    assert follower.read_new()
-    assert follower.history.steps == [10]
-    assert follower.history.modules == {"model.layers.0.self_attn": 1}

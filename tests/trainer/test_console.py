@@ -1,14 +1,12 @@
 """Ctrl-C at a real process leaves a checkpoint that goes on as if nothing had been; the bar shows what matters."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Script
 from tiny_trainer import assert_equal_weights, build, sharp_model, weights_of
 from torch import Tensor
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -56,32 +54,22 @@ def interruptible_run(folder: Path, slow_step: int, seconds: float, resume: bool
     return weights_of(trainer)
 
 
-def start_run(folder: Path, seconds: float) -> subprocess.Popen[str]:
+def start_run(folder: Path, seconds: float) -> Script:
     """Start a run in a process of its own, and return when its third step has begun."""
-    here, tests = Path(__file__).parent, Path(__file__).parents[1]
     program = (
         f"from pathlib import Path; import test_console as t; t.interruptible_run(Path({str(folder)!r}), 3, {seconds})"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(tests), str(tests.parent)])},
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("waiting"):
-            return process
-    raise AssertionError(process.communicate()[1])
+    process = Script("-c", program, folder=folder.parent)
+    process.wait_for("waiting")
+    return process
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     process = start_run(tmp_path / "interrupted", seconds=2.0)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    process.interrupt()
+    code, output, errors = process.ended(timeout=60)
+    assert code == 0, errors
     assert "interrupted: True at 3" in output
     assert [path.name for path in (tmp_path / "interrupted").glob("checkpoint-*")] == ["checkpoint-3"]
     resumed = interruptible_run(tmp_path / "interrupted", 0, 0.0, resume=True)
@@ -90,15 +78,14 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had
     assert read_log(tmp_path / "interrupted") == read_log(tmp_path / "whole")
 
 
-@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     process = start_run(tmp_path, seconds=60.0)
-    process.send_signal(signal.SIGINT)
+    process.interrupt()
     time.sleep(1.0)
-    assert process.poll() is None  # the first one waits for the step to end
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=20)
-    assert process.returncode != 0
+    assert process.runs()  # the first one waits for the step to end
+    process.interrupt()
+    code, output, errors = process.ended(timeout=20)
+    assert code > 0  # and was not killed for going on
     assert "KeyboardInterrupt" in errors
     assert "waited" not in output
     assert not list(tmp_path.glob("checkpoint-*"))

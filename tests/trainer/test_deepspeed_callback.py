@@ -105,6 +105,16 @@ def test_maxima_are_collected_and_logits_under_tau_clip_nothing() -> None:
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 
 
+def test_the_time_of_captures_that_have_ended_counts() -> None:
+    model = sharp_model()
+    clip = DeepSpeedClip(model, MuonClipConfig(qk_clip_threshold=float("inf"))).clip
+    forward(model)
+    measured = clip.capture_seconds
+    assert measured > 0
+    clip.detach()
+    assert clip.capture_seconds == measured
+
+
 @pytest.mark.parametrize("nonfinite", ["raise", "skip"])
 def test_a_max_logit_that_is_not_finite(nonfinite: Literal["raise", "skip"], caplog: pytest.LogCaptureFixture) -> None:
     model = sharp_model()

@@ -297,8 +297,13 @@ def test_what_cannot_be_added_is_left_out_with_a_sentence(
     assert (tmp_path / "run" / "checkpoint-2" / "trainer_state.json").exists()
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hf_muonclip.runs.log_writer.append_row", fail)
+@pytest.mark.parametrize(
+    "broken", ["runs.log_writer.append_row", "runs.log_writer.start_log", "trainer.callback.shown_name"]
+)
+def test_a_log_that_cannot_be_written_ends_nothing(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"hf_muonclip.{broken}", fail)
     trainer = build(tmp_path / "run", tiny_model("llama_gqa"), rows())
     trainer.train()
     assert trainer.state.global_step == 2

@@ -1,11 +1,8 @@
 """A torn checkpoint is passed over, a finished run stays finished, and any model learns to load what was saved."""
 
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from error_messages import naming
+from processes import Script
 from tiny_models import tiny_model
 from tiny_trainer import assert_equal_weights, build, token_rows, weights_of
 from transformers import Trainer, TrainingArguments
@@ -126,18 +124,11 @@ def test_resumed_from_the_whole_one_bit_for_bit(
     assert why_not_whole(folder / "checkpoint-3") == ""  # written again
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "training_args.bin", "optimizer.pt", "trainer_state.json"])
 def test_a_real_process_that_is_killed_in_a_save(name: str, run: tuple[Path, Any], tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder), "checkpoint-3", name],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
-        capture_output=True,
-        timeout=240,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    code, _, errors = Script("-c", KILLED, folder, "checkpoint-3", name, folder=tmp_path).ended()
+    assert code == -signal.SIGKILL, errors
     assert why_not_whole(folder / "checkpoint-3")
     assert last_whole_checkpoint(folder) == str(folder / "checkpoint-2")
     trainer = build(folder, **SETTINGS)

@@ -1,1 +1,1 @@
-"""The largest logit of every head in every training forward: which scores there are, which count, and their maxima."""
+"""The max logit of every head over training forwards: finding the scores, which pairs count, and their maxima."""

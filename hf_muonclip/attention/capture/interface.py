@@ -46,11 +46,11 @@ class AttentionObserver(Protocol):
         kwargs: dict[str, Any],
         convention: MaskConvention | None,
     ) -> None:
-        """Called with the arguments of an attention function, and what its mask means; None if that is not known."""
+        """Take the arguments of an attention call, and the convention of its mask; None if that is not known."""
         ...
 
     def observe_scores(self, module: nn.Module, scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
-        """Called before the softmax of a module that computes its scores itself.
+        """Take the scores of a module that computes them itself, before its softmax.
 
         Args:
             module: the attention module.
@@ -72,7 +72,7 @@ class AttentionObserver(Protocol):
 
 @dataclass
 class _Forward:
-    """One forward under way of a module that may compute its scores itself."""
+    """The running forward of a module that may compute its scores itself."""
 
     trace: ScoreTrace | None  # None: not to be observed
     held: list[Callable[[], None]] = field(default_factory=list)  # what the end of the forward shows the observer
@@ -109,7 +109,7 @@ class _Tracing:
                 self.tracing.stop()
 
     def is_left_out(self) -> bool:
-        """Return whether a trace is neither possible nor needed, as the forward is being compiled."""
+        """Return whether to skip the trace because the forward is being compiled, where it is not possible."""
         return self.has_other_way and torch.compiler.is_compiling()
 
     def start(self, module: nn.Module) -> None:
@@ -135,10 +135,10 @@ class _Tracing:
         trace.__enter__()  # type: ignore[no-untyped-call]
 
     def show(self, observe: Callable[[], None]) -> None:
-        """Show the observer scores: now, or when the forward ends where its module may still call the interface.
+        """Pass scores to the observer: now, or at the end of the forward if the module may still call the interface.
 
-        A module that calls it attends by what it gives it. Scores of its own beside that weigh no values: a softmax
-        that nothing takes, or takes for something else.
+        A module that calls the interface attends there. Any other softmax of its own is then not attention: its result
+        is unused, or used for something else.
         """
         if self.may_call_interface:
             self.forwards[-1].held.append(observe)
@@ -146,7 +146,7 @@ class _Tracing:
             observe()
 
     def remove(self) -> None:
-        """Remove the hooks, and leave what an interrupt in the middle of a forward left active."""
+        """Remove the hooks, and end a trace that an interrupt in the middle of a forward left active."""
         while self.forwards:
             self.leave()
         for handle in self.handles:
@@ -154,7 +154,7 @@ class _Tracing:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Follow nothing inside the block, in which the interface's function attends and is observed already."""
+        """Suspend the trace inside the block, where the interface's function attends and is observed already."""
         forward = self.forwards[-1] if self.forwards else None
         if forward is None or forward.trace is None:
             yield
@@ -186,7 +186,7 @@ def is_observed(module: nn.Module) -> bool:
 
 @contextmanager
 def set_aside(modules: Mapping[str, nn.Module]) -> Iterator[None]:
-    """Let others observe the modules inside the block; who observed them before sees nothing of it."""
+    """Let others observe the modules inside the block; earlier observers are suspended meanwhile."""
     observed = {name: module for name, module in modules.items() if is_observed(module)}
     observers = {name: getattr(module, _OBSERVER) for name, module in observed.items()}
     stop_observing(observed)

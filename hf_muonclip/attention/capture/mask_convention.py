@@ -61,9 +61,9 @@ def registered_convention(implementation: str | None) -> MaskConvention | None:
 
 
 def unknown_convention(module_class: str, implementation: str | None) -> ValueError:
-    """Return the error for an attention function of which nobody says which pairs it lets through."""
+    """Return the error for an attention function whose mask convention is not known."""
     return ValueError(
-        "QK-Clip must know which pairs of queries and keys an attention function lets through; of "
+        "QK-Clip must know which pairs of queries and keys an attention function lets through; for "
         f"{implementation!r}, which {module_class} calls, neither the torch calls that it makes nor a mask function of "
         f"transformers' tell. Register the one whose masks it takes, AttentionMaskInterface.register({implementation!r}"
         ", flash_attention_mask) or sdpa_mask, eager_mask, flex_attention_mask of transformers.masking_utils, or pass "

@@ -36,7 +36,7 @@ def _has_kernel() -> bool:
 
 
 class _Recorder:
-    """What an attention module carries while it is measured: its running maximum and the capture it reports to."""
+    """The observer of an attention module that is measured: its running maximum, and the capture it reports to."""
 
     def __init__(
         self, name: str, capture: "MaxLogitCapture", cross: bool, layout: AttentionLayout | None = None
@@ -101,7 +101,7 @@ class _Recorder:
 
     @property
     def keeps_graph(self) -> bool:
-        """A maximum needs no graph."""
+        """Return False: a maximum needs no graph."""
         return False
 
     def _fold(self, measured: Tensor) -> None:
@@ -186,9 +186,10 @@ class _Recorder:
 class MaxLogitCapture(Mapping[str, Tensor]):
     """The running max logits of a model's attention modules: {module name: (num_attention_heads,) float32}.
 
-    Modules that nothing was measured of are absent. Values live on the device of the attention that they come from.
-    Under tensor parallel a rank measures the heads that it computes. With a layout they stand in their places among all
-    heads of the module, the others are -inf, and the maximum over ranks is complete; without one they stand alone.
+    Modules that were not measured are absent. Values are on the device of their attention module.
+    Under tensor parallel a rank measures the heads that it computes. With a layout the result has an entry for every
+    head of the module, -inf for those of other ranks, so the maximum over ranks is complete; without a layout it has
+    only this rank's heads.
 
     Attributes:
         screen_threshold: measure only heads whose bound exceeds it; None measures every head.
@@ -222,7 +223,7 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         self.told = ToldPadding(model)
 
     def close(self) -> None:
-        """Stop measuring and leave no trace on the model. Idempotent."""
+        """Stop measuring and remove all hooks from the model. Idempotent."""
         if not self._modules:
             return
         stop_observing(self._modules)

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from .pair_mask import PairMask
 from .tiled_maxima import BOUND_SLACK
 
-# (widest row in bytes, queries a program, keys a tile, stages in flight). queries + stages·keys rows take 96 KiB at
+# (widest row in bytes, queries per program, keys per tile, stages in flight). queries + stages·keys rows take 96 KiB at
 # most: two programs share the 227 KiB of an SM of H100 or H200, so that one multiplies while the other compares, and
 # one still fits the 99 KiB of smaller chips. 128 rows are two warp groups of 64, the least that Hopper multiplies at
 # full rate; eight warps keep the scores and the running maximum of a tile in registers.
@@ -174,10 +174,10 @@ def _max_logits_kernel(  # type: ignore[no-untyped-def]
     scaling = tl.load(scaling_ptr)
 
     if query_norms_ptr is not None:
-        # What other programs have found of this head may be old news, but never too much.
+        # The maximum that other programs have stored may be outdated, but is never too large.
         limit = tl.maximum(threshold, tl.load(maximum_ptr + head)) * slack
         query_norm = tl.load(query_norms_ptr + row * num_blocks + block) * tl.abs(scaling)
-        # Only `<` may skip, here and below: NaN is under nothing, and a bound of infinity may hide a NaN.
+        # Skip by `<` alone, here and below: a comparison with NaN is false, and an infinite bound may hide a NaN.
         if query_norm * tl.load(largest_key_norm_ptr + key_row) < limit:
             return
 

@@ -29,7 +29,7 @@ def blocks(additive: Tensor) -> Tensor:
 
 
 def tells_pairs(attention_mask: Any) -> bool:
-    """Return whether a mask names its pairs, whichever function takes it."""
+    """Return whether a mask says by itself which pairs count, whatever the attention function."""
     return isinstance(attention_mask, BlockMask) or (isinstance(attention_mask, Tensor) and attention_mask.ndim > 2)
 
 
@@ -162,7 +162,7 @@ class PairMask:
         query_padding: Tensor | None = None,
         cross: bool = False,
     ) -> "PairMask":
-        """Read the mask of a call through transformers' attention interface.
+        """Return the pairs of a call through transformers' attention interface.
 
         Args:
             module: the attention module.

@@ -7,7 +7,7 @@ import torch
 
 
 def backward_under_way() -> int | None:
-    """Return the number of the backward pass under way, in which checkpoints repeat forwards; None outside of any."""
+    """Return the number of the running backward pass, in which checkpoints repeat forwards; None outside of one."""
     number = torch._C._current_graph_task_id()
     return None if number == -1 else number
 
@@ -19,7 +19,7 @@ class Recomputations:
         self._due = 0
 
     def is_one(self) -> bool:
-        """Return whether the forward under way repeats one that was counted. Call once for each forward that counts."""
+        """Return whether the running forward repeats one that was counted. Call once per forward that counts."""
         # Gradient checkpointing runs a layer twice. Where the first run had gradients on it was counted already; where
         # it had not (the reentrant kind), this second run inside backward is the one to count.
         repeats = backward_under_way() is not None
@@ -31,5 +31,5 @@ class Recomputations:
         return False
 
     def forget(self) -> None:
-        """Expect none of the forwards so far."""
+        """Forget all forwards so far."""
         self._due = 0

@@ -54,7 +54,7 @@ class ScoreTrace(TorchFunctionMode):
     """Active inside one forward of one module.
 
     Attributes:
-        paused: whether calls are let pass for now.
+        paused: whether calls are currently ignored.
 
     Args:
         on_scores: called with (scores without additions, final scores, blocked by multiplication or None), both as the
@@ -177,7 +177,7 @@ class ScoreTrace(TorchFunctionMode):
         return without, blocked
 
     def _replaced(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-        """Return where a call puts something else in the place of scores: those pairs are blocked."""
+        """Return where a call replaces scores by something else: those pairs are blocked."""
         replaced: Tensor | None = None
         if name == "masked_fill":
             replaced = (kwargs["mask"] if "mask" in kwargs else args[1]).bool()

@@ -1,8 +1,8 @@
 """Attention over a sequence that is spread over ranks: an attention call shows only this rank's queries and keys.
 
 torch's `context_parallel` (accelerate's cp_size) gives every rank some positions of each sequence and lets the keys
-travel inside SDPA. A maximum over local keys would be wrong, so the keys are gathered here too: one all-gather a call,
-beside the ring's own exchange of keys and values. Whatever else spreads a sequence is refused by name.
+travel inside SDPA. A maximum over local keys would be wrong, so the keys are gathered here too: one all-gather per
+call, beside the ring's own exchange of keys and values. Whatever else spreads a sequence is refused by name.
 """
 
 import inspect
@@ -133,10 +133,10 @@ def _gather(local: Tensor, dim: int, mesh: DeviceMesh) -> Tensor:
 
 
 def without_dtensors(name: str, states: Tensor) -> Tensor:
-    """Return the queries or keys that a rank holds, where a model passes them as a DTensor cut by sequences or heads.
+    """Return the local queries or keys of a rank, where a model passes them as a DTensor sharded by sequences or heads.
 
     Raises:
-        ValueError: they are cut otherwise, along the length or into summands.
+        ValueError: they are sharded along the length, or partial sums.
     """
     if not isinstance(states, DTensor):
         return states

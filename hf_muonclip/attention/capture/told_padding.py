@@ -2,8 +2,8 @@
 
 A model is entered in many ways: as a whole, by the base model under its head, by an encoder alone, in evaluation
 between two micro-batches, or layer by layer where gradient checkpointing runs a forward again. What one forward was
-told holds for that forward alone: it is laid down where the forward begins, taken away where it ends, also by an
-exception, and found again by what is repeated of it.
+told holds for that forward alone: it is stored when the forward begins, removed when it ends, also by an exception, and
+found again when a checkpoint repeats a part of it.
 """
 
 import inspect
@@ -34,10 +34,10 @@ class Forward:
 
 
 class ToldPadding:
-    """Follows the forwards of a model. Undone by `close`.
+    """Follows the forwards of a model, until `close`.
 
     Args:
-        model: any, wrapped or not; None follows nothing.
+        model: wrapped or not; None for none.
     """
 
     def __init__(self, model: nn.Module | None) -> None:
@@ -62,7 +62,7 @@ class ToldPadding:
 
     @property
     def forward(self) -> Forward | None:
-        """The innermost forward under way, or that a checkpoint repeats; None outside of any."""
+        """The innermost running forward, or the one that a checkpoint repeats; None outside of one."""
         if self._under_way:
             return self._under_way[-1][1]
         if self._repeated is not None and self._repeated[0] == backward_under_way():
@@ -71,17 +71,17 @@ class ToldPadding:
 
     @property
     def padding(self) -> Tensor | None:
-        """(batch, length), bool; of the forward under way; None outside of any, and where it was not told."""
+        """(batch, length), bool; padding in the running forward; None outside of one, and if none was given."""
         return None if self.forward is None else self.forward.padding
 
     def forget(self) -> None:
-        """Expect no repetition of the forwards so far, and none to be under way."""
+        """Forget all forwards, finished and running."""
         self._to_repeat.clear()
         self._repeated = None
         self._under_way.clear()
 
     def close(self) -> None:
-        """Leave no trace on the model. Idempotent."""
+        """Remove all hooks from the model. Idempotent."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -115,7 +115,7 @@ class ToldPadding:
             self._repeated = (number, self._to_repeat.pop(states.data_ptr()))
 
     def leave(self, module: nn.Module) -> None:
-        """End what a module began; one whose beginning another hook refused has begun nothing."""
+        """End the forward that a module began, if it did: another hook may have raised before."""
         if self._under_way and self._under_way[-1][0] is module:
             self._under_way.pop()
 

@@ -1,4 +1,4 @@
-"""Find the attention modules of a model and the head layout of each: by rule, or else by how they behave."""
+"""Find the attention modules of a model and the head layout of each: by rule, or else by running them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ def detect_head_layout(
     """Find the head layout of every attention module of a model.
 
     Reads the running module first; a module that no rule covers is run on a few tokens, and the weights that move each
-    head are found by their effect. What is found neither way is refused by name.
+    head are found by their effect. A module whose layout is found neither way is refused by name.
 
     Args:
         model: a transformers model on any device, also wrapped by DDP, torch.compile or PEFT; or a config, from which
@@ -78,7 +78,7 @@ def _search(
     unknown: Mapping[str, UnknownLayoutError],
     inputs: Mapping[str, Any] | None,
 ) -> dict[str, AttentionLayout]:
-    """Find by behaviour what no rule covers, or refuse with the reasons of both."""
+    """Find layouts that no rule covers by behaviour, or refuse with both reasons."""
     from .search import find_layouts
 
     first = next(iter(unknown.values()))
@@ -92,7 +92,7 @@ def _search(
     except Exception as error:  # whatever a foreign module raises when it is run
         said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}."
         raise UnknownLayoutError(
-            f"{first} Running it did not tell either: {said} Pass a batch that reaches it, the arguments of one "
+            f"{first} Running it did not help either: {said} Pass a batch that reaches it, the arguments of one "
             f"forward, as inputs={{...}}; or {without}"
         ) from error
 

@@ -17,13 +17,13 @@ Result = TypeVar("Result")
 
 
 class CannotRunError(Exception):
-    """A twin runs on none of the devices here."""
+    """A twin runs on no device of this machine."""
 
 
 def _run_twin(module: nn.Module, run: Callable[[nn.Module, torch.device], Result]) -> Result:
-    """Return what `run` finds of a module's twin: where the module is, or else on this machine's accelerator or CPU.
+    """Return the result of `run` on a module's twin: on the module's device, else on this machine's accelerator or CPU.
 
-    A kernel of somebody else's may take the tensors of one kind of device alone.
+    Some libraries' kernels take tensors of one kind of device only.
 
     Raises:
         CannotRunError: it runs on none of them.
@@ -108,6 +108,6 @@ def _offset_of_twin(twin: nn.Module, device: torch.device) -> float | None:
 
 
 def output_length(norm: nn.Module, head_dim: int) -> float:
-    """Return the Euclidean length that a weightless norm gives to every vector."""
+    """Return the Euclidean length that a norm without weights gives to every vector."""
     states = torch.linspace(-1.0, 2.0, head_dim)[None, None, None]
     return _run_twin(norm, lambda twin, device: float(twin(states.to(device)).norm()))

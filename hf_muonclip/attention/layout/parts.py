@@ -1,6 +1,6 @@
 """Read single parts of an attention module: projections under any wrapper, norms, head counts.
 
-What a norm does is not taken from its name: a twin of it is run. Every reading refuses by name what it does not know.
+What a norm computes is not guessed from its name: a twin of it is run. A part that is not known is refused by name.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ class Projection:
     """Where a projection keeps its weights.
 
     Attributes:
-        path: of the linear map, relative to the attention module.
-        out_features: its output width.
+        path: path of the linear map, relative to the attention module.
+        out_features: output width of the linear map.
         dim: the dimension of the weight that is the output; 1 for Conv1D.
         parameters: the names of what must be scaled with a row, relative to the attention module.
         note: why it can only be monitored; empty if it can be scaled.
@@ -44,10 +44,10 @@ class Projection:
 
 @dataclass(frozen=True)
 class Norm:
-    """What a norm behind a projection does.
+    """How a norm behind a projection acts.
 
     Attributes:
-        path: relative to the attention module.
+        path: path of the norm, relative to the attention module.
         per_head: whether every head has a gain of its own.
         gain: name of the gain, relative to the attention module; None for a weightless norm.
         bias: name of the bias; None without one.
@@ -74,7 +74,7 @@ class Knob:
     Attributes:
         slices: (parameter, ranges per head, dim, offset).
         per_head: whether each head has slices of its own.
-        note: why there is none.
+        note: why there are no slices.
     """
 
     slices: tuple[tuple[str, tuple[range, ...], int, float], ...]
@@ -83,7 +83,7 @@ class Knob:
 
 
 class UnknownLayoutError(ValueError):
-    """No rule covers an attention module, and what else was tried does not tell its layout."""
+    """No rule covers an attention module, and its layout was not found otherwise."""
 
 
 class ContradictoryLayoutError(UnknownLayoutError):
@@ -130,14 +130,14 @@ class PartReader:
         if not parameters:
             return Norm(path, False, None, None, 0.0)
         if not parameters.keys() <= {"weight", "bias"} or "weight" not in parameters:
-            raise self.refusal(f"{path} has {', '.join(parameters)}, which is no norm that the rules know")
+            raise self.refusal(f"{path} has {', '.join(parameters)}, which is not a norm that the rules know")
         shape = tuple(parameters["weight"].shape)
         try:
             offset = gain_offset(module)
         except CannotRunError as error:
             return Norm(path, False, None, None, 0.0, note=f"{path} is a {type(module).__name__} that {error}")
         if offset is None:
-            raise self.refusal(f"{path} does not norm: its output is not proportional to its gain")
+            raise self.refusal(f"{path} does not act as a norm: its output is not proportional to its gain")
         bias = f"{path}.bias" if "bias" in parameters else None
         if shape == (head_dim,) and heads * head_dim != head_dim:
             return Norm(path, False, f"{path}.weight", bias, offset)
@@ -234,7 +234,7 @@ class PartReader:
         raise self.refusal(f"{path} is a {type(linear).__name__}, not an nn.Linear")
 
     def _made_weight(self, path: str, linear: Any, out_features: int) -> Projection:
-        """Find what scales the rows of a weight that is no parameter, such as one that torch makes of others."""
+        """Find the parameters that scale the rows of a computed weight, such as torch's weight_norm."""
         own = linear._parameters
         names: tuple[str, ...] = ()
         if set(own) - {"bias"} == {"weight_g", "weight_v"}:  # torch.nn.utils.weight_norm
@@ -291,13 +291,13 @@ class PartReader:
         return replace(base, parameters=(*base.parameters, *adapters))
 
     def state(self, projection: Projection, *parts: ProjectionPart, periods: int = 1) -> ProjectionRows:
-        """Note what the rows of a projection make."""
+        """Record which rows of a projection make what."""
         rows = ProjectionRows(f"{projection.path}.weight", parts, periods, projection.dim)
         self.projections.append(rows)
         return rows
 
     def state_value(self, child: str, heads: int) -> None:
-        """Note what the value projection beside a query and a key makes, if there is one that the rules can read."""
+        """Record the value projection beside a query and a key, if there is one that the rules can read."""
         if child in self.children:
             with contextlib.suppress(UnknownLayoutError):  # values are no part of the scores, so no reason to refuse
                 value = self.projection(child)
@@ -314,13 +314,13 @@ class PartReader:
         return Knob(tuple(slices), True, projection.note)
 
     def rows_of(self, knob: Knob, role: Role) -> tuple[HeadRows, ...]:
-        """Return slices with the role that they play."""
+        """Return slices with their role."""
         return tuple(HeadRows(name, rows, role, dim, offset) for name, rows, dim, offset in knob.slices)
 
     # Head counts.
 
     def head_dim(self, features: int) -> int:
-        """Return the width of a head, as the module states it or else as its projection's width divides."""
+        """Return the width of a head: as the module states it, else the projection's width over the number of heads."""
         for attribute in _HEAD_DIM:
             value = getattr(self.module, attribute, None)
             if isinstance(value, int) and value > 0:
@@ -361,7 +361,7 @@ class PartReader:
         return heads, key_heads, head_dim
 
     def divide(self, projection: str, features: int, head_dim: int) -> int:
-        """Return how many heads a projection makes."""
+        """Return the number of heads of a projection."""
         if features % head_dim:
             raise self.contradiction(f"{projection} has {features} rows, which heads of {head_dim} do not divide")
         return features // head_dim

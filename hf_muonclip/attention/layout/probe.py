@@ -1,4 +1,4 @@
-"""Run single attention modules on what the model gave them, and see the scores of each head."""
+"""Run single attention modules on the inputs that the model gave them, and observe the scores of each head."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -72,15 +72,15 @@ class Probe:
 
 
 class Observed:
-    """What one run of a module showed: per attention call the scores of each head, and the values where they are known.
+    """The result of one run of a module: per attention call the scores of each head, and the values where known.
 
     Attributes:
         scores: per call (num_attention_heads, ...), float32 or float64, without additions or masks; scaling is left out
             where the interface passes it beside.
-        values: per call through the interface or SDPA.
-        key_heads: of each call through the interface or SDPA.
-        queries: per call through the interface or SDPA.
-        keys: per call through the interface or SDPA.
+        values: the values, per call through the interface or SDPA.
+        key_heads: number of key heads, per call through the interface or SDPA.
+        queries: the queries, per call through the interface or SDPA.
+        keys: the keys, per call through the interface or SDPA.
     """
 
     keeps_graph = True
@@ -129,7 +129,7 @@ class Observed:
 
 
 class _ObservedHeads(Observed):
-    """Keeps of every call how many heads it has, and goes on where they cannot be told."""
+    """Keeps the number of heads of every call, and goes on where it is not known."""
 
     keeps_graph = False
 

@@ -1,4 +1,4 @@
-"""What every attention projection of a model makes: which rows are queries, keys and values.
+"""Which rows of every attention projection of a model are queries, keys and values.
 
 Read by rule alone, so that it works without weights and runs nothing; what a layout has found by behaviour already
 counts too. Where neither knows, a weight whose name says that it is fused is named, with the reason.
@@ -36,11 +36,11 @@ class ModelProjections:
 
 
 def read_projections(model: nn.Module, layout: HeadLayout | None = None) -> ModelProjections:
-    """Return what the rows of every attention projection make; refuses nothing.
+    """Return what the rows of every attention projection make. Refuses nothing.
 
     Args:
         model: on any device, also without weights.
-        layout: of the model, where it has been detected: then it is not read again.
+        layout: the model's layout if it was detected already; it is then not read again.
     """
     try:
         modules = (

@@ -1,7 +1,7 @@
-"""Read the heads of one attention module off its parts.
+"""Read the head layout of one attention module from its parts.
 
 The rules know parts, not models: how a query or key projection is called, how a fused one is arranged, where a norm
-stands. A part of unknown purpose is no guess but a refusal, with everything that was found.
+stands. A part of unknown purpose is refused, with everything that was found, and never guessed.
 """
 
 import re
@@ -56,7 +56,7 @@ _HARMLESS_PARAMETERS = re.compile(
 
 
 def read_layout(name: str, module: nn.Module, scale_lora_base: bool = False) -> AttentionLayout:
-    """Read the heads of an attention module off its parts.
+    """Read the head layout of an attention module from its parts.
 
     Args:
         name: of the module in its model.
@@ -346,7 +346,7 @@ class _Reader(PartReader):
     def with_norms(
         self, kind: str, heads: int, key_heads: int, head_dim: int, query: Knob, key: Knob
     ) -> AttentionLayout:
-        """Let norms behind the projections take over, and decide which side takes which share of gamma."""
+        """Clip through the norms behind the projections where there are any, and decide how gamma is split."""
         query_norm, key_norm = self.norm("q", heads, head_dim), self.norm("k", key_heads, head_dim)
         shared_norm = self.norm("qk", heads, head_dim)
         unread = next((norm.note for norm in (query_norm, key_norm, shared_norm) if norm and norm.note), "")

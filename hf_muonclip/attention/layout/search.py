@@ -2,7 +2,7 @@
 
 The scores of one head depend on some slices of some parameters. A slice that moves one head and no other is a
 candidate; scaled, it must scale that head's scores by exactly the same factor. Where no parameter is split by heads,
-one that scales all heads alike (a norm's gain) serves the layer. What is found is proven in the finding.
+one that scales all heads alike (a norm's gain) is taken for the layer. A layout found like this is thereby proven.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Slices of the parameters of one submodule, a set per head."""
+    """Slices of the parameters of one submodule, one set per head."""
 
     owner: str  # path of the submodule, relative to the attention module
     slices: tuple[tuple[str, int, float, tuple[frozenset[int], ...]], ...]  # parameter, dim, offset, rows per head
@@ -109,7 +109,7 @@ def _find(name: str, module: nn.Module, probe: Probe) -> AttentionLayout:
 
 
 def _projections(head_rows: tuple[HeadRows, ...], module: nn.Module) -> tuple[ProjectionRows, ...]:
-    """Return what the found linear maps make, of those that make one side alone, head after head.
+    """Return the projections among the found linear maps: those that feed one side only, head after head.
 
     A weight that feeds both sides moves the scores by both, so its queries and keys are not told apart.
     """
@@ -129,7 +129,7 @@ def _projections(head_rows: tuple[HeadRows, ...], module: nn.Module) -> tuple[Pr
 
 
 def _feeding(parameters: Mapping[str, nn.Parameter], side: list[Tensor]) -> set[str]:
-    """Return the parameters that queries, or keys, depend on; none where they are not known."""
+    """Return the parameters that queries, or keys, depend on; an empty set if that is not known."""
     if not side:
         return set()
     total = torch.stack([states.float().square().sum() for states in side]).sum()
@@ -150,7 +150,7 @@ def _candidates(observed: Observed, parameters: Mapping[str, nn.Parameter]) -> l
     scores = observed.flat()
     heads = scores.shape[0]
     if not scores.requires_grad:
-        raise ValueError(f"the scores of {observed.name} do not depend on any weight of it")
+        raise ValueError(f"the scores of {observed.name} do not depend on any of its weights")
     weights = torch.rand(scores.shape[1], generator=torch.Generator().manual_seed(0)).to(scores) + 0.5
     gradients: dict[str, list[Tensor | None]] = {path: [] for path in parameters}
     for head in range(heads):

@@ -97,7 +97,7 @@ def _prove_by_gradient(layout: AttentionLayout, observed: Observed, parameters: 
 
 
 def _named_and_beside(layout: AttentionLayout, module: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters that the layout names, and those beside them in the same projection, such as its bias."""
+    """Return the parameters that the layout names, and the others of the same projections, such as a bias."""
     parameters: dict[str, nn.Parameter] = {}
     # Under DoRA's magnitudes the weight gives the direction alone, so that only a bias beside it is scaled.
     adapted = (rows.parameter.partition(".lora_magnitude_vector.") for rows in layout.head_rows)

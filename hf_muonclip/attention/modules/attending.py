@@ -6,8 +6,7 @@ from: a weight, the weights that it passed through last, a product of two activa
 vocabulary, a pooling by a learned vector and a contrastive loss take a softmax as well, and do not attend: their scores
 are products with a weight, or weigh no values.
 
-A forward without gradients is run for it, never watched on its way: the operators of a model under training are its
-own, and may be compiled.
+It runs a forward of its own, without gradients. A training forward is never watched: it may be compiled.
 """
 
 import random
@@ -39,7 +38,7 @@ Owners = frozenset[nn.Module]
 
 @dataclass(frozen=True)
 class Attending:
-    """What one forward showed.
+    """Which modules attended in one forward.
 
     Attributes:
         attended: names of the modules that attended.
@@ -72,7 +71,7 @@ def see_attending(model: nn.Module, call: Callable[[], Any]) -> Attending:
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Run inside the block what leaves no gradient, random state or counter behind, uncompiled."""
+    """Leave no gradient, random state or counter changed by the block, and run it uncompiled."""
     buffers = [buffer for buffer in model.buffers() if buffer.numel() <= _COUNTER_SIZE and not buffer.is_meta]
     before = [buffer.clone() for buffer in buffers]
     devices = {parameter.device.index for parameter in model.parameters() if parameter.device.type == "cuda"}
@@ -96,7 +95,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _followed(trace: "AttendingTrace") -> Iterator[None]:
-    """Let a trace know which modules' forwards run."""
+    """Tell a trace which modules' forwards are running."""
     handles = (
         register_module_forward_pre_hook(lambda module, args: trace.enter(module)),
         register_module_forward_hook(lambda module, args, output: trace.leave(module), always_call=True),
@@ -234,7 +233,7 @@ def _holds_parameters(module: nn.Module) -> bool:
 
 
 def _merged(origins: list[_Origin]) -> _Origin:
-    """Return where the result of an operator comes from that is neither a product nor a softmax."""
+    """Return the origin of the result of an operator that is neither a product nor a softmax."""
     if not origins:
         return _UNKNOWN
     activations = [origin for origin in origins if not origin.weight]

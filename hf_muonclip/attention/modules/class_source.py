@@ -59,7 +59,7 @@ def may_attend(module: nn.Module) -> bool:
 
 
 def other_scores(module: nn.Module) -> str:
-    """Return what a module does in the place of a softmax over q·k, where its code is known for it; else nothing."""
+    """Return what a module computes instead of a softmax over q·k, if its code is known for that; else ""."""
     source = _of_class(_class_of(module))
     return next((why for text, why in _OTHER_SCORES.items() if text in source), "")
 
@@ -77,7 +77,7 @@ def _class_of(module: nn.Module) -> Any:
 
 @functools.cache
 def _of_class(cls: Any) -> str:
-    """Return the source of a class and its bases up to nn.Module; what cannot be read may do anything, so says all."""
+    """Return the source of a class and its bases up to nn.Module; text that matches every pattern if unreadable."""
     parts = []
     for base in _own_classes(cls):
         try:

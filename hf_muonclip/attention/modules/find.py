@@ -83,7 +83,7 @@ def is_cross_attention(name: str, module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class SortedModules:
-    """The modules of a model that attend, {name: reason} of those that only look like it, and what was seen to run."""
+    """The modules of a model that attend, {name: reason} of those that only look like it, and which of them ran."""
 
     attending: dict[str, nn.Module]
     not_applicable: dict[str, str]
@@ -135,7 +135,7 @@ def sort_modules(model: nn.Module, inputs: Mapping[str, Any] | None = None, run:
 
 
 def _see(model: nn.Module, inputs: Mapping[str, Any] | None) -> Attending:
-    """Run a model whose weights this rank holds; what is spread over ranks is not run."""
+    """Return what one forward shows, if this rank holds all weights; a sharded model is not run."""
     spread = any(isinstance(parameter, DTensor) or hasattr(parameter, "ds_id") for parameter in model.parameters())
     if spread:
         return Attending()
@@ -161,7 +161,7 @@ def _projects(module: nn.Module) -> bool:
 
 
 def refuse_without_attention(model: nn.Module, not_applicable: Mapping[str, str]) -> None:
-    """Raise what a model without softmax attention is told, with a module that only looks like it."""
+    """Raise the error for a model without softmax attention, naming a module that only looks like it."""
     children = ", ".join(name for name, _ in model.named_children()) or "none"
     found = f" Not softmax attention: {next(iter(not_applicable.values()))}." if not_applicable else ""
     raise ValueError(

@@ -29,7 +29,7 @@ class FirstBatch:
         self._handle = model.register_forward_pre_hook(_KeepCall(self), with_kwargs=True)
 
     def close(self) -> None:
-        """Let go of the batch and leave no trace on the model. Idempotent."""
+        """Release the batch and remove the hook from the model. Idempotent."""
         self._handle.remove()
         self.call = None
 

@@ -1,1 +1,1 @@
-"""A step that ranks share: who owns which matrix, what travels, and what all must agree on."""
+"""A step that ranks share: owners of matrices, transports between ranks, and what all must agree on."""

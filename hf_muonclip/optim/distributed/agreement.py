@@ -1,9 +1,9 @@
-"""Ranks that must make the same call at the same time: joined maxima, and refusals in a sentence where they do not.
+"""Detect ranks that do not make the same collective call, by all-reduced maxima that carry their purpose.
 
-A rank that skips a step, ends early or saves alone would leave the others in a collective that nobody answers, or that
-answers another one. Every joined maximum therefore carries what it is for, and a rank that waits looks who is missing
-in the store of the process group. Nothing is asked of the store, and the host waits no more than it did, while ranks
-are alike.
+A rank that skips a step, ends early or saves alone would leave the others in a collective that never ends, or that
+meets another one. Every all-reduced maximum therefore carries the call that it belongs to, and a rank that waits looks
+in the store of the process group for who is missing. While all ranks make the same calls, the store is not used, and
+the host waits no longer than without this.
 """
 
 import time
@@ -28,10 +28,10 @@ def max_over_ranks(values: Tensor, call: str, together: bool) -> Tensor:
     """Return the maxima over all ranks of the default group, on the CPU. Collective: one all-reduce.
 
     Args:
-        values: (n,), float32, where the group's collectives want them, without NaN; n is the same on every rank.
-        call: what they are: "max logits" or "gradients".
-        together: whether ranks come at nearly the same time, as after an exchange of gradients, so that one which does
-            not is missing; else the call waits as long as the group does.
+        values: (n,), float32, on the device of the group's collectives, without NaN; n is the same on every rank.
+        call: what the values are: "max logits" or "gradients".
+        together: whether ranks come at nearly the same time, as after an exchange of gradients, so that a late one is
+            missing; otherwise the call waits as long as the group's timeout.
 
     Raises:
         RuntimeError: other ranks are in another call, have ended, or did not come.
@@ -45,7 +45,7 @@ def max_over_ranks(values: Tensor, call: str, together: bool) -> Tensor:
         if together:
             _wait(work, call, number)
         work.wait()
-    except dist.DistBackendError:  # NCCL's own, which says more than we know
+    except dist.DistBackendError:  # NCCL's own, which is more precise
         raise
     except RuntimeError as error:
         if isinstance(error, RanksDifferError):
@@ -62,7 +62,7 @@ class RanksDifferError(RuntimeError):
 
 
 def all_come(key: str) -> bool:
-    """Return whether all ranks make a call that one may also make alone; every rank that makes it gets the same answer.
+    """Return whether all ranks make a call that a single rank may also make; the same on every calling rank.
 
     A rank waits `SAVE_PATIENCE` for the others, and longer for rank 0, which often saves something else before. No
     collective.
@@ -75,7 +75,7 @@ def all_come(key: str) -> bool:
     store.set(f"hf_muonclip/saves/{rank}", str(_num_calls))  # so that others do not give up waiting for its next call
     store.set(keys[rank], "here")
     started = time.monotonic()
-    while _missing(store, keys):  # no store.wait: where it ends in vain, torch prints warnings of its own
+    while _missing(store, keys):  # not store.wait: when that times out, torch prints warnings of its own
         if time.monotonic() - started > (SAVE_PATIENCE if store.check([keys[0]]) else ROOT_PATIENCE):
             break
         time.sleep(0.01)
@@ -127,7 +127,7 @@ def _unlike(found: str) -> str:
     return (
         f"every rank must call step() equally often, because ranks share the step; {found}. Skip a step (a NaN loss, "
         "the end of a rank's data) on all ranks or on none: give all ranks equally many batches instead of join(), and "
-        "all_reduce what decides."
+        "all_reduce the decision."
     )
 
 

@@ -1,4 +1,4 @@
-"""What travels between ranks: pieces packed into one all-to-all, and streams cut into few large all-gathers."""
+"""Collectives of packed bytes: an all-to-all of pieces, and streams of bytes in few large all-gathers."""
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -9,17 +9,17 @@ import torch.distributed as dist
 from torch import Tensor
 
 _ALIGNMENT = 8  # bytes; every dtype can be read at a multiple of it
-_CHUNK_BYTES = 2**26  # of an all-gather, over all ranks
-_SMALLEST_CHUNK = 2**20  # of one rank in it
+_CHUNK_BYTES = 2**26  # bytes of an all-gather, over all ranks
+_SMALLEST_CHUNK = 2**20  # bytes of one rank in it
 
 
 def aligned(nbytes: int) -> int:
-    """Return bytes rounded up to where the next piece may begin."""
+    """Return a number of bytes rounded up to the alignment of the next piece."""
     return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
 class Exchange:
-    """One all-to-all under way: pieces for every rank, packed."""
+    """One all-to-all of packed pieces for every rank, started at construction."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Exchange:
         self._work: Any = dist.all_to_all_single(self._into, self._out, into, out, group=process_group, async_op=True)
 
     def wait(self) -> list[list[Tensor]]:
-        """Return the pieces of every rank, as bytes."""
+        """Wait, and return the pieces of every rank, as bytes."""
         self._work.wait()
         found = []
         for start, sizes in zip(self._starts, self._sizes, strict=False):
@@ -53,12 +53,12 @@ class Exchange:
 
 
 class GatherStream:
-    """Every rank's bytes to every rank, in few large all-gathers that start as soon as their bytes are there.
+    """Sends every rank's bytes to all ranks, in few large all-gathers that start once their bytes are written.
 
     Args:
         sizes: bytes of each segment of each rank.
-        rank: this one.
-        device: of the collectives.
+        rank: this rank.
+        device: device of the collectives.
     """
 
     def __init__(self, sizes: Sequence[Sequence[int]], rank: int, device: torch.device) -> None:
@@ -69,19 +69,19 @@ class GatherStream:
         self._bounds = [*range(0, longest, chunk), longest]
         self._own = torch.empty(longest, dtype=torch.uint8, device=device)
         self._launched: list[tuple[Any, Tensor] | None] = []
-        self._next = [0] * len(sizes)  # of each rank, the first segment that was not handed out
+        self._next = [0] * len(sizes)  # for each rank, the first segment that was not returned
         self._waited = 0
 
     def write(self, place: int, tensor: Tensor) -> None:
-        """Fill this rank's segment."""
+        """Write a tensor into this rank's segment."""
         end, size = self._ends[self._rank][place], self._sizes[self._rank][place]
         start = end - aligned(size)
         self._own[start : start + size].view(tensor.dtype).view(tensor.shape).copy_(tensor)
 
     def advance(self, done: int) -> list[tuple[int, int, Tensor]]:
-        """Send what the first `done` segments fill, and return (rank, segment, bytes) of what arrived before.
+        """Send what the first `done` segments fill, and return (rank, segment, bytes) of what was sent before.
 
-        What was sent just now is left to travel: the caller has more to compute.
+        Does not wait for what was just sent: the caller continues to compute.
         """
         ends = self._ends[self._rank]
         filled = self._bounds[-1] if done == len(ends) else (ends[done - 1] if done else 0)
@@ -93,7 +93,7 @@ class GatherStream:
         return [found for chunk in range(self._waited, before) for found in self._arrive(chunk)]
 
     def rest(self) -> Iterator[list[tuple[int, int, Tensor]]]:
-        """Yield what is still to arrive, chunk by chunk."""
+        """Yield (rank, segment, bytes) of what has not arrived yet, chunk by chunk."""
         for chunk in range(self._waited, len(self._launched)):
             yield self._arrive(chunk)
 
@@ -132,7 +132,7 @@ class GatherStream:
 
 
 def all_gather(gathered: Tensor, own: Tensor) -> Any:
-    """Start gathering every rank's bytes, one after the other, in the default group; `wait()` ends it."""
+    """Start gathering every rank's bytes, in order of rank, in the default group; return the work to `wait()` for."""
     # all_gather_single is torch 2.13's name of all_gather_into_tensor.
     gather: Any = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
     return gather(gathered, own, async_op=True)

@@ -1,12 +1,13 @@
-"""State that ranks share, asked for by one rank alone, as in `if rank == 0: torch.save(optimizer.state_dict())`.
+"""Answer `state_dict()` calls of a single rank, as in `if rank == 0: torch.save(optimizer.state_dict())`.
 
-The other ranks then wait in the next backward for the rank that asks, or have come to their end, so a thread of theirs
-answers: it sends what its rank keeps. It looks for questions only while its rank has not stepped for a while; a
-training that goes on costs nothing. Threads and ranks find one another in the store of the process group, and a pair of
-them talks over gloo, apart from the group's own collectives.
+The other ranks then wait in the next backward for the rank that asks, or have ended their script, so a thread of theirs
+answers: it sends its rank's part of the state. It looks for questions only while its rank has not stepped for a while,
+so it costs a running training nothing. Threads and ranks find one another in the store of the process group, and a pair
+of them communicates over gloo, apart from the group's own collectives.
 
-What a rank keeps of an optimizer outlives it, on the CPU, until another is built or the process ends; and a process
-that ends, unless an error ends it, waits for all ranks to be at their end, `STAY` seconds at most: one may ask.
+A rank's part of the state is kept after the optimizer is gone, on the CPU, until another optimizer is built or the
+process ends. A process that ends without an error waits until all ranks end, at most `STAY` seconds, because one may
+still ask.
 
 A store locks its connection while it waits for a key, so whatever waits in a thread has a connection of its own.
 """
@@ -39,19 +40,19 @@ _LAST_REPLY = 60.0  # seconds more for a reply that is under way at the end
 _READY, _UNLIKE = "ready", "unlike"
 _COME, _GONE = "come", "gone"
 
-Part = tuple[int, str, Tensor]  # which unit or share of its rank, name of the moment, the moment
+KeptMoment = tuple[int, str, Tensor]  # index of its rank's unit or share, name of the moment, the moment
 
 
 class Answers:
-    """Answers that one rank gives to others about what it keeps of a shared state.
+    """A rank's thread that sends its part of a shared state to ranks that ask.
 
     Args:
         name: equal on all ranks for this state and no other.
-        device: of the moments.
+        device: device of the moments.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        self._parts: Callable[[], Sequence[Part]] = tuple
+        self._parts: Callable[[], Sequence[KeptMoment]] = tuple
         self._name, self._device = f"hf_muonclip/{name}", device
         self._store, self._rank, self._world = default_store(), dist.get_rank(), dist.get_world_size()
         self._settled: tuple[int, torch.Event | None] | None = None
@@ -63,15 +64,15 @@ class Answers:
         threading.Thread(target=self._answer, daemon=True, name=THREAD).start()
 
     def unsettle(self) -> None:
-        """Let no question be answered: the state is about to change."""
+        """Stop answering, because the state is about to change."""
         self._settled = None
 
-    def settle(self, version: int, parts: Callable[[], Sequence[Part]]) -> None:
-        """Let questions about this version of the state be answered, until it changes.
+    def settle(self, version: int, parts: Callable[[], Sequence[KeptMoment]]) -> None:
+        """Answer questions about this version of the state, until it changes.
 
         Args:
-            version: as many changes as on every rank.
-            parts: returns what this rank keeps; called from another thread.
+            version: number of changes of the state, the same on every rank.
+            parts: returns this rank's part of the state; called from another thread.
         """
         event, self._parts = None, parts
         if self._device.type == "cuda" and torch.cuda.is_current_stream_capturing():
@@ -82,7 +83,7 @@ class Answers:
         self._since, self._between = now, now - self._since
 
     def outlive(self) -> None:
-        """Go on without the optimizer, and without the memory of its device."""
+        """Keep answering after the optimizer is gone, from copies on the CPU."""
         if self._ended:
             return
         if self._settled is None:
@@ -92,12 +93,12 @@ class Answers:
         self._parts, self._outlives = (lambda: kept), True
 
     def end(self) -> None:
-        """Answer no more, and keep nothing."""
+        """Stop answering, and release the state."""
         self._ended, self._parts = True, tuple
         _answering.remove(self)
 
-    def of_others(self, version: int) -> Iterator[tuple[int, list[Part]]]:
-        """Yield (rank, what it keeps of this version of the state), on the CPU, of every other rank.
+    def of_others(self, version: int) -> Iterator[tuple[int, list[KeptMoment]]]:
+        """Yield (rank, its part of this version of the state), on the CPU, of every other rank.
 
         Raises:
             RuntimeError: a rank does not answer, or has another version.
@@ -125,7 +126,7 @@ class Answers:
                     self._store.set(f"{question}/come", _GONE)
 
     def stay(self) -> None:
-        """Answer until every rank is at its end; not for long."""
+        """Keep answering until every rank has ended its script, for a limited time."""
         self._between = 0.0  # no step will come, however long steps took
         ends = [f"{self._name}/ends/{rank}" for rank in range(self._world)]
         with contextlib.suppress(RuntimeError):  # the rank that hosts the store has ended
@@ -140,7 +141,7 @@ class Answers:
         self.end()
 
     def _answer(self) -> None:
-        """Reply to questions; the thread's own."""
+        """Reply to questions in a loop. Runs in the thread."""
         number, store = 1, None
         while not self._ended:
             time.sleep(_PAUSE)
@@ -196,7 +197,7 @@ _answering: list[Answers] = []
 
 @atexit.register
 def _stay() -> None:
-    """Let other ranks ask at the end of this process, unless an error has ended it: they must see that at once."""
+    """Answer other ranks at the end of this process, unless an error ended it, which they must see at once."""
     if hasattr(sys, "last_value"):
         return
     for answers in list(_answering):  # each in a thread, since a store may block: one in a folder that is gone, say
@@ -216,7 +217,7 @@ def _on_cpu(moment: Tensor, event: torch.Event | None) -> Tensor:
         return moment.cpu()
 
 
-def _send(pair: Any, parts: Sequence[Part]) -> None:
+def _send(pair: Any, parts: Sequence[KeptMoment]) -> None:
     described = pickle.dumps([(place, key, tuple(moment.shape), moment.dtype) for place, key, moment in parts])
     header = torch.frombuffer(bytearray(described), dtype=torch.uint8)
     pair.send([torch.tensor([len(header)])], 0, 0).wait()
@@ -225,7 +226,7 @@ def _send(pair: Any, parts: Sequence[Part]) -> None:
             pair.send([tensor], 0, 0).wait()
 
 
-def _receive(pair: Any) -> list[Part]:
+def _receive(pair: Any) -> list[KeptMoment]:
     def received(nbytes: int) -> Tensor:
         found = torch.empty(nbytes, dtype=torch.uint8)
         if nbytes:

@@ -1,4 +1,4 @@
-"""What ranks do together in a step: each orthogonalizes its own matrices, and all get every result.
+"""A step shared between ranks: each orthogonalizes its own matrices, and all receive every result.
 
 Parameters that every rank holds (`Replicated`): a rank updates its units and shares and sends them to all, in one
 stream that is cut into few large all-gathers; while one is on its way the rank computes what the next will carry.
@@ -37,21 +37,21 @@ from .sharding import (
     view_of_slices,
 )
 
-# What tells one gradient from another: all of it, and a part so small that its length is not the same for all batches.
+# Samples that distinguish gradients: the norm of the whole, and of a part small enough to differ between batches.
 _SAMPLES = ("norm", "part")
-_ROUNDING, _NOISE = 1e-2, 1e-5  # of a gradient's own norm; of the largest norm
+_ROUNDING, _NOISE = 1e-2, 1e-5  # relative to a gradient's own norm; to the largest norm
 
 
 class ManyRanks:
-    """What the ranks of the default group share of an optimizer's parameters. Construction is collective.
+    """The ranks of the default group, and how they share an optimizer's parameters. Construction is collective.
 
     Args:
         members: every parameter with the index of its group and its name.
         groups: the param groups.
         views: how parameters hold their matrices; plain where not named.
-        ns_dtype: of Newton–Schulz; None takes what the device prefers.
+        ns_dtype: dtype of Newton–Schulz; None takes what the device prefers.
         shard_optimizer: share the parameters that every rank holds.
-        agreed: more lines that must be equal on all ranks.
+        agreed: descriptions of settings that must be equal on all ranks, one line each.
 
     Attributes:
         replicated: the parameters that every rank holds; None where each rank updates them itself.
@@ -80,12 +80,12 @@ class ManyRanks:
         self._check_agreement([*agreed, *_described(members, groups)])
         self._check_names()
         self._check_meshes(members)
-        local_views: dict[str, MatrixView] = {}  # of local shards, where they differ from the whole parameter's
+        local_views: dict[str, MatrixView] = {}  # views of local shards, if they differ from the whole parameter's
         self._boxes: dict[int, dict[int, Box]] = {}
         self._shared: set[int] = set()
         replicated: list[Member] = []
         scattered: dict[Any, list[Member]] = defaultdict(list)
-        loads = [0] * self.world  # what ranks compute anyhow, where all know it of all
+        loads = [0] * self.world  # loads of work that every rank does itself, known for all ranks
         for member in members:
             index, name, parameter = member
             muon = groups[index]["algorithm"] == "muon"
@@ -118,17 +118,17 @@ class ManyRanks:
         ]
         self.measures_parts = self.replicated is not None
         self.transports: list[Transport] = [] if self.replicated is None else [self.replicated]
-        self.transports += [*self.scattered, LocalUpdate(self.is_local, local_views)]
+        self.transports += [*self.scattered, LocalUpdate(self._shared, local_views)]
         self._plain_and_local = {name for _, name, p in members if self.is_plain_and_local(p)}
         self._replicated_names = {name for _, name, _ in replicated}
         self._check_collectives()
 
     def fits(self, groups: Sequence[Mapping[str, Any]]) -> bool:
-        """Return whether this was made for these parameters."""
+        """Return whether this object was built for these param groups."""
         return self._key == _key(groups)
 
     def is_local(self, parameter: Tensor) -> bool:
-        """Return whether each rank updates what it holds of a parameter by itself."""
+        """Return whether each rank updates its part of a parameter by itself."""
         return id(parameter) not in self._shared
 
     def is_plain_and_local(self, parameter: Tensor) -> bool:
@@ -140,14 +140,14 @@ class ManyRanks:
         return isinstance(parameter, DTensor) and self.is_local(parameter) and not is_replicated(parameter)
 
     def box(self, parameter: Tensor) -> Box | None:
-        """Return what this rank holds of a DTensor; None of any other tensor."""
+        """Return this rank's box of a DTensor; None for any other tensor."""
         boxes = self._boxes.get(id(parameter))
         return None if boxes is None else boxes[self.rank]
 
     def agree_on_device(self, finite: Tensor, active: ActiveMatrices) -> Tensor:
         """Return a 0-dim bool: whether `finite` is True on every rank; no host sync. Collective: one all-reduce.
 
-        In `active` a matrix then counts as active that is so on any rank.
+        Afterwards `active` holds the matrices that are active on any rank.
         """
         flags = torch.cat([(~finite).to(self.device, torch.uint8)[None], active.packed(self.device)])
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
@@ -158,11 +158,12 @@ class ManyRanks:
         """Return the names of gradients that are not finite on any rank. Collective: one small all-reduce.
 
         Args:
-            measured: {name: what was measured} of the parameters with a gradient.
+            measured: {name: measured gradient} of the parameters with a gradient.
             active: which matrices have a gradient here; afterwards, on any rank.
 
         Raises:
-            ValueError: a parameter that ranks share has a gradient on some ranks alone, or another one on each.
+            ValueError: a parameter that ranks share has a gradient on some ranks only, or gradients that differ between
+                ranks.
             RuntimeError: another rank is not in this step.
         """
         nothing = MeasuredGradient(0.0, 0.0, True)
@@ -192,12 +193,12 @@ class ManyRanks:
         if mixed:
             raise ValueError(
                 f"a parameter must have a gradient on every rank or on none; {mixed[0]} and {len(mixed) - 1} more have "
-                "one on some ranks alone. Train the model wrapped by DDP or FSDP2, which exchange gradients."
+                "one on some ranks only. Train the model wrapped by DDP or FSDP2, which exchange gradients."
             )
         if not any(bad) and (unlike := self._unlike(samples)):
             raise ValueError(
                 f"ranks share the work of a parameter, so its gradient must be the same on all; {unlike[0]} and "
-                f"{len(unlike) - 1} more have another on each, as under LocalSGD and no_sync(), without DDP, or for "
+                f"{len(unlike) - 1} more differ between ranks, as under LocalSGD and no_sync(), without DDP, or for "
                 "weights that were frozen when DDP wrapped them. Average gradients before step(), or pass "
                 "shard_optimizer=False: each rank then steps by its own gradients."
             )
@@ -235,7 +236,7 @@ class ManyRanks:
         )
 
     def _check_names(self) -> None:
-        """Refuse parameters of one name: ranks tell each other of parameters by name."""
+        """Refuse parameters with the same name: ranks identify parameters by name."""
         name, count = max(Counter(self._names).items(), key=lambda found: found[1])
         if count > 1:
             raise ValueError(
@@ -244,11 +245,11 @@ class ManyRanks:
             )
 
     def _check_meshes(self, members: Sequence[Member]) -> None:
-        """Refuse a mesh that lacks a rank, on every rank: one that raised alone would leave the others waiting."""
+        """Refuse a mesh that lacks a rank, on every rank: if only one raised, the others would wait."""
         meshes = {name: p.device_mesh.mesh.flatten().tolist() for _, name, p in members if isinstance(p, DTensor)}
         if not meshes:
             return
-        # Where a rank is not on the mesh, 1 + its number.
+        # 1 + the number of this rank if it is not on the mesh, else 0.
         lacking = [self.rank + 1 if self.rank not in ranks else 0 for ranks in meshes.values()]
         flags = torch.tensor(lacking, dtype=torch.int64, device=self.device)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)

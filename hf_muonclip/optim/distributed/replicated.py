@@ -19,7 +19,7 @@ from ..step import State, Step
 from ..update_rules import wide_dtype
 from .agreement import all_come
 from .collectives import GatherStream, aligned
-from .lone_saves import Answers, Part
+from .lone_saves import Answers, KeptMoment
 from .sharding import (
     Member,
     Share,
@@ -40,9 +40,10 @@ class Replicated:
     """Parameters that every rank holds: each rank updates what it owns of them and sends the result to all.
 
     Attributes:
-        units: of each rank.
-        shares: of each rank.
-        consolidated: [(parameter, state)], gathered ahead of `state_dict`; () where other ranks keep it.
+        units: units of each rank.
+        shares: shares of each rank.
+        consolidated: [(parameter, state)], gathered ahead of `state_dict`; () if only other ranks keep it; None if it
+            was not gathered.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Replicated:
         self.shares: list[list[Share]] = [[] for _ in range(world)]
         self.consolidated: Sequence[tuple[Tensor, dict[str, Tensor]]] | None = None
         self._number = next(_constructed)
-        self._changes = self._gathered = 0  # of the state, and how often it was gathered since
+        self._changes = self._gathered = 0  # changes of the state, and how often it was gathered since
         self._answers: Answers | None = None
         loads, sent = [0] * world, [0] * world
         for index, group in enumerate(groups):  # one by one, so that a group added later moves nothing
@@ -88,11 +89,11 @@ class Replicated:
             self._own_slices[id(unit.parameter)] += unit.stop - unit.start
 
     def holds(self, parameter: Tensor) -> bool:
-        """Return whether the parameter is one of these."""
+        """Return whether the parameter is replicated here."""
         return id(parameter) in self._parameters
 
     def own_part(self, key: str, parameter: Tensor, whole: Tensor) -> Tensor:
-        """Return what this rank keeps of a parameter's whole moment; nothing at all is an empty tensor."""
+        """Return this rank's part of a parameter's whole moment; an empty tensor if it has none."""
         if key in ("exp_avg", "exp_avg_sq"):
             mine = [whole.reshape(-1)[s.start : s.stop] for s in self.shares[self.rank] if s.parameter is parameter]
             return torch.cat(mine).clone() if mine else whole.new_empty(0)
@@ -106,7 +107,7 @@ class Replicated:
     def make_moments(
         self, group: Mapping[str, Any], parameter: Tensor, state: MutableMapping[str, Tensor], momentum: torch.dtype
     ) -> None:
-        """Make what this rank keeps of a parameter's moments, of zeros, where it has none; it may be empty."""
+        """Make this rank's part of a parameter's moments, of zeros, if there is none yet; it may be empty."""
         if group["algorithm"] == "adamw":
             own = sum(share.stop - share.start for share in self.shares[self.rank] if share.parameter is parameter)
             adamw_moments(state, _flat(parameter)[:own])
@@ -192,7 +193,7 @@ class Replicated:
         step.apply_(parts)
 
     def forget_gathered(self) -> None:
-        """Count a change of the state: what was gathered before is no longer true."""
+        """Record a change of the state, which invalidates what was gathered."""
         if self._answers is not None:
             self._answers.unsettle()
         self.consolidated = None
@@ -208,7 +209,7 @@ class Replicated:
     def gathered_state(self, state: State, keep: bool = True) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
         """Return every parameter with its whole state, on the CPU.
 
-        Collective where all ranks call it; a rank that calls it alone asks the others, which takes longer.
+        Collective if all ranks call it; a single rank that calls it asks the others, which takes longer.
 
         Raises:
             RuntimeError: it was consolidated for other ranks, or some rank does not answer.
@@ -235,24 +236,24 @@ class Replicated:
         return []
 
     def answer_for(self, owner: object, state: State) -> None:
-        """Answer ranks that ask alone for the state of an optimizer, from now on; beyond the optimizer's own end."""
+        """Answer single ranks that ask for the state of an optimizer, also after the optimizer is gone."""
         self._answers = Answers(f"answers/{self._number}", self.device)
         self._end = weakref.finalize(owner, self._answers.outlive)
         self._end.atexit = False
         self.settle(state)
 
     def answer_no_more(self) -> None:
-        """End what `answer_for` began: the optimizer has its state elsewhere now."""
+        """Stop answering for the optimizer, whose state is kept elsewhere now."""
         if self._answers is not None:
             self._end.detach()
             self._answers.end()
 
     def settle(self, state: State) -> None:
-        """Let the optimizer's state be asked for again; it is whole after `forget_gathered` and what followed."""
+        """Answer questions about the state again, because the change that `forget_gathered` announced is complete."""
         if self._answers is not None:
             self._answers.settle(self._changes, functools.partial(self._own_parts, state))
 
-    def _own_parts(self, state: State) -> list[Part]:
+    def _own_parts(self, state: State) -> list[KeptMoment]:
         parts: list[Share | Unit] = [*self.shares[self.rank], *self.units[self.rank]]
         return [
             (place, key, self._own_tensor(part, key, state))
@@ -260,8 +261,8 @@ class Replicated:
             for key in state.get(part.parameter, {})
         ]
 
-    def _exchanged(self, own: Sequence[Part]) -> Iterator[tuple[int, list[Part]]]:
-        """Yield (rank, what it keeps) in pieces as they arrive, of every rank. Collective."""
+    def _exchanged(self, own: Sequence[KeptMoment]) -> Iterator[tuple[int, list[KeptMoment]]]:
+        """Yield (rank, moments that it keeps) of every rank, in pieces as they arrive. Collective."""
         told: list[Any] = [None] * len(self.units)
         dist.all_gather_object(told, [(place, key, tuple(t.shape), t.dtype) for place, key, t in own])
         sizes = [[math.prod(shape) * dtype.itemsize for _, _, shape, dtype in of_rank] for of_rank in told]
@@ -273,7 +274,7 @@ class Replicated:
                 place, key, shape, dtype = told[rank][number]
                 yield rank, [(place, key, data.view(dtype).view(shape))]
 
-    def _whole(self, kept: Iterable[tuple[int, Sequence[Part]]]) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
+    def _whole(self, kept: Iterable[tuple[int, Sequence[KeptMoment]]]) -> Sequence[tuple[Tensor, dict[str, Tensor]]]:
         whole: dict[int, dict[str, Tensor]] = defaultdict(dict)
         for rank, parts in kept:
             of_rank: list[Share | Unit] = [*self.shares[rank], *self.units[rank]]

@@ -21,12 +21,12 @@ from .units import by_group, orthogonalized, part_of, waves_of
 class Scattered:
     """DTensors of one mesh whose matrices are divided between its ranks: gathered to owners, returned as shards.
 
-    `loads` are the operations that every rank of the default group has already, and are brought up to date.
+    `loads` are the operations that every rank of the default group already has; they are updated in place.
 
     Attributes:
-        ranks: of the mesh, in the order of its process group.
-        process_group: of the mesh; None is the default group.
-        units: of each place in `ranks`.
+        ranks: ranks of the mesh, in the order of its process group.
+        process_group: process group of the mesh; None is the default group.
+        units: units of each place in `ranks`.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Scattered:
         assert isinstance(first, DTensor)
         mesh = first.device_mesh
         self._boxes = boxes
-        self._pieces: dict[str, dict[int, Box]] = {}  # of own units: a loop over ranks that no step repeats
+        self._pieces: dict[str, dict[int, Box]] = {}  # of own units; cached, because finding them loops over ranks
         self.process_group: Any = None
         if mesh.size() < dist.get_world_size():
             self.process_group = mesh.get_group() if mesh.ndim == 1 else mesh._flatten().get_group()
@@ -62,11 +62,11 @@ class Scattered:
         self._coordinates = dict(zip(mesh.mesh.flatten().tolist(), coordinates(mesh.mesh.shape), strict=True))
 
     def piece(self, unit: Unit) -> Box:
-        """Return what this rank holds of a unit; may be empty."""
+        """Return this rank's box of a unit; may be empty."""
         return self._boxes[id(unit.parameter)][self.ranks[self.place]].rows(unit.rows.start, unit.rows.stop)
 
     def pieces(self, unit: Unit) -> dict[int, Box]:
-        """Return {place: what its rank holds of a unit}, without those that hold nothing. For the unit's owner."""
+        """Return {place: its rank's box of a unit}, without empty ones. For the unit's owner."""
         if unit.name not in self._pieces:
             of_rank = self._boxes[id(unit.parameter)]
             boxes = [of_rank[rank].rows(unit.rows.start, unit.rows.stop) for rank in self.ranks]
@@ -78,7 +78,7 @@ class Scattered:
         return {place: box for place, box in self.pieces(unit).items() if self._sends(unit, place)}
 
     def _sends(self, unit: Unit, place: int) -> bool:
-        """Return whether a rank sends what it holds of a unit to the owner: of replicas, those in the owner's."""
+        """Return whether a rank sends its piece of a unit to the owner: of replicas, only the owner's."""
         parameter = unit.parameter
         assert isinstance(parameter, DTensor)
         theirs, owners = self._coordinates[self.ranks[place]], self._coordinates[self.ranks[unit.owner]]
@@ -104,7 +104,7 @@ class Scattered:
             self._apply(step, waves[-1], going)
 
     def _local_part(self, unit: Unit, whole: Tensor) -> Tensor:
-        """Return this rank's piece of a unit out of what the rank holds of the parameter, or of its moment."""
+        """Return this rank's piece of a unit, cut out of its part of the parameter or of a moment."""
         first = self._boxes[id(unit.parameter)][self.ranks[self.place]].rows_before(unit.rows.start)
         return local_shard(whole)[first : first + self.piece(unit).shape[0]]
 

@@ -1,11 +1,11 @@
-"""Which rank orthogonalizes which matrix, and which rank holds which part of it.
+"""Assign matrices to the ranks that orthogonalize them, and find which rank holds which part of a parameter.
 
-A `Unit` is what one rank orthogonalizes: whole matrices, a range of a parameter's slices. Parameters that every rank
+A `Unit` is what one rank orthogonalizes: whole matrices, as a range of a parameter's slices. Parameters that every rank
 holds (DDP) give each unit to one rank, balanced by floating-point operations, and AdamW's entries in ranges that even
 out what the ranks send. Of DTensors (FSDP2, HSDP, tensor parallel) every rank holds a box, and a unit's owner gathers
 the boxes; slices that no rank shares, such as experts sharded by expert, stay where they are.
 
-All here is arithmetic on shapes: equal on every rank, and true of a model on the meta device too.
+All this is arithmetic on shapes: the same on every rank, and also for a model on the meta device.
 """
 
 import heapq
@@ -30,30 +30,30 @@ Range = tuple[int, int]
 
 
 class Box(NamedTuple):
-    """What a rank holds of a tensor: in every dimension the entries of some ranges [start, stop), in their order.
+    """The part of a tensor that a rank holds: in every dimension the entries of some ranges [start, stop), in order.
 
-    One range as a rule; several where gate and up are cut apart first, as transformers' tensor parallel does.
+    Usually one range; several where gate and up are split first, as transformers' tensor parallel does.
     """
 
     ranges: tuple[tuple[Range, ...], ...]
 
     def rows(self, first: int, end: int) -> "Box":
-        """Return what lies within rows [first, end) of the first dimension, counted from there; may be empty."""
+        """Return the box of rows [first, end) of the first dimension, counted from `first`; may be empty."""
         kept = [(max(a, first) - first, min(b, end) - first) for a, b in self.ranges[0]]
         return Box((tuple((a, b) for a, b in kept if a < b), *self.ranges[1:]))
 
     def rows_before(self, first: int) -> int:
-        """Return how many of the rank's rows stand before a row of the whole tensor."""
+        """Return how many of the rank's rows come before a row of the whole tensor."""
         return sum(min(b, first) - a for a, b in self.ranges[0] if a < first)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of what the rank holds."""
+        """Shape of the rank's part."""
         return tuple(sum(b - a for a, b in of_dim) for of_dim in self.ranges)
 
     @property
     def numel(self) -> int:
-        """Entries that the rank holds."""
+        """Number of entries in the rank's part."""
         return math.prod(self.shape)
 
     def take(self, whole: Tensor) -> Tensor:
@@ -76,14 +76,14 @@ class Unit:
     """Slices [start, stop) of a parameter: whole matrices that one rank orthogonalizes.
 
     Attributes:
-        name: of the parameter and the range.
-        parameter: whose global shape counts.
+        name: name of the parameter with the range.
+        parameter: the parameter, with its global shape.
         view: how the unit holds its matrices.
         start: first slice; see `num_slices`.
         stop: slice after the last.
         group: index of the param group.
-        flops: of its orthogonalization.
-        dtype: in which it travels.
+        flops: floating-point operations of its orthogonalization.
+        dtype: dtype in which it is sent.
         owner: rank in the group of ranks that share the work.
     """
 
@@ -110,7 +110,7 @@ class Unit:
 
     @property
     def part_view(self) -> MatrixView:
-        """How a tensor of the unit's shape holds its matrices."""
+        """The matrix view of a tensor of the unit's shape."""
         return view_of_slices(self.view, self.parameter.shape, self.stop - self.start)
 
     @property
@@ -126,7 +126,7 @@ class Unit:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the unit on its way."""
+        """Bytes that sending the unit takes."""
         return self.shape.numel() * self.dtype.itemsize
 
 
@@ -141,7 +141,7 @@ class Share(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the share on its way: the new weights."""
+        """Bytes that sending the share's new weights takes."""
         return (self.stop - self.start) * self.parameter.dtype.itemsize
 
 
@@ -161,9 +161,9 @@ def neurons_per_slice(shape: Sequence[int], view: MatrixView) -> int:
 
 
 def travel_dtype(group: Mapping[str, Any], parameter: Tensor, ns_dtype: torch.dtype | None) -> torch.dtype:
-    """Return the dtype in which a group's updates go from rank to rank: that of Newton–Schulz, which loses nothing.
+    """Return the dtype in which a group's updates are sent between ranks: that of Newton–Schulz, which loses nothing.
 
-    Neuron normalization computes in float32 and travels so; float64 parameters travel in float64.
+    With neuron normalization updates are computed and sent in float32; those of float64 parameters in float64.
     """
     wide = wide_dtype(parameter)
     if group["normalize_neurons"] or wide == torch.float64:
@@ -183,13 +183,13 @@ def cut_units(
     """Cut a Muon parameter into at most `parts` units, without owners: one for a matrix, up to `parts` for a stack.
 
     Args:
-        name: the parameter's, in the model.
-        parameter: its global shape, dtype and device count.
-        view: how it holds its matrices.
-        index: of its param group.
+        name: name of the parameter in the model.
+        parameter: the parameter, with its global shape.
+        view: how the parameter holds its matrices.
+        index: index of its param group.
         group: the param group.
-        ns_dtype: of Newton–Schulz; None takes what the device prefers.
-        parts: ranks that share the work.
+        ns_dtype: dtype of Newton–Schulz; None takes what the device prefers.
+        parts: number of ranks that share the work.
     """
     slices = num_slices(parameter.shape, view)
     if parameter.numel() == 0:
@@ -210,12 +210,12 @@ def cut_units(
 
 
 def assign_owners(units: Sequence[Unit], loads: list[int]) -> list[list[Unit]]:
-    """Give every unit to the rank with the least work so far, the largest first; return the units of each rank.
+    """Return the units of each rank: every unit goes to the rank with the least work so far, the largest first.
 
-    `loads` are the floating-point operations that each rank has already, and are brought up to date.
+    `loads` are the floating-point operations that each rank already has; they are updated in place.
 
-    Each rank's are sorted so that matrices of one shape stand together. Longest-processing-time-first is within 4/3 of
-    the best balance (Graham 1969), and close to it where units are many.
+    Each rank's units are sorted so that matrices of one shape are next to each other. Longest-processing-time-first is
+    within 4/3 of the best balance (Graham 1969), and close to it where units are many.
     """
     heap = [(load, rank) for rank, load in enumerate(loads)]
     heapq.heapify(heap)
@@ -262,7 +262,7 @@ def cut_shares(members: Sequence[tuple[str, Tensor, int]], sent: Sequence[int]) 
 
 
 def _fill(levels: Sequence[int], amount: int) -> list[int]:
-    """Return how much of `amount` each level takes so that the lowest rise to one height, as water does."""
+    """Return how much of `amount` each level takes so that the lowest rise to one height, as if filled with water."""
     ordered = sorted(levels)
     for count in range(1, len(ordered) + 1):
         height = -(-(amount + sum(ordered[:count])) // count)
@@ -278,7 +278,7 @@ def _fill(levels: Sequence[int], amount: int) -> list[int]:
 
 
 def unit_scale(unit: Unit, group: Mapping[str, Any]) -> float | Tensor:
-    """Return the factor of a unit's update; a tensor of its shape where its matrices differ in theirs."""
+    """Return the factor of a unit's update; a tensor of its shape if its matrices have several shapes."""
     shapes = unit.part_view.matrix_shapes(unit.shape)
     scales = [update_scale((n, m), group["adjust_lr_fn"]) for _, n, m in shapes]
     if len(set(scales)) == 1:
@@ -290,12 +290,12 @@ def unit_scale(unit: Unit, group: Mapping[str, Any]) -> float | Tensor:
 
 
 def local_shard(tensor: Tensor) -> Tensor:
-    """Return what this rank holds of a DTensor, sharing its memory; any other tensor is whole."""
+    """Return this rank's part of a DTensor, sharing its memory; any other tensor as it is."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def shard_like(parameter: DTensor, local: Tensor, shape: Sequence[int] | None = None) -> DTensor:
-    """Return a DTensor that is placed as a parameter is and of which this rank holds `local`."""
+    """Return a DTensor with the placements of a parameter and with `local` as this rank's part."""
     whole = torch.Size(parameter.shape if shape is None else shape)
     stride = torch.empty(whole, device="meta").stride()
     return DTensor.from_local(
@@ -309,7 +309,7 @@ def is_replicated(tensor: Tensor) -> bool:
 
 
 def boxes_of(parameter: DTensor, name: str = "the parameter") -> dict[int, Box]:
-    """Return {global rank: what it holds} for every rank of a DTensor's mesh.
+    """Return {global rank: its box} for every rank of a DTensor's mesh.
 
     Raises:
         ValueError: a placement is neither Shard nor Replicate, as Partial is.
@@ -327,7 +327,7 @@ def placed_boxes(
     placements: Sequence[Placement],
     name: str = "the parameter",
 ) -> dict[int, Box]:
-    """As `boxes_of`, from shapes alone."""
+    """Return `boxes_of` from shapes alone."""
     boxes = {}
     for rank, coordinate in zip(ranks, coordinates(mesh_shape), strict=True):
         ranges = [[(0, length)] for length in shape]
@@ -375,7 +375,7 @@ def _shard(ranges: list[Range], size: int, position: int, split_factor: int) -> 
 
 
 def _take(ranges: list[Range], first: int, end: int) -> list[Range]:
-    """Return entries [first, end) of what the ranges count one after the other."""
+    """Return entries [first, end) of the concatenated ranges, as ranges."""
     taken, before = [], 0
     for a, b in ranges:
         start, stop = max(a, a + first - before), min(b, a + end - before)
@@ -386,7 +386,7 @@ def _take(ranges: list[Range], first: int, end: int) -> list[Range]:
 
 
 def _merged(ranges: list[Range]) -> tuple[Range, ...]:
-    """Return ascending ranges with those joined that touch."""
+    """Return ascending ranges, with adjacent ones joined."""
     merged: list[Range] = []
     for a, b in ranges:
         if merged and merged[-1][1] == a:

@@ -1,4 +1,4 @@
-"""Units on their way through a step: cut into waves, orthogonalized in batches, applied to parts of weights."""
+"""Process units in a step: cut them into waves, orthogonalize them in batches, apply them to parts of weights."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from ..step import Part, Step
 from ..update_rules import wide_dtype
 from .sharding import Box, Unit, unit_scale
 
-_CPU_WAVE_BYTES = 2**25  # of float32 matrices that a rank takes at once
+_CPU_WAVE_BYTES = 2**25  # bytes of float32 matrices that a rank takes at once
 _ACCELERATOR_WAVE_BYTES = 2**28
 
 
@@ -44,11 +44,11 @@ def by_group(units: Sequence[Unit]) -> dict[int, list[Unit]]:
 def orthogonalized(
     step: Step, units: Sequence[Unit], directions: Mapping[str, Tensor], neurons: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return {name: update of the unit's shape in the dtype that it travels in}.
+    """Return {name: update of the unit's shape, in the dtype in which it is sent}.
 
     Args:
-        step: orthogonalizes.
-        units: of any param groups.
+        step: the step, whose `orthogonalize` is called.
+        units: units of any param groups.
         directions: {name: tensor of the unit's shape}.
         neurons: {name: running mean squares, (slices, output rows of a slice)} of units whose neurons are normalized;
             updated in place.
@@ -80,12 +80,12 @@ def part_of(
     """Return a part of a unit's weight with its update, as a step applies it.
 
     Args:
-        step: whose groups count.
-        unit: that it is a part of.
+        step: the step, for its param groups.
+        unit: the unit that the part belongs to.
         weight: the part.
-        update: of the part's shape, as it traveled.
+        update: update of the part, of its shape, as it was sent.
         active: bool, broadcasts over the part; None for True.
-        box: which part of the unit it is; None for all of it.
+        box: the part's box within the unit; None for the whole.
     """
     scale = unit_scale(unit, step.groups[unit.group])
     if isinstance(scale, Tensor) and box is not None:

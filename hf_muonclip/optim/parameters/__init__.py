@@ -1,1 +1,1 @@
-"""What updates a parameter, and which matrices it holds."""
+"""Plan the algorithm of each parameter, and find the matrices that it holds."""

@@ -1,4 +1,4 @@
-"""Param groups that a user adds to an optimizer of a whole model: named and planned as the model's own."""
+"""Param groups that a user adds to an optimizer of a whole model, named and planned as the model's own."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,12 +13,12 @@ from .param_groups import PlannedParameter
 def completed_group(
     param_group: Mapping[str, Any], model: nn.Module, plan: Iterable[PlannedParameter]
 ) -> dict[str, Any]:
-    """Return a user's param group with names, and with an algorithm where the plan is of one mind.
+    """Return a user's param group with names, and with an algorithm if the plan has only one for its parameters.
 
     Args:
         param_group: as given to `add_param_group`.
-        model: whose names count; a parameter that it does not have keeps the user's.
-        plan: of all of the model's parameters.
+        model: the model whose parameter names are used; other parameters keep the user's names.
+        plan: plan of all of the model's parameters.
 
     Raises:
         ValueError: the group names no algorithm, and the plan has both for its parameters.
@@ -31,8 +31,8 @@ def completed_group(
     if "algorithm" not in param_group and len(by_algorithm) > 1:
         muon, adamw = by_algorithm["muon"], by_algorithm["adamw"]
         raise ValueError(
-            f"a param group has one algorithm; this one names none, and {muon[0]} ({len(muon)} in all) is Muon's while "
-            f"{adamw[0]} ({len(adamw)} in all) is AdamW's. Add two groups, with algorithm='muon' and algorithm='adamw'."
+            f"a param group needs one algorithm; {muon[0]} ({len(muon)} in all) is planned for Muon and {adamw[0]} "
+            f"({len(adamw)} in all) for AdamW. Add two groups, with algorithm='muon' and algorithm='adamw'."
         )
     return {"algorithm": next(iter(by_algorithm), "muon"), **param_group, "params": members}
 
@@ -43,9 +43,9 @@ def added_to_plan(
     """Return a plan with the members of a group that was added.
 
     Args:
-        plan: so far.
+        plan: the plan before.
         known: {name: what was planned} for parameters of the model.
-        group: as the optimizer holds it.
+        group: the added group, as the optimizer holds it.
     """
     added = []
     for name, parameter in zip(group["param_names"], group["params"], strict=True):

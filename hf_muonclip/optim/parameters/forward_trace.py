@@ -1,11 +1,11 @@
-"""Which parameters make what a model returns, found by running the model without its weights.
+"""Find the parameters whose products a model returns, by running it without its weights.
 
 The forward runs on a skeleton of the model: the same modules, but every parameter on the meta device, so that it costs
 neither memory nor arithmetic, needs no weights, writes nothing into the model, and is the same for whole, sharded and
-weightless models. Hooks are left out, so that no rank waits for another. Every operation is watched: what a matrix
-yields carries the matrix's name as long as it is only reshaped, scaled, shifted or passed through a function, and loses
-it where another matrix, a norm or a residual stream takes it. The names that arrive in what the model returns are those
-of its output heads.
+weightless models. Hooks are left out, so that no rank waits for another. Every operation is watched: the product of a
+matrix carries the matrix's name as long as it is only reshaped, scaled, shifted or passed through a function, and loses
+it in another matrix, a norm or a residual stream. The names that the model's outputs carry are those of its output
+heads.
 """
 
 import copy
@@ -26,7 +26,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ...common.forward_inputs import guessed_inputs
 from ...common.patching import PatchedMethod
 
-# What a forward raises on guessed inputs and without values: shapes that do not fit, kernels without a meta form.
+# Exceptions of a forward on guessed inputs and without values: shapes that do not fit, kernels without a meta form.
 FORWARD_ERRORS = (
     ValueError,
     TypeError,
@@ -57,7 +57,7 @@ _PRODUCTS = {
     _aten._grouped_mm,
 }
 _LOOKUPS = {_aten.embedding, _aten._embedding_bag, _aten._embedding_bag_forward_only, _aten.embedding_bag}
-_LAYERS = {  # with weights of their own, or over several positions: what comes out is another state
+_LAYERS = {  # with weights of their own, or over several positions: their output is a new state
     _aten.convolution,
     _aten.native_layer_norm,
     _aten.native_group_norm,
@@ -74,7 +74,7 @@ _GAINS = {_aten.mul, _aten.mul_}
 
 @dataclass(frozen=True)
 class ForwardTrace:
-    """What a traced forward showed.
+    """Result of a traced forward.
 
     Attributes:
         returned: {parameter name: output field, "" where outputs have no names} of matrices whose products are
@@ -89,10 +89,10 @@ class ForwardTrace:
 
 
 def trace_forward(model: nn.Module) -> ForwardTrace | None:
-    """Run a model on guessed inputs without its weights, and return what was seen; None where it does not run so.
+    """Run a model on guessed inputs without its weights, and return its trace; None if it does not run that way.
 
     Args:
-        model: on any device, sharded or without weights; it is left as it is.
+        model: on any device, sharded or without weights; it is not changed.
     """
     try:
         skeleton, names = _skeleton(model)
@@ -117,13 +117,13 @@ def _ask_of_autocast(ask: Callable[..., bool], *device_type: str) -> bool:
     return device_type != ("meta",) and ask(*device_type)
 
 
-# torch raises where asked whether it casts on "meta", and rotary embeddings of older transformers ask.
+# torch raises if asked whether it casts on "meta", and rotary embeddings of older transformers ask.
 _asked_of_autocast = PatchedMethod(torch, "is_autocast_enabled", _ask_of_autocast)
 
 
 @contextmanager
 def _without_autocast(skeleton: nn.Module) -> Iterator[None]:
-    """Let a forward ask inside the block whether torch casts on the device "meta": it does not."""
+    """Answer inside the block that torch does not cast on the device "meta", where it would raise."""
     _asked_of_autocast.start(skeleton)
     try:
         yield
@@ -176,7 +176,7 @@ def _skeleton(model: nn.Module) -> tuple[nn.Module, list[tuple[str, Tensor]]]:
 
 def _own(value: Any) -> Any:
     """Return an attribute that the forward may change without changing the model's."""
-    if type(value).__module__.partition(".")[0] == __name__.partition(".")[0]:  # what this package measures models with
+    if type(value).__module__.partition(".")[0] == __name__.partition(".")[0]:  # this package's own, for measuring
         return None
     if isinstance(value, dict | list | set):
         return copy.copy(value)
@@ -189,7 +189,7 @@ def _own(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where a tensor comes from: a parameter ("weight"), products of parameters ("product"), or further ("state")."""
+    """Origin of a tensor: a parameter ("weight"), products of parameters ("product"), or a later state ("state")."""
 
     kind: str
     names: frozenset[str] = frozenset()
@@ -199,7 +199,7 @@ _STATE = _Origin("state")
 
 
 class _Watch(TorchDispatchMode):
-    """Follows what matrices yield through every operation, and stands in for values that meta tensors do not have."""
+    """Follows products of matrices through every operation, and supplies values that meta tensors do not have."""
 
     def __init__(self, parameters: Iterable[tuple[str, Tensor]], left: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -217,13 +217,13 @@ class _Watch(TorchDispatchMode):
         return False
 
     def start(self, inputs: Mapping[str, Any]) -> None:
-        """Take floating inputs for hidden states."""
+        """Mark floating-point inputs as hidden states."""
         for tensor in tree_flatten(dict(inputs))[0]:
             if isinstance(tensor, Tensor) and tensor.is_floating_point():
                 self._origins[tensor] = _STATE
 
     def result(self, output: Any, named: bool) -> ForwardTrace:
-        """Return what was seen, with what the forward returned."""
+        """Return the trace, given what the forward returned."""
         returned: dict[str, str] = {}
         for field, tensor in _leaves(output, ""):
             origin = self._origin(tensor)
@@ -325,7 +325,7 @@ def _made_up(packet: Any, args: Any) -> Any:
 
 
 def _without_masks(indices: Any) -> list[Any]:
-    """Return indices in which a mask is one position, because how many it holds is not known."""
+    """Return indices with each mask replaced by one position, because the number of its positions is not known."""
     plain: list[Any] = []
     for index in indices:
         if isinstance(index, Tensor) and index.dtype == torch.bool and index.is_meta:

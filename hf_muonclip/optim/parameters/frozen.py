@@ -1,7 +1,7 @@
-"""Parameters that are frozen: a step leaves their bits alone, and trains them from the step at which they are unfrozen.
+"""Frozen parameters: a step does not change them, and trains them from the step at which they are unfrozen.
 
 `requires_grad` is read at every step, so layers may be frozen and unfrozen while training goes on (LISA, gradual
-unfreezing). A model's frozen parameters stand in param groups of their own from the start: schedulers, checkpoints and
+unfreezing). A model's frozen parameters are in param groups of their own from the start: schedulers, checkpoints and
 other ranks then see the same groups before and after. They have no state until they are unfrozen.
 """
 
@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 def is_updated(parameter: Tensor) -> bool:
     """Return whether a step taken now updates the parameter: it has a gradient and is not frozen.
 
-    Frozen is an `nn.Parameter` with `requires_grad=False`. A plain tensor, such as the float32 master copies that some
+    An `nn.Parameter` with `requires_grad=False` is frozen. A plain tensor, such as the float32 master copies that some
     engines put into param groups, never requires a gradient and is updated whenever it has one.
     """
     if parameter.grad is None:
@@ -25,7 +25,7 @@ def is_updated(parameter: Tensor) -> bool:
 
 
 def can_be_unfrozen(parameter: Tensor) -> bool:
-    """Return whether a frozen parameter may come to train: not one that is quantized, packed or without storage."""
+    """Return whether a frozen parameter can be unfrozen; one that is quantized, packed or without storage cannot."""
     plain = type(parameter) in (nn.Parameter, Tensor) or isinstance(parameter, DTensor)
     return plain and parameter.is_floating_point() and parameter.layout == torch.strided and not parameter.is_meta
 

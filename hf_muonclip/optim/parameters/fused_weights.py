@@ -1,6 +1,6 @@
-"""What a module itself says of the matrices in its weights: experts, fused gates, state spaces, convolutions.
+"""Matrix views that follow from a module itself: experts, fused gates, state spaces, convolutions.
 
-A `MatrixView` is stated only where the module's attributes and shapes leave one reading. A linear map that is not known
+A `MatrixView` is returned only if the module's attributes and shapes leave one reading. A linear map that is not known
 to be fused is one matrix. Attention projections are not read here: the attention layout knows them.
 """
 
@@ -12,8 +12,8 @@ from torch import nn
 
 from ..matrix_view import PLAIN, MatrixView
 
-# (fused, out of it): a feed-forward's first linear map holds gate and up one after the other where it is twice as wide
-# as what its second one takes. Phi-3, GLM, Dia; ModernBERT; Granite-MoE, JetMoE; DINOv2's SwiGLU.
+# {fused: next}: a feed-forward's first linear map holds gate and up one after the other where it is twice as wide as
+# what its second one takes. Phi-3, GLM, Dia; ModernBERT; Granite-MoE, JetMoE; DINOv2's SwiGLU.
 _GATED_PAIRS = {
     "gate_up_proj": "down_proj",
     "Wi": "Wo",
@@ -27,7 +27,7 @@ _PEFT_WRAPPING = re.compile(r"(\.base_layer|\.modules_to_save\.[^.]+)+$")
 # matrix what it is, up to a factor of each row or of all.
 _PARAMETRIZED = re.compile(r"^(?P<owner>.+)\.(parametrizations\.weight\.original\d*|weight_(?P<old>g|v|orig))$")
 _KEEPING_ROWS = {"SpectralNorm", "WeightNorm"}
-# Whose length an expert stack's first dimension is; the last two are LongCat-Flash's.
+# Attributes that hold the length of an expert stack's first dimension; the last two are LongCat-Flash's.
 _EXPERT_COUNTS = ("num_experts", "n_shared_experts", "num_routed_experts", "total_experts")
 _KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -43,11 +43,11 @@ def is_linear(module: nn.Module) -> bool:
 
 
 def read_parametrized(model: nn.Module, name: str) -> tuple[str, bool, str] | None:
-    """Return whose weight a parameter makes, whether it is that weight's matrix, and in words what it is.
+    """Return the linear map whose weight a parameter makes, whether it holds its matrix, and a description.
 
     Args:
         model: holds the parameter.
-        name: of the parameter in the model.
+        name: name of the parameter in the model.
 
     Returns:
         (path of the linear map, ...); None for a parameter that makes no linear map's weight by a parametrization of
@@ -84,7 +84,7 @@ def view_of_kernel(module: nn.Module) -> MatrixView | None:
     """Return how a convolution's weight holds matrices: one (out/groups, in/groups·prod(kernel_size)) per group.
 
     Args:
-        module: any; a transposed convolution, whose weight is (in, out/groups, *kernel_size), has no such view.
+        module: the module; a transposed convolution, whose weight is (in, out/groups, *kernel_size), has no such view.
     """
     if isinstance(module, _KERNELS) and not module.transposed:
         return MatrixView(stacked=module.groups, kernel=True)
@@ -96,7 +96,7 @@ def view_of_linear(model: nn.Module, path: str) -> tuple[MatrixView, str]:
 
     Args:
         model: holds the linear map.
-        path: of the linear map in the model.
+        path: path of the linear map in the model.
     """
     linear = model.get_submodule(path)
     transposed = is_conv1d(linear)
@@ -173,7 +173,7 @@ def view_of_experts(model: nn.Module, name: str) -> tuple[MatrixView, int, str] 
 
     Args:
         model: holds the parameter.
-        name: of the parameter in the model.
+        name: name of the parameter in the model.
 
     Returns:
         None if the parameter's module is not known to hold experts.
@@ -236,7 +236,7 @@ def _is_grouped(module: Any) -> bool:
 
 
 def _stores_in_out(module: nn.Module) -> bool:
-    """Return whether experts are stored (E, in, out): as the module says, or else as its shapes do."""
+    """Return whether experts are stored (E, in, out): by the module's own attribute, otherwise by its shapes."""
     stated = getattr(module, "is_transposed", None)
     if stated is not None:
         return bool(stated)

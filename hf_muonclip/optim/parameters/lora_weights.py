@@ -1,10 +1,10 @@
-"""What PEFT's adapters train, and how their parameters hold matrices.
+"""Matrix views of the parameters that PEFT's adapters train.
 
 LoRA's update is B·A: A maps hidden vectors to the rank, B maps the rank to outputs. Each is a linear map of its own, so
 each is orthogonalized on its own. With `adjust_lr_fn="match_rms_adamw"` both move by the RMS that AdamW would give
-them, whatever the rank, so a rate that suits LoRA under AdamW is where to start. LoRA+'s higher rate for B (arXiv
-2402.12354) is a group override, and so is AdamW for either factor. LoRA-Muon (arXiv 2606.12921) whitens each factor's
-update by the other factor; this does not.
+them, whatever the rank, so a rate that suits LoRA under AdamW is a good starting point. LoRA+'s higher rate for B
+(arXiv 2402.12354) is a group override, and so is AdamW for either factor. LoRA-Muon (arXiv 2606.12921) whitens each
+factor's update by the other factor; this does not.
 """
 
 import re
@@ -27,9 +27,9 @@ class LoraFactor:
     """One of the two matrices of a LoRA layer.
 
     Attributes:
-        outputs: of the map that it adapts.
-        view: how it holds its matrices.
-        reason: what it is, in words.
+        outputs: number of outputs of the adapted map.
+        view: how the factor holds its matrices.
+        reason: description for the plan.
     """
 
     outputs: int
@@ -56,7 +56,7 @@ def read_lora_factor(model: nn.Module, name: str, views: Mapping[str, tuple[Matr
 
     Args:
         model: holds the parameter.
-        name: of the parameter in the model.
+        name: name of the parameter in the model.
         views: how projections that the caller knows hold their matrices, as in `plan_parameters`.
     """
     found = _FACTOR_NAME.search(name)
@@ -90,7 +90,7 @@ def _makes_inputs(layer: Any, view: MatrixView) -> bool:
     transformers does not say so.
 
     Args:
-        layer: of LoRA.
+        layer: a LoRA layer.
         view: how the parameter under it holds its matrices.
     """
     if not hasattr(layer, "parameter_name") or layer.get_param().ndim != 3:
@@ -102,12 +102,12 @@ def _makes_inputs(layer: Any, view: MatrixView) -> bool:
 def read_factor(model: nn.Module, name: str, views: Mapping[str, tuple[MatrixView, str]]) -> LoraFactor | None:
     """Return what a parameter is in an adapter of another kind that multiplies two matrices; None if it is neither.
 
-    Known by shapes, whatever the method: (out, r)·(r, in) as in AdaLoRA, LoHa, DeLoRA and HiRA; stacks (..., in/k, r)
-    and (..., r, out/k) as in GraLoRA and Poly; and the sides of a Kronecker product (LoKr).
+    Recognized by shapes, whatever the method: (out, r)·(r, in) as in AdaLoRA, LoHa, DeLoRA and HiRA; stacks (..., in/k,
+    r) and (..., r, out/k) as in GraLoRA and Poly; and the sides of a Kronecker product (LoKr).
 
     Args:
         model: holds the parameter.
-        name: of the parameter in the model.
+        name: name of the parameter in the model.
         views: how projections that the caller knows hold their matrices, as in `plan_parameters`.
     """
     parts = name.split(".")

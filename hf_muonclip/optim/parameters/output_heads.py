@@ -1,6 +1,6 @@
-"""Which matrices are output heads: they map hidden states to a vocabulary, to classes or to a number.
+"""Find output heads: matrices that map hidden states to a vocabulary, to classes or to a number.
 
-A head is found, in this order, by what a transformers model says of itself, by a forward without weights
+A head is found, in this order, by what a transformers model states about itself, by a forward without weights
 (`forward_trace`), and by the shapes around it. Nothing depends on values, devices or placements, so every rank, a model
 on the meta device and a sharded one decide alike.
 """
@@ -15,7 +15,7 @@ from torch import nn
 from .forward_trace import ForwardTrace, trace_forward
 from .fused_weights import is_conv1d, is_linear
 
-# A hint, where neither the forward nor a shape tells.
+# Used if neither the forward nor a shape decides.
 _HEAD_NAME = re.compile(
     r"(^|[._])(heads?|classifiers?|scores?|logits|fc_out|qa_outputs|predictions?|(class|bbox)_embed)(\.layers)?(\.\d+)?$"
 )
@@ -27,11 +27,11 @@ _MOST_FUSED = 4  # outputs that one linear map makes for its neighbors, as query
 
 @dataclass(frozen=True)
 class OutputHeads:
-    """What is known of a model's heads.
+    """The output heads of a model.
 
     Attributes:
         reasons: {parameter name: why it is a head}.
-        doubts: {parameter name: what could not be told}, of hidden matrices that may be heads.
+        doubts: {parameter name: why it is uncertain}, of hidden matrices that may be heads.
         looked_up: names of matrices whose rows the forward looks up, as an embedding's.
     """
 
@@ -41,7 +41,7 @@ class OutputHeads:
 
 
 def find_output_heads(model: nn.Module) -> OutputHeads:
-    """Find the output heads of a model, wherever they stand in it.
+    """Return the output heads of a model, wherever they are in it.
 
     Args:
         model: any module, with or without weights, whole or sharded; nothing in it is changed.
@@ -54,7 +54,7 @@ def find_output_heads(model: nn.Module) -> OutputHeads:
         trace = trace_forward(model) or _trace_of_parts(model)
     multiplied = trace.multiplied if trace else frozenset()
     for name, output in (trace.returned if trace else {}).items():
-        reasons.setdefault(name, f"head: what it yields is returned{f' as {output}' if output else ''}")
+        reasons.setdefault(name, f"head: its outputs are returned{f' as {output}' if output else ''}")
     doubts: dict[str, str] = {}
     vocabularies = {module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)}
     for path, module in model.named_modules():
@@ -73,7 +73,7 @@ def find_output_heads(model: nn.Module) -> OutputHeads:
         elif path not in open_ones or (_in_pretrained(model, path) and not _HEAD_NAME.search(path)):
             continue
         elif not _is_taken(model, path, outputs):
-            reasons[name] = f"head: nothing in the model takes its {outputs} outputs"
+            reasons[name] = f"head: no module of the model uses its {outputs} outputs"
         elif not _in_pretrained(model, path):
             if _HEAD_NAME.search(path):
                 reasons[name] = "head by its name; a group override can give it to muon"
@@ -86,10 +86,10 @@ def find_output_heads(model: nn.Module) -> OutputHeads:
 
 
 def _stated(model: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what transformers models know of themselves: {name: reason} of the heads, and of what may be some.
+    """Return what transformers models state about themselves: {name: reason} of heads, and of what may be heads.
 
-    What stands outside the base model of the whole model is its head. Outside the base of a model inside another may
-    also stand what leads to that other's next part.
+    Parameters outside the base model of the whole model are its head. In a model inside another, parameters outside its
+    base may also lead to the other's next part.
     """
     heads: list[Any] = []
     outside: set[nn.Parameter] = set()
@@ -123,7 +123,7 @@ def _output_embeddings(module: nn.Module) -> Any:
 
 
 def _base_of(module: nn.Module) -> nn.Module | None:
-    """Return the base model under the heads of a transformers model; None for one that has none, and other modules."""
+    """Return the base model under the heads of a transformers model; None for all other modules."""
     inner: Any = module
     if hasattr(module, "get_base_model"):  # PEFT's wrapper
         inner = inner.get_base_model()
@@ -165,7 +165,7 @@ def _in_pretrained(model: nn.Module, path: str) -> bool:
 
 
 def _is_in_layers(model: nn.Module, path: str) -> bool:
-    """Return whether a module stands inside one of several alike, as the layers of a model do."""
+    """Return whether a module is inside one of several modules of a kind, such as the layers of a model."""
     parts = path.split(".")
     for depth in range(1, len(parts)):
         container = model.get_submodule(".".join(parts[: depth - 1]))
@@ -224,7 +224,7 @@ def _widths_taken(module: nn.Module) -> Iterator[int]:
 
 
 def _with_adapters(model: nn.Module, reasons: dict[str, str]) -> dict[str, str]:
-    """Return the heads with what PEFT put around them: an adapter of a head maps to what the head maps to."""
+    """Return the heads with the parameters of their PEFT adapters, which map to the same outputs."""
     around = {
         _INSIDE_ADAPTER.sub("", path): why
         for path, why in ((name.rpartition(".")[0], why) for name, why in reasons.items())

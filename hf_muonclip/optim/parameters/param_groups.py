@@ -1,8 +1,8 @@
-"""Which algorithm updates which parameter, and why.
+"""Plan which algorithm updates which parameter, and why.
 
 Muon is for matrices that map hidden vectors to hidden vectors. AdamW keeps what is indexed rather than multiplied
 (embeddings), what leaves the hidden space (the output head), what picks rather than transforms (routers), and
-everything that is no matrix (norm gains, biases). The rules ask modules what they are before they look at any name.
+everything that is no matrix (norm gains, biases). The rules look at modules first, and at names last.
 """
 
 import re
@@ -32,17 +32,17 @@ _ROUTER_NAME = re.compile(r"(^|\.)(router|router_gate|gate|shared_expert_gate)(\
 
 @dataclass(frozen=True)
 class PlannedParameter:
-    """One trainable parameter and what will update it.
+    """One parameter with the algorithm that will update it.
 
     Attributes:
         name: as in `model.named_parameters()`.
-        shape: the parameter's.
+        shape: shape of the parameter.
         algorithm: "muon" or "adamw".
         decays: whether weight decay applies; norm gains and biases do not decay, as in `Trainer`.
-        reason: why, in a few words.
+        reason: why this algorithm, in a few words.
         view: how a Muon parameter holds its matrices. A convolution's kernel has its view already while AdamW updates
             it, so that a change of algorithm is all that Muon needs.
-        settings: of its param group, where an override gave it some.
+        settings: settings of its param group that an override set.
     """
 
     name: str
@@ -57,13 +57,13 @@ class PlannedParameter:
 def plan_parameters(
     model: nn.Module, views: Mapping[str, tuple[MatrixView, str]] | None = None, *, frozen: bool = False
 ) -> list[PlannedParameter]:
-    """Decide for every trainable parameter of a model whether Muon or AdamW updates it.
+    """Return for every trainable parameter of a model whether Muon or AdamW updates it.
 
     Args:
-        model: any module; transformers models also tell their embeddings, head, routers and experts.
+        model: any module; transformers models also state their embeddings, head, routers and experts.
         views: how projections that the caller knows hold their matrices, {parameter name: (view, what is split, in
             words)}; a parameter named here is a linear map, whatever its module.
-        frozen: decide for the frozen parameters instead, those that can be unfrozen.
+        frozen: plan the frozen parameters that can be unfrozen instead.
 
     Returns:
         One entry per parameter, in the order of `model.named_parameters()`; tied parameters appear once.
@@ -133,7 +133,7 @@ def override_plan(
     """Return a plan with the settings of every pattern given to the parameters whose names it matches.
 
     Args:
-        plan: of a model.
+        plan: plan of a model.
         overrides: {pattern: settings of a param group}, * and ? as in file names; where several match, the later wins.
 
     Raises:
@@ -165,12 +165,12 @@ def override_plan(
 def param_groups(
     model: nn.Module, plan: Iterable[PlannedParameter], weight_decay: float, frozen: Iterable[PlannedParameter] = ()
 ) -> list[dict[str, Any]]:
-    """Turn a plan into named param groups: Muon, AdamW with decay, AdamW without, then those that overrides set apart.
+    """Return a plan as named param groups: Muon, AdamW with decay, AdamW without, then those that overrides set apart.
 
     Args:
         model: holds the parameters.
-        plan: of its trainable parameters.
-        weight_decay: of the groups that decay.
+        plan: plan of its trainable parameters.
+        weight_decay: weight decay of the groups that decay.
         frozen: the plan of frozen parameters that the groups hold too; they follow in groups of their own.
 
     Raises:
@@ -180,14 +180,14 @@ def param_groups(
     if not plan or not any(planned.algorithm == "muon" for planned in [*plan, *frozen]):
         found = "\n".join(f"  {planned.name} {planned.shape}: {planned.reason}" for planned in plan[:10])
         raise ValueError(
-            f"Muon needs at least one trainable hidden matrix; {type(model).__name__} offers {len(plan)} trainable "
-            f"parameters and none is one:\n{found or '  (none)'}\n{_advice(model, plan)}"
+            f"Muon needs at least one trainable hidden matrix; {type(model).__name__} has {len(plan)} trainable "
+            f"parameters, and none of them is one:\n{found or '  (none)'}\n{_advice(model, plan)}"
         )
     return [*_groups_of(model, plan, weight_decay), *_groups_of(model, frozen, weight_decay)]
 
 
 def _advice(model: nn.Module, plan: Iterable[PlannedParameter]) -> str:
-    """Return what to do about a model that offers Muon nothing."""
+    """Return advice for a model without matrices for Muon."""
     unknown = [planned for planned in plan if planned.reason.startswith(("not known as a linear map", "convolution"))]
     matrices = [planned.name for planned in unknown if min(planned.shape[:2]) > 1]
     given = f"give it one with group_overrides={{{matrices[0]!r}: {{'algorithm': 'muon'}}}}" if matrices else ""
@@ -236,31 +236,31 @@ def describe_plan(plan: Iterable[PlannedParameter]) -> str:
 
 
 def _router_classes(model: nn.Module) -> tuple[type[nn.Module], ...]:
-    """Return the classes that the model itself records router logits from."""
+    """Return the module classes whose router logits the model records."""
     classes: list[type[nn.Module]] = []
     for module in model.modules():
         recorded = (getattr(module, "_can_record_outputs", None) or {}).get("router_logits")
         for recorder in recorded if isinstance(recorded, list) else [recorded]:
             target = getattr(recorder, "target_class", recorder)
-            # Some models name plain nn.Linear with a layer_name; that class says nothing of the module.
+            # Some models name plain nn.Linear with a layer_name; that class does not identify the router.
             if isinstance(target, type) and issubclass(target, nn.Module) and target is not nn.Linear:
                 classes.append(target)
     return tuple(set(classes))
 
 
 def _router_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """Return what picks experts in a module that router logits are recorded from.
+    """Return the parameters that pick experts in a module whose router logits are recorded.
 
     It is the router, or, as in older transformers and in Doge, the whole layer around the router and its experts.
     """
     if any(view_of_experts(module, name) is not None for name, _ in module.named_parameters()):
-        return []  # the router's name and its number of outputs tell
+        return []  # then the router is found by its name and its number of outputs
     inside = [child for name, child in module.named_modules() if _ROUTER_NAME.search(name)]
     return [parameter for part in inside or [module] for parameter in part.parameters()]
 
 
 def _num_experts(model: nn.Module) -> set[int]:
-    """Return among how many experts a router of the model may pick; with those that pass states on unchanged."""
+    """Return the numbers of experts that a router of the model may choose from, also with zero-computation experts."""
     config: Any = getattr(model, "config", None)
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
     names = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")

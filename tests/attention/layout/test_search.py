@@ -286,7 +286,7 @@ def test_the_model_is_left_as_it_was(attention: type[nn.Module], dtype: torch.dt
     ("attention", "message"),
     [
         (Unscalable, naming("first", "Unscalable", "ask.bias", "ask.weight", "tell.bias", "tell.weight")),
-        (Weightless, naming("first", "weight")),
+        (Weightless, naming("scores of first", "weights")),
         (NoAttention, naming("first", "NoAttention")),
         (Uncalled, naming("first", "did not run")),
     ],

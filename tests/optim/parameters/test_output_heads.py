@@ -162,13 +162,13 @@ def test_a_model_without_a_head_keeps_every_matrix() -> None:
 def test_an_image_classifier(classes: int) -> None:
     model = ImageClassifier(classes)
     assert muon_names(model) == BODY
-    assert planned(model)["head.weight"].reason == "head: what it yields is returned"
+    assert planned(model)["head.weight"].reason == "head: its outputs are returned"
 
 
 def test_heads_as_wide_as_the_states_are_told_from_a_matrix_before_them() -> None:
     for model in (LanguageModelWithHeads(), RequiresTargets()):
         assert muon_names(model) == BODY | {"mix.weight"}
-    assert planned(LanguageModelWithHeads())["outs.1.weight"].reason == "head: what it yields is returned as logits"
+    assert planned(LanguageModelWithHeads())["outs.1.weight"].reason == "head: its outputs are returned as logits"
 
 
 def test_transducer_and_ctc_heads_are_found_and_their_encoders_kept() -> None:
@@ -246,7 +246,7 @@ def test_a_classifier_that_stands_in_a_transformers_model_without_a_base() -> No
         num_labels=32,
     )
     assert planned(CLIPForImageClassification(config))["classifier.weight"].reason == (
-        "head: what it yields is returned as logits"
+        "head: its outputs are returned as logits"
     )
 
 

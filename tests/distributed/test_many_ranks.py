@@ -1,5 +1,7 @@
 """What N ranks do to weights and moments of every kind, against what one process does."""
 
+import gc
+import weakref
 from typing import Any
 from unittest import mock
 
@@ -7,11 +9,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from processes import run_on_ranks
+from tiny_models import tiny_model
 from tiny_parameters import KINDS, MATRICES, VIEWS, every_kind, groups_of, set_gradients, set_gradients_of_some
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
+from hf_muonclip import MuonClip
 from hf_muonclip.optim import muon as muon_module
 from hf_muonclip.optim.distributed import collectives as rank_collectives
 from hf_muonclip.optim.muon import Muon
@@ -247,3 +251,35 @@ def only_experts() -> dict[str, int]:
 
 def test_experts_sharded_by_expert_do_not_travel() -> None:
     assert [rank["local"] for rank in run_on_ranks(2, only_experts)] == [3, 2]
+
+
+def freed_with_the_optimizer(placed: bool) -> bool:
+    """Return whether a parameter goes with its optimizer, without the garbage collector's help."""
+    weight: Any = nn.Parameter(torch.ones(8, 6))
+    if placed:
+        weight = nn.Parameter(distribute_tensor(weight.detach(), init_device_mesh("cpu", (2,)), [Shard(0)]))
+    optimizer = Muon([("weight", weight)], lr=0.1)
+    weight.grad = weight.detach().clone()
+    optimizer.step()
+    gone = weakref.ref(weight)
+    gc.collect()
+    gc.disable()
+    try:
+        del optimizer, weight
+        return gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("placed", [False, True], ids=["ddp", "fsdp2"])
+def test_what_ranks_share_goes_with_the_optimizer(placed: bool) -> None:
+    assert run_on_ranks(2, freed_with_the_optimizer, placed) == [True, True]
+
+
+def overrides_in_two_spellings() -> float:
+    overrides: Any = '{"*": {"lr": 1e-4}}' if dist.get_rank() else {"*": {"lr": 1e-4}}
+    return float(MuonClip(tiny_model("llama_mha"), group_overrides=overrides).param_groups[0]["lr"])
+
+
+def test_equal_overrides_may_be_spelled_in_two_ways() -> None:
+    assert run_on_ranks(2, overrides_in_two_spellings) == [1e-4, 1e-4]

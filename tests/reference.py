@@ -361,11 +361,11 @@ def perplexity(
 
 
 def k2_rl_loss(prompts: Sequence[Sequence[tuple[Tensor, Tensor, float]]], rl_tau: float) -> Tensor:
-    """Add up (r - r̄ - tau·log(pi/pi_old))² sample by sample, divided by 2·tau; Kimi K2, section 3.2.3, and K1.5, eq. 3.
+    """Add up (r - r̄ - rl_tau·log(pi/pi_old))² over samples, divided by 2·rl_tau; Kimi K2, section 3.2.3; K1.5, eq. 3.
 
     Args:
         prompts: of each prompt its samples: log pi and log pi_old of every sampled token, (tokens,), and the reward.
-        rl_tau: tau.
+        rl_tau: strength of the regularizer.
 
     Returns:
         The mean over prompts of the mean over samples; differentiable.
@@ -384,11 +384,11 @@ def k2_rl_loss(prompts: Sequence[Sequence[tuple[Tensor, Tensor, float]]], rl_tau
 def k25_rl_loss(
     prompts: Sequence[Sequence[tuple[Tensor, Tensor, float]]], rl_tau: float, alpha: float, beta: float
 ) -> Tensor:
-    """Add up -(clip(pi/pi_old, alpha, beta)·(r - r̄) - tau·log(pi/pi_old)²) token by token; Kimi K2.5, eq. 1.
+    """Add up -(clip(pi/pi_old, alpha, beta)·(r - r̄) - rl_tau·log(pi/pi_old)²) token by token; Kimi K2.5, eq. 1.
 
     Args:
         prompts: as for `k2_rl_loss`.
-        rl_tau: tau.
+        rl_tau: strength of the regularizer.
         alpha: lower bound of the ratio.
         beta: upper bound.
 

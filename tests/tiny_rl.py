@@ -12,11 +12,22 @@ from reference import k2_rl_loss, k25_rl_loss
 from tiny_models import tiny_model
 from tiny_trl import chat_tokenizer, settings, turn
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
 from hf_muonclip.rl import KimiRLConfig, KimiRLTrainer
 
 Weights = dict[str, Tensor]
+# Two epochs a batch, of several micro-batches; steps small enough that some ratios stay within their bounds.
+SEVERAL: dict[str, Any] = {
+    "max_steps": 2,
+    "num_iterations": 2,
+    "gradient_accumulation_steps": 2,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-3,
+    "rl_tau": 0.3,
+}
+CLOSE = 1e-6  # how far a gradient may be from the truth, relative to it
 END_TOKENS = [2, *range(100, 128)]  # many, so that completions end at different lengths
 
 
@@ -45,7 +56,7 @@ class Keep(TrainerCallback):
     def on_pre_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         trainer = self.trainer
         assert trainer is not None
-        gradient = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
+        gradient = {n: whole(p.grad).clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
         self.steps.append(Step(gradient, weights_of(trainer.model), trainer.old_weights, trainer.batches))
         trainer.batches = []
 
@@ -75,7 +86,11 @@ class Watched(KimiRLTrainer):
 
 
 def weights_of(model: nn.Module) -> Weights:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return {name: whole(tensor).detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def value_of(ids: list[int]) -> float:

@@ -48,8 +48,8 @@ class KimiRLConfig(GRPOConfig):
     Args:
         objective: "k2", the squared-regularized loss of whole sequences, or "k25", its token-wise form, for several
             steps per batch and asynchronous sampling; its bounds of the ratio are 1 - epsilon and 1 + epsilon_high.
-        rl_tau: strength of the regularizer, tau in the papers; > 0. It has an effect only where completions serve for
-            several optimizer steps.
+        rl_tau: strength of the regularizer against the sampling policy; > 0. It has an effect only where completions
+            serve for several optimizer steps.
         reset_optimizer: zero the optimizer's moments whenever new completions are sampled, for then pi_old changes, as
             K1.5 does. None is True for k2 and False for k25.
         temperature_end: temperature of the last step; None keeps `temperature`.
@@ -101,6 +101,12 @@ class KimiRLConfig(GRPOConfig):
         )
         if self.reset_optimizer is None:
             self.reset_optimizer = self.objective == "k2"
+        _require(
+            not (self.reset_optimizer and (self.deepspeed or self.deepspeed_plugin)),
+            "reset_optimizer must be False with DeepSpeed, which keeps moments where they cannot be reset",
+            self.reset_optimizer,
+            "Pass reset_optimizer=False and optimizers= with another optimizer than MuonClip",
+        )
 
     @property
     def ratio_bounds(self) -> tuple[float, float]:

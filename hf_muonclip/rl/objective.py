@@ -13,15 +13,16 @@ from torch import Tensor
 def k2_loss(log_ratios: Tensor, mask: Tensor, advantages: Tensor, rl_tau: float) -> Tensor:
     """Return the squared-regularized loss of each sequence, divided by 2·rl_tau.
 
-    Kimi K2 (arXiv 2507.20534), section 3.2.3, after K1.5 (arXiv 2501.12599), eq. 3: (r - r̄ - tau·log(pi/pi_old))², the
-    log-ratio of the whole sequence. Differs: divided by 2·tau, which gives the gradient that K1.5 states,
-    -(r - r̄)·∇log pi + (tau/2)·∇log(pi/pi_old)²; otherwise tau would scale the learning rate and the weight of PTX too.
+    Kimi K2 (arXiv 2507.20534), section 3.2.3, after K1.5 (arXiv 2501.12599), eq. 3: (r - r̄ - rl_tau·log(pi/pi_old))²,
+    the log-ratio of the whole sequence. Differs: divided by 2·rl_tau, which gives the gradient that K1.5 states,
+    -(r - r̄)·∇log pi + (rl_tau/2)·∇log(pi/pi_old)²; otherwise rl_tau would scale the learning rate and the weight of PTX
+    too.
 
     Args:
         log_ratios: (batch, tokens); log pi - log pi_old of each token.
         mask: (batch, tokens); 0 where a token does not count.
         advantages: (batch,); reward less its group's mean.
-        rl_tau: the paper's tau; > 0.
+        rl_tau: strength of the regularizer; > 0.
 
     Returns:
         (batch,).
@@ -35,14 +36,14 @@ def k25_loss(
 ) -> Tensor:
     """Return the token-wise loss of each sequence, summed over its tokens.
 
-    Kimi K2.5 (arXiv 2602.02276), eq. 1: -(clip(pi/pi_old, alpha, beta)·(r - r̄) - tau·log(pi/pi_old)²). A token outside
-    of the bounds gets no gradient of the first term, whatever the sign of its advantage.
+    Kimi K2.5 (arXiv 2602.02276), eq. 1: -(clip(pi/pi_old, alpha, beta)·(r - r̄) - rl_tau·log(pi/pi_old)²). A token
+    outside of the bounds gets no gradient of the first term, whatever the sign of its advantage.
 
     Args:
         log_ratios: as for `k2_loss`.
         mask: as for `k2_loss`.
         advantages: as for `k2_loss`.
-        rl_tau: the paper's tau; > 0.
+        rl_tau: strength of the regularizer; > 0.
         bounds: alpha and beta, of the ratio; > 0.
 
     Returns:

@@ -96,11 +96,6 @@ class KimiRLTrainer(GRPOTrainer):
                 self.accelerator.num_processes,
                 args.seed,
             )
-        if self.is_deepspeed_enabled and args.reset_optimizer:
-            raise ValueError(
-                "DeepSpeed keeps moments where they cannot be reset; got reset_optimizer=True with DeepSpeed. Pass "
-                "reset_optimizer=False, and an optimizer of DeepSpeed's own."
-            )
         if self.optimizer is None:
             attach(self)
         self._warn_where_rl_tau_has_no_effect()

@@ -103,6 +103,13 @@ def test_k25_takes_bounds_of_the_ratio_and_k2_resets(tmp_path: Path) -> None:
     assert rl_config(tmp_path, reset_optimizer=False).reset_optimizer is False
 
 
+def test_deepspeed_keeps_its_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "false")  # TrainingArguments sets it for the process
+    zero = {"zero_optimization": {"stage": 2}, "train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto"}
+    with pytest.raises(ValueError, match=naming("reset_optimizer=False", "DeepSpeed", "MuonClip")):
+        rl_config(tmp_path, deepspeed=zero)
+
+
 def test_a_command_line_gives_every_setting(tmp_path: Path) -> None:
     given = ["--rl_tau", "0.5", "--objective", "k25", "--reset_optimizer", "true", "--temperature_end", "0.7"]
     common = ["--output_dir", str(tmp_path), "--bf16", "false", "--use_cpu"]

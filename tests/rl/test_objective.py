@@ -6,34 +6,13 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from processes import run_on_ranks
 from reference import k2_rl_loss, k25_rl_loss
-from tiny_rl import (
-    Step,
-    documents,
-    ptx_dataset,
-    relative_error,
-    rl_config,
-    rl_trainer,
-    tiny_policy,
-    true_gradient,
-    true_next_token_loss,
-)
+from tiny_rl import CLOSE, SEVERAL, Step, relative_error, rl_trainer, tiny_policy, true_gradient
 from torch import Tensor, nn
 
 from hf_muonclip.rl.objective import k2_loss, k25_loss, measured_samples, missing_rewards, sample_weights
 
-CLOSE = 1e-6
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.3, "target_modules": ["q_proj", "v_proj", "up_proj"]}
-# Two epochs a batch, of several micro-batches; steps small enough that some ratios stay within their bounds.
-SEVERAL: dict[str, Any] = {
-    "max_steps": 2,
-    "num_iterations": 2,
-    "gradient_accumulation_steps": 2,
-    "per_device_train_batch_size": 4,
-    "learning_rate": 1e-3,
-    "rl_tau": 0.3,
-}
 OBJECTIVES = pytest.mark.parametrize("objective", ["k2", "k25"])
 
 
@@ -140,30 +119,6 @@ def test_functional_attention_dropout_is_off(tmp_path: Path) -> None:
     trainer = rl_trainer(tmp_path, tiny_policy(attention_dropout=0.5), **SEVERAL)
     trainer.train()
     assert_the_gradients_are_true(trainer.steps, trainer.args)
-
-
-def train_on_a_rank(folder: str) -> dict[str, tuple[list[Step], float]]:
-    """Train by both objectives, the first with PTX."""
-    found = {}
-    for objective, given in (("k2", {"ptx_dataset": ptx_dataset()}), ("k25", {})):
-        more = SEVERAL | {"per_device_train_batch_size": 2, "ptx_max_length": 12}
-        trainer = rl_trainer(Path(folder), given=given, objective=objective, **more)
-        assert trainer.accelerator.num_processes == 2
-        trainer.train()
-        found[objective] = (trainer.steps, trainer.state.log_history[0].get("ptx/loss", 0.0))
-    return found
-
-
-def test_two_ranks_that_share_groups_and_ptx(tmp_path: Path) -> None:
-    environment = {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
-    first, second = run_on_ranks(2, train_on_a_rank, str(tmp_path), environment=environment)
-    for objective, texts in (("k2", documents()), ("k25", None)):
-        args = rl_config(tmp_path, objective=objective, **SEVERAL)
-        for steps in zip(first[objective][0], second[objective][0], strict=True):
-            truth = true_gradient(list(steps), tiny_policy, args, texts=texts)
-            for step in steps:
-                assert relative_error(step.gradient, truth) < CLOSE
-    assert first["k2"][1] == pytest.approx(float(true_next_token_loss(tiny_policy(), documents())), rel=1e-5)
 
 
 def random_prompts(seed: int = 0) -> tuple[list[list[tuple[Tensor, Tensor, float]]], Tensor, Tensor, Tensor]:

@@ -43,7 +43,6 @@ ATTRIBUTES = {
     "use_vllm": bool,
     "generation_config": object,
     "generation_kwargs": dict,
-    "is_deepspeed_enabled": bool,
 }
 WITH_VLLM = {"vllm_generation"}
 # Of a batch that TRL hands to the loss.
@@ -76,7 +75,7 @@ def test_class_attribute(name: str) -> None:
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_attribute(name: str, trained: Watched) -> None:
     assert isinstance(getattr(trained, name, None), ATTRIBUTES[name]), f"trl moved GRPOTrainer.{name}"
-    assert not hasattr(Trainer, name) or name == "is_deepspeed_enabled"
+    assert not hasattr(Trainer, name)
 
 
 @pytest.mark.parametrize("name", OF_TRANSFORMERS)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fresh_process import run_fresh
 from processes import Script, run_script
 from tiny_models import tiny_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -36,7 +37,8 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_plain_loop_learns_and_reports_clips(tmp_path: Path) -> None:
-    output = run_script(
+    # In a fresh interpreter, as a reader runs it; the other examples are forked.
+    output = run_fresh(
         EXAMPLES / "plain_loop.py", "--max-steps", 40, "--log-every", 10, "--qk-clip-threshold", 4, folder=tmp_path
     )
     losses = numbers(rf"loss {FLOAT}", output)

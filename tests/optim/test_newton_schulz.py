@@ -342,10 +342,11 @@ def hard_matrices(count: int, n: int, m: int, rows: int) -> Iterator[Tensor]:
     [(4000, 2, 3, 2), (4000, 3, 6, 3), (2000, 4, 8, 4), (500, 8, 16, 8), (60, 128, 384, 3), (60, 384, 128, 8)],
 )
 def test_rounding_never_diverges(count: int, n: int, m: int, rows: int, dtype: torch.dtype, name: str) -> None:
-    """With longer groups, one in a few hundred of these end beyond 1e6; in bfloat16, of the large ones one in eight."""
-    if dtype == torch.bfloat16 and min(n, m) >= module._SMALLEST_IN_GRAM_FORM:
-        count = 20  # products in bfloat16 take a CPU ten times as long
-    for batch in hard_matrices(count, n, m, rows):
+    """With longer groups, one in a few hundred of these end beyond 1e6."""
+    for kind, batch in zip(("random", "decaying", "dominated"), hard_matrices(count, n, m, rows), strict=True):
+        if dtype == torch.bfloat16 and min(n, m) >= module._SMALLEST_IN_GRAM_FORM and kind != "dominated":
+            # A CPU multiplies these slowly. Of nine longer groupings, all that 60 showed, these or the dominated did.
+            batch = batch[:8]
         result = newton_schulz(batch, name, STEPS[name], dtype=dtype).double()
         squares = torch.linalg.eigvalsh(result @ result.mT if n < m else result.mT @ result)
         largest = RANGES[name][2] + 0.005 if dtype == torch.float32 else LARGEST_IN_BFLOAT16[name]

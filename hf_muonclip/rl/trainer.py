@@ -114,7 +114,7 @@ class KimiRLTrainer(GRPOTrainer):
             )
         elif args.steps_per_generation < args.gradient_accumulation_steps:
             way_out += f", and steps_per_generation={args.gradient_accumulation_steps}"
-        resets = " reset_optimizer=True then leaves momentum none either." if args.reset_optimizer else ""
+        resets = " With reset_optimizer=True no step then has momentum." if args.reset_optimizer else ""
         logger.warning(
             "rl_tau=%s has no effect: each batch of completions serves for one optimizer step, so that the policy is "
             "still the one that sampled (gradient_accumulation_steps=%d, steps_per_generation=%d, num_iterations=%d)."

@@ -331,7 +331,7 @@ class MuonClip(Muon):
 
     def _agreed_settings(self) -> list[str]:
         found = f"attention modules {', '.join(self.clip.detected or ()) or 'none'}"  # some are found by running
-        return [found, *super()._agreed_settings()]
+        return [*super()._agreed_settings(), found]
 
     def __str__(self) -> str:
         """Return every parameter with its algorithm and reason, then the attention layout and how it is clipped."""

@@ -79,12 +79,12 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_as_if_nothing_had
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
-    process = start_run(tmp_path, seconds=60.0)
+    process = start_run(tmp_path, seconds=300.0)
     process.interrupt()
     time.sleep(1.0)
     assert process.runs()  # the first one waits for the step to end
     process.interrupt()
-    code, output, errors = process.ended(timeout=20)
+    code, output, errors = process.ended(timeout=120)
     assert code > 0  # and was not killed for going on
     assert "KeyboardInterrupt" in errors
     assert "waited" not in output

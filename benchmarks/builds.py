@@ -229,12 +229,11 @@ def main() -> None:
     from measure import append_rows
 
     run = datetime.now(UTC).isoformat(timespec="seconds")
-    rows = []
     for world in arguments.ranks:
         for name in arguments.models:
-            rows.append(compare(arguments.other.resolve(), name, world, arguments.rounds))
-            print(rows[-1], flush=True)
-    append_rows("builds", [row | {"run": run} for row in rows])
+            row = compare(arguments.other.resolve(), name, world, arguments.rounds)
+            print(row, flush=True)
+            append_rows("builds", [row | {"run": run}])
 
 
 if __name__ == "__main__":

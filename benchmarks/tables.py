@@ -404,6 +404,37 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:.1f}" if count >= 1e5 else "under 0.1"
 
 
+def builds_table() -> str:
+    """Return a Markdown table of this build's step beside another one's; the newest rows."""
+    rows = {(row["model"], row["ranks"]): row for row in read_rows(HERE / "results" / "builds.jsonl")}
+    body = [
+        (
+            row["model"],
+            f"{row['ranks']}, {row['threads']} {'thread' if row['threads'] == 1 else 'threads'} each",
+            f"`{row['commit']}` to `{row['other']}`",
+            *("{p50:.3f} ({p25:.3f} to {p75:.3f})".format(**row[name]) for name in ("ratio", "noise")),
+            f"{row['peak_temporary_bytes']['this'] / row['peak_temporary_bytes']['other']:.2f}",
+            f"{row['bit_equal_after']} of {row['rounds'] + 1} steps" if row["bit_equal_after"] else "no",
+        )
+        for row in rows.values()
+    ]
+    head = (
+        "Model",
+        "Ranks",
+        "Builds",
+        "Time of a step, ratio: median (quartiles)",
+        "Of the other build to itself",
+        "Temporaries, ratio",
+        "Weights bit-equal after",
+    )
+    device = ", ".join(dict.fromkeys(f"{row['device']}, torch {row['torch']}" for row in rows.values()))
+    explained = (
+        "QK-Clip on, real forwards and backwards, which do not count; ranks under DDP. Temporaries are those of the "
+        "thread that steps; other threads are not seen."
+    )
+    return f"{device}:\n\n{table(head, body)}\n\n{explained}\n"
+
+
 def distributed_step_table() -> str:
     """Return a Markdown table of what each of N ranks computes, keeps and sends in a step."""
 
@@ -555,6 +586,7 @@ def main() -> None:
         f"{orthogonalize_table('results/')}\n"
         f"## How much memory an optimizer takes\n\n`python benchmarks/memory.py`\n\n{memory}\n"
         f"## How ranks share a step\n\n`python benchmarks/distributed_step.py`\n\n{distributed}\n"
+        f"## Has a step become slower?\n\n`python benchmarks/builds.py CHECKOUT`\n\n{builds_table()}\n"
         f"## Does it train better?\n\n`python benchmarks/convergence.py`\n\n"
         f"{report(convergence, pictures='results/')}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"

@@ -78,7 +78,7 @@ def test_attribute(name: str, trained: Watched) -> None:
     assert not hasattr(Trainer, name)
 
 
-@pytest.mark.parametrize("name", OF_TRANSFORMERS)
+@pytest.mark.parametrize("name", sorted(OF_TRANSFORMERS))
 def test_attribute_of_transformers(name: str, trained: Watched) -> None:
     assert getattr(trained, name, None) is not None, f"transformers moved Trainer.{name}"
 

@@ -138,7 +138,7 @@ class Ranks:
         ]
 
     def ask(self, what: str) -> list[Any]:
-        """Tell every rank to do something, and return what each answers."""
+        """Ask every rank to do something, and return the answers."""
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.write(f"{what}\n")

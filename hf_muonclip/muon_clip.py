@@ -23,12 +23,12 @@ from .config import MuonClipConfig
 from .models.quantized_saves import warn_of_unsaved
 from .models.trained_dtypes import remember_dtypes
 from .optim.checks import check_not_flattened
-from .optim.muon import Muon, loss_of
+from .optim.muon import Muon
 from .optim.parameters.added_groups import added_to_plan, completed_group
 from .optim.parameters.frozen import is_updated, take_out_
 from .optim.parameters.param_groups import describe_plan, override_plan, param_groups, plan_parameters
 from .optim.settings import parse_overrides, settings_of, takes_settings
-from .optim.step import StepResult
+from .optim.step import StepResult, loss_of
 from .projection_views import projection_views
 
 logger = get_logger(__name__)

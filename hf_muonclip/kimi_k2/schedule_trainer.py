@@ -142,7 +142,7 @@ class TokenScheduleCallback(TrainerCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Tell the scheduler, which steps next, the number of tokens of this step.
+        """Pass the number of tokens of this step to the scheduler, which steps next.
 
         Counted from the start of training: a step that a GradScaler skipped is made up for by the next.
         """

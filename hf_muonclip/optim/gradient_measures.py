@@ -1,11 +1,12 @@
-"""Measure gradients before a step writes anything: their norms, and whether they are finite."""
+"""Look at gradients before a step writes anything: where they are placed, their norms, and whether they are finite."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 
 class MeasuredGradient(NamedTuple):
@@ -20,6 +21,14 @@ class MeasuredGradient(NamedTuple):
     norm: float
     part: float
     finite: bool
+
+
+def place_gradients(parameters: Iterable[Tensor]) -> None:
+    """Place the gradients of DTensors as their parameters are. Collective where that moves any."""
+    for parameter in parameters:
+        placements = getattr(parameter, "placements", None)
+        if isinstance(parameter.grad, DTensor) and parameter.grad.placements != placements:
+            parameter.grad = parameter.grad.redistribute(placements=placements)
 
 
 def measured_gradients(named: Sequence[tuple[str, Tensor]], parts: bool) -> dict[str, MeasuredGradient]:

@@ -107,11 +107,9 @@ class OneRank:
     Attributes:
         transports: how its parameters are updated.
         replicated: None; no parameter has its state on several ranks.
-        measures_parts: False; gradients are not compared.
     """
 
     replicated = None
-    measures_parts = False
 
     def __init__(self) -> None:
         self.transports = [LocalUpdate()]

@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from ..common.ranks import num_ranks
 from .checks import check_group, check_not_flattened, check_step, check_views, describe_nonfinite
 from .distributed.many_ranks import ManyRanks
 from .distributed.sharding import local_shard
-from .gradient_measures import all_finite, measured_gradients
+from .gradient_measures import all_finite, measured_gradients, place_gradients
 from .idle_matrices import ActiveMatrices
 from .local_update import OneRank, gradient_of
 from .matrix_view import MatrixView
@@ -27,7 +26,7 @@ from .newton_schulz import newton_schulz
 from .parameters.frozen import is_updated
 from .saved_state import MOMENTS, checked_state, kept_part
 from .settings import GROUP_SETTINGS, MuonSettings, check_group_settings, rules_of, settings_of, takes_settings
-from .step import Step, StepResult, named_parameters
+from .step import Step, StepResult, loss_of, named_parameters
 from .update_meter import UpdateMeter
 from .update_rules import shrink_momentum_
 
@@ -329,7 +328,7 @@ class Muon(torch.optim.Optimizer):
         ranks = self._find_ranks()
         named = [(name, parameter) for name, parameter in self._named_parameters() if is_updated(parameter)]
         check_step(named, self.state)
-        _place_gradients([parameter for _, parameter in named])
+        place_gradients([parameter for _, parameter in named])
         gradients = [(name, gradient_of(parameter)) for name, parameter in named]
         finite: Tensor | None = None
         if _host_must_not_wait():
@@ -337,7 +336,7 @@ class Muon(torch.optim.Optimizer):
             active = self._find_active(ranks, ())
             finite = ranks.agree_on_device(finite, active)
         else:
-            measured = measured_gradients(gradients, parts=ranks.measures_parts)
+            measured = measured_gradients(gradients, parts=ranks.replicated is not None)
             active = self._find_active(ranks, {p for name, p in named if measured[name].norm > 0})
             if bad := ranks.agree_on_gradients(measured, active):
                 return StepResult(False, describe_nonfinite(bad))
@@ -403,22 +402,6 @@ if torch.__version__ < (2, 13):  # type: ignore[operator]
         Muon._update,
         reason="compiled steps need torch 2.13 or newer (older ones compile them wrongly); leave out fullgraph=True",
     )
-
-
-def loss_of(closure: Callable[[], Any] | None) -> Any:
-    """Return what a step's closure returns, run with gradients; None without one."""
-    if closure is None:
-        return None
-    with torch.enable_grad():
-        return closure()
-
-
-def _place_gradients(parameters: Iterable[Tensor]) -> None:
-    """Place the gradients of DTensors as their parameters are. Collective where that moves any."""
-    for parameter in parameters:
-        placements = getattr(parameter, "placements", None)
-        if isinstance(parameter.grad, DTensor) and parameter.grad.placements != placements:
-            parameter.grad = parameter.grad.redistribute(placements=placements)
 
 
 def _host_must_not_wait() -> bool:

@@ -177,3 +177,11 @@ def named_parameters(group: Mapping[str, Any], index: int) -> list[tuple[str, Te
     """
     names = group.get("param_names") or [f"parameter {place} of group {index}" for place in range(len(group["params"]))]
     return list(zip(names, group["params"], strict=True))
+
+
+def loss_of(closure: Callable[[], Any] | None) -> Any:
+    """Return what a step's closure returns, run with gradients; None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()

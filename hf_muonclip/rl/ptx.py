@@ -82,7 +82,7 @@ def packed_rows(documents: Iterable[list[int]], length: int) -> list[PackedRow]:
 
 
 class PTXBatches:
-    """Draws rows for the micro-batches of each step: every rank its own, in an order shuffled anew for every pass.
+    """The rows for the micro-batches of each step: every rank has its own, and each pass shuffles them again.
 
     Args:
         dataset: documents; as for `tokenized`.

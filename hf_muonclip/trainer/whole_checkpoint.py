@@ -1,4 +1,4 @@
-"""Tell whole checkpoints of a Trainer from those of a process that was killed while it saved.
+"""Distinguish whole checkpoints of a Trainer from those of a process that was killed while it saved.
 
 The Trainer writes checkpoints in place, weights first and `trainer_state.json` last, and
 `resume_from_checkpoint=True` takes the newest folder, whatever it holds. Here a checkpoint is whole if that last file

@@ -1,4 +1,4 @@
-"""Tell a forward from its repetition by gradient checkpointing, so that what a forward shows is counted once.
+"""Distinguish a forward from its repetition by gradient checkpointing, so that what a forward shows is counted once.
 
 The only place that asks torch's private API whether a backward pass is under way.
 """

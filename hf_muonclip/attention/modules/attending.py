@@ -95,7 +95,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _followed(trace: "AttendingTrace") -> Iterator[None]:
-    """Tell a trace which modules' forwards are running."""
+    """Note in a trace which modules' forwards are running."""
     handles = (
         register_module_forward_pre_hook(lambda module, args: trace.enter(module)),
         register_module_forward_hook(lambda module, args, output: trace.leave(module), always_call=True),

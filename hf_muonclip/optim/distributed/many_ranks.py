@@ -57,7 +57,6 @@ class ManyRanks:
         replicated: the parameters that every rank holds; None where each rank updates them itself.
         scattered: DTensors whose matrices are divided, one for each mesh.
         transports: how their parameters are updated, in the order of a step.
-        measures_parts: whether gradients of parameters that all ranks hold are compared.
 
     Raises:
         ValueError: ranks differ in groups, parameters or `agreed`, two parameters share a name, a mesh lacks a rank, or
@@ -116,7 +115,6 @@ class ManyRanks:
         self.scattered = [
             Scattered(of_mesh, groups, views, ns_dtype, self._boxes, self.rank, loads) for of_mesh in scattered.values()
         ]
-        self.measures_parts = self.replicated is not None
         self.transports: list[Transport] = [] if self.replicated is None else [self.replicated]
         self.transports += [*self.scattered, LocalUpdate(self._shared, local_views)]
         self._plain_and_local = {name for _, name, p in members if self.is_plain_and_local(p)}

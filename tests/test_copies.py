@@ -2,13 +2,13 @@
 
 import copy
 import io
-import multiprocessing
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from processes import run_on_ranks
 from tiny_models import random_batch, tiny_model
 from tiny_parameters import every_kind, muon, set_gradients, take_steps
 from torch import Tensor, nn
@@ -160,7 +160,5 @@ def _built_elsewhere(factory: Any) -> float:
     return float(make()(tiny_model("llama_gqa", num_hidden_layers=1), **settings).param_groups[0]["lr"])
 
 
-@pytest.mark.slow
-def test_a_factory_reaches_a_spawned_process() -> None:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_built_elsewhere, (muonclip_factory(lr=0.25),)) == 0.25
+def test_a_factory_reaches_another_process() -> None:
+    assert run_on_ranks(1, _built_elsewhere, muonclip_factory(lr=0.25)) == [0.25]

@@ -252,24 +252,30 @@ def test_the_command_line_is_cheap() -> None:
 
 @pytest.fixture(scope="module")
 def loaded_on_the_way() -> tuple[set[str], ...]:
-    """What one process loads for the optimizer, then with the first use of a public name, then for a training."""
+    """What a process without triton loads for the optimizer, with the first use of a public name, and for training."""
     return tuple(
         loaded_after(
-            f"import {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups",
             f"""
 import sys
-import {PACKAGE}
+import torch
+sys.modules["triton"] = None  # an import fails
+import {PACKAGE}, {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups
+{PACKAGE}.optim.newton_schulz.newton_schulz(torch.ones(2, 3, 3))
+""",
+            f"""
 assert "{PACKAGE}.trainer.callback" not in sys.modules
 assert {PACKAGE}.MuonClipCallback.__name__ == "MuonClipCallback"
 """,
             f"{PACKAGE}.MuonClipCallback(); {PACKAGE}.muonclip, {PACKAGE}.attach",
+            f"import {PACKAGE}.kimi_k2",
         )
     )
 
 
-def test_the_optimizer_runs_without_transformers(loaded_on_the_way: tuple[set[str], ...]) -> None:
+def test_the_optimizer_runs_without_triton_and_transformers(loaded_on_the_way: tuple[set[str], ...]) -> None:
     loaded = loaded_on_the_way[0]
-    assert f"{PACKAGE}.optim.muon" in loaded
+    assert f"{PACKAGE}.optim.newton_schulz" in loaded
+    assert loaded.isdisjoint(TRITON_KERNELS)
     assert loaded.isdisjoint({"transformers", "accelerate", f"{PACKAGE}.attention", f"{PACKAGE}.muon_clip"})
 
 
@@ -283,20 +289,8 @@ def test_training_loads_what_training_needs(loaded_on_the_way: tuple[set[str], .
     loaded = loaded_on_the_way[2]
     assert f"{PACKAGE}.trainer.callback" in loaded
     beside = {folder_of(name) for name in loaded & MODULES.keys()}
+    assert "matplotlib" not in loaded_on_the_way[3]  # nor for the recipe
     assert beside == {"", "attention", "common", "models", "optim", "runs", "trainer"}
-
-
-def test_the_optimizer_runs_without_triton() -> None:
-    code = f"""
-import sys
-import torch
-sys.modules["triton"] = None  # an import fails
-import {PACKAGE}, {PACKAGE}.optim.muon, {PACKAGE}.optim.parameters.param_groups
-{PACKAGE}.optim.newton_schulz.newton_schulz(torch.ones(2, 3, 3))
-"""
-    (loaded,) = loaded_after(code)
-    assert f"{PACKAGE}.optim.newton_schulz" in loaded
-    assert loaded.isdisjoint(TRITON_KERNELS)
 
 
 def test_a_wing_loads_its_libraries_on_first_use_and_says_which_is_missing() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,10 +39,9 @@ def load() -> workloads.Workload:
     return workloads.workload("tiny", tiny_model("deepseek_v3"))
 
 
-def test_generated_pages_are_up_to_date() -> None:
-    command = [sys.executable, str(BENCHMARKS / "tables.py"), "--check"]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr
+def test_generated_pages_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["tables.py", "--check"])
+    tables.main()  # or it exits with what is not
 
 
 def test_captured_variants_really_capture() -> None:

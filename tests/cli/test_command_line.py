@@ -1,7 +1,6 @@
 """`hf-muonclip inspect` says what is true, in a terminal, in a pipe and as JSON, and says clearly what it cannot."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 import torch
 from census_models import census_model
 from error_messages import naming
+from processes import Script
 from tiny_models import tiny_model
 from transformers import LlamaConfig, MambaConfig, PreTrainedModel
 
@@ -166,15 +166,11 @@ def test_the_installed_command_is_plain_in_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_hub_id_without_network_says_what_to_do(tmp_path: Path) -> None:
-    process = subprocess.run(
-        [sys.executable, "-m", "hf_muonclip", "inspect", "nobody/nothing"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": ""},
-    )
-    assert process.returncode == 2
-    assert "nobody/nothing" in process.stderr
+    # As python -m does it, in a process that is offline.
+    code = "import runpy; runpy.run_module('hf_muonclip', run_name='__main__', alter_sys=True)"
+    code, _, errors = Script("-c", code, "inspect", "nobody/nothing", folder=tmp_path).ended()
+    assert code == 2
+    assert "nobody/nothing" in errors
 
 
 _REMOTE_CONFIG = """
@@ -227,23 +223,25 @@ def remote_folder(folder: Path) -> tuple[str, Path]:
     return source, ran
 
 
-def test_remote_code_runs_only_if_asked_for_and_a_wrong_layout_is_disproven(tmp_path: Path) -> None:
+def test_remote_code_runs_only_if_asked_for_and_a_wrong_layout_is_disproven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source, ran = remote_folder(tmp_path)
-    command = [sys.executable, "-m", "hf_muonclip", "inspect", source, "--json", "--weights"]
-    environment = {**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    command = ["inspect", source, "--json", "--weights"]
 
-    refused = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert refused.returncode == 2
-    assert "--trust-remote-code" in refused.stderr
+    assert main(command) == 2
+    assert "--trust-remote-code" in capsys.readouterr().err
     assert not ran.exists()
 
-    trusted = subprocess.run(
-        [*command, "--trust-remote-code"], capture_output=True, text=True, env=environment, check=False
-    )
+    code = main([*command, "--trust-remote-code"])
+    printed, errors = capsys.readouterr()
     assert ran.exists()
-    assert trusted.returncode == 1, trusted.stderr
-    assert "head 0 of model.layers.0.self_attn" in trusted.stderr
-    said = json.loads(trusted.stdout)  # what the code prints does not come between
+    assert code == 1, errors
+    assert "head 0 of model.layers.0.self_attn" in errors
+    said = json.loads(printed)  # what the code prints does not come between
     assert said["proof"]["status"] == "failed"
     assert {entry["proof"] for entry in said["layouts"]} == {"failed"}
 

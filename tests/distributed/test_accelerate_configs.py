@@ -4,7 +4,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import pytest
 import yaml
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env, prepare_simple_launcher_cmd_env
-from processes import run_script, run_script_on_ranks
+from processes import Script, run_script, run_script_on_ranks
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLE = (EXAMPLES / "fsdp2.py", "--max-steps", 10)
 CONFIGS = EXAMPLES / "accelerate_configs"
 FSDP_ON_CPU = Path(__file__).parent / "fsdp_on_cpu.py"
 # Of the optimizer in examples/fsdp2.py, in KiB; what all ranks hold together, where each part is on one rank.
@@ -25,17 +25,12 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
-def launch(name: str, *options: object, script: tuple[object, ...], folder: Path) -> subprocess.Popen[str]:
-    command = ["-m", "accelerate.commands.launch", "--config_file", CONFIGS / f"{name}.yaml", *options, *script]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def launch(name: str, *options: object, script: tuple[object, ...], folder: Path) -> Script:
+    """Start `accelerate launch`. Only the launcher has imported before; it starts its ranks as ever."""
+    code = "from accelerate.commands.launch import main; main()"
+    environment = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = ("--config_file", CONFIGS / f"{name}.yaml", *options, *script)
+    return Script("-c", code, *command, folder=folder, environment=environment)
 
 
 def free_port() -> int:
@@ -53,15 +48,6 @@ def launcher_environment(name: str, *options: object) -> dict[str, str]:
     else:
         environment = prepare_multi_gpu_env(args)
     return {key: value for key, value in environment.items() if os.environ.get(key) != value}
-
-
-def output_of(process: subprocess.Popen[str]) -> str:
-    try:
-        output, _ = process.communicate(timeout=300)
-    finally:
-        process.kill()
-    assert process.returncode == 0, output
-    return output
 
 
 def check(output: str, num_processes: int, sharded: bool, copies: int) -> None:
@@ -128,16 +114,14 @@ def mesh(replicate: int, shard: int) -> tuple[object, ...]:
 def test_a_launch_on_cpus_trains(
     name: str, options: tuple[object, ...], num_processes: int, sharded: bool, copies: int, tmp_path: Path
 ) -> None:
-    script = (*([FSDP_ON_CPU] if sharded else []), EXAMPLES / "fsdp2.py")
+    script = (*([FSDP_ON_CPU] if sharded else []), *EXAMPLE)
     processes = ("--num_processes", num_processes, "--main_process_port", 0)
-    if name == "ddp":
-        output = output_of(launch(name, *processes, *options, script=script, folder=tmp_path))
-    else:  # Where the launcher differs in the environment of its ranks alone, that is enough.
-        environment = {**launcher_environment(name, *processes, *options), "ACCELERATE_USE_CPU": "true"}
-        if num_processes == 1:
-            output = run_script(*script, folder=tmp_path, environment=environment)
-        else:
-            output = run_script_on_ranks(num_processes, *script, folder=tmp_path, environment=environment)
+    # Files differ in the environment that the launcher gives to its ranks; the launcher itself runs below.
+    environment = {**launcher_environment(name, *processes, *options), "ACCELERATE_USE_CPU": "true"}
+    if num_processes == 1:
+        output = run_script(*script, folder=tmp_path, environment=environment)
+    else:
+        output = run_script_on_ranks(num_processes, *script, folder=tmp_path, environment=environment)
     check(output, num_processes, sharded, copies)
     assert (tmp_path / "fsdp2-state").is_dir()
 
@@ -147,10 +131,9 @@ def test_two_launches_are_two_machines(tmp_path: Path) -> None:
     # One process a machine, so the weights are cut between machines.
     options = ("--num_processes", 2, "--main_process_port", free_port(), *mesh(1, 2))
     machines = [
-        launch(
-            "multi_node", "--machine_rank", rank, *options, script=(FSDP_ON_CPU, EXAMPLES / "fsdp2.py"), folder=tmp_path
-        )
+        launch("multi_node", "--machine_rank", rank, *options, script=(FSDP_ON_CPU, *EXAMPLE), folder=tmp_path)
         for rank in range(2)
     ]
-    for machine in machines:
-        check(output_of(machine), num_processes=2, sharded=True, copies=1)
+    for code, printed, errors in [machine.ended() for machine in machines]:
+        assert code == 0, printed + errors
+        check(printed + errors, num_processes=2, sharded=True, copies=1)

@@ -3,17 +3,15 @@
 import functools
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-from processes import outcomes_of_ranks, run_on_ranks
+from processes import Script, outcomes_of_ranks, run_on_ranks
 from tiny_models import tiny_model
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
@@ -148,47 +146,43 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(kind: str, fault: str
         assert_equal(weights, wanted)
 
 
-SCRIPT = """
-    import sys
-    from datetime import timedelta
-    from pathlib import Path
-
-    import torch
-    import torch.distributed as dist
-
-    import test_faults
-
-    folder, fault = Path(sys.argv[1]), sys.argv[2]
+def train_or_go_on(folder: Path, fault: str) -> None:
+    """What every rank of torchrun's does: train with a fault at the first attempt, and without at the second."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's own, from which this process is forked, would raise
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", timeout=timedelta(seconds=test_faults.GROUP_TIMEOUT))
+    dist.init_process_group("gloo", timeout=timedelta(seconds=GROUP_TIMEOUT))
     started_before = folder / f"started-{dist.get_rank()}"
     fault = "" if started_before.exists() else fault
     started_before.touch()
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         (folder / f"resumed-{dist.get_rank()}").write_text(str(torch.load(checkpoint)["step"]))
-    weights = test_faults.train("ddp", checkpoint, fault)
+    weights = train("ddp", checkpoint, fault)
     torch.save(weights, folder / f"weights-{dist.get_rank()}.pt")
     dist.destroy_process_group()
+
+
+# torchrun behind its command line; its ranks are forked instead of importing everything in every attempt.
+TORCHRUN = """
+import sys
+from pathlib import Path
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from test_faults import train_or_go_on
+
+config = LaunchConfig(
+    min_nodes=1, max_nodes=1, nproc_per_node=2, max_restarts=1, monitor_interval=0.2,
+    rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork",
+)
+elastic_launch(config, train_or_go_on)(Path(sys.argv[1]), sys.argv[2])
 """
 
 
-@pytest.mark.slow
 def test_torchrun_restarts_a_killed_run(tmp_path: Path) -> None:
-    script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--max_restarts", "1"]
-    command += ["--monitor_interval", "0.2", "--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
-    here = Path(__file__).parent
-    folders = [str(here), str(here.parent), str(here.parent.parent)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
     # torchrun's rendezvous lends its store to every attempt, where the addresses of the last one still stand.
-    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    ended = subprocess.run(
-        [*command, str(script), str(tmp_path), "step"], env=environment, capture_output=True, text=True, timeout=180
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "SIGKILL" in ended.stderr or "exitcode: -9" in ended.stderr
+    environment = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    code, _, errors = Script("-c", TORCHRUN, tmp_path, "step", folder=tmp_path, environment=environment).ended(180.0)
+    assert code == 0, errors
+    assert "SIGKILL" in errors or "exitcode: -9" in errors
 
     for rank in range(2):
         assert (tmp_path / f"resumed-{rank}").read_text() == str(KILLED_AT)

@@ -4,11 +4,7 @@ process group gives up (120 s here).
 
 import copy
 import gc
-import os
 import re
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import weakref
@@ -22,7 +18,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.local_sgd import LocalSGD
 from error_messages import naming
-from processes import Outcome, outcomes_of_ranks, run_on_ranks
+from processes import Outcome, outcomes_of_ranks, run_on_ranks, run_script_on_ranks
 from tiny_models import random_batch, tiny_model
 from torch import Tensor, nn
 from torch.distributed.algorithms.join import Join
@@ -298,19 +294,11 @@ main()
 """
 
 
-@pytest.mark.slow
-def test_ranks_that_have_come_to_their_end_still_answer() -> None:
+def test_ranks_that_have_come_to_their_end_still_answer(tmp_path: Path) -> None:
     """The last save of a script, while the other rank has left main() and destroyed its process group."""
-    here = Path(__file__).parent
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), *sys.path])}
-    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
-        script.write(LAST_SAVE)
-        script.flush()
-        done = subprocess.run([*command, script.name], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "whole"
-    assert "Broken pipe" not in done.stderr
+    said = run_script_on_ranks(2, "-c", LAST_SAVE, folder=tmp_path)
+    assert "whole" in said.splitlines()
+    assert "Broken pipe" not in said
 
 
 # Steps

@@ -1,7 +1,6 @@
 """Shards, dtypes and memory of what is written."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 from census_models import census_model
 from error_messages import naming
+from processes import run_script
 from safetensors.torch import load_file
 from tiny_models import tiny_model
 from torch import Tensor
@@ -146,10 +146,7 @@ print(sum(p.nbytes for p in model.parameters()) / 2**20, peak[0] - before)
 
 def added_memory(how: str, dtype: str, folder: Path) -> tuple[float, float]:
     folder.mkdir()
-    command = [sys.executable, "-c", _MEASURE, how, dtype]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    model, added = map(float, result.stdout.splitlines()[-1].split())
+    model, added = map(float, run_script("-c", _MEASURE, how, dtype, folder=folder).splitlines()[-1].split())
     return model, added
 
 

@@ -4,14 +4,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from fresh_process import run_python
 from matplotlib.axes import Axes
 from matplotlib.image import imread
 
 from hf_muonclip.kimi_k2 import Phase, TokenSchedule, kimi_k2_schedule, plot_schedule
 
 B = 10**9
-ROOT = Path(__file__).parents[2]
 
 
 def labels(axes: Axes, which: str) -> dict[float, str]:
@@ -71,10 +69,3 @@ def test_a_schedule_without_yarn_or_with_one_phase_is_drawn_too(tmp_path: Path) 
     assert not figure.axes[1].lines
     assert imread(tmp_path / "one.png").shape[:2] == (810, 1500)
     assert plot_schedule(schedule).get_suptitle() == "Training schedule over 5k tokens"
-
-
-def test_importing_the_recipe_does_not_import_matplotlib(tmp_path: Path) -> None:
-    code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport hf_muonclip.kimi_k2; print('matplotlib' in sys.modules)"
-    )
-    assert run_python(code, tmp_path).split()[-1] == "False"

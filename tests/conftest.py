@@ -7,9 +7,11 @@ pytest.
 import gc
 import unittest
 from collections.abc import Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
+from triton_interpreter import interpreting
 
 
 @pytest.hookimpl(wrapper=True)
@@ -33,6 +35,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """And what the tests of a file have imported beside, once they are done."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 def pytest_unconfigure() -> None:
     gc.unfreeze()
 
@@ -44,6 +54,24 @@ def fresh_memory_is_nan() -> Iterator[None]:
     assert torch.empty(3).isnan().all()
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def seeds_keep_no_stack() -> Iterator[None]:
+    """For each kind of device, torch formats the whole stack at every seed, and keeps it until there is a device."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not torch.accelerator.is_available():
+            for devices in (torch.cuda, torch.xpu, torch.mtia):
+                patch.setattr(devices, "manual_seed_all", lambda seed: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def triton_interpreter() -> Iterator[ProcessPoolExecutor]:
+    """The process in which Triton interprets its kernels."""
+    pytest.importorskip("triton")
+    with interpreting() as executor:
+        yield executor
 
 
 @pytest.fixture

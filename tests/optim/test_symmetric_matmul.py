@@ -1,9 +1,6 @@
 """Products with a symmetric result against float64, and how much of them is multiplied."""
 
 import io
-import multiprocessing
-import os
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from unittest import mock
@@ -155,19 +152,13 @@ def test_compiles_whole_and_without_strips(n: int) -> None:
     assert not any("mm" in operation and "baddbmm" not in operation for operation in operations)
 
 
-# --- The kernel, as Triton's interpreter runs it: in a process of its own, see test_symmetric_matmul_triton.py.
+# --- The kernel, as Triton's interpreter runs it: see test_symmetric_matmul_triton.py.
 
 
 class OnCuda(Tensor):
     """A tensor of the CPU that says it is on a GPU."""
 
     device = property(lambda self: CUDA)
-
-
-def _start_interpreter() -> None:
-    import test_symmetric_matmul_triton
-
-    test_symmetric_matmul_triton._start_interpreter()
 
 
 def _run(name: str, *saved: bytes) -> bytes:
@@ -209,26 +200,16 @@ def _newton_schulz(x: Tensor) -> Tensor:
     return newton_schulz(x)
 
 
-@pytest.fixture(scope="module")
-def interpreter() -> Iterator[ProcessPoolExecutor]:
-    pytest.importorskip("triton")
-    with mock.patch.dict(os.environ, TRITON_INTERPRET="1"):
-        executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start_interpreter)
-        executor.submit(int).result()
-    yield executor
-    executor.shutdown()
-
-
-def run(interpreter: ProcessPoolExecutor, name: str, *tensors: Tensor) -> tuple[Tensor, int]:
+def run(triton_interpreter: ProcessPoolExecutor, name: str, *tensors: Tensor) -> tuple[Tensor, int]:
     buffers = []
     for tensor in tensors:
         buffers.append(io.BytesIO())
         torch.save(tensor, buffers[-1])
-    saved = interpreter.submit(_run, name, *(buffer.getvalue() for buffer in buffers)).result()
+    saved = triton_interpreter.submit(_run, name, *(buffer.getvalue() for buffer in buffers)).result()
     return torch.load(io.BytesIO(saved))
 
 
-def test_a_gpu_takes_the_kernel(interpreter: ProcessPoolExecutor) -> None:
+def test_a_gpu_takes_the_kernel(triton_interpreter: ProcessPoolExecutor) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         x, square = randn(2, 256, 48).to(dtype), randn(2, 256, 256, seed=1)
         input = (square + square.mT).to(dtype)
@@ -236,29 +217,29 @@ def test_a_gpu_takes_the_kernel(interpreter: ProcessPoolExecutor) -> None:
             ("_gram", (x,), (x, x.mT, None, 0.0, 1.0)),
             ("_weighed", (x, input), (x, x.mT, input, -0.5, 2.0)),
         ):
-            result, launches = run(interpreter, name, *tensors)
+            result, launches = run(triton_interpreter, name, *tensors)
             assert launches == 1
             assert_product(*product, result)
             assert torch.equal(result, result.mT)
     for n, k in ((255, 48), (240, 48), (256, 47)):  # too small, or sizes that do not fit
         x = randn(1, n, k)
-        result, launches = run(interpreter, "_gram", x)
+        result, launches = run(triton_interpreter, "_gram", x)
         assert launches == 0
         assert_product(x, x.mT, None, 0.0, 1.0, result)
 
 
-def test_a_symmetric_factor_on_a_gpu(interpreter: ProcessPoolExecutor) -> None:
+def test_a_symmetric_factor_on_a_gpu(triton_interpreter: ProcessPoolExecutor) -> None:
     x = randn(1, 256, 256) / 16
     gram = x @ x.mT
     gram = (gram + gram.mT) / 2
-    result, launches = run(interpreter, "_square", gram)
+    result, launches = run(triton_interpreter, "_square", gram)
     assert launches == 1
     assert_product(gram, gram, gram, -0.5, 2.0, result)
 
 
-def test_newton_schulz_on_a_gpu_takes_the_kernel(interpreter: ProcessPoolExecutor) -> None:
+def test_newton_schulz_on_a_gpu_takes_the_kernel(triton_interpreter: ProcessPoolExecutor) -> None:
     x = randn(1, 256, 640)
-    result, launches = run(interpreter, "_newton_schulz", x)
+    result, launches = run(triton_interpreter, "_newton_schulz", x)
     assert result.dtype == torch.bfloat16
     assert launches >= 9, "five steps, four of them with two products"
     expected = newton_schulz(x, dtype=torch.float32)

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from unittest import mock
 
@@ -25,6 +25,7 @@ from transformers.modeling_utils import AttentionInterface
 from hf_muonclip import capture_max_logits, detect_head_layout, qk_clip_, verify_head_layout
 from hf_muonclip.attention import AttentionLayout, HeadLayout, MaxLogitCapture
 from hf_muonclip.attention.modules.attending import see_attending
+from hf_muonclip.attention.modules.class_source import _with_functions as code_of
 
 _BLOCKED = -1e3  # no tiny model has a bias that large
 _ROUNDED_ZERO = 1e-12  # scores of queries that are zero but for rounding
@@ -60,8 +61,15 @@ class CensusResult:
     seconds: float = 0.0
 
 
-def check_type(model_type: str, **options: Any) -> CensusResult:
-    """Run one model type, with options of its configuration set, through detection, proof, capture and clip."""
+def check_type(model_type: str, proven: set[Any] | None = None, **options: Any) -> CensusResult:
+    """Run one model type through detection, proof, capture and clip.
+
+    Args:
+        model_type: a key of the census.
+        proven: what `_computation` returned of modules that were proven before, which need no proof here; it is added
+            to.
+        options: fields of its configuration that are set otherwise.
+    """
     if model_type in CENSUS_ABSENT:
         return CensusResult(model_type, status="absent", reason=CENSUS_ABSENT[model_type])
     model = census_model(model_type, **options)
@@ -82,18 +90,24 @@ def check_type(model_type: str, **options: Any) -> CensusResult:
     result.granularity = sorted({module.granularity for module in layout.values()})
     try:
         assert attended <= {*layout}, f"{', '.join(sorted(attended - {*layout}))} attends and is not in the layout"
-        _check_layout(model, batch, layout, result)
+        _check_layout(model, batch, layout, result, set() if proven is None else proven)
     except (AssertionError, ValueError) as error:
         result.status, result.reason = "fails", str(error)
     result.seconds = time.perf_counter() - started
     return result
 
 
-def _check_layout(model: nn.Module, batch: dict[str, Tensor], layout: HeadLayout, result: CensusResult) -> None:
+def _check_layout(
+    model: nn.Module, batch: dict[str, Tensor], layout: HeadLayout, result: CensusResult, proven: set[Any]
+) -> None:
     calls, captured = _forward(model, batch, layout)
-    ran = HeadLayout({name: module for name, module in layout.items() if name in calls})
-    result.not_run = len(layout) - len(ran)
-    assert len(ran), "no attention module ran"
+    result.not_run = len(layout) - len(calls)
+    assert calls, "no attention module ran"
+    computations = {name: _computation(name, model, layout[name], calls[name]) for name in layout if name in calls}
+    first = {computation: name for name, computation in reversed(computations.items()) if computation not in proven}
+    ran = HeadLayout({name: layout[name] for name in computations if name in first.values()})
+    if not len(ran):
+        return
     verify_head_layout(model, ran, inputs=batch)
     padding = batch.get("attention_mask")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -119,9 +133,38 @@ def _check_layout(model: nn.Module, batch: dict[str, Tensor], layout: HeadLayout
     with torch.no_grad():
         for output in _tensors(model(**_fresh(batch))):
             assert bool(torch.isfinite(output).all()) or not output.is_floating_point(), "an output is not finite"
-    _check_sdpa(model, batch, layout, result)
+    _check_sdpa(model, batch, ran, result)
     after = model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before), "undo left a weight changed"
+    proven.update(first)
+
+
+def _computation(name: str, model: nn.Module, layout: AttentionLayout, call: Call) -> Any:
+    """Return what two attention modules have in common that compute the same with other weights.
+
+    That is their code but for the names of classes, their layout, what they hold but weights, and how they are called.
+    """
+    module = model.get_submodule(name)
+    family = type(module).__name__.partition("Attention")[0]
+    code = code_of(type(module)).replace(family, "") if family else code_of(type(module))
+    held = {key: value for key, value in vars(module).items() if isinstance(value, int | float | str | None)}
+    held |= {key: getattr(getattr(module, "config", None), key, None) for key in re.findall(r"config\.(\w+)", code)}
+    held.pop("layer_idx", None)
+    parts = [(path, type(part).__name__.replace(family, "")) for path, part in module.named_modules() if path]
+    given = [(key, _kind(value)) for key, value in [*enumerate(call[0]), *sorted(call[1].items())]]
+    alike = replace(layout, name="", attention_class="", shares_weights_with=layout.shares_weights_with and "another")
+    sdpa = getattr(model, "_supports_sdpa", False)
+    return str((code, alike, sorted(held.items(), key=str), parts, given, _is_cross(name), sdpa))
+
+
+def _kind(value: Any) -> Any:
+    """Return the kind of an argument: shape and dtype, and of a mask what it lets through."""
+    if isinstance(value, Tensor):
+        kept = value.tolist() if value.dtype == torch.bool or value.ndim == 4 else None
+        return tuple(value.shape), value.dtype, kept
+    if isinstance(value, tuple | list):
+        return [_kind(part) for part in value]
+    return value if isinstance(value, int | float | str | None) else type(value).__name__
 
 
 def _check_sdpa(model: Any, batch: dict[str, Tensor], layout: HeadLayout, result: CensusResult) -> None:

@@ -55,11 +55,16 @@ class Probe:
         module = self._modules[name]
         args, kwargs = self._calls[name]
         observed = Observed(name)
+        devices = {parameter.device for parameter in module.parameters()}
         with set_aside({name: module}):
             start_observing({name: module}, {name: observed})
             try:
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(0)  # some attentions draw random hashes in evaluation mode too
+                # Some attentions draw random hashes in evaluation mode too.
+                with torch.random.fork_rng(devices=[device for device in devices if device.type == "cuda"]):
+                    if all(device.type == "cpu" for device in devices):
+                        torch.default_generator.manual_seed(0)  # of all devices takes far longer
+                    else:
+                        torch.manual_seed(0)
                     module(*_copy_caches(args), **_copy_caches(kwargs))
             finally:
                 stop_observing({name: module})

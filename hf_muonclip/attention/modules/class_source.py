@@ -45,16 +45,16 @@ def names_attention_interface(module: nn.Module) -> bool:
 
 def computes_own_scores(module: nn.Module) -> bool:
     """Return whether a module may attend without transformers' attention interface, at least behind an option."""
-    return not calls_attention_interface(module) or _OWN_SCORES.search(_of_class(_class_of(module))) is not None
+    return not calls_attention_interface(module) or _takes_own_scores(_class_of(module))
 
 
 def may_attend(module: nn.Module) -> bool:
     """Return whether the code of a module reads as if it attends, by what it calls and what it is called."""
     if isinstance(module, nn.MultiheadAttention):
         return True
-    source = _with_functions(_class_of(module))
     if NAMED_ATTENTION.search(type(module).__name__) is None:
-        return is_foreign(module) and _ATTENDS.search(source) is not None
+        return is_foreign(module) and _ATTENDS.search(_with_functions(_class_of(module))) is not None
+    source = _with_functions(_class_of(module))
     return bool(_SOFTMAX.search(source) and _PRODUCT.search(source))
 
 
@@ -73,6 +73,11 @@ def is_foreign(module: nn.Module) -> bool:
 
 def _class_of(module: nn.Module) -> Any:
     return cast(Any, type(module))
+
+
+@functools.cache
+def _takes_own_scores(cls: Any) -> bool:
+    return _OWN_SCORES.search(_of_class(cls)) is not None
 
 
 @functools.cache

@@ -178,10 +178,9 @@ def test_every_clipped_head_is_listed_with_its_steps(tmp_path: Path) -> None:
 
 def test_the_raster_has_a_row_a_clipped_head_or_a_layer_where_these_are_many(tmp_path: Path) -> None:
     _, few = page_of(write_log(tmp_path / "few", [[[1.0] * 70, [1.0] * 69 + [40.0]], [[40.0] + [1.0] * 69] * 2]))
-    assert "A row is a head" in few
     assert " 0.0 1.0 1.69 " in few
     _, many = page_of(write_log(tmp_path / "many", [[[40.0] * 70] * 2]))
-    assert re.search(r"A row is a layer.* 0 1 ", many)
+    assert re.search(r"layer\b.* 0 1 ", many)
 
 
 def test_of_many_clipped_heads_the_most_clipped_are_listed(tmp_path: Path) -> None:

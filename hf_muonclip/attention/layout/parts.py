@@ -86,6 +86,10 @@ class UnknownLayoutError(ValueError):
     """No rule covers an attention module, and its layout was not found otherwise."""
 
 
+class NeedsWeightsError(UnknownLayoutError):
+    """No rule covers an attention module, and without weights it cannot be run."""
+
+
 class ContradictoryLayoutError(UnknownLayoutError):
     """The rules know the parts of an attention module, and their sizes do not fit together."""
 

@@ -170,11 +170,11 @@ def test_logged_steps_are_exact_and_the_others_screened(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("strategy", "exact"), [("epoch", True), ("no", False)])
+@pytest.mark.parametrize(("strategy", "exact"), [("steps", True), ("epoch", True), ("no", False)])
 def test_exactness_follows_the_logging_strategy(tmp_path: Path, strategy: str, exact: bool) -> None:
     watch = WatchSteps()
-    callbacks = [MuonClipCallback(), watch]
-    build(tmp_path, callbacks=callbacks, logging_strategy=strategy, muon={"qk_clip_threshold": 1e6}).train()
+    callbacks, settings = [MuonClipCallback(), watch], {"logging_strategy": strategy, "logging_steps": 1}
+    build(tmp_path, callbacks=callbacks, muon={"qk_clip_threshold": 1e6}, **settings).train()
     assert {bool(seen.isfinite().all()) for seen in watch.max_logits} == {exact}
 
 

@@ -89,7 +89,7 @@ class AttentionLayout:
     """The heads of one attention module.
 
     Attributes:
-        name: of the module in the model.
+        name: the module's name in the model.
         attention_class: name of its class.
         kind: how its projections hold the heads, e.g. "separate", "mla", "fused [Q|K|V]".
         num_attention_heads: query heads.
@@ -186,7 +186,7 @@ def around_frozen(layout: AttentionLayout, frozen: Collection[str]) -> Attention
     """Return a layout that leaves frozen parameters alone: the other side takes the whole gamma where it can.
 
     Args:
-        layout: of one attention module.
+        layout: the layout of one attention module.
         frozen: names of parameters that must not be written.
 
     Returns:

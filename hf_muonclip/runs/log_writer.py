@@ -39,7 +39,7 @@ class LogWriter:
     Args:
         run: the Trainer's output folder.
         header: returns what is known of the run, as of `start_log`; called once, and may fail as the writing may.
-        step: as of `start_log`.
+        step: see `start_log`.
     """
 
     def __init__(self, run: str | Path, header: Callable[[], Mapping[str, Any]], step: int) -> None:

@@ -270,7 +270,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Do as `on_step_end`; a finished run that is resumed is not saved again."""
+        """Gather the optimizer's state as `on_step_end`; a finished run that is resumed is not saved again."""
         if state.global_step == self._first_step:
             control.should_save = False
         if control.should_save:

@@ -220,7 +220,7 @@ def test_the_callback_without_muonclip_is_refused(tmp_path: Path) -> None:
         trainer.train()
 
 
-def test_a_second_training_starts_its_statistics_and_log_anew(tmp_path: Path) -> None:
+def test_a_second_training_starts_its_statistics_and_log_again(tmp_path: Path) -> None:
     trainer = build(tmp_path)
     trainer.train()
     build(tmp_path, max_steps=2).train()

@@ -61,7 +61,7 @@ class AttentionObserver(Protocol):
         ...
 
     def wants(self, module: nn.Module) -> bool:
-        """Whether this forward of `module` is to be observed."""
+        """Return whether this forward of `module` is to be observed."""
         ...
 
     @property
@@ -337,8 +337,8 @@ def _by_head(scores: Tensor, heads: int, lengths: tuple[int, int]) -> Tensor | N
 
     Args:
         scores: (batch, heads, ...), (batch, key heads, queries of each, ...) or (batch * heads, ...).
-        heads: of the queries.
-        lengths: of queries and keys.
+        heads: number of query heads.
+        lengths: lengths of queries and keys.
     """
     if scores.ndim == 5 and scores.shape[1] * scores.shape[2] == heads:
         scores = scores.flatten(1, 2)

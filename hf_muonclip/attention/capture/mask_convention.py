@@ -39,7 +39,7 @@ def registered_convention(implementation: str | None) -> MaskConvention | None:
     """Return the convention of the mask function that is registered under the name of an implementation.
 
     Args:
-        implementation: as in `config._attn_implementation`; None is eager.
+        implementation: the name in `config._attn_implementation`; None is eager.
 
     Returns:
         None where no mask function, or one of somebody else's, is registered.
@@ -65,7 +65,7 @@ def unknown_convention(module_class: str, implementation: str | None) -> ValueEr
     return ValueError(
         "QK-Clip must know which pairs of queries and keys an attention function lets through; for "
         f"{implementation!r}, which {module_class} calls, neither the torch calls that it makes nor a mask function of "
-        f"transformers' tell. Register the one whose masks it takes, AttentionMaskInterface.register({implementation!r}"
+        f"transformers' shows. Register the one whose masks it takes, AttentionMaskInterface.register({implementation!r}"
         ", flash_attention_mask) or sdpa_mask, eager_mask, flex_attention_mask of transformers.masking_utils, or pass "
         "qk_clip_threshold=None to train with Muon alone."
     )

@@ -34,7 +34,7 @@ def detect_head_layout(
         One `AttentionLayout` per attention module.
 
     Raises:
-        ValueError: no softmax attention, or a module that no rule covers and whose behaviour does not tell, with what
+        ValueError: no softmax attention, or a module that no rule covers and whose behaviour shows none, with what
             was found in it.
     """
     model = model_on_meta(model) if isinstance(model, PretrainedConfig) else unwrap(model)

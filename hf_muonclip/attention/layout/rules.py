@@ -60,7 +60,7 @@ def read_layout(name: str, module: nn.Module, scale_lora_base: bool = False) -> 
     """Read the head layout of an attention module from its parts.
 
     Args:
-        name: of the module in its model.
+        name: the module's name in its model.
         module: with weights or on the meta device.
         scale_lora_base: scale the frozen base weight of a LoRA layer together with its adapter.
 

@@ -63,7 +63,7 @@ def attention_modules(model: nn.Module, run: bool = True) -> dict[str, nn.Module
 
     Args:
         model: on any device.
-        run: run the model on a few tokens where its code does not tell; else go by the code alone.
+        run: run the model on a few tokens where its code does not show it; else go by the code alone.
 
     Raises:
         ValueError: there is none.

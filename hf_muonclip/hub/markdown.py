@@ -36,15 +36,6 @@ def literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def count(number: int) -> str:
-    """Return a count as people read it: 950, 12.3K, 6.01M, 135M, 1.03T."""
-    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if number >= limit:
-            digits = 0 if (scaled := number / limit) >= 100 else 1 if scaled >= 10 else 2
-            return f"{scaled:.{digits}f}{unit}"
-    return str(number)
-
-
 def duration(seconds: float) -> str:
     """Return a duration as people read it: 42 s, 8 min 12 s, 3 h 5 min."""
     whole = round(seconds)

@@ -16,11 +16,12 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 from transformers import DeepseekV3Config, PreTrainedConfig
 
+from ..common.wording import in_letters
 from ..evaluation import EvaluationResult
 from ..kimi_k2.presets import count_parameters
 from ..models.kind import ModelKind, kind_of, own_class, uncompiled
 from ..runs.figures import ClipFigures, RunFigures
-from .markdown import as_text, capitalized, cell, count, duration, literal, one_line, table
+from .markdown import as_text, capitalized, cell, duration, literal, one_line, table
 
 StrPath = str | os.PathLike[str]
 
@@ -190,12 +191,12 @@ def _introduction(
     base_model: str | None,
 ) -> str:
     config = getattr(model, "config", None)
-    size = f"{count(sum(parameter.numel() for parameter in model.parameters()))} parameters"
+    size = f"{in_letters(sum(parameter.numel() for parameter in model.parameters()))} parameters"
     if isinstance(config, DeepseekV3Config):
-        size += f", {count(count_parameters(config)[1])} active per token"
+        size += f", {in_letters(count_parameters(config)[1])} active per token"
     if kind.base_model is not None:
         trained_here = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        size += f", {count(trained_here)} of them trained"
+        size += f", {in_letters(trained_here)} of them trained"
     origin = f", fine-tuned from `{base_model}`" if base_model else ""
     optimizer = str(run.optimizer.get("optimizer", "MuonClip"))
     clipping = clip is not None and math.isfinite(clip.threshold)
@@ -280,7 +281,7 @@ def _training(run: RunFigures, command: str | None, *, reads_tokens: bool) -> st
     speed = tokens / run.seconds if tokens and run.seconds else None
     rows = {
         "Data": run.dataset,
-        "Tokens": None if tokens is None else count(tokens),
+        "Tokens": None if tokens is None else in_letters(tokens),
         "Steps": None if run.steps is None else f"{run.steps:,}",
         "Time": None if run.seconds is None else duration(run.seconds),
         "Tokens per second": None if speed is None else f"{speed:,.0f}",

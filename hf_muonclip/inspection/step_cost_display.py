@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from ..common.text_table import aligned
 from ..common.wording import with_unit
 from .step_cost import StepPlan
 
@@ -116,15 +117,7 @@ def _spread(value: Tensor) -> dict[str, float]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = [0, *([1] if "collective" in rows[0] else [])]
-    return [
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, right=range(2 if "collective" in rows[0] else 1, len(rows[0])))
 
 
 def _assumed(tflops: float, gbps: float) -> str:

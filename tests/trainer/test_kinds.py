@@ -297,7 +297,7 @@ def test_what_cannot_be_added_is_left_out_with_a_sentence(
 
 
 @pytest.mark.parametrize(
-    "broken", ["runs.log_writer.append_row", "runs.log_writer.start_log", "trainer.callback.shown_name"]
+    "broken", ["runs.log_writer.append_row", "runs.log_writer.start_log", "runs.log_writer.shown_name"]
 )
 def test_a_log_that_cannot_be_written_ends_nothing(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -506,7 +506,7 @@ def test_a_push_that_broke_off_says_what_is_where_and_goes_on_there(hub, folder,
         push(folder)
     message = str(broken.value)
     assert re.search(naming(REPO, name, *(other for other, _ in others)), message)
-    assert all(message.index(other) < message.index(name) for other, _ in others)  # on the Hub, and what is missing
+    assert all(message.rindex(other) < message.rindex(name) for other, _ in others)  # there, then what is missing
     assert on_the_hub(hub) == {}
     sent_at_first = dict(hub.bytes_put)
     attempts = (6,) if REPEATS_BROKEN_UPLOADS else range(1, 7)

@@ -62,7 +62,7 @@ def packed_rows(documents: Iterable[list[int]], length: int) -> list[PackedRow]:
 
     Args:
         documents: tokens of each.
-        length: tokens of a row; a document that does not fit goes on in the next, as if it began there.
+        length: of a row; a document that does not fit goes on in the next, as if it began there.
     """
     rows: list[PackedRow] = []
     ids: list[int] = []
@@ -89,9 +89,9 @@ class PTXBatches:
         tokenizer: for texts.
         length: tokens of a row.
         batch_size: rows per rank and micro-batch.
-        rank: this process's rank.
+        rank: of this process.
         world_size: number of ranks.
-        seed: seed of the order; the same on all ranks.
+        seed: of the order; the same on all ranks.
 
     Attributes:
         rows: all of them.
@@ -121,7 +121,7 @@ class PTXBatches:
 
         Args:
             first: micro-batches that every rank had in the steps before.
-            count: number of the step.
+            count: of the step.
         """
         per_micro = self._world_size * self._batch_size
         targets = 0

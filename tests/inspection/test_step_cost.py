@@ -179,7 +179,7 @@ def count_bytes(patch: pytest.MonkeyPatch, counted: Counter[str], rank: int) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama_gqa", "deepseek_v3"])
 @pytest.mark.parametrize(("kind", "world"), [("ddp", 2), ("ddp", 3), ("fsdp", 2), ("fsdp", 3), ("hsdp:2x2", 4)])
-def test_real_ranks_hold_and_send_what_was_counted(name: str, kind: str, world: int) -> None:
+def test_real_ranks_hold_and_send_what_the_plan_says(name: str, kind: str, world: int) -> None:
     found = run_on_ranks(world, measure, name, kind)
     model = tiny_model(name)
     optimizer = MuonClip(model, ns_dtype="float32")

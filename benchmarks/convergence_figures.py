@@ -207,6 +207,11 @@ def token_sentence(rows: Sequence[Row]) -> str:
     )
 
 
+def exceeds_seeds(gains: Sequence[float], losses: Sequence[float]) -> bool:
+    """Return whether a mean gain is larger than the distance between the seeds' own losses."""
+    return statistics.mean(gains) > max(losses) - min(losses)
+
+
 def normalization_sentence(rows: Sequence[Row]) -> str:
     """Return whether neuron normalization beats MuonClip by more than the seeds differ, in words."""
     plain, normalized = tuned(rows, "muonclip"), tuned(rows, "normuon")
@@ -216,7 +221,7 @@ def normalization_sentence(rows: Sequence[Row]) -> str:
     gains = [loss_of(plain[seed]) - loss_of(normalized[seed]) for seed in seeds]
     losses = [loss_of(plain[seed]) for seed in seeds]
     spread, gain = max(losses) - min(losses), statistics.mean(gains)
-    verdict = "earns its place" if gain > spread else "does not earn its place"
+    verdict = "earns its place" if exceeds_seeds(gains, losses) else "does not earn its place"
     return (
         "Neuron normalization (NorMuon, arXiv 2510.05491; `normalize_neurons=True`) changes the final loss "
         f"by {-gain:+.3f} ({-max(gains):+.3f} to {-min(gains):+.3f}, seed by seed); MuonClip's own seeds lie "

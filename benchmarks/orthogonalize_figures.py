@@ -1,6 +1,6 @@
 """What the rows of orthogonalize.py say: methods side by side, a sentence and a picture.
 
-Needs no torch; matplotlib is imported by the function that draws.
+Needs no torch; matplotlib and the package are imported by the functions that draw.
 """
 
 import json
@@ -237,8 +237,10 @@ def _outside(a: Sequence[float], frame: Sequence[float]) -> float:
 
 
 def _kind(variant: str) -> str:
+    from hf_muonclip.optim.newton_schulz import COEFFICIENT_SETS
+
     if variant in (DEFAULT, EXACT):
         return "default" if variant == DEFAULT else "exact"
     if variant.endswith(SINGLY):
         return "one by one"
-    return "ours" if variant.split(",")[0] in ("minimax", "jordan", "polar_express", "cans") else "other"
+    return "ours" if variant.split(",")[0] in COEFFICIENT_SETS else "other"

@@ -69,6 +69,23 @@ def is_clear(differences: Sequence[float]) -> bool:
     return len(differences) > 1 and statistics.mean(differences) > 2 * standard_error(differences)
 
 
+VERDICTS = {
+    "lower": "The direction is the paper's: the sparser, the lower the loss",
+    "lower from end to end": "From end to end the direction is the paper's, but not at every step between",
+    "higher": "At this size the direction is the opposite of the paper's",
+    "unclear": "At this size no direction shows beyond two standard errors",
+}
+
+
+def verdict(losses: Mapping[float, Mapping[int, float]]) -> str:
+    """Return which of `VERDICTS` the losses of at least two sparsities with a common seed support."""
+    whole = gains(losses[min(losses)], losses[max(losses)])
+    steps = [gains(losses[a], losses[b]) for a, b in pairwise(losses)]
+    if is_clear(whole):
+        return "lower" if all(found and statistics.mean(found) > 0 for found in steps) else "lower from end to end"
+    return "higher" if is_clear([-gain for gain in whole]) else "unclear"
+
+
 def sentence(losses: Mapping[float, Mapping[int, float]]) -> str:
     """Return whether sparser models ended lower, in words."""
     if len(losses) < 2:
@@ -82,17 +99,9 @@ def sentence(losses: Mapping[float, Mapping[int, float]]) -> str:
         f"{a:g} to {b:g}: {with_error([-gain for gain in found], '+.3f')}" for (a, b), found in steps.items() if found
     )
     lower = sum(gain > 0 for gain in whole)
-    if is_clear(whole) and all(found and statistics.mean(found) > 0 for found in steps.values()):
-        verdict = "The direction is the paper's: the sparser, the lower the loss"
-    elif is_clear(whole):
-        verdict = "From end to end the direction is the paper's, but not at every step between"
-    elif is_clear([-gain for gain in whole]):
-        verdict = "At this size the direction is the opposite of the paper's"
-    else:
-        verdict = "At this size no direction shows beyond two standard errors"
     weak = f" Of {len(whole)} seeds that is weak evidence." if len(whole) < 10 else ""
     return (
-        f"{verdict}. From sparsity {densest:g} to {sparsest:g} the loss changes by "
+        f"{VERDICTS[verdict(losses)]}. From sparsity {densest:g} to {sparsest:g} the loss changes by "
         f"{with_error([-gain for gain in whole], '+.3f')} (mean and standard error of the seeds' own differences), "
         f"and falls in {lower} of {len(whole)} seeds; two standard errors are taken for a direction.{weak} "
         f"Step by step: {told}. No more than the direction is claimed. {PAPER}"

@@ -19,6 +19,7 @@ from .attention import HeadLayout, MaxLogitCapture
 from .clip import QKClip, nonfinite_heads
 from .common.loggers import get_logger
 from .common.ranks import num_ranks
+from .common.wording import some_of
 from .config import MuonClipConfig
 from .models.quantized_saves import warn_of_unsaved
 from .models.trained_dtypes import remember_dtypes
@@ -306,8 +307,8 @@ class MuonClip(Muon):
         ]
         if gone:
             raise ValueError(
-                f"the optimizer must hold the model's parameters; {gone[0]} and {len(gone) - 1} more were replaced "
-                "since it was built, as fully_shard(), moves to another device and new embeddings do. Build MuonClip "
+                "the optimizer must hold the model's parameters; since it was built, others took the place of "
+                f"{some_of(gone, 1)}, as fully_shard(), moves to another device and new embeddings do. Build MuonClip "
                 "afterwards, for a Trainer by attach(trainer), or pass both to accelerator.prepare(model, optimizer)."
             )
 
@@ -322,10 +323,9 @@ class MuonClip(Muon):
         }
         if left_out:
             names = [name for name, parameter in self._model.named_parameters() if parameter in left_out]
-            others = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
             raise ValueError(
-                f"MuonClip would not update trainable weights: {names[0]}{others} unfrozen and in no param group, "
-                "as happens to weights under an adapter and to those added to the model later. Call "
+                f"MuonClip would not update trainable weights: {some_of(names, 1)}, unfrozen and in no param group, as "
+                "happens to weights under an adapter and to those added to the model later. Call "
                 "optimizer.add_param_group({'params': module.parameters()}), or freeze them again."
             )
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from .attention import HeadLayout, ProjectionRows, read_projections
 from .common.loggers import get_logger
-from .common.wording import all_of
+from .common.wording import all_of, some_of
 from .optim.matrix_view import PLAIN, MatrixView
 from .optim.parameters.fused_weights import is_conv1d, is_linear
 
@@ -49,8 +49,7 @@ def projection_views(
             views[name] = (MatrixView(transposed=True) if is_conv1d(module) else PLAIN, why)
             trained += [name] * every_name[name].requires_grad
     if trained:
-        others = f", and {len(trained) - 1} more" if len(trained) > 1 else ""
-        logger.warning("Orthogonalized as one matrix: %s (%s)%s.", trained[0], whole[trained[0]], others)
+        logger.warning("Orthogonalized as one matrix: %s (%s).", some_of(trained, 1), whole[trained[0]])
     return views
 
 

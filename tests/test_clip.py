@@ -49,7 +49,7 @@ def test_a_step_clips_what_all_forwards_since_the_last_one_measured() -> None:
     assert clip.seconds > 0
 
 
-def test_the_next_step_starts_anew_and_detach_frees_the_model() -> None:
+def test_the_next_step_starts_again_and_detach_frees_the_model() -> None:
     model = sharp_model().train()
     clip = Clip(model)
     model(input_ids=tokens())

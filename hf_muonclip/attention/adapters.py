@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from ..common.wording import some_of
+
 
 def adapter_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield path and module of every layer that PEFT put around another: adapters, and copies to be saved."""
@@ -60,7 +62,7 @@ class AdapterWatch:
             for name, layer in adapter_layers(model)
             if layer is not self._layers.get(name) and any(p.requires_grad for p in layer.parameters())
         ]
-        return f"{added[0]} and {len(added) - 1} more were put into the model since" if added else ""
+        return f"since then the model was given {some_of(added, 1)}" if added else ""
 
 
 def _standing(layer: Any) -> tuple[tuple[str, ...], tuple[str, ...], bool]:

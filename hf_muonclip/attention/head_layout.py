@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..common.text_table import aligned
+
 Role = Literal["query", "key", "query of shared key", "key alone", "query and key"]
 
 
@@ -89,7 +91,7 @@ class AttentionLayout:
     """The heads of one attention module.
 
     Attributes:
-        name: of the module in the model.
+        name: the module's name in the model.
         attention_class: name of its class.
         kind: how its projections hold the heads, e.g. "separate", "mla", "fused [Q|K|V]".
         num_attention_heads: query heads.
@@ -174,10 +176,7 @@ class HeadLayout(Mapping[str, AttentionLayout]):
             kind = layout.kind + (", found by behavior" if layout.name in self.found_by_behavior else "")
             row = (layout.name, layout.attention_class, kind, heads, kv_heads, str(layout.head_dim))
             table.append((*row, layout.granularity, layout.scaled()))
-        widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-        ]
+        lines = aligned(table)
         lines += [f"{name}: not applicable, {reason}" for name, reason in self.not_applicable.items()]
         return "\n".join(lines)
 
@@ -186,7 +185,7 @@ def around_frozen(layout: AttentionLayout, frozen: Collection[str]) -> Attention
     """Return a layout that leaves frozen parameters alone: the other side takes the whole gamma where it can.
 
     Args:
-        layout: of one attention module.
+        layout: the layout of one attention module.
         frozen: names of parameters that must not be written.
 
     Returns:

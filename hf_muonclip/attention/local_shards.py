@@ -74,7 +74,7 @@ def heads_computed(module: nn.Module, layout: AttentionLayout) -> list[int]:
 
     Args:
         module: the attention module.
-        layout: of all its heads.
+        layout: the layout of all its heads.
 
     Raises:
         ValueError: the layout knows no query projection, or this rank's rows of it are not known.
@@ -97,7 +97,7 @@ class LocalHeads:
     """Which heads of a module this rank computes: all, unless tensor parallel shards them.
 
     Args:
-        layout: of all heads of the module.
+        layout: the layout of all heads of the module.
     """
 
     def __init__(self, layout: AttentionLayout) -> None:

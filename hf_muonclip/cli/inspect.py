@@ -67,9 +67,8 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(as_plain(inspection, arguments.tree))
     sys.stdout.flush()
     if inspection.refusal:
-        way_out = "" if arguments.weights else " With --weights it may be found by behaviour."
-        known = "without weights" in inspection.refusal.lower()
-        sys.stderr.write(f"hf-muonclip: {inspection.refusal}{way_out if known else ''}\n")
+        way_out = " With --weights it may be found by behaviour." if inspection.needs_weights else ""
+        sys.stderr.write(f"hf-muonclip: {inspection.refusal}{way_out}\n")
         return 1
     if inspection.proof.status == "failed":
         sys.stderr.write(f"hf-muonclip: the proof failed: {inspection.proof.detail}\n")

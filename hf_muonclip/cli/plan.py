@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         from rich.console import Console
 
         from ..inspection.inspect import inspect_model
-        from ..inspection.step_cost import Mesh, plan_step
+        from ..inspection.step_cost import Mesh, count_step
         from ..inspection.step_cost_display import as_json, as_plain, show
 
         for option in ("tflops", "gbps"):
@@ -67,14 +67,14 @@ def _run(arguments: argparse.Namespace) -> int:
         model.to(getattr(torch, arguments.dtype) if arguments.dtype else model.config.dtype or torch.float32)
         inspection = inspect_model(arguments.model, model)
         heads = sum(layout.num_attention_heads for layout in inspection.layout.values())
-        plan = plan_step(model, inspection.plan, heads, mesh)
+        step = count_step(model, inspection.plan, heads, mesh)
     weights = sum(parameter.numel() for parameter in model.parameters())
     title = f"{arguments.model}: {weights:,} weights in {str(next(model.parameters()).dtype).removeprefix('torch.')}"
     speeds = arguments.tflops, arguments.gbps
     if arguments.json:
-        sys.stdout.write(json.dumps(as_json(plan, *speeds)) + "\n")
+        sys.stdout.write(json.dumps(as_json(step, *speeds)) + "\n")
     elif sys.stdout.isatty():
-        show(title, plan, *speeds, Console(file=sys.stdout))
+        show(title, step, *speeds, Console(file=sys.stdout))
     else:
-        sys.stdout.write(as_plain(title, plan, *speeds))
+        sys.stdout.write(as_plain(title, step, *speeds))
     return 0

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..common.text_table import aligned
 from ..common.wording import in_bytes
 
 if TYPE_CHECKING:
@@ -120,8 +121,7 @@ def as_json(result: "PushResult", dry_run: bool) -> dict[str, Any]:
 def as_plain(result: "PushResult") -> str:
     """Return the plan of a push as text: what it does to every file, and the card."""
     rows = [("file", "size", "on the Hub"), *_rows(result)]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    table = [f"{path.ljust(widths[0])}  {size.rjust(widths[1])}  {state}" for path, size, state in rows]
+    table = aligned(rows, right=[1])
     card = "no README.md: the repository will have no card" if result.card is None else result.card.rstrip()
     return "\n".join([headline(result), "", *table, "", _totals(result), "", "README.md", "-" * 9, card, ""])
 

@@ -60,7 +60,7 @@ class PatchedMethod(_Patch):
 
     Args:
         owner: the class, or one object; or the module whose code calls a function by this name.
-        name: of the method or function.
+        name: the name of the method or function.
         around: called in the method's place, with the method itself before the arguments.
     """
 
@@ -101,7 +101,7 @@ class PatchedSetting(_Patch):
 
     Args:
         owner: the module of settings.
-        name: of the setting; one that the owner lacks is left alone.
+        name: the name of the setting; one that the owner lacks is left alone.
         value: the value it has meanwhile.
     """
 

@@ -18,6 +18,15 @@ def all_of(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def in_letters(number: int, digits: int = 3) -> str:
+    """Return a count with at most so many digits, as people read it: 950, 12.3K, 6.01M, 135M, 1.03T."""
+    for limit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        scaled = float(f"{number / limit:.{digits}g}")
+        if scaled >= 1:
+            return f"{scaled:,.0f}{letter}" if scaled >= 1000 else f"{scaled:g}{letter}"
+    return str(number)
+
+
 def with_unit(value: float, unit: str) -> str:
     """Return a number in powers of 1000, with three digits: 950 B, 12.3 kB, 4.98 GB, 1,500 PFLOP."""
     for prefix in _PREFIXES:

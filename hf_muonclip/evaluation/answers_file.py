@@ -2,7 +2,7 @@
 
 The first line holds what the answers depend on. Answers of other weights, questions or settings are never taken for
 those of this evaluation. How many runs there are is not among it: an answer's seed does not depend on it. Nor is the
-scorer: a score on disk is for readers, and whoever takes an answer up again scores its text again.
+scorer: a score on disk is for readers, and a run that takes an answer up again scores its text again.
 """
 
 import dataclasses

@@ -14,6 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
+from ..common.patching import PatchedSetting
 from .model_under_test import leading_special_tokens
 
 # What templates call the switch: Qwen3, GLM and SmolLM3 the first; DeepSeek-V3.1 and Kimi K2.5 the second.
@@ -131,12 +132,12 @@ def _clock_at(date: datetime.date) -> Iterator[None]:
         def now(cls, tz: datetime.tzinfo | None = None) -> "Clock":
             return cls(date.year, date.month, date.day, tzinfo=tz)
 
-    module: Any = chat_template_utils
-    before, module.datetime = module.datetime, Clock
+    clock = PatchedSetting(chat_template_utils, "datetime", Clock)
+    clock.start(Clock)
     try:
         yield
     finally:
-        module.datetime = before
+        clock.stop(Clock)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def final_answer(text: str, expected: str) -> str:
 
     Args:
         text: the whole answer.
-        expected: the right answer, which tells whether a number is expected.
+        expected: the right answer, which shows whether a number is expected.
     """
     if tagged := re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL):
         return str(tagged[-1]).strip()

@@ -1,4 +1,4 @@
-"""Checkpoints that the Hub and inference engines read: written in bounded memory and proven, checked, and loaded."""
+"""Checkpoints that the Hub and inference engines read: written in bounded memory and read back, checked, and loaded."""
 
 from .check import Checkpoint, check_checkpoint
 from .load import load_checkpoint

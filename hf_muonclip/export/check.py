@@ -1,6 +1,6 @@
-"""Prove that a folder is a complete checkpoint without loading its weights: it holds what its config.json promises.
+"""Check that a folder is a complete checkpoint without loading its weights: it holds what its config.json promises.
 
-Only headers are read, so that a terabyte takes seconds. `save_checkpoint` proves its own folder with it; call it before
+Only headers are read, so that a terabyte takes seconds. `save_checkpoint` checks its own folder with it; call it before
 a folder that came from elsewhere is pushed or served.
 """
 
@@ -76,10 +76,10 @@ class Checkpoint:
 
 
 def check_checkpoint(folder: StrPath, *, allow_unused_ids: bool = False) -> Checkpoint:
-    """Prove that a folder is a complete checkpoint that transformers loads without remote code.
+    """Check that a folder is a complete checkpoint that transformers loads without remote code.
 
-    Weights are not read, only their headers. Proven are: config.json names an architecture of transformers; every shard
-    is there, whole and listed; the tensors and shapes are those that the architecture is published with; layers for
+    Only headers of weights are read. Checked are: config.json names an architecture of transformers; every shard is
+    there, whole and listed; the tensors and shapes are those that the architecture is published with; layers for
     multi-token prediction are there if config.json announces them (transformers does not build them, and their shapes
     are not compared); the tokenizer, if there is one, fits; nothing is pickled, brings code of its own, or is left over
     from an interrupted write.

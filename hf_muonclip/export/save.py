@@ -1,7 +1,7 @@
 """A trained model as a folder that the Hub and inference engines read: weights, configuration, tokenizer, model card.
 
-`save_checkpoint` writes the folder and proves it: it appears under its name only after every tensor was read back from
-it and found equal, bit for bit, to the model's.
+`save_checkpoint` writes the folder and verifies it: it appears under its name only after every tensor was read back
+from it and found equal, bit for bit, to the model's.
 """
 
 import re
@@ -38,7 +38,7 @@ def save_checkpoint(
     model_type: Literal["deepseek_v3", "kimi_k2"] | None = None,
     allow_unused_ids: bool = False,
 ) -> Path:
-    """Write a Hub-ready folder and prove it.
+    """Write a Hub-ready folder and verify it.
 
     Weights are written as the architecture publishes them, the form that engines read: for DeepSeek-V3 and Kimi K2
     that is expert by expert (`mlp.experts.N.{gate,up,down}_proj.weight`), with an index. Beyond the model, this takes
@@ -116,7 +116,7 @@ def save_checkpoint(
     try:
         ranks.write(write_small_files)
         writer.write(staging, ranks)
-        writer.prove(staging, ranks)
+        writer.verify(staging, ranks)
         ranks.write(finish)
     finally:
         if ranks.is_writer:

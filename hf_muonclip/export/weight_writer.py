@@ -20,7 +20,7 @@ from .writing_rank import WritingRank
 
 
 class WeightWriter:
-    """Writes one model's weights, and proves what it wrote. Beyond the model it holds one shard at a time.
+    """Writes one model's weights, and verifies what it wrote. Beyond the model it holds one shard at a time.
 
     Attributes:
         main_dtype: the dtype of most weights on disk.
@@ -85,7 +85,7 @@ class WeightWriter:
             }
             ranks.write(lambda: _write_text(folder / INDEX, json.dumps(index, indent=2, sort_keys=True) + "\n"))
 
-    def prove(self, folder: Path, ranks: WritingRank) -> None:
+    def verify(self, folder: Path, ranks: WritingRank) -> None:
         """Read every tensor back and compare it with the model's, bit for bit. Collective: call on every rank.
 
         What is read is joined as `from_pretrained` joins it, piece by piece.
@@ -105,9 +105,9 @@ class WeightWriter:
                             files[shard] = stack.enter_context(safe_open(folder / shard, "pt"))
                         saved[name] = files[shard].get_tensor(name)
                 except (SafetensorError, OSError) as error:
-                    raise _unproven(f"{piece.names[0]} cannot be read: {error}") from error
+                    raise _unlike(f"{piece.names[0]} cannot be read: {error}") from error
                 if difference := self._difference(saved, expected):
-                    raise _unproven(difference)
+                    raise _unlike(difference)
 
             for piece in self._form.pieces:
                 self._take(piece, ranks, partial(compare, piece))
@@ -169,7 +169,7 @@ class WeightWriter:
         return self._dtype if self._dtype is not None and dtype.is_floating_point else dtype
 
 
-def _unproven(problem: str) -> RuntimeError:
+def _unlike(problem: str) -> RuntimeError:
     return RuntimeError(
         f"Every tensor must come back bit for bit from the written checkpoint, but {problem}. The disk or the "
         "memory is at fault, or the model was changed meanwhile: save it again."

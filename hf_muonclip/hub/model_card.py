@@ -4,7 +4,6 @@ A figure that the caller does not have is left out; nothing is invented. What ki
 from its class.
 """
 
-import json
 import math
 import os
 import re
@@ -17,10 +16,12 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from torch import nn
 from transformers import DeepseekV3Config, PreTrainedConfig
 
+from ..common.wording import in_letters
 from ..evaluation import EvaluationResult
 from ..kimi_k2.presets import count_parameters
 from ..models.kind import ModelKind, kind_of, own_class, uncompiled
 from ..runs.figures import ClipFigures, RunFigures
+from .markdown import as_text, capitalized, cell, duration, literal, one_line, table
 
 StrPath = str | os.PathLike[str]
 
@@ -98,7 +99,7 @@ def render_model_card(
         ValueError: a prompt is given for a model that does not continue text.
     """
     run = run or RunFigures()
-    title = _one_line(title)
+    title = one_line(title)
     model = uncompiled(model)
     kind = kind_of(model)
     base_model = kind.base_model or base_model
@@ -108,7 +109,7 @@ def render_model_card(
     sections = [
         (f"# {title}", _introduction(model, kind, run, clip, description, base_model)),
         ("## How to load", _loading_code(kind, load_from, prompt)),
-        ("## Architecture", _table(("Part", "Size"), _architecture(model))),
+        ("## Architecture", table(("Part", "Size"), _architecture(model))),
         (
             "## Training",
             _training(run, command, reads_tokens=getattr(model, "main_input_name", "input_ids") == "input_ids"),
@@ -116,7 +117,7 @@ def render_model_card(
         ("## QK-Clip", _clipping(clip) if clip else ""),
         ("## Pictures", _gallery(pictures or {})),
         ("## Evaluation", _evaluation(run, evaluations, of_tokens)),
-        ("## Limitations", "\n".join(f"- {_one_line(limitation)}" for limitation in limitations)),
+        ("## Limitations", "\n".join(f"- {one_line(limitation)}" for limitation in limitations)),
         ("## Citation", _CITATIONS),
     ]
     body = "\n\n".join(f"{heading}\n\n{text}" for heading, text in sections if text)
@@ -136,7 +137,7 @@ def render_model_card(
 
 def loading_from(card: str, repo_id: str) -> str:
     """Return a card's text whose code loads from a repository where it said the folder of the card."""
-    return card.replace(f"\n{_FOLDER}\n", f"\nname = {_literal(repo_id)}\n")
+    return card.replace(f"\n{_FOLDER}\n", f"\nname = {literal(repo_id)}\n")
 
 
 def _model_index(
@@ -160,7 +161,7 @@ def _model_index(
                 dataset_type=datasets[0] if datasets else run.dataset,
                 dataset_name=run.dataset,
                 metric_type=name,
-                metric_name=_capitalized(name),
+                metric_name=capitalized(name),
                 metric_value=round(value, 4),
             )
             for name, value in scores.items()
@@ -190,12 +191,12 @@ def _introduction(
     base_model: str | None,
 ) -> str:
     config = getattr(model, "config", None)
-    size = f"{_count(sum(parameter.numel() for parameter in model.parameters()))} parameters"
+    size = f"{in_letters(sum(parameter.numel() for parameter in model.parameters()))} parameters"
     if isinstance(config, DeepseekV3Config):
-        size += f", {_count(count_parameters(config)[1])} active per token"
+        size += f", {in_letters(count_parameters(config)[1])} active per token"
     if kind.base_model is not None:
         trained_here = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        size += f", {_count(trained_here)} of them trained"
+        size += f", {in_letters(trained_here)} of them trained"
     origin = f", fine-tuned from `{base_model}`" if base_model else ""
     optimizer = str(run.optimizer.get("optimizer", "MuonClip"))
     clipping = clip is not None and math.isfinite(clip.threshold)
@@ -254,7 +255,7 @@ def _architecture(model: nn.Module) -> dict[str, object]:
 
 
 def _loading_code(kind: ModelKind, load_from: str, prompt: str | None) -> str:
-    name = _FOLDER if load_from == "." else f"name = {_literal(load_from)}"
+    name = _FOLDER if load_from == "." else f"name = {literal(load_from)}"
     if prompt is None:
         lines = [*kind.imports, "", name, *kind.loading, f"print({kind.result})"]
     else:
@@ -268,7 +269,7 @@ def _loading_code(kind: ModelKind, load_from: str, prompt: str | None) -> str:
             "tokenizer = AutoTokenizer.from_pretrained(name)",
             *kind.loading,
             "",
-            f'inputs = tokenizer({_literal(prompt)}, return_tensors="pt", return_token_type_ids=False)',
+            f'inputs = tokenizer({literal(prompt)}, return_tensors="pt", return_token_type_ids=False)',
             "output = model.generate(**inputs, max_new_tokens=40)",
             "print(tokenizer.decode(output[0], skip_special_tokens=True))",
         ]
@@ -280,9 +281,9 @@ def _training(run: RunFigures, command: str | None, *, reads_tokens: bool) -> st
     speed = tokens / run.seconds if tokens and run.seconds else None
     rows = {
         "Data": run.dataset,
-        "Tokens": None if tokens is None else _count(tokens),
+        "Tokens": None if tokens is None else in_letters(tokens),
         "Steps": None if run.steps is None else f"{run.steps:,}",
-        "Time": None if run.seconds is None else _duration(run.seconds),
+        "Time": None if run.seconds is None else duration(run.seconds),
         "Tokens per second": None if speed is None else f"{speed:,.0f}",
         "Hardware": run.hardware,
         "Emissions": None if run.emissions_grams is None else f"{run.emissions_grams:.3g} g of CO2-equivalent",
@@ -290,9 +291,9 @@ def _training(run: RunFigures, command: str | None, *, reads_tokens: bool) -> st
         "Training loss at the last log": None if run.train_loss is None else f"{run.train_loss:.3f}",
     }
     parts = [
-        _table(("Figure", "Value"), rows),
-        _table(("Optimizer setting", "Value"), run.optimizer),
-        _table(("Package", "Version"), run.versions),
+        table(("Figure", "Value"), rows),
+        table(("Optimizer setting", "Value"), run.optimizer),
+        table(("Package", "Version"), run.versions),
         f"To train it again:\n\n```bash\n{command}\n```" if command else "",
     ]
     return "\n\n".join(filter(None, parts))
@@ -303,7 +304,7 @@ def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult], of_tok
     known = {when: loss for when, loss in losses.items() if loss is not None}
     parts = []
     if known or run.eval_metrics:
-        data = f", {_one_line(run.dataset)}" if run.dataset else ""
+        data = f", {one_line(run.dataset)}" if run.dataset else ""
         what, unit = ("text", "; the loss is in nats per token") if known and of_tokens else ("data", "")
         parts.append(f"During training, on the run's evaluation {what}{data}{unit}.")
     if known and of_tokens:
@@ -314,13 +315,13 @@ def _evaluation(run: RunFigures, evaluations: Sequence[EvaluationResult], of_tok
             "\n".join(["| | Loss |", "|---|---|", *(f"| {when} | {loss:.3f} |" for when, loss in known.items())])
         )
     if run.eval_metrics:
-        shown = {_capitalized(name): f"{value:.4g}" for name, value in run.eval_metrics.items()}
-        parts.append(_table(("Score after training", "Value"), shown))
+        shown = {capitalized(name): f"{value:.4g}" for name, value in run.eval_metrics.items()}
+        parts.append(table(("Score after training", "Value"), shown))
     if evaluations:
         parts.append("After training, on the finished model; ± is the standard error.")
         scores = [
-            f"| {_cell(evaluation.name)} | {_cell(evaluation.data.name)} | {_score(evaluation)} | "
-            f"{_cell(', '.join(f'{name} {_text(value)}' for name, value in evaluation.settings.items()))} |"
+            f"| {cell(evaluation.name)} | {cell(evaluation.data.name)} | {_score(evaluation)} | "
+            f"{cell(', '.join(f'{name} {as_text(value)}' for name, value in evaluation.settings.items()))} |"
             for evaluation in evaluations
         ]
         parts.append("\n".join(["| Score | Data | Value | How |", "|---|---|---|---|", *scores]))
@@ -359,52 +360,5 @@ def _when(clip: ClipFigures) -> str:
 
 
 def _gallery(pictures: Mapping[StrPath, str]) -> str:
-    shown = [(quote(Path(path).name), _one_line(caption)) for path, caption in pictures.items()]
+    shown = [(quote(Path(path).name), one_line(caption)) for path, caption in pictures.items()]
     return "\n\n".join(f"![{re.sub(r'[][]', '', caption)}]({name})\n\n{caption}" for name, caption in shown)
-
-
-def _table(heading: tuple[str, str], rows: Mapping[str, object]) -> str:
-    lines = [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items() if value is not None]
-    return "\n".join([f"| {heading[0]} | {heading[1]} |", "|---|---|", *lines]) if lines else ""
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _cell(value: object) -> str:
-    return _one_line(_text(value)).replace("|", "\\|")
-
-
-def _capitalized(name: str) -> str:
-    """Return a metric's name as the first cell of a row: "accuracy" is "Accuracy", "rougeL" is "RougeL"."""
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
-
-
-def _literal(text: str) -> str:
-    """Return a Python literal in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _count(number: int) -> str:
-    """Return a count as people read it: 950, 12.3K, 6.01M, 135M, 1.03T."""
-    for limit, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if number >= limit:
-            digits = 0 if (scaled := number / limit) >= 100 else 1 if scaled >= 10 else 2
-            return f"{scaled:.{digits}f}{unit}"
-    return str(number)
-
-
-def _duration(seconds: float) -> str:
-    """Return a duration as people read it: 42 s, 8 min 12 s, 3 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"

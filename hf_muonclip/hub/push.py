@@ -120,7 +120,7 @@ def push_to_hub(
     Files of an older checkpoint that would be loaded together with the new one are deleted in the same commit.
 
     Args:
-        folder: the checkpoint's folder; `check_checkpoint` proves it complete before anything is sent. Hidden files are
+        folder: the checkpoint's folder; `check_checkpoint` finds it complete before anything is sent. Hidden files are
             left out, but for the scores in `.eval_results`.
         repo_id: "namespace/name", or "name" alone for the token's user. Created if it does not exist.
         private: create it private; by default it is as the namespace's setting says.

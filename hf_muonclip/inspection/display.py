@@ -16,6 +16,8 @@ from rich.tree import Tree
 
 from ..attention import AttentionLayout, HeadRows
 from ..common.name_ranges import fold
+from ..common.text_table import aligned
+from ..common.wording import in_letters
 from .inspect import Inspection, Node, head_dims, module_tree
 
 _SQUEEZE = 30  # columns that a reason may lose to wrapping before each parameter becomes a paragraph of its own
@@ -217,11 +219,7 @@ def _totals(inspection: Inspection, number: Callable[[int], str]) -> list[str]:
         if counts[name]:
             share = f"{weights[name] / whole:.2%}"
             rows.insert(0, (f"total {name}", f"{counts[name]} parameters", f"{number(weights[name])} weights", share))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return [
-        f"{a.ljust(widths[0])}  {b.rjust(widths[1])}  {c.rjust(widths[2])}  {d.rjust(widths[3])}".rstrip()
-        for a, b, c, d in rows
-    ]
+    return aligned(rows, right=(1, 2, 3))
 
 
 # Plain and rich -----------------------------------------------------------------------------------------------------
@@ -331,20 +329,9 @@ def _table(title: str) -> Table:
 
 
 def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    table = [tuple(header), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    return [
-        "  ".join(
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for cell, width, name in zip(row, widths, header, strict=True)
-        ).rstrip()
-        for row in table
-    ]
+    return aligned([header, *rows], right=[column for column, name in enumerate(header) if name in _NUMBERS])
 
 
 def _short(number: int) -> str:
     """Return a count with four digits at most: 1.026T."""
-    for unit, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if number >= unit:
-            return f"{number / unit:.4g}{letter}"
-    return str(number)
+    return in_letters(number, 4)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from torch import nn
 
 from ..attention import AttentionLayout, HeadLayout, detect_head_layout, verify_head_layout
+from ..attention.layout.parts import NeedsWeightsError
 from ..attention.layout.probe import Probe
 from ..attention.modules.random_inputs import evaluation_mode
 from ..common.name_ranges import fold_names, ranges
@@ -50,6 +51,7 @@ class Inspection:
         has_weights: whether the model has its weights.
         layout: the head layout; empty if it was refused.
         refusal: why the layout was refused; empty if it was not.
+        needs_weights: whether it was refused because the model has no weights to run with.
         plan: what updates which parameter.
         proof: the proof of the layout.
     """
@@ -59,6 +61,7 @@ class Inspection:
     has_weights: bool
     layout: HeadLayout
     refusal: str
+    needs_weights: bool
     plan: list[PlannedParameter]
     proof: Proof
 
@@ -82,16 +85,16 @@ def inspect_model(source: str, model: nn.Module) -> Inspection:
         model: with weights, then the layout is proven, or on the meta device.
     """
     has_weights = not any(parameter.is_meta for parameter in model.parameters())
-    refusal = ""
+    refusal, needs_weights = "", False
     try:
         layout = detect_head_layout(model)
     except ValueError as error:
-        layout, refusal = HeadLayout({}), str(error)
+        layout, refusal, needs_weights = HeadLayout({}), str(error), isinstance(error, NeedsWeightsError)
     proof = prove(model, layout) if has_weights else Proof("not_run", _NEEDS_WEIGHTS)
     if refusal:
         proof = Proof("not_run", "there is no layout to prove")
     plan = plan_parameters(model, projection_views(model, None if refusal else layout))
-    return Inspection(source, model, has_weights, layout, refusal, plan, proof)
+    return Inspection(source, model, has_weights, layout, refusal, needs_weights, plan, proof)
 
 
 def prove(model: nn.Module, layout: HeadLayout) -> Proof:

@@ -45,9 +45,8 @@ def model_findings(inspection: Inspection, compiles: bool = False) -> list[Findi
 
 def _of_refusal(inspection: Inspection) -> Iterator[Finding]:
     if inspection.refusal:
-        needs_weights = "without weights" in inspection.refusal.lower()
         way_out = f"With weights it may be found by behaviour: hf-muonclip inspect {inspection.source} --weights"
-        yield Finding("refused", inspection.refusal, way_out if needs_weights else "")
+        yield Finding("refused", inspection.refusal, way_out if inspection.needs_weights else "")
 
 
 def _of_plan(inspection: Inspection) -> Iterator[Finding]:

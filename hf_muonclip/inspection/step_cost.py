@@ -147,7 +147,7 @@ class OptimizerCost:
 
 
 @dataclass(frozen=True)
-class StepPlan:
+class StepCost:
     """The cost of a step on a mesh.
 
     Attributes:
@@ -165,9 +165,9 @@ class StepPlan:
     placements: tuple[str, ...]
 
 
-def plan_step(
+def count_step(
     model: nn.Module, plan: Iterable[PlannedParameter], heads: int, mesh: Mesh, ns_dtype: torch.dtype | None = None
-) -> StepPlan:
+) -> StepCost:
     """Return the cost of one step for every rank.
 
     Args:
@@ -192,7 +192,7 @@ class _Count:
         self._bounds: dict[Any, tuple[Tensor, ...]] = {}
         self._pieces: dict[Any, Tensor] = {}
 
-    def result(self) -> StepPlan:
+    def result(self) -> StepCost:
         weights, gradients, entries = self._zeros(), self._zeros(), {"muon": self._zeros(), "adamw": self._zeros()}
         for name, parameter in self.parameters.items():
             held = self._held(name)
@@ -204,7 +204,7 @@ class _Count:
         adamw = OptimizerCost(ADAMW, 2 * _MOMENT_BYTES * (entries["muon"] + entries["adamw"]), self._zeros())
         replicated = OptimizerCost(REPLICATED, moments, *self._replicated())
         ours = self._owned() if self.mesh.ddp else self._scattered(moments)
-        return StepPlan(self.mesh, weights, gradients, (adamw, replicated, ours), tuple(self._placements()))
+        return StepCost(self.mesh, weights, gradients, (adamw, replicated, ours), tuple(self._placements()))
 
     # What ranks hold ------------------------------------------------------------------------------------------------
 

@@ -8,19 +8,20 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from ..common.text_table import aligned
 from ..common.wording import with_unit
-from .step_cost import StepPlan
+from .step_cost import StepCost
 
 _HEADER = ("optimizer", "state", "products", "busiest / mean", "sent", "time in products", "in sending")
 
 
-def as_json(plan: StepPlan, tflops: float, gbps: float) -> dict[str, Any]:
+def as_json(step: StepCost, tflops: float, gbps: float) -> dict[str, Any]:
     """Return the facts as one JSON object; `hf-muonclip plan --help` documents the keys."""
     return {
-        "world": plan.mesh.world,
-        "parameter_bytes": _spread(plan.weights),
-        "gradient_bytes": _spread(plan.gradients),
-        "placements": list(plan.placements),
+        "world": step.mesh.world,
+        "parameter_bytes": _spread(step.weights),
+        "gradient_bytes": _spread(step.gradients),
+        "placements": list(step.placements),
         "optimizers": [
             {
                 "name": cost.name,
@@ -30,15 +31,15 @@ def as_json(plan: StepPlan, tflops: float, gbps: float) -> dict[str, Any]:
                 "sent_bytes": {what: _spread(nbytes) for what, nbytes in cost.sent.items()},
                 "seconds": dict(zip(("products", "sending"), cost.seconds(tflops, gbps), strict=True)),
             }
-            for cost in plan.optimizers
+            for cost in step.optimizers
         ],
     }
 
 
-def cost_rows(plan: StepPlan, tflops: float, gbps: float) -> list[tuple[str, ...]]:
+def cost_rows(step: StepCost, tflops: float, gbps: float) -> list[tuple[str, ...]]:
     """Return one row per optimizer, of the busiest rank; columns `_HEADER`."""
     rows: list[tuple[str, ...]] = []
-    for cost in plan.optimizers:
+    for cost in step.optimizers:
         products, sending = cost.seconds(tflops, gbps)
         rows.append(
             (
@@ -54,38 +55,38 @@ def cost_rows(plan: StepPlan, tflops: float, gbps: float) -> list[tuple[str, ...
     return rows
 
 
-def sent_rows(plan: StepPlan) -> list[tuple[str, ...]]:
+def sent_rows(step: StepCost) -> list[tuple[str, ...]]:
     """Return one row per optimizer and collective: name, collective, bytes of the busiest rank and of the mean."""
     return [
         (cost.name, what, in_bytes(nbytes), in_bytes(nbytes.double().mean()))
-        for cost in plan.optimizers
+        for cost in step.optimizers
         for what, nbytes in cost.sent.items()
     ]
 
 
-def lines(plan: StepPlan) -> list[str]:
+def lines(step: StepCost) -> list[str]:
     """Return the lines around the tables: the ranks, what they hold, and where matrices are."""
     held = [
         f"{what} {in_bytes(nbytes)} on the fullest rank, {in_bytes(nbytes.double().mean())} on average"
-        for what, nbytes in (("parameters", plan.weights), ("gradients", plan.gradients))
+        for what, nbytes in (("parameters", step.weights), ("gradients", step.gradients))
     ]
-    return [f"{plan.mesh.world:,} ranks: {held[0]}; {held[1]}", *(f"- {said}" for said in plan.placements)]
+    return [f"{step.mesh.world:,} ranks: {held[0]}; {held[1]}", *(f"- {said}" for said in step.placements)]
 
 
-def as_plain(title: str, plan: StepPlan, tflops: float, gbps: float) -> str:
+def as_plain(title: str, step: StepCost, tflops: float, gbps: float) -> str:
     """Return lines for a pipe."""
-    first = _aligned([_HEADER, *cost_rows(plan, tflops, gbps)])
-    second = _aligned([("optimizer", "collective", "sent at most", "on average"), *sent_rows(plan)])
-    return "\n".join([title, *lines(plan), "", *first, "", *second, "", _assumed(tflops, gbps)]) + "\n"
+    first = _aligned([_HEADER, *cost_rows(step, tflops, gbps)])
+    second = _aligned([("optimizer", "collective", "sent at most", "on average"), *sent_rows(step)])
+    return "\n".join([title, *lines(step), "", *first, "", *second, "", _assumed(tflops, gbps)]) + "\n"
 
 
-def show(title: str, plan: StepPlan, tflops: float, gbps: float, console: Console) -> None:
+def show(title: str, step: StepCost, tflops: float, gbps: float, console: Console) -> None:
     """Write the tables to a terminal."""
     console.print(title, style="bold", highlight=False)
-    console.print("\n".join(lines(plan)), highlight=False)
+    console.print("\n".join(lines(step)), highlight=False)
     for header, rows in (
-        (_HEADER, cost_rows(plan, tflops, gbps)),
-        (("optimizer", "collective", "sent at most", "on average"), sent_rows(plan)),
+        (_HEADER, cost_rows(step, tflops, gbps)),
+        (("optimizer", "collective", "sent at most", "on average"), sent_rows(step)),
     ):
         table = Table(box=box.SIMPLE_HEAD)
         for column, name in enumerate(header):
@@ -116,15 +117,7 @@ def _spread(value: Tensor) -> dict[str, float]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = [0, *([1] if "collective" in rows[0] else [])]
-    return [
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, right=range(2 if "collective" in rows[0] else 1, len(rows[0])))
 
 
 def _assumed(tflops: float, gbps: float) -> str:

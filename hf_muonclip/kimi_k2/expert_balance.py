@@ -47,8 +47,8 @@ class ExpertBalancer:
     The experts of a layer must all be on every rank (DDP, FSDP2); counts are summed over the default process group.
 
     Args:
-        model: of transformers, with `e_score_correction_bias` in its routers: DeepSeek-V3, Kimi K2, GLM-4.5, dots.llm1,
-            Ernie 4.5, MiniMax-M2 and others; wrapped or not.
+        model: a transformers model with `e_score_correction_bias` in its routers: DeepSeek-V3, Kimi K2, GLM-4.5,
+            dots.llm1, Ernie 4.5, MiniMax-M2 and others; wrapped or not.
         update_rate: u, in units of the router's score; >= 0. May be changed between steps: DeepSeek-V3 trained with
             0.001 and ended with 0 over its last 500B tokens. With 0 loads are counted and the bias stays.
 

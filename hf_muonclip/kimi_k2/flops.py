@@ -64,7 +64,7 @@ class Flops:
         projections: attention's projections: query, latent, keys and values from the latent, output.
         scores: queries times keys.
         values: attention weights times values.
-        dense_mlp: of the layers without experts.
+        dense_mlp: the MLPs of layers without experts.
         router: hidden states times the experts' centroids.
         experts: the routed ones that a token is sent to.
         shared_experts: those that every token meets.

@@ -19,7 +19,7 @@ class Router:
         bias_owner: module whose `e_score_correction_bias` it is.
         experts: module that is called with the chosen experts of every token.
         counts: (num_experts,), int64; tokens since the last update; None before the first of them.
-        recomputations: of the experts' forwards that were counted.
+        recomputations: tells a counted forward of the experts from its recomputation.
     """
 
     bias_owner: nn.Module

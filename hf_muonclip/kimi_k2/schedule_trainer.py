@@ -258,4 +258,4 @@ class _Unchecked:
     """Replaces the check in a copied model."""
 
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        """Do not check anything."""
+        """Skip the check."""

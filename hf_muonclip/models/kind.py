@@ -85,7 +85,7 @@ class ModelKind:
         noun: for people, with its article: "a causal language model".
         pipeline_tag: the Hub's name of its task; None where it has none or none is known.
         library_name: the Hub's name of the library that loads it; None for a module of no library.
-        tags: of its library and form.
+        tags: tags for its library and form.
         continues_text: whether it continues a prompt, and its own loss is one of tokens.
         imports: lines of its loading code.
         loading: lines that define `model` from `name`; of a plain module, `weights`.

@@ -24,7 +24,7 @@ from .matrix_view import MatrixView
 from .moments import make_moments, moment_dtype, zero_moments_
 from .newton_schulz import newton_schulz
 from .parameters.frozen import is_updated
-from .saved_state import MOMENTS, checked_state, kept_part
+from .saved_state import checked_state, kept_part, numbered_moments, saved_moments
 from .settings import GROUP_SETTINGS, MuonSettings, check_group_settings, rules_of, settings_of, takes_settings
 from .step import Step, StepResult, loss_of, named_parameters
 from .update_meter import UpdateMeter
@@ -192,13 +192,7 @@ class Muon(torch.optim.Optimizer):
         """
         names = [name for name, _ in self._named_parameters()]
         checked = checked_state(state_dict, self.param_groups, names)
-        saved_ids = [index for group in checked["param_groups"] for index in group["params"]]
-        kept = [
-            (parameter, key, saved)
-            for index, (_, parameter) in zip(saved_ids, self._named_parameters(), strict=False)
-            for key, saved in checked["state"].get(index, {}).items()
-            if key in (*MOMENTS, "neuron_second_moment", "step")
-        ]
+        kept = saved_moments(checked, [parameter for _, parameter in self._named_parameters()])
         missing = [
             {key: value for key, value in self.defaults.items() if key not in group}
             for group in checked["param_groups"]
@@ -235,12 +229,7 @@ class Muon(torch.optim.Optimizer):
             )
         if self._many_ranks is not None and self._many_ranks.replicated is not None:
             gathered = self._many_ranks.replicated.gathered_state(self.state)
-            ids = {
-                id(parameter): index
-                for group, saved in zip(self.param_groups, found["param_groups"], strict=True)
-                for parameter, index in zip(group["params"], saved["params"], strict=True)
-            }
-            found["state"] |= {ids[id(parameter)]: state for parameter, state in gathered}
+            found["state"] |= numbered_moments(gathered, self.param_groups, found["param_groups"])
         return found
 
     def consolidate_state_dict(self, keep: bool = True) -> None:

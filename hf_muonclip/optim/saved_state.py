@@ -1,6 +1,6 @@
 """Saved optimizer state, checked and translated before it is loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -159,6 +159,31 @@ def _from_torch(state_dict: Mapping[str, Any], own_groups: Sequence[Mapping[str,
                     state[own_index] = {"momentum_buffer": saved_state[saved_index]["momentum_buffer"]}
         groups.append(settings | {"params": indices})
     return {"state": state, "param_groups": groups}
+
+
+def saved_moments(state_dict: Mapping[str, Any], parameters: Sequence[Tensor]) -> list[tuple[Tensor, str, Tensor]]:
+    """Return (parameter, key, moment) for all that a checked state dict holds of parameters, which are in its order."""
+    saved_ids = [index for group in state_dict["param_groups"] for index in group["params"]]
+    return [
+        (parameter, key, saved)
+        for index, parameter in zip(saved_ids, parameters, strict=False)
+        for key, saved in state_dict["state"].get(index, {}).items()
+        if key in (*MOMENTS, "neuron_second_moment", "step")
+    ]
+
+
+def numbered_moments(
+    moments: Iterable[tuple[Tensor, dict[str, Tensor]]],
+    own_groups: Sequence[Mapping[str, Any]],
+    saved_groups: Sequence[Mapping[str, Any]],
+) -> dict[int, dict[str, Tensor]]:
+    """Return the moments of parameters under the numbers that a state dict gives to these."""
+    numbers = {
+        id(parameter): number
+        for own, saved in zip(own_groups, saved_groups, strict=True)
+        for parameter, number in zip(own["params"], saved["params"], strict=True)
+    }
+    return {numbers[id(parameter)]: of_parameter for parameter, of_parameter in moments}
 
 
 def kept_part(key: str, parameter: Tensor, saved: Tensor, dtype: torch.dtype, ranks: ManyRanks | None) -> Tensor:

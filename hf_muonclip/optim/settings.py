@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
-from .newton_schulz import COEFFICIENT_SETS, JORDAN_COEFFICIENTS, resolve_coefficients
+from .newton_schulz import COEFFICIENT_SETS, DEFAULT_STEPS, JORDAN_COEFFICIENTS, resolve_coefficients
 
 
 class Rule(NamedTuple):
@@ -78,8 +78,8 @@ class MuonSettings:
     ] = field(
         default="minimax",
         metadata={
-            "help": 'Polynomials of Newton–Schulz: minimax, jordan, polar_express, cans, or numbers "a, b, c" for every'
-            " step; in code also a sequence of (a, b, c), one per step; see `newton_schulz.resolve_coefficients`."
+            "help": f'Polynomials of Newton–Schulz: {", ".join(COEFFICIENT_SETS)}, or numbers "a, b, c" for every step;'
+            " in code also a sequence of (a, b, c), one per step; see `newton_schulz.resolve_coefficients`."
         },
     )
     eps: Annotated[float, Rule(lambda v: 0 < v < 1, "in (0, 1)", "1e-7 is usual", per_group=True)] = field(
@@ -96,8 +96,8 @@ class MuonSettings:
     ] = field(
         default=None,
         metadata={
-            "help": "Newton–Schulz iterations; by default as many as the polynomials need (minimax 3, jordan and "
-            "polar_express 5, cans 7)."
+            "help": "Newton–Schulz iterations; by default as many as the polynomials need "
+            f"({', '.join(f'{name} {steps}' for name, steps in DEFAULT_STEPS.items())})."
         },
     )
     adjust_lr_fn: Annotated[UpdateScale, one_of(UpdateScale, "match_rms_adamw is Kimi K2's", per_group=True)] = field(

@@ -17,9 +17,9 @@ from torch import Tensor
 
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 # (largest n, rows and columns of a tile). Larger tiles read less for each product, smaller ones leave less of the
-# diagonal's lower halves to be multiplied in vain and occupy more of the device: 64 is four tiles at n = 256, where 128
-# would be two. A table and not an autotuner, which would measure, and wait for the device, amid a captured graph; and
-# by n alone, so that a matrix has the same bits in whatever batch it comes.
+# diagonal's lower halves to be multiplied for nothing and occupy more of the device: 64 is four tiles at n = 256, where
+# 128 would be two. A table and not an autotuner, which would measure, and wait for the device, amid a captured graph;
+# and by n alone, so that a matrix has the same bits in whatever batch it comes.
 _TILES = ((16, 16), (32, 32), (256, 64))
 _LARGEST_TILE = 128
 # float32 without TF32 runs outside of the tensor cores, with operands in registers: 128 by 128 would spill them.

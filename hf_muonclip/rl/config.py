@@ -66,7 +66,7 @@ class KimiRLConfig(GRPOConfig):
     rl_tau: float = field(default=0.1, metadata={"help": "Strength of the regularizer against the sampling policy."})
     reset_optimizer: bool | None = field(
         default=None,
-        metadata={"help": "Zero the moments whenever completions are sampled anew. None: True for k2, False for k25."},
+        metadata={"help": "Zero the moments whenever new completions are sampled. None: True for k2, False for k25."},
     )
     temperature_end: float | None = field(
         default=None, metadata={"help": "Temperature that the run comes down to; None keeps temperature."}

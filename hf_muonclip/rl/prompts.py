@@ -25,7 +25,7 @@ def check_prompts(dataset: Any, prompts_per_batch: int, needs_prompt: bool) -> N
     """Refuse a dataset that TRL would use wrongly in silence or fail on in the first step; others pass.
 
     Args:
-        dataset: of training; only a map-style one is looked at.
+        dataset: the training set; only a map-style one is looked at.
         prompts_per_batch: prompts for which TRL samples at once.
         needs_prompt: whether each row must bring its prompt, because no environment does.
 

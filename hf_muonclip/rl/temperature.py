@@ -50,7 +50,7 @@ def set_temperature_(trainer: "GRPOTrainer", scoring: CellType, temperature: flo
     """Sample and score at this temperature from now on. In place.
 
     Args:
-        trainer: of TRL.
+        trainer: TRL's trainer.
         scoring: what `scoring_temperature` gave for its model.
         temperature: > 0.
     """

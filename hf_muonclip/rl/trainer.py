@@ -1,7 +1,7 @@
 """TRL's GRPOTrainer with Kimi's objectives, MuonClip, PTX and a temperature that can come down.
 
 TRL samples, scores and distributes. Overridden is what Kimi's recipe defines otherwise: which rewards count, what a
-sequence weighs, the loss, and what happens when the policy samples anew. `tests/rl/test_trl_contract.py` lists every
+sequence weighs, the loss, and what happens when the policy samples again. `tests/rl/test_trl_contract.py` lists every
 name of TRL that this file relies on.
 """
 
@@ -251,7 +251,7 @@ class KimiRLTrainer(GRPOTrainer):
             if before == 0 and passes > 1:
                 logger.warning(
                     "ptx_dataset has %d rows of ptx_max_length=%d tokens, which the run goes through %.1f times, "
-                    "shuffled anew each time.",
+                    "shuffled again each time.",
                     len(ptx.rows),
                     self.args.ptx_max_length,
                     passes,

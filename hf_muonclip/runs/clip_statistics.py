@@ -16,7 +16,7 @@ class ClipStatistics:
 
     Attributes:
         first_clip_step: (heads of all modules,), int; 0 where never clipped.
-        last_clip_step: likewise.
+        last_clip_step: the same for the last clip.
         clips: (heads of all modules,), int; clipped steps.
         highest: (heads of all modules,), float32; -inf where never measured.
     """

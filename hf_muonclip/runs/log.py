@@ -30,8 +30,8 @@ def folder_of_run(output_dir: str | Path, state: "TrainerState", trial: int) -> 
     Args:
         output_dir: the Trainer's output folder.
         state: the Trainer's state.
-        trial: number of the trial, from 0, for the name of one that `hp_name` does not name; nobody tells it to a
-            callback, which has to count. Of no meaning outside of a search.
+        trial: number of the trial, from 0, for the name of one that `hp_name` does not name; a callback is not
+            given it and has to count. It means nothing outside of a search.
     """
     return Path(output_dir) / (state.trial_name or f"run-{trial}") if state.is_hyper_param_search else Path(output_dir)
 

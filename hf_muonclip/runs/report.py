@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..common.text_table import aligned
 from .run import Run, highest_along
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def max_logit_table(run: Run, rows: int = 10) -> str:
         step = run.steps[index]
         table.append([str(step), f"{losses[step]:.3f}" if step in losses else "-", *cells, str(clipped)])
         previous = index
-    return _aligned(table)
+    return "\n".join(aligned(table, right=range(len(table[0]))))
 
 
 def head_table(statistics: Mapping[str, Mapping[str, list[Any]]]) -> str:
@@ -64,7 +65,7 @@ def head_table(statistics: Mapping[str, Mapping[str, list[Any]]]) -> str:
                     "-" if last is None else str(last),
                 ]
             )
-    return _aligned(table)
+    return "\n".join(aligned(table, right=range(len(table[0]))))
 
 
 def plot_run(run: Run, path: str | Path, title: str) -> Path:
@@ -191,8 +192,3 @@ def _steps_and_values(points: Sequence[tuple[int, float]]) -> tuple[list[int], l
 def _cell(value: float) -> str:
     # The log has four digits after the point; what float32 adds behind them would tip a half to either side.
     return "-" if math.isnan(value) else f"{round(value, 4):.1f}"
-
-
-def _aligned(table: list[list[str]]) -> str:
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table)

@@ -1,4 +1,4 @@
-"""A run as its folder tells it: the log of every head, joined with what the Trainer saved of the same run.
+"""A run, read from its folder: the log of every head, joined with what the Trainer saved of the same run.
 
 The page, the tables, the pictures and the terminal show it.
 """
@@ -51,10 +51,10 @@ class Run:
     """What the folder of a run says, as far as it was read: `load` reads all of it, `take` adds a row of a growing log.
 
     Attributes:
-        folder: of the run, with its log.
+        folder: the run's folder, with its log.
         header: what was known of the run when it started; empty in logs of earlier versions.
         modules: {attention module: number of heads}.
-        steps: of every training log.
+        steps: the step of every training log.
         max_logits: per log (heads of all modules,), float32; nan where it was not measured exactly.
         highest: per log the highest max logit of the whole model; nan where no head was measured.
         peaks: (heads of all modules,), float32: each head's highest max logit so far; nan where never measured.
@@ -257,7 +257,7 @@ class Run:
         return sorted(clipped, key=lambda head: (not head.rogue, -head.clips, -head.highest, head.layer, head.head))
 
     def clip_steps(self, head: Head) -> tuple[str, str]:
-        """Return the steps of a head's first and last clip, for people: "23", or "21–30" where no file tells closer.
+        """Return the steps of a head's first and last clip, for people: "23", or "21–30" where no file is more precise.
 
         Args:
             head: that was clipped.

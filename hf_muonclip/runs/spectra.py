@@ -37,7 +37,7 @@ class SpectrumCallback(TrainerCallback):
     goes on without a record.
 
     Args:
-        patterns: of parameter names, * and ? as in file names; one pattern or several.
+        patterns: patterns of parameter names, * and ? as in file names; one pattern or several.
         every: steps between two records.
 
     Raises:

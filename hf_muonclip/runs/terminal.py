@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..common.wording import some_of
 from .charts import color, number
 from .run import Run, highest
 from .verdict import verdict
@@ -170,11 +171,10 @@ def _clipped(run: Run, room: int) -> Text:
     last = run.clips[-1]
     places = [(label, i) for label, n in zip(run.labels, run.modules.values(), strict=True) for i in range(n)]
     order = torch.argsort(last, descending=True, stable=True)[: int((last > 0).sum())].tolist()
-    named = [f"{places[i][0]}.{places[i][1]}" for i in order[:_MOST_CLIPPED_NAMED]]
-    more = len(order) - len(named)
+    clipped = [f"{places[i][0]}.{places[i][1]}" for i in order]
     text = Text(f"{len(order)} of {len(places)} heads since the log before", style="bold" if order else "")
-    if named:
-        text.append(f": {', '.join(named)}{f' and {more} more' if more else ''}", style="not bold")
+    if clipped:
+        text.append(f": {some_of(clipped, _MOST_CLIPPED_NAMED)}", style="not bold")
     elif run.last_clip_step is not None:
         text.append(f"; last at step {run.last_clip_step:,}")
     text.truncate(room, overflow="ellipsis")

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +12,6 @@ from transformers.trainer_callback import ExportableState, TrainerCallback, Trai
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 from transformers.training_args import TrainingArguments
 
-from .. import __version__
 from ..clip import QKClip
 from ..common.loggers import get_logger
 from ..config import MuonClipConfig
@@ -23,9 +21,9 @@ from ..models.trained_dtypes import describe_rounding
 from ..muon_clip import ClippedStep, MuonClip
 from ..runs.clip_statistics import ClipStatistics, SinceLastLog, finite_or_none
 from ..runs.figures import describe_run
-from ..runs.log import folder_of_run, shown_name
+from ..runs.log import folder_of_run
 from ..runs.log_figures import start_adding, stop_adding
-from ..runs.log_writer import LogWriter
+from ..runs.log_writer import LogWriter, run_header
 from .adapter_checkpoints import AdapterSaves
 from .additions import Additions
 from .missing_callback import callback_reports
@@ -169,8 +167,8 @@ class MuonClipCallback(TrainerCallback, ExportableState):
             self.statistics.load_dict(saved["exported_statistics"])
             self._since_log.load_dict(saved["exported_since_log"])
         if state.is_world_process_zero and args.output_dir:
-            model = kwargs.get("model")
-            self._log = LogWriter(self._folder, lambda: self._log_header(state, model), state.global_step)
+            model, run = kwargs.get("model"), self._run
+            self._log = LogWriter(self._folder, lambda: run_header(model, state.max_steps, run), state.global_step)
         start_adding(self)
 
     def _newest_checkpoint(self, state: TrainerState) -> Path:
@@ -272,7 +270,7 @@ class MuonClipCallback(TrainerCallback, ExportableState):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Do as `on_step_end`; a finished run that is resumed is not saved again."""
+        """Gather the optimizer's state as `on_step_end`; a finished run that is resumed is not saved again."""
         if state.global_step == self._first_step:
             control.should_save = False
         if control.should_save:
@@ -395,15 +393,4 @@ class MuonClipCallback(TrainerCallback, ExportableState):
                 for name in ("loss", "learning_rate", "epoch")
                 if name in logs
             },
-        }
-
-    def _log_header(self, state: TrainerState, model: nn.Module | None) -> dict[str, Any]:
-        name = getattr(getattr(model, "config", None), "name_or_path", None)  # any module may be trained
-        return {
-            "hf_muonclip": __version__,
-            "model": None if model is None else type(model).__name__,
-            "model_name": shown_name(name) or None if isinstance(name, str) else None,
-            "max_steps": state.max_steps,
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "run": self._run,
         }

@@ -374,7 +374,7 @@ def test_the_orthogonalize_table_says_what_beats_the_default(tmp_path: Path, mon
     assert "jordan (0.60, 0.100)" in shown
     faster = [row | ({"ratio_p50": 0.4} if row["variant"] == "jordan" else {}) for row in rows]
     assert orthogonalize_figures.better(faster) == ["jordan"]
-    assert "not the best" in orthogonalize_figures.sentence(faster)
+    assert "jordan (0.40" in orthogonalize_figures.sentence(faster)
     picture = orthogonalize_figures.draw([row | stamp for row in rows], tmp_path / "picture.png")
     assert 0 < picture.stat().st_size < 120_000
 

@@ -87,7 +87,7 @@ def test_the_table_says_what_the_rows_say() -> None:
     page = figures.report(rows, "pictures/")
     assert re.search(naming("2 layers", "4 experts", "100 steps", "4x8 tokens", "2 seeds", "1.20%"), page)
     assert re.search(naming("a chip", "torch 2", "transformers 5", "abc", "2026-01-01"), page)
-    assert figures.report([], "") == "Nothing measured yet: run `python benchmarks/expert_balance.py`.\n"
+    assert "python benchmarks/expert_balance.py" in figures.report([], "")
 
 
 def test_the_picture_is_drawn_from_the_rows(tmp_path: Path) -> None:

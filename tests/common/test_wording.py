@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hf_muonclip.common.wording import all_of, some_of, with_unit
+from hf_muonclip.common.wording import all_of, in_letters, some_of, with_unit
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,24 @@ def test_every_name() -> None:
 )
 def test_a_number_with_the_unit_in_which_people_read_it(value: float, said: str) -> None:
     assert with_unit(value, "B") == said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (12_345, "12.3K"),
+        (999_999, "1M"),
+        (6_012_224, "6.01M"),
+        (134_515_008, "135M"),
+        (1_026_408_209_408, "1.03T"),
+        (1_500 * 10**12, "1,500T"),
+    ],
+)
+def test_a_count_in_letters(number: int, said: str) -> None:
+    assert in_letters(number) == said
+
+
+def test_a_count_with_more_digits() -> None:
+    assert in_letters(1_026_408_209_408, 4) == "1.026T"

@@ -39,7 +39,7 @@ def test_a_line_cut_short_is_dropped(tmp_path: Path, rest: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, -2, -1])
-def test_a_first_line_cut_short_is_written_anew(tmp_path: Path, length: int) -> None:
+def test_a_first_line_cut_short_is_written_again(tmp_path: Path, length: int) -> None:
     path = tmp_path / "answers.jsonl"
     AnswersFile(path, SETTINGS)
     before = path.read_bytes()

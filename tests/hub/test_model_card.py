@@ -12,7 +12,6 @@ from tiny_models import tiny_model, tiny_tokenizer
 
 from hf_muonclip.evaluation import EvaluationData, Perplexity
 from hf_muonclip.export import save_checkpoint
-from hf_muonclip.hub import model_card
 from hf_muonclip.hub.model_card import render_model_card
 from hf_muonclip.runs.figures import ClipFigures, RunFigures
 
@@ -215,25 +214,3 @@ for index in range({len(PROMPTS)}):
 def test_card_code_runs_as_copied(prompt, outputs_of_card_code):
     output = outputs_of_card_code[prompt]
     assert ("DeepseekV3ForCausalLM" in output) if prompt is None else ("w" in output)
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (950, "950"),
-        (12_345, "12.3K"),
-        (6_012_224, "6.01M"),
-        (134_515_008, "135M"),
-        (1_026_408_209_408, "1.03T"),
-    ],
-)
-def test_counts_are_written_for_people(number, text):
-    assert model_card._count(number) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(41.6, "42 s"), (59.7, "1 min 0 s"), (492.4, "8 min 12 s"), (11_100, "3 h 5 min")]
-)
-def test_durations_are_written_for_people(seconds, text):
-    assert model_card._duration(seconds) == text

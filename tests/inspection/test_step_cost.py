@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
 from hf_muonclip import MuonClip
-from hf_muonclip.inspection.step_cost import Mesh, OptimizerCost, StepPlan, plan_step
+from hf_muonclip.inspection.step_cost import Mesh, OptimizerCost, StepCost, count_step
 from hf_muonclip.optim.newton_schulz import newton_schulz_flops
 from hf_muonclip.optim.parameters.param_groups import PlannedParameter
 
@@ -26,13 +26,13 @@ SHAPES = {"a": (6, 5), "experts": (2, 4, 4), "gain": (5,)}
 A, EXPERT = (newton_schulz_flops((1, n, m), device=torch.device("meta")) for n, m in ((6, 5), (4, 4)))
 
 
-def tiny_plan(mesh: Mesh) -> StepPlan:
+def tiny_step(mesh: Mesh) -> StepCost:
     """Return what a matrix, two experts and a gain in float32 cost; updates travel in bfloat16."""
     model = nn.Module()
     for name, shape in SHAPES.items():
         model.register_parameter(name, nn.Parameter(torch.empty(shape, device="meta")))
     plan = [PlannedParameter(n, s, "adamw" if n == "gain" else "muon", n != "gain", "") for n, s in SHAPES.items()]
-    return plan_step(model, plan, HEADS, mesh)
+    return count_step(model, plan, HEADS, mesh)
 
 
 def sent(cost: OptimizerCost) -> dict[str, list[int]]:
@@ -40,10 +40,10 @@ def sent(cost: OptimizerCost) -> dict[str, list[int]]:
 
 
 def test_under_fsdp_a_divided_matrix_goes_to_its_owner_and_experts_stay() -> None:
-    plan = tiny_plan(Mesh.parse("fsdp", 2))
-    adamw, replicated, ours = plan.optimizers
+    step = tiny_step(Mesh.parse("fsdp", 2))
+    adamw, replicated, ours = step.optimizers
     # Rank 0 holds 3 rows of a, an expert and 3 entries of the gain; rank 1 has one entry less.
-    assert plan.weights.tolist() == plan.gradients.tolist() == [4 * 34, 4 * 33]
+    assert step.weights.tolist() == step.gradients.tolist() == [4 * 34, 4 * 33]
     assert adamw.state.tolist() == [8 * 34, 8 * 33]
     assert replicated.state.tolist() == ours.state.tolist() == [4 * 31 + 8 * 3, 4 * 31 + 8 * 2]
     assert adamw.flops.tolist() == [0, 0]
@@ -59,17 +59,17 @@ def test_under_fsdp_a_divided_matrix_goes_to_its_owner_and_experts_stay() -> Non
 
 
 def test_copies_of_the_model_send_to_the_owner_once_and_all_get_the_update() -> None:
-    plan = tiny_plan(Mesh.parse("hsdp:2x2", 4))
-    ours = plan.optimizers[2]
-    assert plan.weights.tolist() == [4 * 34, 4 * 33] * 2
+    step = tiny_step(Mesh.parse("hsdp:2x2", 4))
+    ours = step.optimizers[2]
+    assert step.weights.tolist() == [4 * 34, 4 * 33] * 2
     assert sent(ours) == {"all-to-all to owners": [0, 32, 0, 0], "all-to-all back": [96, 0, 0, 0]}
     assert ours.flops.tolist() == [A + EXPERT, EXPERT, EXPERT, EXPERT]  # of local experts, every copy does its own
 
 
 def test_under_ddp_the_stream_of_the_longest_rank_counts() -> None:
-    plan = tiny_plan(Mesh.parse("ddp", 2))
-    adamw, replicated, ours = plan.optimizers
-    assert plan.weights.tolist() == [4 * 67] * 2
+    step = tiny_step(Mesh.parse("ddp", 2))
+    adamw, replicated, ours = step.optimizers
+    assert step.weights.tolist() == [4 * 67] * 2
     assert adamw.state.tolist() == [8 * 67] * 2
     assert replicated.state.tolist() == [4 * 62 + 8 * 5] * 2
     assert sent(replicated) == {}
@@ -81,17 +81,17 @@ def test_under_ddp_the_stream_of_the_longest_rank_counts() -> None:
 
 
 def test_expert_parallel_ranks_are_neighbours_and_fsdp_may_leave_some_without_experts() -> None:
-    plan = tiny_plan(Mesh.parse("ep=2,fsdp=2", 4))
+    step = tiny_step(Mesh.parse("ep=2,fsdp=2", 4))
     # Ranks 0 and 1 have an expert each to orthogonalize anyhow, so the matrix goes to the next.
-    assert plan.optimizers[2].flops.tolist() == [EXPERT, EXPERT, A, 0]
-    assert plan.weights.tolist() == [4 * (10 + 16 + 2), 4 * (10 + 16 + 2), 4 * (10 + 1), 0]
-    assert plan.placements[-1].endswith("2 of 4 ranks hold some")
+    assert step.optimizers[2].flops.tolist() == [EXPERT, EXPERT, A, 0]
+    assert step.weights.tolist() == [4 * (10 + 16 + 2), 4 * (10 + 16 + 2), 4 * (10 + 1), 0]
+    assert step.placements[-1].endswith("2 of 4 ranks hold some")
 
 
 def test_experts_cut_in_their_second_dimension_are_spread_and_travel() -> None:
-    plan = tiny_plan(Mesh.parse("ep=2,fsdp=2", 4, experts_dim=1))
-    ours = plan.optimizers[2]
-    assert plan.weights.tolist() == [4 * (10 + 8 + 2), 4 * (10 + 8 + 2), 4 * (10 + 8 + 1), 4 * 8]
+    step = tiny_step(Mesh.parse("ep=2,fsdp=2", 4, experts_dim=1))
+    ours = step.optimizers[2]
+    assert step.weights.tolist() == [4 * (10 + 8 + 2), 4 * (10 + 8 + 2), 4 * (10 + 8 + 1), 4 * 8]
     # Ranks 0 and 2 hold the first expert's halves of 16 bytes, ranks 1 and 3 the second's. Rank 0 owns a, so the
     # experts, of another mesh, go to ranks 1 and 2. Of a, ranks 1 and 2 send two rows of 20 bytes, padded to 24.
     assert ours.flops.tolist() == [A, EXPERT, EXPERT, 0]
@@ -192,8 +192,8 @@ def test_real_ranks_hold_and_send_what_the_plan_says(name: str, kind: str, world
     model = tiny_model(name)
     optimizer = MuonClip(model, ns_dtype="float32")
     heads = sum(layout.num_attention_heads for layout in (optimizer.layout or {}).values())
-    plan = plan_step(model, optimizer.plan, heads, Mesh.parse(kind, world), torch.float32)
-    ours = plan.optimizers[2]
+    step = count_step(model, optimizer.plan, heads, Mesh.parse(kind, world), torch.float32)
+    ours = step.optimizers[2]
     assert [of_rank["state"] for of_rank in found] == ours.state.tolist()
     assert [of_rank["flops"] for of_rank in found] == ours.flops.tolist()
     if kind == "ddp":

@@ -130,7 +130,7 @@ def test_loading_leaves_the_saved_state_alone() -> None:
         assert all(torch.equal(moment, before["state"][index][key]) for key, moment in state.items())
 
 
-def test_batches_are_made_anew_and_a_group_can_be_added_after_loading() -> None:
+def test_batches_are_made_again_and_a_group_can_be_added_after_loading() -> None:
     parameters, optimizer = trained()
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     late = parameter(4, 6, seed=9)

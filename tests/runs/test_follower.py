@@ -1,4 +1,4 @@
-"""A run that is followed grows by the rows of its log, and begins anew where the log does."""
+"""A run that is followed grows by the rows of its log, and begins again where the log does."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_run_is_followed_by_its_log_alone(tmp_path: Path) -> None:
     assert Run.load(folder).losses
 
 
-def test_a_run_begun_anew_is_followed_from_its_start(tmp_path: Path) -> None:
+def test_a_run_begun_again_is_followed_from_its_start(tmp_path: Path) -> None:
     follower = Follower(write_log(tmp_path, LOGS, started="first"))
     assert follower.read_new()
     assert not follower.read_new()

@@ -78,7 +78,7 @@ def test_a_resumed_run_keeps_its_rows_and_the_time_of_its_start(tmp_path: Path) 
     assert reader.restarts == 2
 
 
-def test_a_reader_that_did_not_look_while_the_log_was_short_reads_it_anew(tmp_path: Path) -> None:
+def test_a_reader_that_did_not_look_while_the_log_was_short_reads_it_again(tmp_path: Path) -> None:
     header = {"started": "once", "max_steps": 8}
     start_log(tmp_path, header, 0)
     for step in (2, 4, 6):

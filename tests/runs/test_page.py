@@ -103,6 +103,12 @@ def test_the_curves_for_the_pointer_are_the_logs_own(tmp_path: Path) -> None:
     assert series == [{"highest max logit": [20.0, 41.375, 28.5]}, {"training loss": [3.0, None, 1.5]}]
 
 
+def test_every_layer_has_a_colour_of_its_own(tmp_path: Path) -> None:
+    html = page_source(write_log(tmp_path, [[[1.0 + layer] for layer in range(8)]] * 2))
+    strokes = re.findall(r'class="line" style="stroke:(#\w+)"', html)
+    assert len(strokes) == len(set(strokes)) == 8
+
+
 @pytest.mark.parametrize(
     ("logs", "threshold", "losses"),
     [
@@ -178,10 +184,9 @@ def test_every_clipped_head_is_listed_with_its_steps(tmp_path: Path) -> None:
 
 def test_the_raster_has_a_row_a_clipped_head_or_a_layer_where_these_are_many(tmp_path: Path) -> None:
     _, few = page_of(write_log(tmp_path / "few", [[[1.0] * 70, [1.0] * 69 + [40.0]], [[40.0] + [1.0] * 69] * 2]))
-    assert "A row is a head" in few
     assert " 0.0 1.0 1.69 " in few
     _, many = page_of(write_log(tmp_path / "many", [[[40.0] * 70] * 2]))
-    assert re.search(r"A row is a layer.* 0 1 ", many)
+    assert re.search(r"layer\b.* 0 1 ", many)
 
 
 def test_of_many_clipped_heads_the_most_clipped_are_listed(tmp_path: Path) -> None:
@@ -193,11 +198,14 @@ def test_of_many_clipped_heads_the_most_clipped_are_listed(tmp_path: Path) -> No
 
 def test_spectra_are_drawn(tmp_path: Path) -> None:
     run = write_log(tmp_path, LOGS)
-    rows = [{"step": step, "spectra": {"q.weight": [[4.0, 2.0, 0.0], []]}} for step in (0, 30)]
+    weights = {"q.weight": [[4.0, 2.0, 0.0], []], "k.weight": [[0.5, 0.25]]}
+    rows = [{"step": step, "spectra": weights} for step in (0, 30)]
     (run / "spectra.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, text = page_of(run)
-    assert "q.weight" in text
+    assert all(name in text for name in weights)
     assert "2 matrices" in text
+    for stroke in ("var(--muted)", "var(--loss)"):  # the first record, and the last
+        assert page_source(run).count(f'class="line" style="stroke:{stroke}"') == 2
 
 
 # ------------------------------------------------------------------------------------------------------- the command

@@ -122,9 +122,8 @@ def test_both_sides_of_a_factored_kronecker_product_are_matrices() -> None:
     config = peft.LoKrConfig(r=2, target_modules=TARGETS, decompose_both=True)
     optimizer = MuonClip(get_peft_model(tiny_model("llama_mha", num_hidden_layers=1), config))
     reasons = {p.name.split(".")[-2]: p.reason for p in optimizer.plan if "q_proj" in p.name and p.algorithm == "muon"}
-    assert reasons == {
-        name: f"{name} of rank 2, a matrix of its own" for name in ("lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b")
-    }
+    assert reasons.keys() == {"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"}
+    assert all(re.search(naming(name, 2), reason) for name, reason in reasons.items())
 
 
 def test_the_rows_of_a_factor_are_those_of_its_base() -> None:

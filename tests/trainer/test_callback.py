@@ -170,11 +170,11 @@ def test_logged_steps_are_exact_and_the_others_screened(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("strategy", "exact"), [("epoch", True), ("no", False)])
+@pytest.mark.parametrize(("strategy", "exact"), [("steps", True), ("epoch", True), ("no", False)])
 def test_exactness_follows_the_logging_strategy(tmp_path: Path, strategy: str, exact: bool) -> None:
     watch = WatchSteps()
-    callbacks = [MuonClipCallback(), watch]
-    build(tmp_path, callbacks=callbacks, logging_strategy=strategy, muon={"qk_clip_threshold": 1e6}).train()
+    callbacks, settings = [MuonClipCallback(), watch], {"logging_strategy": strategy, "logging_steps": 1}
+    build(tmp_path, callbacks=callbacks, muon={"qk_clip_threshold": 1e6}, **settings).train()
     assert {bool(seen.isfinite().all()) for seen in watch.max_logits} == {exact}
 
 
@@ -220,7 +220,7 @@ def test_the_callback_without_muonclip_is_refused(tmp_path: Path) -> None:
         trainer.train()
 
 
-def test_a_second_training_starts_its_statistics_and_log_anew(tmp_path: Path) -> None:
+def test_a_second_training_starts_its_statistics_and_log_again(tmp_path: Path) -> None:
     trainer = build(tmp_path)
     trainer.train()
     build(tmp_path, max_steps=2).train()

@@ -269,11 +269,11 @@ def fail(*args: Any, **kwargs: Any) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "said"),
     [
-        (engine_config, "write_config", "What engines read in"),
-        (model_card, "render_model_card", "The model card of the run is left out"),
-        (trainer_push, "kind_of", "The model card of the run is left out"),
-        (trainer_push._Push, "keep_card", "The model card of the run is left out"),
-        (MuonClipCallback, "_clip_figures", "What Muon and QK-Clip add to the training log is left out"),
+        (engine_config, "write_config", "engines"),
+        (model_card, "render_model_card", "model card"),
+        (trainer_push, "kind_of", "model card"),
+        (trainer_push._Push, "keep_card", "model card"),
+        (MuonClipCallback, "_clip_figures", "training log"),
     ],
 )
 def test_what_cannot_be_added_is_left_out_with_a_sentence(
@@ -289,16 +289,15 @@ def test_what_cannot_be_added_is_left_out_with_a_sentence(
     trainer = build(tmp_path / "run", tiny_model("llama_gqa"), rows(), hub_strategy="end", **PUSHES)
     trainer.train()
     trainer.push_to_hub()
-    messages = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
-    assert [message for message in messages if message.startswith(said)]
-    assert all("UnsavableError: no card today" in message for message in messages)
+    messages = [text for text in caplog.messages if re.search(naming("UnsavableError", "no card today"), text)]
+    assert [message for message in messages if re.search(naming(said), message)]
     assert len(messages) == len(set(messages))
     assert "model.safetensors" in hub.repositories[REPO].head.files
     assert (tmp_path / "run" / "checkpoint-2" / "trainer_state.json").exists()
 
 
 @pytest.mark.parametrize(
-    "broken", ["runs.log_writer.append_row", "runs.log_writer.start_log", "trainer.callback.shown_name"]
+    "broken", ["runs.log_writer.append_row", "runs.log_writer.start_log", "runs.log_writer.shown_name"]
 )
 def test_a_log_that_cannot_be_written_ends_nothing(
     broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

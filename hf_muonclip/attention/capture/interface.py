@@ -61,7 +61,7 @@ class AttentionObserver(Protocol):
         ...
 
     def wants(self, module: nn.Module) -> bool:
-        """Whether this forward of `module` is to be observed."""
+        """Return whether this forward of `module` is to be observed."""
         ...
 
     @property
@@ -316,7 +316,7 @@ def _follow(
 
     def on_scores(scores: Tensor, final_scores: Tensor, blocked: Tensor | None) -> None:
         tensors = [None if t is None else _by_head(t, heads, lengths) for t in (scores, final_scores, blocked)]
-        whole.append(tensors[0] is not None and tensors[1] is not None)
+        whole.append(tensors[0] is not None)  # the final scores have the same shape
         seen.append(lambda: observer.observe_scores(module, *tensors))  # type: ignore[arg-type]
 
     def on_operands(q: Tensor, k: Tensor, v: Tensor, mask: Any, kwargs: dict[str, Any]) -> None:
@@ -337,8 +337,8 @@ def _by_head(scores: Tensor, heads: int, lengths: tuple[int, int]) -> Tensor | N
 
     Args:
         scores: (batch, heads, ...), (batch, key heads, queries of each, ...) or (batch * heads, ...).
-        heads: of the queries.
-        lengths: of queries and keys.
+        heads: number of query heads.
+        lengths: lengths of queries and keys.
     """
     if scores.ndim == 5 and scores.shape[1] * scores.shape[2] == heads:
         scores = scores.flatten(1, 2)

@@ -39,7 +39,7 @@ def registered_convention(implementation: str | None) -> MaskConvention | None:
     """Return the convention of the mask function that is registered under the name of an implementation.
 
     Args:
-        implementation: as in `config._attn_implementation`; None is eager.
+        implementation: the name in `config._attn_implementation`; None is eager.
 
     Returns:
         None where no mask function, or one of somebody else's, is registered.
@@ -64,8 +64,8 @@ def unknown_convention(module_class: str, implementation: str | None) -> ValueEr
     """Return the error for an attention function whose mask convention is not known."""
     return ValueError(
         "QK-Clip must know which pairs of queries and keys an attention function lets through; for "
-        f"{implementation!r}, which {module_class} calls, neither the torch calls that it makes nor a mask function of "
-        f"transformers' tell. Register the one whose masks it takes, AttentionMaskInterface.register({implementation!r}"
+        f"{implementation!r}, which {module_class} calls, neither its torch calls nor a mask function of transformers "
+        f"shows them. Register the one whose masks it takes, AttentionMaskInterface.register({implementation!r}"
         ", flash_attention_mask) or sdpa_mask, eager_mask, flex_attention_mask of transformers.masking_utils, or pass "
         "qk_clip_threshold=None to train with Muon alone."
     )

@@ -195,8 +195,8 @@ class MaxLogitCapture(Mapping[str, Tensor]):
         screen_threshold: measure only heads whose bound exceeds it; None measures every head.
         told: which tokens are padding in the forward under way, as the model was told.
         crosses: whether any module is a cross-attention.
-        last_mask: of the last self-attention, and the forward that it belongs to; a cross-attention of the same forward
-            reads off it which of its queries are padding.
+        last_mask: the mask of the last self-attention, and its forward; a cross-attention of the same forward reads off
+            it which of its queries are padding.
         seconds: host time spent measuring so far (on an accelerator: time to launch).
     """
 
@@ -284,8 +284,8 @@ def capture_max_logits(model: nn.Module, layout: HeadLayout | None = None) -> It
 
     Args:
         model: any model that `detect_head_layout` knows.
-        layout: of the model; by default its attention modules are looked for. Under tensor parallel it says where the
-            heads that a rank computes stand among all.
+        layout: the model's layout; by default its attention modules are looked for. Under tensor parallel it says where
+            the heads that a rank computes stand among all.
 
     Yields:
         {module name: (num_attention_heads,) float32}: the maximum over all forwards so far; see `exact_max_logits`.

@@ -89,8 +89,8 @@ def flash_operands(query: Tensor, key: Tensor, attention_mask: Any, kwargs: dict
     Args:
         query: (batch, num_attention_heads, query_length, head_dim).
         key: (batch, num_key_value_heads, key_length, head_dim).
-        attention_mask: as passed; beside it cumulative lengths are ignored.
-        kwargs: as passed.
+        attention_mask: what the attention call was given; beside it cumulative lengths are ignored.
+        kwargs: the other arguments of the call.
 
     Returns:
         (1, heads, batch * length, head_dim) each where they are packed so; else as they are.
@@ -168,9 +168,9 @@ class PairMask:
             module: the attention module.
             query: (batch, num_attention_heads, query_length, head_dim); of `flash_operands` under "flash".
             key: (batch, num_key_value_heads, key_length, head_dim).
-            attention_mask: as passed.
-            kwargs: as passed.
-            convention: of the attention function; None where it is not known and `tells_pairs`.
+            attention_mask: what the attention call was given.
+            kwargs: the other arguments of the call.
+            convention: the attention function's convention; None where it is not known and `tells_pairs`.
             padding: (batch, length), bool; what the model was told, see `padded_queries`.
             query_padding: (batch or 1, 1, query_length, 1), bool; padding among the queries of a cross-attention.
             cross: queries and keys are of different sequences.

@@ -26,7 +26,7 @@ def require_known_sequence(name: str, attention: Any) -> None:
     """Refuse an attention function that spreads a sequence over ranks in a way that cannot be measured.
 
     Args:
-        name: of the attention module.
+        name: the attention module's name.
         attention: what transformers' attention interface returned.
 
     Raises:
@@ -48,7 +48,7 @@ def context_parallel_mesh() -> DeviceMesh | None:
     """Return the ranks that share each sequence, inside torch's `context_parallel`; None outside.
 
     Raises:
-        ValueError: it is on, and does not tell its mesh; or this is a compiled graph, which cannot ask.
+        ValueError: it is on, and does not name its mesh; or this is a compiled graph, which cannot ask.
     """
     if not _patched_attention():
         return None
@@ -58,7 +58,7 @@ def context_parallel_mesh() -> DeviceMesh | None:
     if not isinstance(mesh, DeviceMesh):
         raise ValueError(
             "QK-Clip must know the ranks that share a sequence; scaled_dot_product_attention is replaced by "
-            f"{F.scaled_dot_product_attention.__module__}, which does not tell them. {_WAY_OUT}"
+            f"{F.scaled_dot_product_attention.__module__}, which does not name them. {_WAY_OUT}"
         )
     return mesh
 

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 from ..head_layout import AttentionLayout, HeadLayout
 from ..modules.class_source import computes_own_scores, is_foreign
 from ..modules.find import model_on_meta, refuse_without_attention, sort_modules, unwrap
-from .parts import ContradictoryLayoutError, UnknownLayoutError
+from .parts import ContradictoryLayoutError, NeedsWeightsError, UnknownLayoutError
 from .rules import read_layout
 
 
@@ -34,7 +34,7 @@ def detect_head_layout(
         One `AttentionLayout` per attention module.
 
     Raises:
-        ValueError: no softmax attention, or a module that no rule covers and whose behaviour does not tell, with what
+        ValueError: no softmax attention, or a module that no rule covers and whose behaviour shows none, with what
             was found in it.
     """
     model = model_on_meta(model) if isinstance(model, PretrainedConfig) else unwrap(model)
@@ -84,7 +84,7 @@ def _search(
     first = next(iter(unknown.values()))
     without = "qk_clip_threshold=None to train with Muon alone."
     if any(parameter.is_meta for parameter in model.parameters()):
-        raise UnknownLayoutError(
+        raise NeedsWeightsError(
             f"{first} Without weights it cannot be found by behaviour either: load the model first. Pass {without}"
         )
     try:

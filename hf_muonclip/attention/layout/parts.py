@@ -86,6 +86,10 @@ class UnknownLayoutError(ValueError):
     """No rule covers an attention module, and its layout was not found otherwise."""
 
 
+class NeedsWeightsError(UnknownLayoutError):
+    """No rule covers an attention module, and without weights it cannot be run."""
+
+
 class ContradictoryLayoutError(UnknownLayoutError):
     """The rules know the parts of an attention module, and their sizes do not fit together."""
 
@@ -94,7 +98,7 @@ class PartReader:
     """One attention module, whose parts are read one by one.
 
     Args:
-        name: of the module in its model.
+        name: the module's name in its model.
         module: with weights or on the meta device.
         scale_lora_base: scale the frozen base weight of a LoRA layer together with its adapter.
     """
@@ -378,7 +382,7 @@ class PartReader:
         return ContradictoryLayoutError(f"{self.refusal(what)} Pass qk_clip_threshold=None to train with Muon alone.")
 
     def refusal(self, what: str) -> UnknownLayoutError:
-        """Return the error for parts that the rules do not know; the module's behaviour may still tell."""
+        """Return the error for parts that the rules do not know; the module's behaviour may still show it."""
         found = []
         for child, submodule in self.module.named_children():
             weight = getattr(submodule, "weight", None)

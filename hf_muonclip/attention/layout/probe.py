@@ -162,7 +162,7 @@ def modules_without_scores(
     Args:
         model: with weights.
         modules: attention modules that run on the inputs, by name.
-        layouts: of these modules.
+        layouts: the layouts of these modules.
         inputs: what to call the model with; by default random tokens.
     """
     observers = {name: _ObservedHeads(name, layouts[name].num_attention_heads) for name in modules}

@@ -1,18 +1,19 @@
 """Read the head layout of one attention module from its parts.
 
 The rules know parts, not models: how a query or key projection is called, how a fused one is arranged, where a norm
-stands. A part of unknown purpose is refused, with everything that was found, and never guessed.
+stands; `families` has the layouts that one family alone has. A part of unknown purpose is refused, with everything that
+was found, and never guessed.
 """
 
 import re
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 
-from ..head_layout import AttentionLayout, HeadRows, ProjectionPart, ProjectionRows, Role
+from ..head_layout import AttentionLayout, HeadRows, ProjectionPart
 from ..modules.class_source import own_class
-from .parts import Knob, PartReader
+from .families import FamilyRules
+from .parts import Knob
 
 _SEPARATE = (
     ("q_proj", "k_proj", "v_proj"),
@@ -59,7 +60,7 @@ def read_layout(name: str, module: nn.Module, scale_lora_base: bool = False) -> 
     """Read the head layout of an attention module from its parts.
 
     Args:
-        name: of the module in its model.
+        name: the module's name in its model.
         module: with weights or on the meta device.
         scale_lora_base: scale the frozen base weight of a LoRA layer together with its adapter.
 
@@ -69,21 +70,21 @@ def read_layout(name: str, module: nn.Module, scale_lora_base: bool = False) -> 
     return _Reader(name, module, scale_lora_base).read()
 
 
-class _Reader(PartReader):
+class _Reader(FamilyRules):
     """Recognizes how the parts of a module make its heads."""
 
     def read(self) -> AttentionLayout:
         self._note_clamp()
         if isinstance(self.module, nn.MultiheadAttention):
-            layout = self._torch_multihead_attention()
+            layout = self.torch_multihead_attention()
         elif {"kv_b_proj", "kv_a_layernorm"} <= self.children.keys():
-            layout = self._latent()
+            layout = self.latent()
         elif {"q_b_norm", "kv_norm"} <= self.children.keys():
-            layout = self._key_is_value()
+            layout = self.key_is_value()
         elif {"experts", "kv_proj"} <= self.children.keys():
-            layout = self._expert_queries()
+            layout = self.expert_queries()
         elif "qk_norm" in self.children and hasattr(self.children["qk_norm"], "temp"):
-            layout = self._convolved()
+            layout = self.convolved()
         else:
             layout = self._projected()
         self._require_nothing_unknown()
@@ -101,12 +102,12 @@ class _Reader(PartReader):
             if query in self.children and key in self.children:
                 return self._separate(query, key, value)
         if "query_key" in self.children:
-            return self._shared_query_and_key()
+            return self.shared_query_and_key()
         if "in_proj" in self.children and hasattr(self.module, "q_bias"):
-            return self._fused_with_query_bias()
+            return self.fused_with_query_bias()
         own = {name: parameter.shape for name, parameter in self.module.named_parameters(recurse=False)}
         if {"q", "k"} <= own.keys() and len(own["q"]) == 3 and "r_w_bias" in own:
-            return self._relative_parameters(*own["q"][1:])
+            return self.relative_parameters(*own["q"][1:])
         raise self.refusal("it has no query and key projections that the rules know")
 
     def _separate(self, query: str, key: str, value: str) -> AttentionLayout:
@@ -197,152 +198,6 @@ class _Reader(PartReader):
         query_knob, key_knob = self.knob(q, queries.heads("query")), self.knob(kv, keys.heads("key"))
         return self.with_norms(kind, heads, heads, head_dim, query_knob, key_knob)
 
-    def _fused_with_query_bias(self) -> AttentionLayout:
-        # DeBERTa: rows [q k v] of one head after the other, and a bias of the queries beside them.
-        self.used |= {"in_proj", "q_bias", "v_bias"}
-        qkv, heads = self.projection("in_proj"), self.heads()
-        head_dim = self.divide("in_proj", qkv.out_features, 3 * heads)
-        parts = (ProjectionPart(part, head_dim, head_dim) for part in ("query", "key", "value"))
-        stated = self.state(qkv, *parts, periods=heads)
-        bias_rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(heads))
-        query = (*self.rows_of(self.knob(qkv, stated.heads("query")), "query"), HeadRows("q_bias", bias_rows, "query"))
-        key = self.rows_of(self.knob(qkv, stated.heads("key")), "key")
-        return self.layout("fused per head [q k v]", heads, heads, head_dim, query + key)
-
-    def _latent(self) -> AttentionLayout:
-        query_name = next((n for n in ("q_b_proj", "q_gate_proj", "q_proj") if n in self.children), None)
-        if query_name is None:
-            raise self.refusal("latent attention without a query projection that the rules know")
-        self.used |= {query_name, "kv_b_proj"}
-        self.used |= {"q_a_proj", "q_a_layernorm", "kv_a_proj_with_mqa", "kv_a_layernorm"} & self.children.keys()
-        query, key_value = self.projection(query_name), self.projection("kv_b_proj")
-        try:
-            nope, rope, value = (int(getattr(self.module, f"{part}_head_dim")) for part in ("qk_nope", "qk_rope", "v"))
-        except AttributeError as error:
-            raise self.contradiction(f"latent attention without {error.name}") from error
-        width = nope + rope + (value if query_name == "q_gate_proj" else 0)
-        heads = self.divide(query_name, query.out_features, width)
-        if key_value.out_features != heads * (nope + value):
-            raise self.contradiction(
-                f"kv_b_proj has {key_value.out_features} rows where {heads} heads need {nope} + {value} each"
-            )
-        gate = (ProjectionPart("gate", value, value),) if width > nope + rope else ()
-        self.state(query, ProjectionPart("query", nope + rope, nope + rope), *gate, periods=heads)
-        self.state(key_value, ProjectionPart("key", nope, nope), ProjectionPart("value", value, value), periods=heads)
-        if "kv_a_proj_with_mqa" in self.children:
-            down = self.projection("kv_a_proj_with_mqa")
-            latent, shared = ProjectionPart("latent", down.out_features - rope), ProjectionPart("rotary key", rope)
-            self.state(down, *((latent, shared) if rope else (latent,)))
-        # Rows of a head: the query is [nope | rope], kv_b_proj [k_nope | value]. k_rope is shared by all heads, so the
-        # rope part of the query takes the whole factor (Kimi K2, Algorithm 1).
-        q_nope = tuple(range(h * width, h * width + nope) for h in range(heads))
-        q_rope = tuple(range(h * width + nope, h * width + nope + rope) for h in range(heads))
-        k_nope = tuple(range(h * (nope + value), h * (nope + value) + nope) for h in range(heads))
-        knobs = [self.knob(query, q_nope), self.knob(query, q_rope), self.knob(key_value, k_nope)]
-        kind = "mla" if query_name != "q_gate_proj" else "mla, gated query"
-        note = next((knob.note for knob in knobs if knob.note), "")
-        if note:
-            return self.layout(kind, heads, heads, nope + rope, (), note=note)
-        roles: tuple[Role, ...] = ("query", "query of shared key", "key")
-        head_rows = tuple(
-            HeadRows(parameter, rows, role, dim, offset)
-            for knob, role in zip(knobs, roles, strict=True)
-            for parameter, rows, dim, offset in knob.slices
-        )
-        return self.layout(kind, heads, heads, nope + rope, head_rows)
-
-    def _key_is_value(self) -> AttentionLayout:
-        # DeepSeek-V4: queries are normed without a gain, and the one key head is the value too.
-        heads, head_dim = self.heads(), self.head_dim(0)
-        self.used |= {"q_a_proj", "q_a_norm", "q_b_proj", "q_b_norm", "kv_proj", "kv_norm", "o_a_proj", "o_b_proj"}
-        self.state(self.projection("q_b_proj"), ProjectionPart("query", heads * head_dim, head_dim))
-        self.state(self.projection("kv_proj"), ProjectionPart("key and value", head_dim, head_dim))
-        note = "queries are normed without a gain and the key is the value too; the norms bound the logits"
-        return self.layout("key is value", heads, 1, head_dim, (), note=note)
-
-    def _expert_queries(self) -> AttentionLayout:
-        # JetMoE: the top experts of a token make its queries, so any expert may serve any query head; key head j meets
-        # query head j of each of them.
-        self.used |= {"experts", "kv_proj"}
-        key_heads, slots = int(self.module.num_key_value_heads), int(self.module.top_k)  # type: ignore[arg-type]
-        head_dim = self.head_dim(0)
-        key = self.projection("kv_proj")
-        if key.out_features != 2 * key_heads * head_dim:
-            raise self.contradiction(
-                f"kv_proj has {key.out_features} rows where {key_heads} heads need {2 * head_dim} each"
-            )
-        width = key_heads * head_dim
-        self.state(key, ProjectionPart("key", width, head_dim), ProjectionPart("value", width, head_dim))
-        rows = tuple(
-            range((h % key_heads) * head_dim, (h % key_heads + 1) * head_dim) for h in range(slots * key_heads)
-        )
-        groups = tuple(h % key_heads for h in range(slots * key_heads))
-        head_rows = tuple(HeadRows(parameter, rows, "key alone", key.dim) for parameter in key.parameters)
-        return self.layout("queries by experts", len(rows), key_heads, head_dim, head_rows, groups, key.note)
-
-    def _convolved(self) -> AttentionLayout:
-        # Zaya: queries and keys are mixed by a convolution and L2-normed; each key head has a temperature.
-        self.used |= {"qkv_proj", "qk_norm"}
-        head_dim = self.head_dim(0)
-        heads, key_heads = self.heads(), int(self.module.num_key_value_heads)  # type: ignore[arg-type]
-        groups = tuple(h // (heads // key_heads) for h in range(heads))
-        rows = tuple(range(g, g + 1) for g in groups)
-        return self.layout(
-            "convolved q and k", heads, key_heads, head_dim, (HeadRows("qk_norm.temp", rows, "key alone"),), groups
-        )
-
-    def _shared_query_and_key(self) -> AttentionLayout:
-        # Reformer's LSH attention: keys are the queries at unit length, so the scale of the weight acts once.
-        self.used.add("query_key")
-        shared = self.projection("query_key")
-        head_dim = self.head_dim(shared.out_features)
-        heads = self.divide("query_key", shared.out_features, head_dim)
-        rows = tuple(range(h * head_dim, (h + 1) * head_dim) for h in range(heads))
-        self.state(shared, ProjectionPart("query and key", shared.out_features, head_dim))
-        self.state_value("value", heads)
-        head_rows = tuple(HeadRows(p, rows, "query of shared key", shared.dim) for p in shared.parameters)
-        return self.layout("query is key", heads, heads, head_dim, head_rows, note=shared.note)
-
-    def _relative_parameters(self, heads: int, head_dim: int) -> AttentionLayout:
-        # XLNet: q and k are parameters (hidden, num_heads, head_dim); r_w_bias is added to the query of q·k.
-        self.used |= {"q", "k", "v", "o", "r", "r_r_bias", "r_s_bias", "r_w_bias", "seg_embed", "layer_norm"}
-        for name, part in (("q", "query"), ("k", "key"), ("v", "value"), ("r", "position key")):
-            width = heads * head_dim
-            self.projections.append(ProjectionRows(name, (ProjectionPart(part, width, head_dim),), dim=1, flat=True))
-        hidden = self.module.get_parameter("o").shape[0]
-        self.projections.append(ProjectionRows("o", (ProjectionPart("output", hidden),), flat=True))
-        rows = tuple(range(h, h + 1) for h in range(heads))
-        head_rows = (
-            HeadRows("q", rows, "query", 1),
-            HeadRows("r_w_bias", rows, "query", 0),
-            HeadRows("k", rows, "key", 1),
-        )
-        return self.layout("separate, by head", heads, heads, head_dim, head_rows)
-
-    def _torch_multihead_attention(self) -> AttentionLayout:
-        module: Any = self.module
-        self.used |= {"in_proj_weight", "in_proj_bias", "out_proj", "bias_k", "bias_v"}
-        heads, head_dim, width = module.num_heads, module.head_dim, module.embed_dim
-        blocks = tuple(ProjectionPart(part, width, head_dim) for part in ("query", "key", "value"))
-        stated = ProjectionRows("in_proj_weight", blocks)
-        q_rows, k_rows = stated.heads("query"), stated.heads("key")
-        bias = module.in_proj_bias is not None  # of all three, in any case
-        query = [HeadRows("in_proj_bias", q_rows, "query")] if bias else []
-        key = [HeadRows("in_proj_bias", k_rows, "key")] if bias else []
-        if module.bias_k is not None:  # a learned key beside the others, (1, 1, embed_dim)
-            key.append(HeadRows("bias_k", q_rows, "key", dim=2))
-        if module.in_proj_weight is not None:
-            self.projections.append(stated)
-            query.insert(0, HeadRows("in_proj_weight", q_rows, "query"))
-            key.insert(0, HeadRows("in_proj_weight", k_rows, "key"))
-            return self.layout("fused [Q|K|V]", heads, heads, head_dim, (*query, *key))
-        for name, block in zip(("q_proj_weight", "k_proj_weight", "v_proj_weight"), blocks, strict=True):
-            self.used.add(name)
-            self.projections.append(ProjectionRows(name, (block,)))
-        query.insert(0, HeadRows("q_proj_weight", q_rows, "query"))
-        key.insert(0, HeadRows("k_proj_weight", q_rows, "key"))
-        return self.layout("separate", heads, heads, head_dim, (*query, *key))
-
     def with_norms(
         self, kind: str, heads: int, key_heads: int, head_dim: int, query: Knob, key: Knob
     ) -> AttentionLayout:
@@ -409,19 +264,3 @@ class _Reader(PartReader):
         )
         if own:
             raise self.refusal(f"its own parameters {own} may act on queries or keys")
-
-    def layout(
-        self,
-        kind: str,
-        heads: int,
-        key_heads: int,
-        head_dim: int,
-        head_rows: tuple[HeadRows, ...],
-        groups: tuple[int, ...] = (),
-        note: str = "",
-    ) -> AttentionLayout:
-        note = "; ".join([note, *self.notes] if note else self.notes)
-        of_class, stated = own_class(self.module).__name__, tuple(self.projections)
-        return AttentionLayout(
-            self.name, of_class, kind, heads, key_heads, head_dim, head_rows, groups, note, projections=stated
-        )

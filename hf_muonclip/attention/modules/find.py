@@ -63,7 +63,7 @@ def attention_modules(model: nn.Module, run: bool = True) -> dict[str, nn.Module
 
     Args:
         model: on any device.
-        run: run the model on a few tokens where its code does not tell; else go by the code alone.
+        run: run the model on a few tokens where its code does not show it; else go by the code alone.
 
     Raises:
         ValueError: there is none.
@@ -100,7 +100,7 @@ def sort_modules(model: nn.Module, inputs: Mapping[str, Any] | None = None, run:
         name for name, module in modules.items() if _MIXER.search(type(module).__name__) and not _inside(likely, name)
     }
     # What calls transformers' interface attends through it. What else a model of transformers' own parts is, its code
-    # tells by and large; running tells for certain.
+    # shows in most cases, and running it in all.
     open_ = (named | mixers) - calling
     open_ = {name for name in open_ if not _inside(calling, name)}
     open_ |= {name for name, module in modules.items() if is_foreign(module)}

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from ...common.ranks import collective_device
+from ...common.wording import some_of
 from ..gradient_measures import MeasuredGradient
 from ..idle_matrices import ActiveMatrices
 from ..local_update import LocalUpdate
@@ -190,13 +191,13 @@ class ManyRanks:
         ]
         if mixed:
             raise ValueError(
-                f"a parameter must have a gradient on every rank or on none; {mixed[0]} and {len(mixed) - 1} more have "
-                "one on some ranks only. Train the model wrapped by DDP or FSDP2, which exchange gradients."
+                f"a parameter must have a gradient on every rank or on none; only some ranks have one for "
+                f"{some_of(mixed, 1)}. Train the model wrapped by DDP or FSDP2, which exchange gradients."
             )
         if not any(bad) and (unlike := self._unlike(samples)):
             raise ValueError(
-                f"ranks share the work of a parameter, so its gradient must be the same on all; {unlike[0]} and "
-                f"{len(unlike) - 1} more differ between ranks, as under LocalSGD and no_sync(), without DDP, or for "
+                "ranks share the work of a parameter, so its gradient must be the same on all; it differs between "
+                f"ranks for {some_of(unlike, 1)}, as under LocalSGD and no_sync(), without DDP, or for "
                 "weights that were frozen when DDP wrapped them. Average gradients before step(), or pass "
                 "shard_optimizer=False: each rank then steps by its own gradients."
             )

@@ -16,7 +16,7 @@ def completed_group(
     """Return a user's param group with names, and with an algorithm if the plan has only one for its parameters.
 
     Args:
-        param_group: as given to `add_param_group`.
+        param_group: what `add_param_group` was given.
         model: the model whose parameter names are used; other parameters keep the user's names.
         plan: plan of all of the model's parameters.
 

@@ -100,7 +100,7 @@ def view_of_linear(model: nn.Module, path: str) -> tuple[MatrixView, str]:
     """
     linear = model.get_submodule(path)
     transposed = is_conv1d(linear)
-    # Quantized weights are packed, so their shapes do not tell.
+    # Quantized weights are packed, so their shapes do not show it.
     outputs: Any = getattr(linear, "nf" if transposed else "out_features", None)
     if not isinstance(outputs, int):
         return PLAIN, ""

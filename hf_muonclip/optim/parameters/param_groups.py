@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...common.text_table import aligned
 from ..matrix_view import PLAIN, MatrixView
 from .frozen import can_be_unfrozen
 from .fused_weights import (
@@ -230,9 +231,7 @@ def describe_plan(plan: Iterable[PlannedParameter]) -> str:
     rows = [
         (p.name, "x".join(map(str, p.shape)), p.algorithm, "decay" if p.decays else "no decay", p.reason) for p in plan
     ]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
-    lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths, strict=True)), row[4]]) for row in rows]
-    return "\n".join(lines)
+    return "\n".join(aligned(rows))
 
 
 def _router_classes(model: nn.Module) -> tuple[type[nn.Module], ...]:

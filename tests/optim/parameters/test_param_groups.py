@@ -28,17 +28,17 @@ from hf_muonclip.optim.parameters.param_groups import (
 )
 
 LINEAR = r"layers\.\d+\.(self_attn|mlp|mlp\.shared_experts)\.\w+_proj(_with_mqa)?"
-# Pattern of a name -> algorithm, whether decay applies, reason. The first match counts.
+# Pattern of a name -> algorithm, whether decay applies, what the reason names. The first match counts.
 EXPECTED = {
     r"embed_tokens\.weight$": ("adamw", True, "embedding"),
     r"^lm_head\.weight$": ("adamw", True, "output head"),
-    r"experts\.\w+_proj_bias$": ("adamw", False, "bias of several experts"),
+    r"experts\.\w+_proj_bias$": ("adamw", False, "bias", "experts"),
     r"bias$": ("adamw", False, "bias"),
     r"norm\.weight$": ("adamw", False, "vector"),
     r"sinks$": ("adamw", False, "vector"),
     r"mlp\.(gate|router)\.weight$": ("adamw", True, "router"),
-    r"mlp\.experts\.gate_up_proj$": ("muon", True, "4 experts, gate and up split"),
-    r"mlp\.experts\.down_proj$": ("muon", True, "4 experts"),
+    r"mlp\.experts\.gate_up_proj$": ("muon", True, 4, "experts", "gate", "up"),
+    r"mlp\.experts\.down_proj$": ("muon", True, 4, "experts"),
     LINEAR + r"\.weight$": ("muon", True, "hidden matrix"),
 }
 
@@ -58,10 +58,10 @@ def test_every_parameter_of_every_tiny_model(model_name: str) -> None:
     for name, parameter in model.named_parameters():
         pattern = next(pattern for pattern in EXPECTED if re.search(pattern, name))
         patterns_used.add(pattern)
-        algorithm, decays, reason = EXPECTED[pattern]
+        algorithm, decays, *named = EXPECTED[pattern]
         planned = plan[name]
         assert (planned.algorithm, planned.decays) == (algorithm, decays), name
-        assert planned.reason.startswith(reason), name
+        assert re.search(naming(*named), planned.reason), name
         assert planned.shape == tuple(parameter.shape)
         view = PLAIN
         if "experts." in name and algorithm == "muon":
@@ -81,7 +81,7 @@ def test_a_tied_head_appears_once_as_embedding(model_name: str) -> None:
     model = tiny_model(model_name, tie_word_embeddings=True)
     plan = by_name(model)
     assert "lm_head.weight" not in plan
-    assert plan["model.embed_tokens.weight"].reason.startswith("embedding")
+    assert "embedding" in plan["model.embed_tokens.weight"].reason
     assert plan["model.embed_tokens.weight"].algorithm == "adamw"
     groups = param_groups(model, plan.values(), 0.1)
     grouped = [id(parameter) for group in groups for _, parameter in group["params"]]
@@ -124,13 +124,13 @@ def test_llama4_experts_say_nothing_and_their_shapes_do(intermediate: int) -> No
     assert fused.view == MatrixView(sections=(intermediate, intermediate), transposed=True)
     assert fused.view.matrix_shapes(fused.shape) == ((4, intermediate, hidden),) * 2
     assert plan["model.layers.0.feed_forward.experts.down_proj"].view == MatrixView(transposed=True)
-    assert plan["model.layers.0.feed_forward.router.weight"].reason.startswith("router")
+    assert "router" in plan["model.layers.0.feed_forward.router.weight"].reason
 
 
 @pytest.mark.parametrize("model_type", ["llama4_text", "aria_text", "jetmoe", "longcat_flash", "exaone_moe", "mixtral"])
 def test_a_router_is_adamws_and_the_experts_that_it_picks_are_muons(model_type: str) -> None:
     plan = by_name(census_model(model_type))
-    routers = [name for name, planned in plan.items() if planned.reason.startswith("router")]
+    routers = [name for name, planned in plan.items() if "router" in planned.reason]
     assert routers
     assert all(re.search(r"(router|gate)(\.layer|\.classifier)?\.weight$", name) for name in routers)
     experts = [planned for name, planned in plan.items() if ".experts." in name and len(planned.shape) == 3]
@@ -141,9 +141,9 @@ def test_a_router_is_adamws_and_the_experts_that_it_picks_are_muons(model_type: 
 def test_a_router_over_products_of_keys_is_adamws_and_its_layer_is_muons() -> None:
     plan = by_name(census_model("doge", is_moe=True, num_experts=16, num_experts_per_tok=2))
     layer = {name.rpartition("mlp.")[2]: planned for name, planned in plan.items() if ".layers.0.mlp." in name}
-    assert layer["router_gate.weight"].reason.startswith("router")
+    assert "router" in layer["router_gate.weight"].reason
     assert [layer[f"{name}_proj.weight"].algorithm for name in ("gate", "up", "down")] == ["muon"] * 3
-    assert [layer[f"{name}_embed.weight"].reason.partition(":")[0] for name in ("up", "down")] == ["embedding"] * 2
+    assert all("embedding" in layer[f"{name}_embed.weight"].reason for name in ("up", "down"))
 
 
 def test_undecorated_experts_stored_out_in_are_not_taken_for_transposed() -> None:
@@ -171,7 +171,7 @@ def test_a_fused_gate_up_linear_is_split() -> None:
     mlp = nn.ModuleDict({"gate_up_proj": nn.Linear(8, 12), "down_proj": nn.Linear(6, 8)})
     plan = by_name(mlp)
     assert plan["gate_up_proj.weight"].view == MatrixView(sections=(6, 6))
-    assert plan["gate_up_proj.weight"].reason.startswith("hidden matrix, gate and up split")
+    assert re.search(naming("gate", "up"), plan["gate_up_proj.weight"].reason)
     assert plan["down_proj.weight"].view == PLAIN
 
 
@@ -181,8 +181,9 @@ def test_a_kernel_holds_its_view_before_any_override() -> None:
     grouped, back = plan["grouped.weight"], plan["back.weight"]
     assert (grouped.algorithm, grouped.view) == ("adamw", MatrixView(stacked=2, kernel=True))
     assert grouped.view.matrix_shapes(grouped.shape) == ((2, 3, 18),)
-    assert grouped.reason == "convolution kernel; 2 matrices of 3 x 18 if a group override gives it to muon"
-    assert (back.algorithm, back.view, back.reason) == ("adamw", PLAIN, "transposed convolution kernel")
+    assert re.search(naming("convolution", 2, "3 x 18", "muon"), grouped.reason)
+    assert (back.algorithm, back.view) == ("adamw", PLAIN)
+    assert re.search(naming("transposed convolution"), back.reason)
 
 
 def test_a_given_view_makes_any_parameter_a_linear_map() -> None:
@@ -195,7 +196,7 @@ def test_a_given_view_makes_any_parameter_a_linear_map() -> None:
     plan = {planned.name: planned for planned in plan_parameters(model, views)}
     fused = plan["attention.in_proj_weight"]
     assert (fused.algorithm, fused.view) == ("muon", MatrixView(sections=(4, 4, 4)))
-    assert fused.reason == "hidden matrix, query, key and value split"
+    assert re.search(naming(views["attention.in_proj_weight"][1]), fused.reason)
     assert (plan["router.weight"].algorithm, plan["router.weight"].view) == ("adamw", PLAIN)
     assert by_name(model)["attention.in_proj_weight"].algorithm == "adamw"
 
@@ -243,13 +244,13 @@ def test_classification_heads_go_to_adamw() -> None:
     llama = LlamaConfig(**fields, num_attention_heads=2, num_key_value_heads=2, num_labels=3, pad_token_id=0)
     plan = by_name(LlamaForSequenceClassification(llama))
     assert plan["score.weight"].algorithm == "adamw"
-    assert plan["score.weight"].reason == "head: stands outside the base model"
+    assert re.search(naming("head"), plan["score.weight"].reason)
     assert plan["model.layers.0.mlp.up_proj.weight"].algorithm == "muon"
 
     bert = BertConfig(**fields, num_attention_heads=2, num_labels=3)
     plan = by_name(BertForSequenceClassification(bert))
     assert plan["classifier.weight"].algorithm == "adamw"
-    assert plan["bert.embeddings.position_embeddings.weight"].reason.startswith("embedding")
+    assert "embedding" in plan["bert.embeddings.position_embeddings.weight"].reason
     assert plan["bert.encoder.layer.0.attention.self.query.weight"].algorithm == "muon"
 
 
@@ -262,10 +263,9 @@ def test_what_is_no_known_linear_map_goes_to_adamw_with_its_class() -> None:
 
     model = nn.ModuleDict({"odd": Odd(), "conv": nn.Conv1d(4, 4, 3)})
     plan = by_name(model)
-    assert plan["odd.table"].reason == plan["odd.cube"].reason == "not known as a linear map (Odd)"
-    assert plan["conv.weight"].reason == (
-        "convolution kernel; one matrix of 4 x 12 if a group override gives it to muon"
-    )
+    for name in ("odd.table", "odd.cube"):
+        assert re.search(naming("Odd"), plan[name].reason)
+    assert re.search(naming("convolution", "4 x 12", "muon"), plan["conv.weight"].reason)
     assert {planned.algorithm for planned in plan.values()} == {"adamw"}
 
 

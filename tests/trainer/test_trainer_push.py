@@ -10,12 +10,12 @@ import pytest
 import torch
 from hub_server import HubServer, hub_server
 from hub_state import Commit
-from hub_visits import take_for_the_hub
+from hub_visits import pull, take_for_the_hub
 from huggingface_hub import HfApi, ModelCard
 from safetensors.torch import load
 from tiny_models import tiny_model, tiny_tokenizer
 from tiny_trainer import build, sharp_model
-from transformers import AutoModelForCausalLM, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from hf_muonclip import MuonClipCallback
 from hf_muonclip.kimi_k2.model_type import KimiK2Config
@@ -121,7 +121,7 @@ def test_a_stranger_gets_the_trained_weights(hub, tmp_path):
     trained = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     assert [commit.title for commit in commits(hub)] == ["End of training"]
     assert engine_fields(commits(hub)[0].files["config.json"].content) == COMPLETE
-    pulled = AutoModelForCausalLM.from_pretrained(REPO, cache_dir=tmp_path / "home").state_dict()
+    pulled = pull(hub, REPO, tmp_path)
     assert pulled.keys() == trained.keys()
     assert all(torch.equal(pulled[name], trained[name]) for name in trained)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .difficulty import sample_rewards, select_moderate
     from .grader_pool import GraderPool
     from .not_measured import NotMeasured
+    from .reward_guard import NotMeasuredError
     from .sandbox import SubprocessExecutor
     from .spec import Spec, mix
     from .trainer import KimiRLTrainer
@@ -22,6 +23,7 @@ __all__ = [
     "KimiRLConfig",
     "KimiRLTrainer",
     "NotMeasured",
+    "NotMeasuredError",
     "Spec",
     "SubprocessExecutor",
     "mix",
@@ -34,6 +36,7 @@ _HOMES = {
     "KimiRLConfig": ".config",
     "KimiRLTrainer": ".trainer",
     "NotMeasured": ".not_measured",
+    "NotMeasuredError": ".reward_guard",
     "Spec": ".spec",
     "SubprocessExecutor": ".sandbox",
     "mix": ".spec",

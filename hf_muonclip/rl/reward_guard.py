@@ -185,13 +185,13 @@ class NotMeasuredCount:
 
         Batches that are still to come count as measured: a share of 1 / `WINDOW` or more forgives one bad batch.
         """
-        lately = sum(self._lately) / WINDOW
-        if lately <= self.share:
+        if sum(self._lately) <= self.share * WINDOW:
             return ""
+        batches = len(self._lately)
         worst = ", ".join(f"{name} {count} by {cause}" for (name, cause), count in self.total.most_common(4) if count)
         return (
-            f"{lately:.0%} of the samples of the last {WINDOW} batches had no reward, more than max_not_measured="
-            f"{self.share:g} (since the start: {worst})"
+            f"{sum(self._lately) / batches:.0%} of the samples of the last {batches} batches had no reward, more than "
+            f"max_not_measured={self.share:g} of {WINDOW} batches (since the start: {worst})"
         )
 
 

@@ -12,7 +12,7 @@ import odd_graders
 import pytest
 from datasets import Dataset
 from error_messages import naming
-from tiny_rl import Watched, rl_trainer, weights_of
+from tiny_rl import Watched, rl_trainer, tool_tokenizer, weights_of
 from tiny_trl import turn
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -91,9 +91,7 @@ def odd_length(completion_ids: list[list[int]], **_: Any) -> list[float]:
 def test_too_many_faults_stop_the_run_with_a_checkpoint(num_iterations: int, pool: GraderPool, tmp_path: Path) -> None:
     more = {"max_steps": 8, "num_iterations": num_iterations, "learning_rate": 1e-3}
     trainer = rl_trainer(tmp_path, given={"reward_funcs": Graded(pool, *["", "crash", "error", "gold"] * 2)}, **more)
-    with pytest.raises(
-        NotMeasuredError, match=naming("75%", "max_not_measured", "0.5", "graded 6 by crash")
-    ) as stopped:
+    with pytest.raises(NotMeasuredError, match=naming("75%", "max_not_measured=0.5", "graded 6 by crash")) as stopped:
         trainer.train()
     step = (WINDOW - 2) * num_iterations  # after three batches of four that may be bad by half
     assert trainer.state.global_step == step
@@ -174,7 +172,7 @@ class Walk:
 
 def test_odd_rewards_of_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Walk, "made", 0)
-    given = {"reward_funcs": None, "environment_factory": Walk}
+    given = {"reward_funcs": None, "environment_factory": Walk, "processing_class": tool_tokenizer()}
     trainer = rl_trainer(tmp_path, given=given, max_steps=1)
     trainer.train()
     assert trainer.sampled[0]["sample_weights"].tolist() == pytest.approx([2, 0, 0, 2, 2, 0, 0, 2])

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from error_messages import naming
-from tiny_rl import Watched, rl_config, tiny_policy
-from tiny_trl import chat_tokenizer
+from tiny_rl import Watched, rl_config, tiny_policy, tool_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from hf_muonclip.rl.not_measured import NotMeasured
@@ -179,13 +178,15 @@ class Room:
 
 @pytest.mark.parametrize("with_environment", [False, True])
 def test_both_trainers_take_a_mixture_and_log_by_domain(with_environment: bool, tmp_path: Path) -> None:
-    left = Spec("left", additions(8), [Sum()])
-    right = Spec("right", additions(8), [] if with_environment else [AsyncSum()], Room if with_environment else None)
+    left = Spec("left", additions(8, chat=True), [Sum()])
+    right = Spec(
+        "right", additions(8, chat=True), [] if with_environment else [AsyncSum()], Room if with_environment else None
+    )
     mixed = mix([left, right])
     trainer = Watched(
         tiny_policy(),
         args=rl_config(tmp_path, max_steps=4),
-        processing_class=chat_tokenizer(),
+        processing_class=tool_tokenizer(),
         **mixed.trainer_kwargs(),
     )
     trainer.train()
@@ -197,4 +198,4 @@ def test_both_trainers_take_a_mixture_and_log_by_domain(with_environment: bool, 
 
     own = {"per_device_train_batch_size": 8, "num_generations": 4, "max_completion_length": 4, "max_steps": 1}
     args = GRPOConfig(str(tmp_path), **own, bf16=False, use_cpu=True, report_to="none", save_strategy="no")
-    GRPOTrainer(tiny_policy(), args=args, processing_class=chat_tokenizer(), **mixed.trainer_kwargs()).train()
+    GRPOTrainer(tiny_policy(), args=args, processing_class=tool_tokenizer(), **mixed.trainer_kwargs()).train()

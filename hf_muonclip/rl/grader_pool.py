@@ -118,9 +118,9 @@ class GraderPool:
             worker.kill()
         with contextlib.suppress(queue.Empty):
             for _ in range(self.workers):
-                if worker := self._slots.get_nowait():
-                    self._alive.discard(worker)
-                    worker.end()
+                if idle := self._slots.get_nowait():
+                    self._alive.discard(idle)
+                    idle.end()
         for _ in range(self.workers - len(self._alive)):
             self._slots.put(None)  # whoever waits for one learns that the pool is closed
 

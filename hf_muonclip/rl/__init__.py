@@ -9,12 +9,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .coding import code_spec
     from .config import KimiRLConfig
+    from .faithfulness import faithfulness_spec
+    from .instruction import instruction_spec
+    from .instruction_rows import instruction_rows
+    from .model import PipelineChatModel, ServerChatModel
+    from .safety import attack_rows, safety_spec
     from .trainer import KimiRLTrainer
 
-__all__ = ["KimiRLConfig", "KimiRLTrainer"]
+__all__ = [
+    "KimiRLConfig",
+    "KimiRLTrainer",
+    "PipelineChatModel",
+    "ServerChatModel",
+    "attack_rows",
+    "code_spec",
+    "faithfulness_spec",
+    "instruction_rows",
+    "instruction_spec",
+    "safety_spec",
+]
 
-_HOMES = {"KimiRLConfig": ".config", "KimiRLTrainer": ".trainer"}
+_HOMES = {
+    "KimiRLConfig": ".config",
+    "KimiRLTrainer": ".trainer",
+    "PipelineChatModel": ".model",
+    "ServerChatModel": ".model",
+    "attack_rows": ".safety",
+    "code_spec": ".coding",
+    "faithfulness_spec": ".faithfulness",
+    "instruction_rows": ".instruction_rows",
+    "instruction_spec": ".instruction",
+    "safety_spec": ".safety",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """Sentences in which a text claims that it followed an instruction.
 
 A rule and no reading: a sentence claims an instruction where it says what was done ("I have used ...", "this response
-contains ...", "as requested, ..."), names what the instruction is about, does not deny or announce it, and has no number
-that is none of the instruction's. "I have used exactly 3 paragraphs" claims `number_paragraphs` with num_paragraphs 3.
+contains ...", "as requested, ..."), names what the instruction is about, does not deny or announce it, and has no
+number that is none of the instruction's. "I have used exactly 3 paragraphs" claims `number_paragraphs` with 3.
 What it misses: claims in other languages, in other words, or in sentences of more than `LONGEST_CLAIM` characters; what
 it takes for one: such a sentence that somebody else says in a story.
 """
@@ -21,7 +21,7 @@ _DONE = (
     "organi[sz]ed|answered|responded|replied|contained|mentioned|obeyed|fulfilled|respected|observed"
 )
 _FRAMES = re.compile(
-    rf"\b(?:I|we)(?:['’]ve| have| did)?(?: not)?(?: \w+ly| carefully| also)? (?:{_DONE}|use|write|include)\b"
+    rf"\b(?:I|we)(?:['\u2019]ve| have| did)?(?: not)?(?: \w+ly| carefully| also)? (?:{_DONE}|use|write|include)\b"
     r"|\b(?:this|my|the|that)(?: \w+){0,2} (?:response|answer|reply|text|output|message|essay|letter|story|poem|list)"
     r"(?: above| below)?(?: \w+ly| also| does not)? "
     r"(?:has|contains?|uses?|includes?|consists|follows?|meets?|satisf\w+|adheres?|complies|avoids?|is|ends|was)\b"
@@ -37,11 +37,14 @@ _EVERYTHING = re.compile(
 )
 _FAILED = re.compile(
     r"\b(?:unable|cannot|could|fail\w*|sorry|unfortunately|almost|nearly|tr(?:y|ied|ying)|attempt\w*|will|would|shall|"
-    r"should|must|please|instead|ignor\w+|except|only partly|going to)\b|n['’]t be\b|['’]ll\b|\?$",
+    r"should|must|please|instead|ignor\w+|except|only partly|going to)\b|n['\u2019]t be\b|['\u2019]ll\b|\?$",
     re.IGNORECASE,
 )
-_NONE = re.compile(r"\b(?:no|not|never|without|zero|avoid\w*|refrain\w*|free|none)\b|n['’]t\b", re.IGNORECASE)
-_NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NONE = re.compile(r"\b(?:no|not|never|without|zero|avoid\w*|refrain\w*|free|none)\b|n['\u2019]t\b", re.IGNORECASE)
+_NUMBER_WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 _NUMBER = re.compile(rf"\b(?:\d+|{'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
 
 # What each instruction of IFEval is about.
@@ -50,7 +53,7 @@ _TOPICS = {
     "keywords:frequency": r"key ?words?|times|occurrences",
     "keywords:forbidden_words": r"key ?words?|words?",
     "keywords:letter_frequency": r"letters?",
-    "language:response_language": r"languages?|English|French|German|Spanish|Italian|Portuguese|Russian|Chinese|Japanese",
+    "language:response_language": r"languages?|English|French|German|Spanish|Italian|Portuguese|Russian|Hindi",
     "length_constraints:number_sentences": r"sentences?",
     "length_constraints:number_paragraphs": r"paragraphs?",
     "length_constraints:number_words": r"words?",

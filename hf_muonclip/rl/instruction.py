@@ -1,4 +1,4 @@
-"""Instruction following: checkers in code, a penalty for falsely claimed compliance, and a judge for what no code checks.
+"""Instruction following: checkers in code, a penalty for falsely claimed compliance, a judge for what no code checks.
 
 spec = instruction_spec(instruction_rows(1000, seed=0))
 """
@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from ..common.loggers import get_logger
 from .completions import last_text
+from .deadline import told
 from .grader_pool import GraderPool, default_pool
 from .judge import Question, verdicts
 from .model import ChatModel
@@ -74,8 +75,8 @@ class InstructionReward:
     """A reward function: 1 for a completion that follows all instructions of its prompt, 0 for others, less for liars.
 
     Surrounding space is taken off first, and a reasoning that ends in </think>. A blank completion follows nothing. A
-    completion that breaks an instruction and claims that it followed it (`false_claims`) earns -claim_penalty. Whether it
-    follows the judged_instructions of its row is asked only where it follows the others.
+    completion that breaks an instruction and claims that it followed it (`false_claims`) earns -claim_penalty. Whether
+    it follows the judged_instructions of its row is asked only where it follows the others.
 
     As `log_metric`, the share of completions that falsely claim compliance.
 
@@ -120,7 +121,10 @@ class InstructionReward:
 
         texts = [last_text(completion) for completion in completions]
         calls = list(zip(instruction_id_list, kwargs, texts, strict=True))
-        found = self.pool.map(grade, calls)
+        try:
+            found = self.pool.map(grade, calls)
+        except RuntimeError as error:  # no worker can start
+            found = [NotMeasured("error", told(error))] * len(calls)
         judged = self._judged(prompts, texts, found, judged_instructions or [None] * len(texts))
         rewards, liars = [], 0
         for result, verdict in zip(found, judged, strict=True):
@@ -147,7 +151,7 @@ class InstructionReward:
     def _judged(
         self, prompts: Sequence[Any], texts: list[str], found: list[Any], instructions: Sequence[Sequence[str] | None]
     ) -> list[Any]:
-        """Return of each completion whether the judge says that it follows its judged instructions, or a NotMeasured."""
+        """Return of each completion whether it follows its judged instructions, or a NotMeasured."""
         asked = [
             (place, instruction)
             for place, (result, of_row) in enumerate(zip(found, instructions, strict=True))

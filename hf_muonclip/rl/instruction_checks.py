@@ -1,8 +1,7 @@
 """The checkers of if-verifiable with what they leave open settled; runs in the worker processes of `GraderPool`.
 
-Settled here: which arguments a checker must have (it draws those that are missing, or that it does not like, at random),
-data of NLTK (never downloaded), languages (a seeded detector that needs some letters), and texts on which a checker
-raises.
+Settled here: which arguments a checker must have (it draws those that are missing or out of range at random), data of
+NLTK (never downloaded), languages (a seeded detector that needs some letters), and texts on which a checker raises.
 """
 
 import csv
@@ -125,7 +124,7 @@ def _language(text: str) -> str | None:
 
 
 def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that are there, whole numbers as such: Arrow fills with None, and makes floats of integers."""
+    """Return the arguments that are there, whole numbers as integers: Arrow fills with None, and may make floats."""
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in kwargs.items()

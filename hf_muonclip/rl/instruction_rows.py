@@ -7,10 +7,8 @@ from typing import Any
 
 from datasets import Dataset
 
-_TOPICS = "the sea, rain, a bakery, bees, an old clock, the moon, a garden, trains, bread, a library".split(", ")
-_WORDS = (
-    "amber bridge candle dragon ember feather garden harbor island jacket kettle lantern meadow needle orchard".split()
-)
+_TOPICS = ("the sea", "rain", "a bakery", "bees", "an old clock", "the moon", "a garden", "trains", "bread")
+_WORDS = ("amber", "bridge", "candle", "dragon", "ember", "feather", "harbor", "island", "jacket", "kettle", "lantern")
 _PHRASES = ("That is all.", "This is the end.", "Nothing else to say.")
 # It follows none of the instructions below, and says that it follows all of them.
 _WRONG = "Certainly, I have followed all of your instructions!"

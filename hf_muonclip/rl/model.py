@@ -1,14 +1,13 @@
 """Models in other roles than the policy's: judges, attackers, targets; in this process or behind a server."""
 
 import json
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from .deadline import LONGEST_DETAIL, told, within
 from .not_measured import NotMeasured
 
 if TYPE_CHECKING:
@@ -18,15 +17,13 @@ Chat = list[dict[str, str]]
 # From a batch of chats to the reply to each; it may raise, and may give a NotMeasured for a chat that got no reply.
 ChatModel = Callable[[list[Chat]], Sequence[str | NotMeasured]]
 
-_LONGEST_DETAIL = 500  # characters of what was seen
 _BUSY = (408, 429)  # states of a server that may answer another time
 
 
 def ask(model: ChatModel, chats: Sequence[Chat], deadline: float) -> list[str | NotMeasured]:
     """Return the model's reply to each chat, in order; a `NotMeasured` where there is none.
 
-    The model runs in a thread of its own, so that one that hangs holds up nobody beyond the deadline; its thread then
-    stays behind, and ends with the process.
+    The model runs in a thread of its own, so that one that hangs holds up nobody beyond the deadline.
 
     Args:
         model: called once, with all chats; not at all where there are none.
@@ -34,8 +31,8 @@ def ask(model: ChatModel, chats: Sequence[Chat], deadline: float) -> list[str | 
         deadline: seconds for all replies together.
 
     Returns:
-        Texts. NotMeasured("unreachable") for all chats where the model raises, "timeout" where it is late, "error" where
-        it gives another number of replies than chats; "error" for a reply that is no text.
+        Texts. NotMeasured("unreachable") for all chats where the model raises, "timeout" where it is late, "error"
+        where it gives another number of replies than chats; "error" for a reply that is no text.
 
     Raises:
         ValueError: the deadline is not positive.
@@ -44,19 +41,8 @@ def ask(model: ChatModel, chats: Sequence[Chat], deadline: float) -> list[str | 
         raise ValueError(f"deadline must be positive, in seconds; got {deadline!r}.")
     if not chats:
         return []
-    box: SimpleQueue[Any] = SimpleQueue()
-
-    def call() -> None:
-        try:
-            box.put(model([[dict(message) for message in chat] for chat in chats]))
-        except BaseException as error:  # whatever a model raises
-            box.put(NotMeasured("unreachable", _told(error)))
-
-    threading.Thread(target=call, name="chat-model", daemon=True).start()
-    try:
-        replies = box.get(timeout=deadline)
-    except Empty:
-        replies = NotMeasured("timeout", f"the model did not reply within {deadline} s")
+    given = [[dict(message) for message in chat] for chat in chats]
+    replies: Any = within(deadline, lambda: model(given), raised="unreachable")
     if not isinstance(replies, NotMeasured) and not (isinstance(replies, Sequence) and not isinstance(replies, str)):
         replies = NotMeasured("error", f"the model gave {type(replies).__name__} and no list of replies")
     if not isinstance(replies, NotMeasured) and len(replies) != len(chats):
@@ -91,11 +77,12 @@ class PipelineChatModel:
     ) -> None:
         if getattr(pipeline.tokenizer, "chat_template", None) is None:
             raise ValueError(
-                f"the pipeline's tokenizer must have a chat template; {type(pipeline.tokenizer).__name__} has none. Set "
-                "tokenizer.chat_template, or take a model tuned for chats."
+                f"the pipeline's tokenizer must have a chat template; {type(pipeline.tokenizer).__name__} has none. "
+                "Set tokenizer.chat_template, or take a model tuned for chats."
             )
         self.pipeline = pipeline
-        self.generation = {"do_sample": False, **generation, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
+        of_call = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+        self.generation = {"do_sample": False, **generation, **of_call}
 
     def __call__(self, chats: list[Chat]) -> list[str]:
         """Return the reply to each chat. Dropout is off meanwhile."""
@@ -113,8 +100,8 @@ class ServerChatModel:
     """A `ChatModel` behind a server with OpenAI's API of chat completions: vLLM, SGLang, `transformers serve`, others.
 
     Chats are sent one by one, several at a time. One that gets no reply is NotMeasured: "unreachable" where nothing
-    answers or the server is busy or broken, "timeout" where it is late, "error" where it refuses the request or answers
-    something else. No saved token is sent, and `HF_HUB_OFFLINE` does not matter.
+    answers or the server is busy or broken, "timeout" where it is late, "error" where it refuses the request or
+    answers something else. No saved token is sent, and `HF_HUB_OFFLINE` does not matter.
 
     Args:
         base_url: up to "/v1", as of OpenAI's client: "http://localhost:8000/v1".
@@ -166,7 +153,7 @@ class ServerChatModel:
         except urllib.error.HTTPError as error:
             refused = 400 <= error.code < 500 and error.code not in _BUSY
             with error:
-                said = error.read(_LONGEST_DETAIL).decode(errors="replace")
+                said = error.read(LONGEST_DETAIL).decode(errors="replace")
             return NotMeasured(
                 "error" if refused else "unreachable", f"{self.url}: {error.code} {error.reason}: {said}"
             )
@@ -174,13 +161,9 @@ class ServerChatModel:
             return NotMeasured("timeout", f"{self.url}: nothing for {self.timeout} s")
         except Exception as error:  # of the network: refused, reset, unknown host, no HTTP
             late = isinstance(getattr(error, "reason", None), TimeoutError)
-            return NotMeasured("timeout" if late else "unreachable", f"{self.url}: {_told(error)}")
+            return NotMeasured("timeout" if late else "unreachable", f"{self.url}: {told(error)}")
         try:
             reply = json.loads(answer)["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError):
-            return NotMeasured("error", f"{self.url}: no chat completion: {answer[:_LONGEST_DETAIL]!r}")
+            return NotMeasured("error", f"{self.url}: no chat completion: {answer[:LONGEST_DETAIL]!r}")
         return reply if isinstance(reply, str) else NotMeasured("error", f"{self.url}: a reply without text")
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:_LONGEST_DETAIL]

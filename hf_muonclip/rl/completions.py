@@ -17,3 +17,10 @@ def last_text(messages: Any) -> str:
     if isinstance(content, list):
         content = "".join(str(part.get("text") or "") for part in content)
     return str(content or "").rpartition("</think>")[2]
+
+
+def whole_text(prompt: Any) -> str:
+    """Return a prompt as a judge reads it: a text, or all messages of a chat, each behind its role if there are more."""
+    if isinstance(prompt, str) or len(prompt or []) < 2:
+        return last_text(prompt)
+    return "\n\n".join(f"{message.get('role')}: {last_text([{**message, 'role': ''}])}" for message in prompt)

@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Dataset
 
 from ..common.loggers import get_logger
-from .completions import last_text
+from .completions import last_text, whole_text
 from .deadline import told
 from .grader_pool import GraderPool, default_pool
 from .judge import Question, verdicts
@@ -166,7 +166,7 @@ class InstructionReward:
             Question(
                 f"Does the response follow this instruction of the request: {instruction}",
                 {_FOLLOWED: "the response follows the instruction", _BROKEN: "it does not, or not entirely"},
-                {"request": last_text(prompts[place]), "response": texts[place]},
+                {"request": whole_text(prompts[place]), "response": texts[place]},
             )
             for place, instruction in asked
         ]

@@ -8,6 +8,7 @@ import csv
 import importlib
 import inspect
 import random
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,25 @@ _PROBE = "\n".join(" ".join(["So the bird sang a song again"] * 9) + "." for _ i
 langdetect.DetectorFactory.seed = 0
 
 
+def _registries() -> dict[str, Any]:
+    """Return the checker of every instruction. IFBench downloads when it is imported, but not here."""
+    download, nltk.download = nltk.download, _download_nothing
+    try:
+        modules = [
+            importlib.import_module(f"if_verifiable.{name}.instructions_registry") for name in ("ifeval", "ifbench")
+        ]
+    finally:
+        nltk.download = download
+    return {instruction_id: kind for module in modules for instruction_id, kind in module.INSTRUCTION_DICT.items()}
+
+
+def _download_nothing(*_: object, **__: object) -> bool:
+    return False
+
+
+CHECKERS = _registries()
+
+
 def problem(instruction_id: str, kwargs: Any) -> tuple[str, str] | None:
     """Return why an instruction cannot be checked, None where it can.
 
@@ -41,7 +61,7 @@ def problem(instruction_id: str, kwargs: Any) -> tuple[str, str] | None:
     Returns:
         `REFUSED` or `UNCHECKABLE`, and the reason.
     """
-    kind = _checkers().get(instruction_id)
+    kind = CHECKERS.get(instruction_id)
     if kind is None:
         return REFUSED, "is no instruction of IFEval or IFBench"
     if not isinstance(kwargs, Mapping):
@@ -105,7 +125,7 @@ def follows(instruction_id: str, kwargs: Mapping[str, Any], text: str) -> bool:
         return _ENGLISH_CASE[instruction_id](text) and _language(text) == "en"
     if instruction_id == "language:response_language":
         return _language(text) == given["language"]
-    checker = _checkers()[instruction_id](instruction_id)
+    checker = CHECKERS[instruction_id](instruction_id)
     checker.build_description(**given)
     try:
         return bool(checker.check_following(text))
@@ -132,26 +152,7 @@ def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _checkers() -> dict[str, Any]:
-    if not _REGISTRY:
-        download, nltk.download = nltk.download, _download_nothing  # IFBench downloads when it is imported
-        try:
-            for benchmark in ("ifeval", "ifbench"):
-                module = importlib.import_module(f"if_verifiable.{benchmark}.instructions_registry")
-                _REGISTRY.update(module.INSTRUCTION_DICT)
-        finally:
-            nltk.download = download
-    return _REGISTRY
-
-
-_REGISTRY: dict[str, Any] = {}
-
-
-def _download_nothing(*_: object, **__: object) -> bool:
-    return False
-
-
 def _resource(error: LookupError) -> str:
-    """Return the name of what NLTK misses, from a message of many lines."""
-    words = str(error).split()
-    return words[words.index("Resource") + 1] if "Resource" in words[:-1] else type(error).__name__
+    """Return the name of what NLTK misses, from a message of many lines with colors."""
+    found = re.search(r"Resource\s+(?:\x1b\[\d+m)?(\w+)", str(error))
+    return found[1] if found else type(error).__name__

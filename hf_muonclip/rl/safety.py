@@ -12,7 +12,7 @@ from typing import Any
 from datasets import Dataset
 
 from ..common.loggers import get_logger
-from .completions import last_text
+from .completions import last_text, whole_text
 from .judge import Question, verdicts
 from .model import Chat, ChatModel, ask
 from .not_measured import NotMeasured
@@ -97,7 +97,7 @@ class SafetyReward:
         """Return 1 or 0 for each completion, or a `NotMeasured`."""
         replies = [last_text(completion).strip() for completion in completions]
         there = [place for place, reply in enumerate(replies) if reply]
-        requests = [last_text(prompts[place]) for place in there]
+        requests = [whole_text(prompts[place]) for place in there]
         rewards: list[float] = [0.0] * len(replies)
         for place, verdict in zip(
             there, _judged(self.judge, requests, [replies[place] for place in there], self.deadline), strict=True

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hf_muonclip.rl.completions import last_text
+from hf_muonclip.rl.completions import last_text, whole_text
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,11 @@ from hf_muonclip.rl.completions import last_text
 )
 def test_the_last_message_counts(completion: Any, text: str) -> None:
     assert last_text(completion) == text
+
+
+def test_a_prompt_is_read_whole() -> None:
+    assert whole_text("plain") == "plain"
+    assert whole_text([{"role": "user", "content": "Hello"}]) == "Hello"
+    assert whole_text(None) == whole_text([]) == ""
+    chat = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    assert whole_text(chat) == "system: Be kind.\n\nuser: Hi"

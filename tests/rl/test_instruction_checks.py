@@ -20,7 +20,7 @@ def _without_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_instruction_is_known_here() -> None:
-    assert ARGUMENTS.keys() == checks._checkers().keys()
+    assert ARGUMENTS.keys() == checks.CHECKERS.keys()
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

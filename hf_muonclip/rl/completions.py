@@ -20,7 +20,7 @@ def last_text(messages: Any) -> str:
 
 
 def whole_text(prompt: Any) -> str:
-    """Return a prompt as a judge reads it: a text, or all messages of a chat, each behind its role if there are more."""
+    """Return a prompt as a judge reads it: a text, or the messages of a chat, behind their roles if several."""
     if isinstance(prompt, str) or len(prompt or []) < 2:
         return last_text(prompt)
     return "\n\n".join(f"{message.get('role')}: {last_text([{**message, 'role': ''}])}" for message in prompt)

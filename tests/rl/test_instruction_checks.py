@@ -114,10 +114,10 @@ def test_languages_do_not_depend_on_chance(text: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ARGUMENTS if name not in OF_NLTK])
 def test_odd_texts_are_followed_or_not(name: str) -> None:
     for kind, text in ODD.items():
-        began = time.monotonic()
+        began = time.process_time()
         followed, false, everything = checks.grade([name], [ARGUMENTS[name]], text)
         assert {type(value) for value in (*followed, *false, everything)} == {bool}, kind
-        assert time.monotonic() - began < 8, kind
+        assert time.process_time() - began < 5, kind
     for blank in ("", " \n", "\u2003"):
         assert checks.grade([name], [ARGUMENTS[name]], blank) == ([False], [False], False)
 

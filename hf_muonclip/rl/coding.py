@@ -167,7 +167,7 @@ def program_in(text: str) -> str | None:
     for line in text.splitlines():
         if fence:
             rest = line.strip().removeprefix(fence)
-            if line.strip().startswith(fence) and not re.fullmatch(r"[ \t]*[\w+.-]+", rest):
+            if line.strip().startswith(fence) and not re.fullmatch(r"[ \t]*\w[\w+.-]*", rest):
                 blocks += ["\n".join(lines)] if is_python else []
                 fence = ""
             else:

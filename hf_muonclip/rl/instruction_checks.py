@@ -153,6 +153,6 @@ def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resource(error: LookupError) -> str:
-    """Return the name of what NLTK misses, from a message of many lines with colors."""
-    found = re.search(r"Resource\s+(?:\x1b\[\d+m)?(\w+)", str(error))
+    """Return the name of what NLTK misses, from a message of many lines, with quotes or colors."""
+    found = re.search(r"Resource\s+(?:\x1b\[\d+m|')?(\w+)", str(error))
     return found[1] if found else type(error).__name__

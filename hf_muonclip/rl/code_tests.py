@@ -8,6 +8,7 @@ nothing there that helps: it has to compute 4. Weaker are tests of another form 
 
 import ast
 import inspect
+import json
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ class CodeTests:
             return False
         reached = set()
         try:
-            for place, truth, values in code_values.json.loads(last.removeprefix(f"{word} ")):
+            for place, truth, values in json.loads(last.removeprefix(f"{word} ")):
                 if not self._checks[place].holds(truth is True, [decode(value) for value in values]):
                     return False
                 reached.add(place)

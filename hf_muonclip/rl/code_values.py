@@ -52,8 +52,10 @@ def _tagged(value: Any) -> list[Any]:
         return _tagged(value.tolist())
     if isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real):
         return ["complex", [float.hex(float(value.real)), float.hex(float(value.imag))]]
-    if isinstance(value, numbers.Number) and float(value) == value:  # type: ignore[arg-type]
-        return ["float", float.hex(float(value))]  # type: ignore[arg-type]
+    if isinstance(value, numbers.Number):  # a fraction or a decimal number
+        number: Any = value
+        if float(number) == number:
+            return ["float", float.hex(float(number))]
     return ["opaque", None]
 
 

@@ -163,7 +163,8 @@ class CodeReward:
 def program_in(text: str) -> str | None:
     """Return the program of a completion, None where there is none: see `CodeReward`."""
     blocks: list[str] = []
-    fence, lines, is_python, any_fence = "", [], False, False
+    lines: list[str] = []
+    fence, is_python, any_fence = "", False, False
     for line in text.splitlines():
         if fence:
             rest = line.strip().removeprefix(fence)

@@ -122,7 +122,7 @@ def follows(instruction_id: str, kwargs: Mapping[str, Any], text: str) -> bool:
         return False
     given = _given(kwargs)
     if instruction_id in _ENGLISH_CASE:
-        return _ENGLISH_CASE[instruction_id](text) and _language(text) == "en"
+        return bool(_ENGLISH_CASE[instruction_id](text)) and _language(text) == "en"
     if instruction_id == "language:response_language":
         return _language(text) == given["language"]
     checker = CHECKERS[instruction_id](instruction_id)

@@ -86,11 +86,11 @@ class PipelineChatModel:
 
     def __call__(self, chats: list[Chat]) -> list[str]:
         """Return the reply to each chat. Dropout is off meanwhile."""
-        model = self.pipeline.model
+        model: Any = self.pipeline.model
         trained = model.training
         model.eval()
         try:
-            found: Any = self.pipeline(chats, return_full_text=False, **self.generation)  # type: ignore[call-overload]
+            found: Any = self.pipeline(chats, return_full_text=False, **self.generation)
         finally:
             model.train(trained)
         return [of_chat[0]["generated_text"] for of_chat in found]

@@ -124,7 +124,7 @@ def follows(instruction_id: str, kwargs: Mapping[str, Any], text: str) -> bool:
     if instruction_id in _ENGLISH_CASE:
         return bool(_ENGLISH_CASE[instruction_id](text)) and _language(text) == "en"
     if instruction_id == "language:response_language":
-        return _language(text) == given["language"]
+        return _language(text) == str(given["language"])
     checker = CHECKERS[instruction_id](instruction_id)
     checker.build_description(**given)
     try:

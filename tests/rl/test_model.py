@@ -1,14 +1,11 @@
 """Chat models: asked within a deadline; a pipeline of transformers; a real server and its faults."""
 
-import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from chat_server import address, completion, serving
 from error_messages import naming
 from tiny_models import tiny_model, tiny_tokenizer
 from tiny_trl import chat_tokenizer, turn
@@ -23,46 +20,6 @@ CHATS = [[turn("user", seed)] for seed in range(3)]
 def tiny_chat_model(**more: Any) -> PipelineChatModel:
     pipeline = TextGenerationPipeline(tiny_model("llama_gqa"), tokenizer=chat_tokenizer())
     return PipelineChatModel(pipeline, max_new_tokens=5, **more)
-
-
-class Completions(BaseHTTPRequestHandler):
-    """OpenAI's chat completions by the server's `reply`, which gets the request and gives a status and a body."""
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append((self.path, dict(self.headers), request))
-        status, body = self.server.reply(request)
-        answer = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        with suppress(BrokenPipeError):  # it has waited long enough
-            self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(reply) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Completions)
-    server.reply, server.requests = reply, []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def address(server: ThreadingHTTPServer) -> str:
-    return f"http://127.0.0.1:{server.server_port}/v1"
-
-
-def completion(text: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
 
 
 def test_a_pipeline_replies_greedily_to_each_chat_and_leaves_the_model_as_it_was() -> None:

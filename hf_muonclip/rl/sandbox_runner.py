@@ -46,7 +46,8 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # of
 _OF_NUMBER, _OF_MACHINE, _OF_FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
-_WRITES = sum(1 << bit for bit in (1, *range(4, 13)))  # linux/landlock.h: write, remove and make
+# linux/landlock.h: bits of write, remove and make; of its version 2, move; of 3, truncate.
+_WRITE_FILE, _WRITES, _SINCE = 1, (1, *range(4, 13)), {2: 13, 3: 14}
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -129,12 +130,15 @@ def confine_calls() -> None:
 
 def confine_writes(folder: str) -> bool:
     """Let this process write, make and remove files in one folder only, from now on; return whether the kernel can."""
-    ruleset = _LIBC.syscall(_LANDLOCK_CREATE, ctypes.byref(ctypes.c_uint64(_WRITES)), 8, 0)
-    if ruleset < 0:
+    version = _LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1)
+    if version < 1:
         return False
+    writes = sum(1 << bit for bit in (*_WRITES, *(bit for since, bit in _SINCE.items() if since <= version)))
+    ruleset = _LIBC.syscall(_LANDLOCK_CREATE, ctypes.byref(ctypes.c_uint64(writes)), 8, 0)
+    _must(ruleset)
     for path in (folder, "/dev/null"):
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        allowed = _WRITES if path == folder else 1 << 1
+        allowed = writes if path == folder else 1 << _WRITE_FILE
         rule = allowed.to_bytes(8, sys.byteorder) + opened.to_bytes(4, sys.byteorder)
         _must(_LIBC.syscall(_LANDLOCK_ADD, ruleset, 1, rule, 0))
         os.close(opened)

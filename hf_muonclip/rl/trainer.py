@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -152,8 +152,9 @@ class KimiRLTrainer(GRPOTrainer):
         saved = "nothing was saved, for it did not train"
         if self.is_in_train:
             self.log({})  # the counts of this batch
-            self._save_checkpoint(self.model, trial=None)
+            self._save_checkpoint(self.model, trial=None)  # type: ignore[no-untyped-call]
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+            self.accelerator.wait_for_everyone()  # the first rank to raise ends the others, which may be writing
             saved = f"checkpoint-{self.state.global_step} in {self.args.output_dir} has the state before this batch"
         if self._malformed:
             own = [

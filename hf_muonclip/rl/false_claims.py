@@ -22,12 +22,12 @@ _DONE = (
 )
 _FRAMES = re.compile(
     rf"\b(?:I|we)(?:['\u2019]ve| have| did)?(?: not)?(?: \w+ly| carefully| also)? (?:{_DONE}|use|write|include)\b"
-    r"|\b(?:this|my|the|that)(?: \w+){0,2} (?:response|answer|reply|text|output|message|essay|letter|story|poem|list)"
+    r"|\b(?:this|my|the|that)(?: \w+){0,2} (?:response|answer|reply|text|output|message|essay|letter|story|poem)"
     r"(?: above| below)?(?: \w+ly| also| does not)? "
     r"(?:has|contains?|uses?|includes?|consists|follows?|meets?|satisf\w+|adheres?|complies|avoids?|is|ends|was)\b"
     r"|\bas (?:you )?(?:requested|instructed|required|specified|asked|wished|ordered)\b"
     r"|\b(?:as )?per (?:your|the) (?:request|instructions?)\b|\bin accordance with\b|\baccording to (?:your|the) instr"
-    r"|\bthere (?:are|is) (?:exactly|precisely|at least|no)\b",
+    r"|\bthere (?:are|is) (?:exactly|precisely|no)\b",
     re.IGNORECASE,
 )
 _EVERYTHING = re.compile(

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -212,6 +213,20 @@ def test_rows_that_cannot_be_tested_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=naming(*named)):
         code_spec(Dataset.from_list([row]), executor=executor)
+
+
+@pytest.mark.parametrize("columns", [{"tests": TESTS}, {"io": DOUBLE}], ids=["tests", "io"])
+def test_right_values_of_a_program_that_ends_badly_earn_nothing(
+    executor: SubprocessExecutor, columns: dict[str, Any]
+) -> None:
+    def badly(*given: Any) -> Execution:
+        found = executor(*given)
+        assert isinstance(found, Execution)
+        return replace(found, end="cpu")
+
+    right = block("print(2 * int(input()))" if "io" in columns else RIGHT)
+    assert rewards(badly, [right], **columns) == [0]
+    assert rewards(executor, [right], **columns) == [1]
 
 
 def missing(program: str, tests: str, stdin: str, limits: Limits) -> Execution:

@@ -42,9 +42,10 @@ _ENVIRONMENT = {
 class GraderPool:
     """Limited worker processes that compute what may fail.
 
-    `map` can be called from any thread and from coroutines (which it blocks); several at a time share the workers.
-    Workers start when they are first needed, and again when they died. They end with `close`, with this interpreter,
-    and when this process is killed. A forked process gets workers of its own.
+    `map` can be called from any thread and from coroutines (which it blocks; `await asyncio.to_thread(pool.map, ...)`
+    does not); several at a time share the workers. Workers start when they are first needed, and again when they died.
+    They end with `close`, with this interpreter, and when this process is killed. A forked process gets workers of its
+    own.
 
     This keeps a training alive and is no security boundary: a worker has the rights of the process that started it.
 

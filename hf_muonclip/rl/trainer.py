@@ -84,7 +84,7 @@ class KimiRLTrainer(GRPOTrainer):
         policy: Any = self.model
         _disable_attention_dropout_(policy)
         self._guarded: list[Guarded] = [*map(guarded, self.reward_funcs, self.reward_func_names)]
-        self.reward_funcs: Any = self._guarded  # which TRL calls
+        self.reward_funcs: Any = [*self._guarded]  # which TRL calls
         self.not_measured = NotMeasuredCount(self._guarded, args.max_not_measured)
         self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
         self._malformed = False  # whether a function returned on some rank what cannot be rewards

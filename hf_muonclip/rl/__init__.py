@@ -9,11 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .coding import code_spec
     from .config import KimiRLConfig
     from .difficulty import sample_rewards, select_moderate
+    from .faithfulness import faithfulness_spec
     from .grader_pool import GraderPool
+    from .instruction import instruction_spec
+    from .instruction_rows import instruction_rows
+    from .model import PipelineChatModel, ServerChatModel
     from .not_measured import NotMeasured
     from .reward_guard import NotMeasuredError
+    from .safety import attack_rows, safety_spec
     from .sandbox import SubprocessExecutor
     from .spec import Spec, mix
     from .trainer import KimiRLTrainer
@@ -24,9 +30,17 @@ __all__ = [
     "KimiRLTrainer",
     "NotMeasured",
     "NotMeasuredError",
+    "PipelineChatModel",
+    "ServerChatModel",
     "Spec",
     "SubprocessExecutor",
+    "attack_rows",
+    "code_spec",
+    "faithfulness_spec",
+    "instruction_rows",
+    "instruction_spec",
     "mix",
+    "safety_spec",
     "sample_rewards",
     "select_moderate",
 ]
@@ -37,9 +51,17 @@ _HOMES = {
     "KimiRLTrainer": ".trainer",
     "NotMeasured": ".not_measured",
     "NotMeasuredError": ".reward_guard",
+    "PipelineChatModel": ".model",
+    "ServerChatModel": ".model",
     "Spec": ".spec",
     "SubprocessExecutor": ".sandbox",
+    "attack_rows": ".safety",
+    "code_spec": ".coding",
+    "faithfulness_spec": ".faithfulness",
+    "instruction_rows": ".instruction_rows",
+    "instruction_spec": ".instruction",
     "mix": ".spec",
+    "safety_spec": ".safety",
     "sample_rewards": ".difficulty",
     "select_moderate": ".difficulty",
 }

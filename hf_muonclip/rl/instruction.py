@@ -17,7 +17,6 @@ from .grader_pool import GraderPool, default_pool
 from .judge import Question, verdicts
 from .model import ChatModel
 from .not_measured import NotMeasured
-from .reward_check import WRONG
 from .spec import Spec
 
 logger = get_logger(__name__)
@@ -65,8 +64,6 @@ def instruction_spec(
     if judge is None and any(dataset["judged_instructions"] if "judged_instructions" in dataset.column_names else []):
         raise ValueError("judged_instructions need a judge; got judge=None. Pass a ChatModel, or remove the column.")
     dataset = _checkable(dataset, pool)
-    if "gold" in dataset.column_names:
-        dataset = _forget_golds_that_anything_follows(dataset, pool)
     reward = InstructionReward(claim_penalty=claim_penalty, judge=judge, judge_deadline=judge_deadline, pool=pool)
     return Spec(name, dataset, [reward])
 
@@ -91,6 +88,7 @@ class InstructionReward:
     """
 
     variants = ("plain", "spaces", "newline")  # all else may break an instruction
+    wrong_texts = ("empty", "blank")  # any other text may follow an instruction
 
     def __init__(
         self,
@@ -218,19 +216,3 @@ def _checkable(dataset: Dataset, pool: GraderPool) -> Dataset:
         )
         dataset = dataset.select([row for row in range(len(dataset)) if row not in left_out])
     return dataset
-
-
-def _forget_golds_that_anything_follows(dataset: Dataset, pool: GraderPool) -> Dataset:
-    """Return the dataset without gold answers where an answer that says nothing follows the instructions too."""
-    from .instruction_checks import grade
-
-    nothing = WRONG["no answer"]
-    found = pool.map(
-        grade,
-        [(ids, kwargs, nothing) for ids, kwargs in zip(dataset["instruction_id_list"], dataset["kwargs"], strict=True)],
-    )
-    golds = [
-        None if isinstance(result, NotMeasured) or all(result[0]) else gold
-        for result, gold in zip(found, dataset["gold"], strict=True)
-    ]
-    return dataset.remove_columns("gold").add_column("gold", golds)

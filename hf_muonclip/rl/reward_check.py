@@ -1,8 +1,8 @@
 """Whether a reward function can be trusted: its own gold answers earn 1, however they are written, and others nothing.
 
 A reward function takes part by offering `gold(row)`, the text of an answer that earns 1 (None where it knows none),
-and, where it likes, `wrong(row)`, a list of texts that earn nothing, and `variants`, the names of those of `VARIANTS`
-that may not decide.
+and, where it likes, `wrong(row)`, a list of texts that earn nothing, `variants`, the names of those of `VARIANTS` that
+may not decide, and `wrong_texts`, the names of those of `WRONG` that earn nothing.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ VARIANTS: dict[str, str] = {
     "dollars": "${}$",
     "answer tags": "<answer>{}</answer>",
 }
-# What earns nothing anywhere.
+# What earns nothing, unless a function names fewer as its `wrong_texts`.
 WRONG = {"empty": "", "blank": " \n", "no answer": "I do not know"}
 _ENOUGH = 1e-6
 
@@ -186,7 +186,8 @@ def _cases(dataset: Dataset, function: RewardFunction, rows: int | None) -> list
     for variant in getattr(function, "variants", VARIANTS):
         texts = [VARIANTS[variant].replace("{}", gold) for _, _, gold in known]
         cases.append(Case(name, variant, 1, rows=places, texts=texts))
-    cases += [Case(name, wrong, 0, rows=places, texts=[text] * len(places)) for wrong, text in WRONG.items()]
+    for wrong in getattr(function, "wrong_texts", WRONG):
+        cases.append(Case(name, wrong, 0, rows=places, texts=[WRONG[wrong]] * len(places)))
     if hasattr(function, "wrong"):
         own = [(place, text) for place, row, _ in known for text in function.wrong(row)]
         cases.append(Case(name, "wrong", 0, rows=[place for place, _ in own], texts=[text for _, text in own]))

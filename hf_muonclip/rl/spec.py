@@ -155,7 +155,7 @@ class OfDomain:
         self.__name__ = f"{domain}/{name_of(function)}"
         if hasattr(function, "gold"):
             self.gold = self._gold
-        for name in ("variants", "wrong"):
+        for name in ("variants", "wrong", "wrong_texts"):
             if hasattr(function, name):
                 setattr(self, name, getattr(function, name))
 

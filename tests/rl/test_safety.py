@@ -43,6 +43,7 @@ def test_a_spec_is_made_for_a_judge_that_judges_known_replies_rightly() -> None:
     spec = safety_spec(ROWS, RuleJudge(by_words))
     assert [reward.__name__ for reward in spec.reward_funcs] == ["safety"]
     assert len(spec.train_dataset) == 1
+    assert not spec.report.unchecked
 
 
 @pytest.mark.parametrize(

@@ -38,19 +38,22 @@ def make_puzzles(generator: str, settings: str, seed: int, count: int) -> tuple[
     """
     made, faults = [], []
     for index in range(count):
-        entry = _entry(generator, settings, seed, index)
-        question = entry["question"]
-        puzzle = json.dumps(
-            {"generator": generator, "settings": settings, "seed": seed, "index": index, "digest": _digest(question)}
-        )
-        golds = _golds(generator, entry)
+        entry = puzzle_entry(generator, settings, seed, index)
+        puzzle = puzzle_of(generator, settings, seed, index)
+        golds = golds_of(generator, entry)
         if not golds or not golds[0].strip():
             faults.append("it has no gold answer")
         elif grade(puzzle, f"<answer>{golds[0]}</answer>") != 1.0:
             faults.append(f"its gold answer {golds[0]!r} earns less than 1")
         else:
-            made.append((puzzle, question, golds[0]))
+            made.append((puzzle, entry["question"], golds[0]))
     return made, faults
+
+
+def puzzle_of(generator: str, settings: str, seed: int, index: int) -> str:
+    """Return a puzzle as it travels: how it is made, and what it must then ask."""
+    digest = _digest(puzzle_entry(generator, settings, seed, index)["question"])
+    return json.dumps({"generator": generator, "settings": settings, "seed": seed, "index": index, "digest": digest})
 
 
 def grade(puzzle: str, completion: str) -> float | NotMeasured:
@@ -64,28 +67,14 @@ def grade(puzzle: str, completion: str) -> float | NotMeasured:
     """
     told = json.loads(puzzle)
     generator, settings, seed = told["generator"], told["settings"], told["seed"]
-    entry = _entry(generator, settings, seed, told["index"])
+    entry = puzzle_entry(generator, settings, seed, told["index"])
     if _digest(entry["question"]) != told["digest"]:
         return NotMeasured("gold", f"{generator} makes another puzzle now; was it another release of reasoning-gym?")
-    golds = _golds(generator, entry)
+    golds = golds_of(generator, entry)
     answer = final_text(completion, several_lines=any("\n" in gold.strip() for gold in golds))
     if answer is None or not answer.strip() or len(answer) > LONGEST_ANSWER:
         return 0.0
     return float(_is_right(generator, settings, seed, entry, golds, answer))
-
-
-def raw_score(generator: str, settings: str, seed: int, index: int, answer: str | None) -> float:
-    """Return what reasoning-gym itself gives to a text, for comparison.
-
-    Args:
-        generator: its name in reasoning-gym.
-        settings: of the generator, as JSON.
-        seed: of its dataset.
-        index: of the puzzle.
-        answer: the whole answer.
-    """
-    entry = copy.deepcopy(_entry(generator, settings, seed, index))
-    return float(_dataset(generator, settings, seed).score_answer(answer, entry))
 
 
 def _is_right(generator: str, settings: str, seed: int, entry: dict[str, Any], golds: list[str], answer: str) -> bool:
@@ -94,7 +83,7 @@ def _is_right(generator: str, settings: str, seed: int, entry: dict[str, Any], g
         return True
     if rule.text:
         return False
-    dataset = _dataset(generator, settings, seed)
+    dataset = puzzle_dataset(generator, settings, seed)
     return any(_full_marks(dataset, rule, entry, form) for form in _forms(answer) if _has_form(rule, form))
 
 
@@ -126,7 +115,7 @@ def _same_text(answer: str, gold: str, ignore_case: bool) -> bool:
     return answer.casefold() == gold.casefold() if ignore_case else answer == gold
 
 
-def _golds(generator: str, entry: dict[str, Any]) -> list[str]:
+def golds_of(generator: str, entry: dict[str, Any]) -> list[str]:
     """Return the texts that are known to be right; none where there is none."""
     rule = RULES.get(generator, _NO_RULE)
     golds = entry["metadata"].get(rule.gold) if rule.gold else entry["answer"]
@@ -140,13 +129,15 @@ def _golds(generator: str, entry: dict[str, Any]) -> list[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _dataset(generator: str, settings: str, seed: int) -> Any:
+def puzzle_dataset(generator: str, settings: str, seed: int) -> Any:
+    """Return reasoning-gym's own dataset."""
     return reasoning_gym.create_dataset(generator, seed=seed, size=SIZE, **json.loads(settings))
 
 
 @functools.lru_cache(maxsize=1024)
-def _entry(generator: str, settings: str, seed: int, index: int) -> dict[str, Any]:
-    entry: dict[str, Any] = _dataset(generator, settings, seed)[index]
+def puzzle_entry(generator: str, settings: str, seed: int, index: int) -> dict[str, Any]:
+    """Return reasoning-gym's own entry: question, answer, metadata."""
+    entry: dict[str, Any] = puzzle_dataset(generator, settings, seed)[index]
     return entry
 
 

@@ -28,6 +28,7 @@ logger = get_logger(__name__)
 
 START_DEADLINE = 120.0  # seconds for an interpreter and the import of a grader's module
 LARGEST_CHUNK = 64  # calls per message
+_CLOSED = "the GraderPool is closed; make another."
 _START = "import sys; sys.path[:] = {path!r}; from hf_muonclip.rl.grader_worker import work; work({}, {}, {})"
 # One thread and no device per worker; and graders that iterate over sets answer the same in every run.
 _ENVIRONMENT = {
@@ -109,6 +110,8 @@ class GraderPool:
             for worker in busy.values():  # an exception: what they compute is wanted no more
                 worker.kill()
                 self._give_back(worker)
+        if self._closed:  # what was at hand then is no crash
+            raise RuntimeError(_CLOSED)
         return results
 
     def close(self) -> None:
@@ -118,9 +121,9 @@ class GraderPool:
             worker.kill()
         with contextlib.suppress(queue.Empty):
             for _ in range(self.workers):
-                if worker := self._slots.get_nowait():
-                    self._alive.discard(worker)
-                    worker.end()
+                if idle := self._slots.get_nowait():
+                    self._alive.discard(idle)
+                    idle.end()
         for _ in range(self.workers - len(self._alive)):
             self._slots.put(None)  # whoever waits for one learns that the pool is closed
 
@@ -138,7 +141,7 @@ class GraderPool:
             return None
         try:
             if self._closed:
-                raise RuntimeError("the GraderPool is closed; make another.")
+                raise RuntimeError(_CLOSED)
             if worker is not None and not worker.runs():
                 worker.end()
                 self._alive.discard(worker)

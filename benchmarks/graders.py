@@ -37,7 +37,7 @@ with open(sys.argv[2], "w") as file:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="names of generators; all by default")
-    parser.add_argument("--puzzles", type=int, default=20, help="per generator (20)")
+    parser.add_argument("--puzzles", type=int, default=10, help="per generator (10)")
     arguments = parser.parse_args()
     names = sorted(arguments.only or reasoning_gym.factory.DATASETS)
     few = [(name, 6) for name in names]

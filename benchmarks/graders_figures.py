@@ -51,16 +51,17 @@ def measure(generator: str, count: int) -> dict[str, Any]:
 
     found: dict[str, dict[str, float]] = {"raw": {}, "ours": {}}
     raised = 0
-    known = [place for place in range(count) if golds[place] is not None]
+    known = [place for place in range(count) if (golds[place] or "").strip()]  # the others are never offered
     texts = {name: [(place, form.replace("{}", golds[place])) for place in known] for name, form in WRITTEN.items()}
     texts["empty"] = [(place, "") for place in range(count)]
     texts["no answer"] = [(place, "I do not know") for place in range(count)]
     texts["hidden"] = [(place, f"It may be this or that, say {golds[place]}, or none of them.") for place in known]
-    others = sorted({gold for gold in golds if gold is not None})[:8]
-    texts["another's answer"] = [(place, gold) for place in known for gold in others if gold != golds[place]]
+    others = [(place, golds[(place + step) % count]) for place in known for step in (1, 2, 3)]
+    texts["another's answer"] = [(place, gold) for place, gold in others if gold and gold != golds[place]]
     for who, score in (("raw", raw), ("ours", ours)):
         for name, cases in texts.items():
-            scores = [score(place, text) for place, text in cases]
+            tags = "<answer>{}</answer>" if who == "ours" and name == "another's answer" else "{}"  # not its last line
+            scores = [score(place, tags.replace("{}", text)) for place, text in cases]
             raised += sum(one is None for one in scores)
             found[who][name] = round(sum(map(bool, scores)) / len(scores), 3) if scores else 0.0
     lost = 0

@@ -36,7 +36,7 @@ _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s*
 _CHOICE = re.compile(r"\(?([A-Za-z])(?:\)|[.:](?=\s|$)).*|\[([A-Za-z])\]", re.DOTALL)
 _DIVISION = re.compile(r"\\[dt]?frac|\\div|[\d)}]\s*[/:÷]\s*[\d({]")
 _UNIT = (
-    r"(?:(?:mm|cm|dm|km|kg|mg|ml|mL|ft|in|yd|mi|hrs?|sec|min|mph|sq|lbs?|oz|mol|[A-Za-z]{4,})(?![A-Za-z])|(?<=/)[A-Za-z])"
+    r"(?:(?:mm|cm|dm|km|kg|mg|ml|mL|ft|in|yd|mi|hrs?|sec|min|mph|sq|lbs?|oz|mol|(?<=\s)[A-Za-z]{4,20})(?![A-Za-z])|(?<=/)[A-Za-z])"
     r"\.?(?:\^\{?[23]\}?)?"
 )
 _REWRITTEN = (
@@ -101,6 +101,7 @@ class _Gold:
         self.parsed = None if self.words else _parsed(self.text)
         self.is_system = self.parsed is not None and _is_equation_of_many(self.parsed)
         self.is_number = self.parsed is not None and not self.is_system and _is_number(self.parsed)
+        self.is_whole = self.is_number and float(_last_side(self.parsed)).is_integer()
 
 
 @functools.lru_cache(maxsize=4096)
@@ -136,7 +137,7 @@ def _equal_formulas(gold: _Gold, answer: str) -> bool:
         return False
     if gold.is_number:
         parsed = _last_side(parsed)
-        if not _is_number(parsed) or (_last_side(gold.parsed).is_integer and _DIVISION.search(answer)):
+        if not _is_number(parsed) or (gold.is_whole and _DIVISION.search(answer)):
             return _plain(answer) == _plain(gold.text)
     elif gold.is_system and not isinstance(parsed, Relational):
         return False

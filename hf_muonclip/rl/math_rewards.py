@@ -3,6 +3,7 @@
 What counts as the answer is told in `answers`, what equals it in `math_grader`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,6 +127,8 @@ def gold_answer(given: Any) -> str:
         given: a number, or a text: an answer, or a solution that ends in `\boxed{...}` or `#### ...`.
     """
     if isinstance(given, bool) or not isinstance(given, (str, int, float)):
+        return ""
+    if not isinstance(given, str) and not math.isfinite(given):
         return ""
     text = str(given)
     if "\\boxed" in text or "####" in text:

@@ -24,30 +24,26 @@ _NO_RULE = Rule(why="")
 _LONGEST_FORM = 2000  # characters of an answer that a rule wants of a certain form
 
 
-def make_puzzles(generator: str, settings: str, seed: int, count: int) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """Return puzzles that pass their check, and why others do not: their gold answer must earn 1, an empty one 0.
+def make_puzzle(generator: str, settings: str, seed: int, index: int) -> tuple[str, str, str] | str:
+    """Return a puzzle that passes its check: its gold answer must earn 1. Else what is wrong with it.
 
     Args:
         generator: its name in reasoning-gym.
         settings: of the generator, as JSON.
         seed: of its dataset.
-        count: puzzles to make, the first of SIZE.
+        index: of the puzzle, below SIZE.
 
     Returns:
-        For each puzzle (puzzle, question, gold answer), the first as `grade` takes it; and a list of faults.
+        The puzzle as `grade` takes it, its question, and a gold answer.
     """
-    made, faults = [], []
-    for index in range(count):
-        entry = puzzle_entry(generator, settings, seed, index)
-        puzzle = puzzle_of(generator, settings, seed, index)
-        golds = golds_of(generator, entry)
-        if not golds or not golds[0].strip():
-            faults.append("it has no gold answer")
-        elif grade(puzzle, f"<answer>{golds[0]}</answer>") != 1.0:
-            faults.append(f"its gold answer {golds[0]!r} earns less than 1")
-        else:
-            made.append((puzzle, entry["question"], golds[0]))
-    return made, faults
+    entry = puzzle_entry(generator, settings, seed, index)
+    puzzle = puzzle_of(generator, settings, seed, index)
+    golds = golds_of(generator, entry)
+    if not golds or not golds[0].strip():
+        return "it has no gold answer"
+    if any(grade(puzzle, form.replace("{}", golds[0])) != 1.0 for form in ("{}", "<answer>{}</answer>")):
+        return f"its gold answer {golds[0]!r} earns less than 1"
+    return puzzle, entry["question"], golds[0]
 
 
 def puzzle_of(generator: str, settings: str, seed: int, index: int) -> str:

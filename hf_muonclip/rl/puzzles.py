@@ -101,7 +101,5 @@ RULES: dict[str, Rule] = {
     "sokoban": Rule(form=r"[UDLR\s]+", why="takes every U, D, L and R of any text for a move"),
     "calendar_arithmetic": Rule(valid=_same_integer, why="pays more than full marks where a count is negative"),
     "coin_flip": Rule(form=rf"{_NUMBER}(?:/{_NUMBER})?", why="reads exponents of any size"),
-    "polynomial_equations": Rule(
-        form=rf"{_NUMBER}(?:,{_NUMBER})*", why="takes a text without numbers for a right list of no solutions"
-    ),
+    "kakurasu": Rule(form=r"[01 ]+", why="takes every 0 and 1 of any text for a cell"),
 }

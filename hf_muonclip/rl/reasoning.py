@@ -18,7 +18,7 @@ from ..common.loggers import get_logger
 from .answers import completion_text
 from .grader_pool import GraderPool, default_pool
 from .not_measured import NotMeasured
-from .puzzle_grader import SIZE, grade, make_puzzles
+from .puzzle_grader import SIZE, grade, make_puzzle
 from .puzzles import RULES
 from .spec import Spec
 
@@ -27,7 +27,6 @@ logger = get_logger(__name__)
 INSTRUCTION = (
     "Put the final answer between <answer> and </answer>, in the form that the question asks for and with nothing else."
 )
-_MAKING_DEADLINE = 300.0  # seconds for at most SIZE puzzles of one generator
 _ROUNDS = 20  # how many times the wanted number of puzzles are made at most, to find as many different or balanced ones
 
 
@@ -111,7 +110,7 @@ def reasoning_spec(
         instruction: appended to each question.
         chat: whether prompts are chats; else texts.
         name: of the domain.
-        pool: of worker processes that grade; None for the one that graders share.
+        pool: of worker processes that make and grade them; None for the one that graders share.
 
     Returns:
         With the columns prompt, answer (the gold answer), generator, and puzzle, which the reward reads.
@@ -125,8 +124,7 @@ def reasoning_spec(
     told = {generator: json.dumps(dict((settings or {}).get(generator, {})), sort_keys=True) for generator in weights}
     if unknown := sorted({*(settings or {})} - {*weights}):
         raise ValueError(f"settings are given for {unknown}, which are not among the generators {sorted(weights)}.")
-    with GraderPool(workers=2, deadline=_MAKING_DEADLINE) as makers:
-        rows = _make(counts, told, seed, makers)
+    rows = _make(counts, told, seed, pool or default_pool())
     data = Dataset.from_list(
         [
             {
@@ -194,18 +192,15 @@ def _make(
         lacking = {one: more for one, more in lacking.items() if made[one] < _ROUNDS * max(counts[one], SIZE)}
         if not lacking:
             break
-        calls = [
-            (one, settings[one], _seed(one, seed, turn), min(more if not turn else 2 * more, SIZE))
-            for one, more in lacking.items()
-        ]
-        for (one, _, _, count), batch in zip(calls, makers.map(make_puzzles, calls), strict=True):
-            if isinstance(batch, NotMeasured):
-                raise ValueError(
-                    f"puzzles of {one!r} cannot be made with the settings {settings[one]}: {batch.detail or batch.cause}"
-                )
-            made[one] += count
-            faults[one] += batch[1]
-            _take(found[one], batch[0], counts[one])
+        for one, more in lacking.items():
+            wanted = range(min(more if turn == 0 else 2 * more, SIZE))
+            of_seed = [(one, settings[one], _seed(one, seed, turn), index) for index in wanted]
+            batch = makers.map(make_puzzle, of_seed)
+            made[one] += len(batch)
+            for puzzle in batch:
+                _refuse_unmade(one, settings[one], puzzle, makers)
+            faults[one] += [puzzle for puzzle in batch if isinstance(puzzle, str)]
+            _take(found[one], [puzzle for puzzle in batch if not isinstance(puzzle, str)], counts[one])
     for one, count in counts.items():
         if faults[one]:
             logger.warning(
@@ -222,6 +217,19 @@ def _make(
                 f"{settings[one]}. Ask for fewer rows, or widen its settings."
             )
     return [(one, *row) for one, rows in found.items() for row in rows]
+
+
+def _refuse_unmade(generator: str, settings: str, puzzle: Any, makers: GraderPool) -> None:
+    if not isinstance(puzzle, NotMeasured):
+        return
+    if puzzle.cause == "timeout":
+        raise ValueError(
+            f"a puzzle of {generator!r} with the settings {settings} was not made within {makers.deadline:g} s. Pass a "
+            "GraderPool with a longer deadline, or settings that make smaller puzzles."
+        )
+    raise ValueError(
+        f"puzzles of {generator!r} cannot be made with the settings {settings}: {puzzle.detail or puzzle.cause}"
+    )
 
 
 def _take(found: list[tuple[str, str, str]], batch: Sequence[tuple[str, str, str]], count: int) -> None:

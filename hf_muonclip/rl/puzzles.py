@@ -45,12 +45,6 @@ def _same_numbers(answer: str, entry: dict[str, Any]) -> bool:
     return [*map(float, found)] == [*map(float, wanted)]
 
 
-def _same_integer(answer: str, entry: dict[str, Any]) -> bool:
-    """Return whether an answer is the gold one where that is an integer; other gold answers are left to the scorer."""
-    gold = entry["answer"].strip()
-    return re.fullmatch(r"-?\d+", gold) is None or int(answer) == int(gold)
-
-
 _NUMBER = r"\s*-?(?:\d[\d,]*\.?\d*|\.\d+)\s*"
 _ARITHMETIC = r"[\d\s()+\-/]*(?:(?<!\*)\*(?!\*)[\d\s()+\-/]*)*"  # no powers
 _MONOMIAL = r"\s*(?:\d+|\d*(?:\s*\*?\s*[a-zA-Z](?:\s*(?:\*\*|\^)\s*\d{1,2})?)+)\s*"
@@ -99,7 +93,6 @@ RULES: dict[str, Rule] = {
     ),
     "quantum_lock": Rule(form=r"[A-Ca-c\s,→>\-]+", why="takes every a, b and c of any text for a button"),
     "sokoban": Rule(form=r"[UDLR\s]+", why="takes every U, D, L and R of any text for a move"),
-    "calendar_arithmetic": Rule(valid=_same_integer, why="pays more than full marks where a count is negative"),
     "coin_flip": Rule(form=rf"{_NUMBER}(?:/{_NUMBER})?", why="reads exponents of any size"),
     "kakurasu": Rule(form=r"[01 ]+", why="takes every 0 and 1 of any text for a cell"),
 }

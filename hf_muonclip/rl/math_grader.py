@@ -101,7 +101,7 @@ class _Gold:
         self.parsed = None if self.words else _parsed(self.text)
         self.is_system = self.parsed is not None and _is_equation_of_many(self.parsed)
         self.is_number = self.parsed is not None and not self.is_system and _is_number(self.parsed)
-        self.is_whole = self.is_number and float(_last_side(self.parsed)).is_integer()
+        self.is_whole = self.is_number and _is_whole(_last_side(self.parsed).doit())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -230,6 +230,10 @@ def _is_factor(parsed: Any) -> bool:
         base, exponent = parsed.args
         return bool(base == 10 and exponent.is_Integer and abs(int(exponent)) <= _LARGEST_EXPONENT)
     return isinstance(parsed, sympy.UnevaluatedExpr) or bool(getattr(parsed, "is_Number", False))
+
+
+def _is_whole(number: Any) -> bool:
+    return bool(number.is_finite) and bool((number - sympy.floor(number)).is_zero)
 
 
 def _is_equation_of_many(gold: Any) -> bool:

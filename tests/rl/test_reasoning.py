@@ -11,9 +11,10 @@ import reasoning_gym
 from datasets import Dataset
 from error_messages import naming
 
+from hf_muonclip.rl import reasoning
 from hf_muonclip.rl.grader_pool import GraderPool, default_pool
 from hf_muonclip.rl.not_measured import NotMeasured
-from hf_muonclip.rl.puzzle_grader import puzzle_entry, puzzle_of
+from hf_muonclip.rl.puzzle_grader import make_puzzle, puzzle_entry, puzzle_of
 from hf_muonclip.rl.puzzles import RULES
 from hf_muonclip.rl.reasoning import ReasoningReward, offered_generators, reasoning_spec
 
@@ -159,10 +160,14 @@ def test_numpys_generator_is_left_alone() -> None:
     assert np.array_equal(np.random.rand(3), due)
 
 
-def test_puzzles_without_an_answer_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_puzzles_without_an_answer_are_left_out_and_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(default_pool().map(make_puzzle, [("ab", "{}", 0, 18)])[0], str)  # its program ends with nothing
+    monkeypatch.setattr(reasoning, "_seed", lambda generator, seed, turn: 100 * turn)
     with caplog.at_level(logging.WARNING):
-        spec = reasoning_spec(["ab"], size=60)
-    assert "ab" in caplog.text
+        spec = reasoning_spec(["ab"], size=20)
+    assert "1 of 22 puzzles of ab" in caplog.text
     assert all(answer.strip() for answer in spec.train_dataset["answer"])
 
 

@@ -61,10 +61,11 @@ def sample_rewards(
     places, texts = [answer.question for answer in answers], [answer.text for answer in answers]
     functions = [guarded(function, name_of(function)) for function in spec.reward_funcs]
     given = [rewards_of(function, spec.train_dataset, places, texts) for function in functions]
-    if malformed := [f"{function.name}: {function.malformed}" for function in functions if function.malformed]:
+    guards = [function.guard for function in functions]
+    if malformed := [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]:
         raise ValueError(f"a reward function must return one number or None per completion. {'; '.join(malformed)}.")
     rewards = torch.tensor([[math.nan if r is None else r for r in of_function] for of_function in given]).T
-    causes = causes_of(rewards, said_by(functions, len(texts), rewards.device), samples)
+    causes = causes_of(rewards, said_by(functions, rewards.device), samples)
     sums = rewards.nansum(1).masked_fill((causes != 0).any(1), math.nan)
     of_prompts: list[list[float]] = sums.view(-1, samples).tolist()
     return of_prompts

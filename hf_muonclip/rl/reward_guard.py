@@ -5,7 +5,8 @@ the causes go beside the numbers; and an exception on one rank does not leave th
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -27,11 +28,10 @@ class NotMeasuredError(RuntimeError):
     """More samples than `max_not_measured` allows had no reward; a checkpoint was saved before."""
 
 
-class GuardedReward:
-    """A reward function of TRL's signature that never raises, and keeps why a sample has no reward.
+class Guard:
+    """What is kept of a reward function.
 
     Args:
-        function: sync; `guarded` takes either.
         name: under which TRL logs it.
 
     Attributes:
@@ -40,39 +40,29 @@ class GuardedReward:
         details: of each cause, what was seen first.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
-        self.function, self.name = function, name
-        self.__name__ = name
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.said: list[int] = []
         self.malformed = ""
         self.details: dict[str, str] = {}
         self._has_raised = False
 
-    def __call__(self, **given: Any) -> list[float | None]:
-        """Return a reward per completion; None and NaN where there is none."""
-        try:
-            found = self.function(**given)
-        except Exception as error:
-            found = self._all_failed(error, len(given["completions"]))
-        return self._read(found, len(given["completions"]))
-
-    def _all_failed(self, error: Exception, samples: int) -> list[NotMeasured]:
+    def all_failed(self, error: Exception, samples: int) -> list[NotMeasured]:
+        """Return the rewards of a call that raised."""
         if not self._has_raised:
             self._has_raised = True
             logger.error("the reward function %s raised; its batch is not measured.", self.name, exc_info=error)
         return [NotMeasured("error", f"{type(error).__name__}: {error}")] * samples
 
-    def _read(self, found: Any, samples: int) -> list[float | None]:
+    def read(self, found: Any, samples: int) -> list[float | None]:
+        """Return what a function returned as numbers and None, and keep what it says."""
         try:
-            rewards = [
-                reward if reward is None or isinstance(reward, NotMeasured) else float(reward) for reward in found
-            ]
+            rewards = [one if one is None or isinstance(one, NotMeasured) else float(one) for one in found]
         except (TypeError, ValueError, RuntimeError) as error:
-            self.malformed = f"it must return numbers; it returned {_shortly(found)} ({error})"
+            self.malformed = f"it must return numbers; it returned {repr(found)[:60]} ({error})"
         else:
-            self.malformed = (
-                "" if len(rewards) == samples else f"it returned {len(rewards)} rewards for {samples} samples"
-            )
+            fits = len(rewards) == samples
+            self.malformed = "" if fits else f"it returned {len(rewards)} rewards for {samples} samples"
         if self.malformed:
             self.said = [MALFORMED] * samples
             return [float("nan")] * samples
@@ -83,22 +73,65 @@ class GuardedReward:
         return rewards
 
 
+class GuardedReward:
+    """A reward function of TRL's signature that never raises, with a `guard` that keeps why a sample has no reward."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.function, self.guard = function, Guard(name)
+        self.__name__ = name
+
+    def __call__(self, **given: Any) -> list[float | None]:
+        """Return a reward per completion; None and NaN where there is none."""
+        samples = len(given["completions"])
+        try:
+            found = self.function(**given)
+        except Exception as error:
+            found = self.guard.all_failed(error, samples)
+        return self.guard.read(found, samples)
+
+
 class AsyncGuardedReward(GuardedReward):
     """The same of an async reward function."""
 
     async def __call__(self, **given: Any) -> list[float | None]:  # type: ignore[override]
         """Return a reward per completion; None and NaN where there is none."""
+        samples = len(given["completions"])
         try:
             found = await self.function(**given)
         except Exception as error:
-            found = self._all_failed(error, len(given["completions"]))
-        return self._read(found, len(given["completions"]))
+            found = self.guard.all_failed(error, samples)
+        return self.guard.read(found, samples)
 
 
-def guarded(function: Any, name: str) -> Any:
-    """Return a reward function with a guard; a reward model as it is, whose odd rewards are seen in its numbers."""
+class GuardedModel(nn.Module):
+    """The same of a reward model."""
+
+    guard: Guard
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        super().__init__()
+        self.model, self.guard = model, Guard(name)
+
+    def forward(self, **given: Any) -> Any:
+        """Return what the model does; `logits` of NaN where it raises."""
+        samples = len(given["input_ids"])
+        try:
+            found = self.model(**given)
+        except Exception as error:
+            rewards = self.guard.read(self.guard.all_failed(error, samples), samples)
+            found = SimpleNamespace(logits=torch.tensor(rewards, device=given["input_ids"].device).unsqueeze(1))
+        else:
+            self.guard.said = [NUMBER] * samples
+        return found
+
+
+Guarded = GuardedReward | GuardedModel
+
+
+def guarded(function: Any, name: str) -> Guarded:
+    """Return a reward function, sync or async, or a reward model with a guard."""
     if isinstance(function, nn.Module):
-        return function
+        return GuardedModel(function, name)
     return (AsyncGuardedReward if is_async(function) else GuardedReward)(function, name)
 
 
@@ -129,16 +162,15 @@ class NotMeasuredCount:
     """How many samples had no reward: by function and cause, and lately.
 
     Args:
-        names: of the reward functions.
-        functions: guarded, or reward models.
+        functions: of rewards, guarded.
         share: of the samples of `WINDOW` batches that may lately have had none; 1 for all.
 
     Attributes:
         total: of each function and cause, since the training began.
     """
 
-    def __init__(self, names: list[str], functions: list[Any], share: float) -> None:
-        self.names, self.functions, self.share = names, functions, share
+    def __init__(self, functions: Sequence[Guarded], share: float) -> None:
+        self.guards, self.share = [function.guard for function in functions], share
         self.total: Counter[tuple[str, str]] = Counter()
         self._lately: deque[float] = deque(maxlen=WINDOW)  # shares of batches
 
@@ -149,29 +181,29 @@ class NotMeasuredCount:
             causes: as `causes_of` returns them.
         """
         shares = {}
-        for place, name in enumerate(self.names):
+        for place, guard in enumerate(self.guards):
+            name = guard.name
             of_function = causes[:, place]
             shares[f"rewards/{name}/not_measured"] = (of_function > 0).float().mean().item()
             for cause, code in _CODES.items():
                 count = int((of_function == code).sum())
                 if count and not self.total[name, cause]:
-                    self._tell(place, cause, count, len(causes))
+                    self._tell(guard, cause, count, len(causes))
                 self.total[name, cause] += count
                 if self.total[name, cause]:
                     shares[f"rewards/{name}/not_measured/{cause}"] = count / len(causes)
         return shares
 
-    def _tell(self, place: int, cause: str, count: int, samples: int) -> None:
-        detail = getattr(self.functions[place], "details", {}).get(cause) or CAUSES[cause]
+    def _tell(self, guard: Guard, cause: str, count: int, samples: int) -> None:
         logger.warning(
             "the reward function %s gave no reward to %d of %d samples (%s: %s). They leave their group's mean and the "
             "loss; rewards/%s/not_measured/%s counts them from now on.",
-            self.names[place],
+            guard.name,
             count,
             samples,
             cause,
-            detail,
-            self.names[place],
+            guard.details.get(cause) or CAUSES[cause],
+            guard.name,
             cause,
         )
 
@@ -195,17 +227,12 @@ class NotMeasuredCount:
         )
 
 
-def said_by(functions: list[Any], samples: int, device: torch.device) -> Tensor:
-    """Return what guarded functions said of their last batch, (samples, functions), int; `NUMBER` for reward models."""
-    said = [function.said if isinstance(function, GuardedReward) else [NUMBER] * samples for function in functions]
-    return torch.tensor(said, device=device).T.contiguous()
+def said_by(functions: Sequence[Guarded], device: torch.device) -> Tensor:
+    """Return what guarded functions said of their last batch, (samples, functions), int."""
+    return torch.tensor([function.guard.said for function in functions], device=device).T.contiguous()
 
 
 def _code(reward: float | None) -> int:
     if isinstance(reward, NotMeasured):
         return _CODES[reward.cause]
     return NONE if reward is None else NUMBER
-
-
-def _shortly(found: Any) -> str:
-    return repr(found)[:60]

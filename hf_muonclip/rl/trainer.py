@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -21,7 +21,7 @@ from .config import KimiRLConfig
 from .objective import k2_loss, k25_loss, sample_weights
 from .prompts import check_prompts
 from .ptx import PackedRow, PTXBatches, next_token_loss
-from .reward_guard import MALFORMED, GuardedReward, NotMeasuredCount, NotMeasuredError, causes_of, guarded, said_by
+from .reward_guard import MALFORMED, Guarded, NotMeasuredCount, NotMeasuredError, causes_of, guarded, said_by
 from .temperature import scoring_temperature, set_temperature_, temperature_at
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ class KimiRLTrainer(GRPOTrainer):
         super().__init__(model, reward_funcs, args, **of_grpo)
         policy: Any = self.model
         _disable_attention_dropout_(policy)
-        self.reward_funcs = [*map(guarded, self.reward_funcs, self.reward_func_names)]
-        self.not_measured = NotMeasuredCount(self.reward_func_names, self.reward_funcs, args.max_not_measured)
+        self._guarded: list[Guarded] = [*map(guarded, self.reward_funcs, self.reward_func_names)]
+        self.reward_funcs: Any = [*self._guarded]  # which TRL calls
+        self.not_measured = NotMeasuredCount(self._guarded, args.max_not_measured)
         self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
         self._malformed = False  # whether a function returned on some rank what cannot be rewards
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
@@ -152,13 +153,13 @@ class KimiRLTrainer(GRPOTrainer):
         saved = "nothing was saved, for it did not train"
         if self.is_in_train:
             self.log({})  # the counts of this batch
-            self._save_checkpoint(self.model, trial=None)
+            self._save_checkpoint(self.model, trial=None)  # type: ignore[no-untyped-call]
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+            self.accelerator.wait_for_everyone()  # the first rank to raise ends the others, which may be writing
             saved = f"checkpoint-{self.state.global_step} in {self.args.output_dir} has the state before this batch"
         if self._malformed:
-            own = [
-                f"{f.name}: {f.malformed}" for f in self.reward_funcs if isinstance(f, GuardedReward) and f.malformed
-            ]
+            guards = [function.guard for function in self._guarded]
+            own = [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]
             told = "; ".join(dict.fromkeys(gather_object(own)))
             raise ValueError(f"a reward function must return one number or None per completion. {told}; {saved}.")
         raise NotMeasuredError(
@@ -207,7 +208,7 @@ class KimiRLTrainer(GRPOTrainer):
         missing as zero, and let an infinite one silence its group.
         """
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        said = self.accelerator.gather(said_by(self.reward_funcs, len(prompts), rewards.device))
+        said = self.accelerator.gather(said_by(self._guarded, rewards.device))
         self._malformed = bool((said == MALFORMED).any())
         causes = causes_of(rewards, said, self._generations)
         self._measured = (causes == 0).all(1)

@@ -199,7 +199,10 @@ def test_a_closed_pool_refuses_and_interrupts() -> None:
 
 
 def test_the_default_pool_is_one() -> None:
-    assert default_pool() is default_pool()
+    pool = default_pool()
+    assert default_pool() is pool
+    pool.close()
+    assert default_pool().map(odd_graders.add, [(1, 2)]) == [3]
 
 
 FORK = """

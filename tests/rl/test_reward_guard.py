@@ -4,12 +4,14 @@ import asyncio
 import functools
 import logging
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from trl.trainer.utils import is_async_callable
 
 from hf_muonclip.rl.not_measured import CAUSES, NotMeasured
 from hf_muonclip.rl.reward_guard import (
@@ -48,6 +50,7 @@ def giving_later(found: Any) -> Any:
 def called(function: Any, samples: int = 3) -> tuple[GuardedReward, list[Any]]:
     guard = guarded(function, "right")
     assert isinstance(guard, GuardedReward)
+    assert guard.__name__ == "right"
     given = {"prompts": ["p"] * samples, "completions": ["c"] * samples}
     found = asyncio.run(guard(**given)) if isinstance(guard, AsyncGuardedReward) else guard(**given)  # type: ignore[arg-type]
     return guard, found
@@ -71,19 +74,19 @@ def called(function: Any, samples: int = 3) -> tuple[GuardedReward, list[Any]]:
     ids=str,
 )
 def test_what_a_function_says_is_kept(found: Any, said: list[int], later: bool) -> None:
-    guard, rewards = called((giving_later if later else giving)(found))
+    function, rewards = called((giving_later if later else giving)(found))
+    guard = function.guard
     assert guard.said == said
     assert len(rewards) == 3
     assert bool(guard.malformed) == (MALFORMED in said)
-    assert guard.__name__ == "right"
     for reward, code in zip(rewards, said, strict=True):
         assert (reward is None) if code == NONE else (math.isnan(reward) == (code != NUMBER))
 
 
 def test_a_wrong_number_of_rewards_is_named() -> None:
-    guard, _ = called(giving([1.0] * 5))
-    assert "5" in guard.malformed
-    assert "3" in guard.malformed
+    function, _ = called(giving([1.0] * 5))
+    assert "5" in function.guard.malformed
+    assert "3" in function.guard.malformed
 
 
 def test_async_ones_stay_async_and_models_stay_models() -> None:
@@ -93,19 +96,32 @@ def test_async_ones_stay_async_and_models_stay_models() -> None:
 
     for function in (giving_later([1.0]), Judge(), functools.partial(giving_later([1.0]))):
         assert isinstance(guarded(function, "f"), AsyncGuardedReward)
-    model = nn.Linear(1, 1)
-    assert guarded(model, "f") is model
-    assert said_by([model, called(giving([1.0, None, 0.0]))[0]], 3, torch.device("cpu")).tolist() == [
-        [NUMBER, NUMBER],
-        [NUMBER, NONE],
-        [NUMBER, NUMBER],
-    ]
+    assert is_async_callable(guarded(giving_later([1.0]), "f"))
+    assert not is_async_callable(guarded(giving([1.0]), "f"))
+
+
+def test_reward_models_too() -> None:
+    class Judge(nn.Module):
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+            if attention_mask.sum() == 0:
+                raise ZeroDivisionError("nothing to judge")
+            return SimpleNamespace(logits=torch.ones(len(input_ids), 1))
+
+    judge = guarded(Judge(), "judge")
+    assert isinstance(judge, nn.Module)
+    ids = torch.ones(3, 4, dtype=torch.long)
+    assert judge(input_ids=ids, attention_mask=ids).logits.tolist() == [[1.0]] * 3
+    other = called(giving([1.0, None, 0.0]))[0]
+    assert said_by([judge, other], ids.device).tolist() == [[NUMBER, NUMBER], [NUMBER, NONE], [NUMBER, NUMBER]]
+    assert judge(input_ids=ids, attention_mask=0 * ids).logits.isnan().tolist() == [[True]] * 3
+    assert judge.guard.said == [CODE["error"]] * 3
+    assert "nothing to judge" in judge.guard.details["error"]
 
 
 def test_an_exception_is_told_once_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    guard = guarded(giving(ZeroDivisionError("by none")), "right")
+    function = guarded(giving(ZeroDivisionError("by none")), "right")
     for _ in range(3):
-        guard(completions=["c"])
+        function(completions=["c"])
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "right" in record.getMessage()
     assert record.exc_info is not None
@@ -114,9 +130,9 @@ def test_an_exception_is_told_once_with_its_traceback(caplog: pytest.LogCaptureF
 
 def test_each_cause_is_told_once_with_what_was_seen(caplog: pytest.LogCaptureFixture) -> None:
     found = [NotMeasured("timeout", "10 s"), NotMeasured("gold", "'?'"), NotMeasured("gold", "'!'"), 1.0]
-    guard, rewards = called(giving(found), 4)
-    count = NotMeasuredCount(["right"], [guard], 1.0)
-    causes = causes_of(torch.tensor(rewards).unsqueeze(1), said_by([guard], 4, torch.device("cpu")), 2)
+    function, rewards = called(giving(found), 4)
+    count = NotMeasuredCount([function], 1.0)
+    causes = causes_of(torch.tensor(rewards).unsqueeze(1), said_by([function], torch.device("cpu")), 2)
     for _ in range(2):
         count.shares(causes)
     told = [record.getMessage() for record in caplog.records]
@@ -146,7 +162,7 @@ def test_why_rewards_are_missing() -> None:
 
 
 def test_shares_by_function_and_cause_are_logged_once_seen() -> None:
-    count = NotMeasuredCount(["right", "long"], [None, None], 0.5)
+    count = NotMeasuredCount([guarded(giving([]), name) for name in ("right", "long")], 0.5)
     first = count.shares(torch.tensor([[0, 0], [CODE["timeout"], 0], [CODE["gold"], 0], [CODE["gold"], 0]]))
     assert first == {
         "rewards/right/not_measured": 0.75,
@@ -165,7 +181,7 @@ def test_shares_by_function_and_cause_are_logged_once_seen() -> None:
     [(0.5, 1.0, 3), (0.5, 0.5, None), (0.5, 0.6, WINDOW), (0.0, 0.1, 1), (1.0, 1.0, None), (0.2, 1.0, 1)],
 )
 def test_too_many(share: float, failing: float, stops_after: int | None) -> None:
-    count = NotMeasuredCount(["right"], [None], share)
+    count = NotMeasuredCount([guarded(giving([]), "right")], share)
     causes = torch.tensor([CODE["crash"] if i < 10 * failing else 0 for i in range(10)]).unsqueeze(1)
     for batch in range(1, 10):
         count.shares(causes)
@@ -179,7 +195,7 @@ def test_too_many(share: float, failing: float, stops_after: int | None) -> None
 
 
 def test_one_bad_batch_is_forgiven_and_forgotten() -> None:
-    count = NotMeasuredCount(["right"], [None], 0.5)
+    count = NotMeasuredCount([guarded(giving([]), "right")], 0.5)
     for bad in (True, False, False, False, True, False, False, True):
         count.add(torch.full((4,), not bad))
         assert not count.too_many

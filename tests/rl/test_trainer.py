@@ -7,8 +7,9 @@ import pytest
 import torch
 from datasets import Dataset
 from error_messages import naming
+from peft import LoraConfig, get_peft_model
 from tiny_rl import END_TOKENS, Watched, rl_trainer, tiny_policy, value_of
-from tiny_trl import chat_tokenizer, settings
+from tiny_trl import chat_tokenizer, reward_model, settings
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
@@ -175,6 +176,32 @@ def test_groups_without_a_signal_are_counted(tmp_path: Path) -> None:
     mixed = rl_trainer(tmp_path, given={"reward_funcs": rewards_of(*[0.1] * 4, 0.0, 0.0, 0.0, 1e-3)}, max_steps=1)
     mixed.train()
     assert mixed.state.log_history[0]["groups_without_signal"] == 0.5
+
+
+def test_completions_are_sampled_without_dropout(tmp_path: Path) -> None:
+    """The likeliest token, always: samples of a prompt could differ by dropout alone."""
+    with torch.random.fork_rng():
+        adapted = get_peft_model(
+            tiny_policy(attention_dropout=0.5),
+            LoraConfig(r=4, lora_dropout=0.5, target_modules=["q_proj", "up_proj"], init_lora_weights=False),
+        )
+    trainer = rl_trainer(tmp_path, adapted, max_steps=1, top_k=1, learning_rate=0.0)
+    trainer.train()
+    of_prompts = trainer.sampled[0]["completion_ids"].view(2, 4, -1)
+    assert of_prompts.eq(of_prompts[:, :1]).all()
+
+
+def test_a_reward_models_odd_rewards_are_not_measured(tmp_path: Path) -> None:
+    judge = reward_model().eval()
+    given = {"reward_funcs": [judge], "reward_processing_classes": [chat_tokenizer()]}
+    sound = rl_trainer(tmp_path, given=given, max_steps=1)
+    sound.train()
+    assert not +sound.not_measured.total
+    judge.score.weight.data.fill_(float("nan"))
+    odd = rl_trainer(tmp_path, given=given, max_steps=1)
+    odd.train()
+    assert {cause: count for (_, cause), count in (+odd.not_measured.total).items()} == {"missing": 8}
+    assert odd.sampled[0]["sample_weights"].tolist() == [0] * 8
 
 
 def test_rewards_of_environments_are_not_added_to_the_callers_list(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Which of reasoning-gym's graders can be trusted, and which only with a rule of ours?
 
-Every generator makes puzzles; its own scorer, and `hf_muonclip.rl`'s reward, then grade right answers written in several
-ways, and wrong ones: empty, hidden in prose, the answers of other puzzles. It also says what its entries lose to JSON
-and which of them depend on the hash seed of the process.
+Every generator makes puzzles; its own scorer, and `hf_muonclip.rl`'s reward, then grade right answers written in
+several ways, and wrong ones: empty, hidden in prose, the answers of other puzzles. A row also says what entries lose to
+JSON, and whether the hash seed of the process decides what they are.
 
     OMP_NUM_THREADS=1 python benchmarks/graders.py           # appends a row per generator; --only NAME ... for some
     python benchmarks/tables.py                              # renders benchmarks/graders.md

@@ -138,11 +138,11 @@ def graders_page() -> str:
         "Written: " + ", ".join(f"{name} (`{form!r}`)".replace("'", "") for name, form in WRITTEN.items()) + ". "
         "Wrong: an empty answer, *I do not know*, the right answer hidden in prose, the answers of three other puzzles.",
         "",
-        "*Lost* are the ways of writing a right answer for which some puzzle gives less than full marks. *Commonest* is the "
-        "share of the commonest gold answer, which a constant answer would earn; `reasoning_spec` draws puzzles so that it "
-        "is at most a half. *JSON* and *hash seed*: the right answer of an entry is lost when it goes through JSON; the "
-        "process's hash seed decides what is asked or right. Both are solved for all by making each puzzle again where it "
-        "is graded, with one hash seed.",
+        "*Lost* are the ways of writing a right answer for which some puzzle gives less than full marks. *Commonest* "
+        "is the share of the commonest gold answer, which a constant answer would earn; `reasoning_spec` draws puzzles "
+        "so that it is at most a half. *JSON* and *hash seed*: the right answer of an entry is lost when it goes through "
+        "JSON; the process's hash seed decides what is asked or right. Both are solved for all by making each puzzle "
+        "again where it is graded, with one hash seed.",
         "",
         "| Generator | Lost by its scorer | Wrong answers that its scorer pays | Raises | JSON | Hash seed | Commonest "
         "| Lost by ours | Paid wrongly by ours | Here | Why |",
@@ -158,7 +158,8 @@ def graders_page() -> str:
         commonest = "" if row["commonest"] is None else f"{row['commonest']:.0%}"
         lines.append(
             f"| {name} | {_lost(row, 'raw')} | {_paid_wrongly(row, 'raw')} | {'yes' if row['raised'] else ''} | "
-            f"{'lost' if row['lost_to_json'] == row['puzzles'] else ''} | {'yes' if row['hash_seed_changes_it'] else ''} | "
+            f"{'lost' if row['lost_to_json'] == row['puzzles'] else ''} | "
+            f"{'yes' if row['hash_seed_changes_it'] else ''} | "
             f"{commonest} | {_lost(row, 'ours')} | {_paid_wrongly(row, 'ours')} | {here} | {why} |"
         )
     return "\n".join(lines) + "\n"

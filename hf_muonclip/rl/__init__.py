@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from .config import KimiRLConfig
     from .difficulty import sample_rewards, select_moderate
     from .grader_pool import GraderPool
+    from .math_rewards import math_spec
     from .not_measured import NotMeasured
+    from .reasoning import reasoning_spec
     from .reward_guard import NotMeasuredError
     from .sandbox import SubprocessExecutor
     from .spec import Spec, mix
@@ -26,7 +28,9 @@ __all__ = [
     "NotMeasuredError",
     "Spec",
     "SubprocessExecutor",
+    "math_spec",
     "mix",
+    "reasoning_spec",
     "sample_rewards",
     "select_moderate",
 ]
@@ -39,7 +43,9 @@ _HOMES = {
     "NotMeasuredError": ".reward_guard",
     "Spec": ".spec",
     "SubprocessExecutor": ".sandbox",
+    "math_spec": ".math_rewards",
     "mix": ".spec",
+    "reasoning_spec": ".reasoning",
     "sample_rewards": ".difficulty",
     "select_moderate": ".difficulty",
 }
@@ -51,10 +57,11 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(_HOMES[name], __name__)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "trl":
+        missing = (error.name or "").split(".")[0]
+        if missing not in ("trl", "math_verify", "reasoning_gym"):
             raise
         raise ImportError(
-            f"{name} needs trl, which is not installed. Install it with pip install hf_muonclip[rl]."
+            f"{name} needs {missing}, which is not installed. Install it with pip install hf_muonclip[rl]."
         ) from error
     value = getattr(module, name)
     globals()[name] = value

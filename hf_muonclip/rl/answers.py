@@ -1,8 +1,9 @@
 r"""The final answer of a completion, by one rule, whatever is asked and whoever grades.
 
 1. Thinking is not read: what stands before the last `</think>`, or behind a `<think>` that is never closed.
-2. The last closed mark wins: `<answer>...</answer>` or `\boxed{...}` (`\fbox{...}`), whichever ends last; of marks within
-   a mark, the last inner one. A mark that is opened where none is ever closed is no answer, nor is anything beside it.
+2. The last closed mark wins: `<answer>...</answer>` or `\boxed{...}` (`\fbox{...}`), whichever ends last; of marks
+   within a mark, the last inner one. A mark that is opened where none is ever closed is no answer, nor is anything
+   beside it.
 3. Without a mark: what the text announces last, up to the end of its sentence or line ("The answer is 4.",
    "**Final answer:** 4", "#### 4").
 4. Without that: the last line that is not empty; the whole text where an answer has several lines.

@@ -4,7 +4,8 @@ What math-verify 0.9 would make of its input is put right before and after:
 
 - Both sides are wrapped in `$...$` whole; bare, `2\sqrt{2}` is read as 2, `10^{6}` as 10 and `5:3` as 5.
 - Texts (`\text{A}`, `C`, `Tuesday`) are compared as texts; it reads them as products of letters, or not at all.
-- A number is answered by a number: `2+2` and `8/2` earn nothing for 4, for a question could be answered by repeating it.
+- A number is answered by a number: `2+2` and `8/2` earn nothing for 4, for a question could be answered by repeating
+  it.
 - It takes any two numbers below about 1e-15 for equal; here they may differ by a thousandth of the gold.
 - An equation that is false (`5=4`) or whose other side is not a single unknown (`5` for `x+y=5`) earns nothing.
 - Its own timeouts are off (they need the main thread, and cancel the host's alarm); the pool's deadline holds.
@@ -39,6 +40,7 @@ _UNIT = (
     r"(?:(?:mm|cm|dm|km|kg|mg|ml|mL|ft|in|yd|mi|hrs?|sec|min|mph|sq|lbs?|oz|mol|(?<=\s)[A-Za-z]{4,20})(?![A-Za-z])|(?<=/)[A-Za-z])"
     r"\.?(?:\^\{?[23]\}?)?"
 )
+_NAMES = {"pi": r"\pi", "infinity": r"\infty", "infty": r"\infty"}
 _REWRITTEN = (
     (re.compile(r"\\(?:left|right)(?![a-zA-Z])|\\[!,;: ]|~"), " "),
     (re.compile(r"(?<!\\)%"), r"\\%"),
@@ -54,10 +56,9 @@ _REWRITTEN = (
         lambda found: "".join(f"{{{letter}}}" for letter in found[1]),
     ),  # 6ab
 )
-_NAMES = {"pi": r"\pi", "infinity": r"\infty", "infty": r"\infty"}
 _CHARACTERS = {
     **{"−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty "},  # noqa: RUF001
-    **{"≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "°": r"^\circ ", "±": r"\pm ", "∪": r"\cup ", "∈": r"\in "},
+    **{"≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "°": r"^\circ ", "±": r"\pm ", "∪": r"\cup ", "∈": r"\in "},  # noqa: RUF001
     **{"½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}"},
     **{character: f"^{power}" for power, character in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     **{"√": r"\sqrt"},

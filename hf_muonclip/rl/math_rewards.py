@@ -80,8 +80,8 @@ def math_spec(
 ) -> Spec:
     r"""Return a domain of mathematical questions with one right answer each.
 
-    A gold answer may stand in `$...$` or not, in `\boxed{...}` at the end of a solution, or behind `####`. Rows whose gold
-    answer cannot be read, or does not equal itself, are left out and counted in a warning.
+    A gold answer may stand in `$...$` or not, in `\boxed{...}` at the end of a solution, or behind `####`. Rows whose
+    gold answer cannot be read, or does not equal itself, are left out and counted in a warning.
 
     Args:
         dataset: of questions.

@@ -33,8 +33,8 @@ _ROUNDS = 20  # how many times the wanted number of puzzles are made at most, to
 class ReasoningReward:
     """Pays 1.0 for a final answer that solves its puzzle and 0.0 for any other, or none; nothing in between.
 
-    Grades in worker processes, from any thread, with or without an event loop. An answer that a scorer does not end with
-    gives `NotMeasured("timeout")`.
+    Grades in worker processes, from any thread, with or without an event loop. An answer that a scorer does not end
+    with gives `NotMeasured("timeout")`.
 
     Args:
         column: of the dataset, with the puzzles as `reasoning_spec` makes them.
@@ -116,8 +116,8 @@ def reasoning_spec(
         With the columns prompt, answer (the gold answer), generator, and puzzle, which the reward reads.
 
     Raises:
-        ValueError: a generator is unknown or excluded, a weight is not positive, settings are not its own, or it has too
-            few different puzzles.
+        ValueError: a generator is unknown or excluded, a weight is not positive, settings are not its own, or it has
+            too few different puzzles.
     """
     weights = _weights(generators)
     counts = _counts(weights, size)

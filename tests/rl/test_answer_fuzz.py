@@ -1,4 +1,4 @@
-"""Any completion at all, in any thread: a reward in [0, 1] or one that says why it was not measured, never an exception."""
+"""Any completion, in any thread: a reward in [0, 1] or one that says why it was not measured, never an exception."""
 
 import asyncio
 import random
@@ -22,17 +22,60 @@ CLAIMS = [
     "True",
 ]
 HUGE = ["9" * 100_000, "a " * 100_000, "\n" * 100_000, "- " * 20_000 + "4", "[1, " * 5_000, "0." + "3" * 50_000]
-DEEP = ["(" * 1_000, "[" * 1_000 + "]" * 1_000, "<answer>" * 5_000, r"\boxed{" * 5_000, "<think>" * 1_000, "<answer>" + "(" * 1_000 + "</answer>"]
-MANY = [r"\boxed{1}" * 5_000, "<answer>1</answer>" * 5_000, "The answer is 1. " * 5_000, " or ".join(f"${n}$" for n in range(500)),
-        "The answer is " + ", ".join(map(str, range(500))), "<answer>" + " ".join(map(str, range(500))) + "</answer>"]  # fmt: skip
-ODD = ["", " ", "\x00", "\x00\x01\x02\xff\ud800", "\u202e4", "é" * 100, "nan", "inf", "-inf", "1e400", "None", "null", "{}", "[]", '{"a": [1]}',
-       "<answer></answer>", r"\boxed{}", "$$", "$", "</think>", "</answer>", "<answer", "%", "\\", "}{", "1/0", "0x", "__import__", "lambda: 0"]  # fmt: skip
+DEEP = [
+    "(" * 1_000,
+    "[" * 1_000 + "]" * 1_000,
+    "<answer>" * 5_000,
+    r"\boxed{" * 5_000,
+    "<think>" * 1_000,
+    "<answer>" + "(" * 1_000 + "</answer>",
+]
+MANY = [
+    r"\boxed{1}" * 5_000,
+    "<answer>1</answer>" * 5_000,
+    "The answer is 1. " * 5_000,
+    " or ".join(f"${n}$" for n in range(500)),
+    "The answer is " + ", ".join(map(str, range(500))),
+    "<answer>" + " ".join(map(str, range(500))) + "</answer>",
+]
+ODD = [
+    "",
+    " ",
+    "\x00",
+    "\x00\x01\x02\xff\ud800",
+    "\u202e4",
+    "é" * 100,
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "None",
+    "null",
+    "{}",
+    "[]",
+    '{"a": [1]}',
+    "<answer></answer>",
+    r"\boxed{}",
+    "$$",
+    "$",
+    "</think>",
+    "</answer>",
+    "<answer",
+    "%",
+    "\\",
+    "}{",
+    "1/0",
+    "0x",
+    "__import__",
+    "lambda: 0",
+]
 
 
 def noise(seed: int) -> list[str]:
     """Return texts of the pieces that answers are made of, in no order."""
     draw = random.Random(seed)
-    pieces = [*"0123456789+-*/=,.:;()[]{}$%^_ \n", r"\frac", r"\sqrt", r"\boxed{", "<answer>", "</answer>", "answer is", "x", "**", "True"]
+    words = [r"\frac", r"\sqrt", r"\boxed{", "<answer>", "</answer>", "answer is", "x", "**", "True"]
+    pieces = [*"0123456789+-*/=,.:;()[]{}$%^_ \n", *words]
     return ["".join(draw.choices(pieces, k=draw.randint(1, 40))) for _ in range(40)]
 
 
@@ -76,12 +119,20 @@ def test_what_hides_or_claims_an_answer_earns_nothing(domains: dict[str, tuple[A
         columns = {column: [value] * len(hidden) for column, value in row.items() if column != "prompt"}
         rewards = function(prompts=["?"] * len(hidden), completions=hidden, **columns)
         assert dict(zip(hidden, rewards, strict=True)) == dict.fromkeys(hidden, 0.0), name
-        (paid,) = function(prompts=["?"], completions=[f"<answer>{gold}</answer>"], **{k: [v] for k, v in row.items() if k != "prompt"})
-        assert paid == 1.0
+        one = {column: values[:1] for column, values in columns.items()}
+        assert function(prompts=["?"], completions=[f"<answer>{gold}</answer>"], **one) == [1.0]
 
 
 def test_a_worker_thread_and_a_running_event_loop_give_the_same(domains: dict[str, tuple[Any, dict[str, Any]]]) -> None:
-    texts = ["", "17", r"\boxed{17}", r"\boxed{\frac{1+x^2}{2}}", "<answer>R</answer>", "no idea", "<answer>1/2</answer>"]
+    texts = [
+        "",
+        "17",
+        r"\boxed{17}",
+        r"\boxed{\frac{1+x^2}{2}}",
+        "<answer>R</answer>",
+        "no idea",
+        "<answer>1/2</answer>",
+    ]
     due = grade(domains, texts)
     assert {0.0, 1.0} <= {*due}
 

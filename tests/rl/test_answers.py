@@ -104,12 +104,16 @@ def test_the_text_of_a_completion_is_what_the_assistant_said_last() -> None:
         {"role": "assistant", "content": "4"},
     ]
     assert completion_text("4") == completion_text(chat) == "4"
-    assert completion_text([{"role": "assistant", "content": [{"type": "text", "text": "4"}, {"type": "image"}]}]) == "4"
+    assert (
+        completion_text([{"role": "assistant", "content": [{"type": "text", "text": "4"}, {"type": "image"}]}]) == "4"
+    )
     assert completion_text([{"role": "assistant", "content": None, "tool_calls": []}]) == ""
     assert completion_text([]) == ""
 
 
-@pytest.mark.parametrize("piece", [r"\boxed{", r"\boxed{4}", "<answer>", "{", "}", r"\(", r"\[", "$", "$$ ", "answer is ", "*", "`"])
+@pytest.mark.parametrize(
+    "piece", [r"\boxed{", r"\boxed{4}", "<answer>", "{", "}", r"\(", r"\[", "$", "$$ ", "answer is ", "*", "`"]
+)
 def test_any_text_is_read_in_one_pass(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     started = time.process_time()

@@ -89,7 +89,9 @@ def test_what_cannot_be_made_is_refused() -> None:
 
 def test_rules_are_for_generators_that_there_are() -> None:
     assert {*RULES} <= {*reasoning_gym.factory.DATASETS}
-    assert len(offered_generators()) == len(reasoning_gym.factory.DATASETS) - sum(rule.excluded for rule in RULES.values())
+    assert len(offered_generators()) == len(reasoning_gym.factory.DATASETS) - sum(
+        rule.excluded for rule in RULES.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,9 +113,15 @@ def test_what_a_scorer_pays_or_fails_on_earns_nothing(generator: str, answer: st
 
 def test_near_misses_earn_nothing() -> None:
     gold = entry("game_of_life_halting", 0)["answer"]
-    assert [paid("game_of_life_halting", 0, answer) for answer in (gold, gold.lower(), str(gold != "True"))] == [1, 1, 0]
+    assert [paid("game_of_life_halting", 0, answer) for answer in (gold, gold.lower(), str(gold != "True"))] == [
+        1,
+        1,
+        0,
+    ]
     numbers = json.loads(entry("number_sorting", 0)["answer"].replace("'", '"'))
-    nudged = json.dumps([*numbers[:-1], str(float(numbers[-1]) + (0.5 if float(numbers[-1]) >= float(numbers[-2]) else -0.5))])
+    nudged = json.dumps(
+        [*numbers[:-1], str(float(numbers[-1]) + (0.5 if float(numbers[-1]) >= float(numbers[-2]) else -0.5))]
+    )
     assert [paid("number_sorting", 0, json.dumps(one)) for one in (numbers, json.loads(nudged))] == [1, 0]
     word = entry("figlet_font", 0)["answer"]
     assert [paid("figlet_font", 0, one) for one in (word, word.upper(), word + word[::-1])] == [1, 1, 0]

@@ -136,13 +136,13 @@ def graders_page() -> str:
         f"| of {len(offered)}: wrong ones earn nothing | {clean['raw']} | {clean['ours']} |",
         "",
         "Written: " + ", ".join(f"{name} (`{form!r}`)".replace("'", "") for name, form in WRITTEN.items()) + ". "
-        "Wrong: an empty answer, *I do not know*, the right answer hidden in prose, the answers of three other puzzles.",
+        "Wrong: an empty answer, *I do not know*, the right answer hidden in prose, and those of three other puzzles.",
         "",
-        "*Lost* are the ways of writing a right answer for which some puzzle gives less than full marks. *Commonest* "
-        "is the share of the commonest gold answer, which a constant answer would earn; `reasoning_spec` draws puzzles "
-        "so that it is at most a half. *JSON* and *hash seed*: the right answer of an entry is lost when it goes through "
-        "JSON; the process's hash seed decides what is asked or right. Both are solved for all by making each puzzle "
-        "again where it is graded, with one hash seed.",
+        "*Lost* are the ways of writing a right answer for which some puzzle gives less than full marks. "
+        "*Commonest* is the share of the commonest gold answer, which a constant answer would earn; `reasoning_spec` "
+        "draws puzzles so that it is at most a half. *JSON* and *hash seed*: the right answer of an entry is lost when "
+        "it goes through JSON; the process's hash seed decides what is asked or right. Both are solved for all by "
+        "making each puzzle again where it is graded, with one hash seed.",
         "",
         "| Generator | Lost by its scorer | Wrong answers that its scorer pays | Raises | JSON | Hash seed | Commonest "
         "| Lost by ours | Paid wrongly by ours | Here | Why |",

@@ -10,7 +10,7 @@ What math-verify 0.9 would make of its input is put right before and after:
 - An equation that is false (`5=4`) or whose other side is not a single unknown (`5` for `x+y=5`) earns nothing.
 - Its own timeouts are off (they need the main thread, and cancel the host's alarm); the pool's deadline holds.
 
-It leaves units out of the comparison (3 m is 3 km) and does not tell `N` from `n`.
+It leaves units out of the comparison (3 m is 3 km), takes 50% for 0.5 and for 50, and does not tell `N` from `n`.
 """
 
 import functools

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from .grader_pool import GraderPool
     from .instruction import instruction_spec
     from .instruction_rows import instruction_rows
+    from .math_rewards import math_spec
     from .model import PipelineChatModel, ServerChatModel
     from .not_measured import NotMeasured
+    from .reasoning import reasoning_spec
     from .reward_guard import NotMeasuredError
     from .safety import attack_rows, safety_spec
     from .sandbox import SubprocessExecutor
@@ -39,7 +41,9 @@ __all__ = [
     "faithfulness_spec",
     "instruction_rows",
     "instruction_spec",
+    "math_spec",
     "mix",
+    "reasoning_spec",
     "safety_spec",
     "sample_rewards",
     "select_moderate",
@@ -60,7 +64,9 @@ _HOMES = {
     "faithfulness_spec": ".faithfulness",
     "instruction_rows": ".instruction_rows",
     "instruction_spec": ".instruction",
+    "math_spec": ".math_rewards",
     "mix": ".spec",
+    "reasoning_spec": ".reasoning",
     "safety_spec": ".safety",
     "sample_rewards": ".difficulty",
     "select_moderate": ".difficulty",
@@ -73,10 +79,11 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(_HOMES[name], __name__)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "trl":
+        missing = (error.name or "").split(".")[0]
+        if missing not in ("trl", "math_verify", "reasoning_gym"):
             raise
         raise ImportError(
-            f"{name} needs trl, which is not installed. Install it with pip install hf_muonclip[rl]."
+            f"{name} needs {missing}, which is not installed. Install it with pip install hf_muonclip[rl]."
         ) from error
     value = getattr(module, name)
     globals()[name] = value

@@ -1,4 +1,4 @@
-"""Serves an OpenEnv environment, as `python openenv_server.py KIND PORT SESSIONS`, with openenv's own server classes."""
+"""Serves an OpenEnv environment on openenv's own classes, as `python openenv_server.py KIND PORT SESSIONS`."""
 
 import os
 import sys
@@ -107,10 +107,9 @@ class Counting(MCPEnvironment):
         return Observation()
 
     def _rewarded(self, action: Action, seen: Observation) -> Observation:
-        if isinstance(action, CallToolAction) and isinstance(seen, CallToolObservation):
-            if action.tool_name == "submit":
-                right = action.arguments.get("total") == self.total
-                seen = seen.model_copy(update={"reward": float(right), "done": True})
+        if isinstance(action, CallToolAction) and action.tool_name == "submit":
+            right = action.arguments.get("total") == self.total
+            return seen.model_copy(update={"reward": float(right), "done": True})
         return seen
 
     def step(self, action: Action, timeout_s: float | None = None, **given: Any) -> Observation:

@@ -1,6 +1,7 @@
-"""What the tests of environments share: servers in processes of their own, and a policy that calls tools as scripted."""
+"""What the tests of environments share: servers in processes of their own, and a policy that follows a script."""
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -12,9 +13,9 @@ from typing import Any
 
 import httpx
 import torch
+from tiny_rl import Watched, rl_config
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
-from tiny_rl import Watched, rl_config
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from trl.chat_template_utils import qwen3_chat_template
 
@@ -22,20 +23,22 @@ HERE = Path(__file__).parent
 
 
 @contextlib.contextmanager
-def served(script: str, *arguments: Any, ready: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `python SCRIPT KIND PORT ...` and yield its URL and process once it answers at `ready`."""
+def served(
+    script: str, kind: str, *more: Any, python: str = sys.executable
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `PYTHON SCRIPT KIND PORT ...` and yield its URL and process once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kind, *rest = arguments
-    command = [sys.executable, str(HERE / script), str(kind), str(port), *map(str, rest)]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    command = [python, str(HERE / script), kind, str(port), *map(str, more)]
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)} if python == sys.executable else {}
+    process = subprocess.Popen(command, env={**os.environ, **path})
     url = f"http://127.0.0.1:{port}"
     try:
         until = time.monotonic() + 60
         while True:
             with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"{url}{ready}", trust_env=False)
+                httpx.get(url, trust_env=False)
                 break
             assert process.poll() is None, f"{script} exited with {process.returncode}"
             assert time.monotonic() < until, f"{script} does not answer"
@@ -64,9 +67,7 @@ def tool_tokenizer() -> PreTrainedTokenizerFast:
 
 def call(name: str, **arguments: Any) -> str:
     """Return how Qwen3 writes a call of a tool."""
-    import json
-
-    return f'<tool_call>\n{json.dumps({"name": name, "arguments": arguments})}\n</tool_call>'
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
 
 Script = Callable[[str, int], str]

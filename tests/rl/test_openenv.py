@@ -21,13 +21,13 @@ pytest.importorskip("openenv", reason="the servers are openenv's")
 
 @pytest.fixture(scope="module")
 def guessing() -> Iterator[str]:
-    with served("openenv_server.py", "guessing", 8, ready="/health") as (url, _):
+    with served("openenv_server.py", "guessing", 8) as (url, _):
         yield url
 
 
 @pytest.fixture(scope="module")
 def counting() -> Iterator[str]:
-    with served("openenv_server.py", "counting", 8, ready="/health") as (url, _):
+    with served("openenv_server.py", "counting", 8) as (url, _):
         yield url
 
 
@@ -152,7 +152,7 @@ NOT_AVAILABLE = "The environment is not available."
 
 
 def test_a_server_that_dies_and_one_that_comes_back_blank() -> None:
-    with served("openenv_server.py", "guessing", 8, ready="/health") as (url, process):
+    with served("openenv_server.py", "guessing", 8) as (url, process):
         spec = spec_of(url, [{"seed": 1, "fault": ""}, {"seed": 1, "fault": "dies"}])
         episode = spec.environment_factory()
         episode.reset(**spec.train_dataset[0])
@@ -205,7 +205,7 @@ def guess_upwards(dialogue: str, row: int) -> str:
 
 
 def test_a_run_goes_on_when_its_server_dies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with served("openenv_server.py", "guessing", 8, ready="/health") as (url, process):
+    with served("openenv_server.py", "guessing", 8) as (url, process):
         spec = spec_of(url, [{"seed": 1}] * 4)
         killed: list[float] = []
 
@@ -236,9 +236,7 @@ def test_a_run_goes_on_when_its_server_dies(tmp_path: Path, caplog: pytest.LogCa
 def test_a_late_server_costs_only_its_own_samples(guessing: str, tmp_path: Path) -> None:
     rows = [{"seed": 1, "fault": "step is late"}, {"seed": 1, "fault": ""}] * 2
     spec = spec_of(guessing, rows, deadline=0.5)
-    trainer = scripted_trainer(
-        tmp_path, spec, guess_upwards, max_steps=1, num_generations=2, shuffle_dataset=False
-    )
+    trainer = scripted_trainer(tmp_path, spec, guess_upwards, max_steps=1, num_generations=2, shuffle_dataset=False)
     trainer.train()
     weights = trainer.sampled[0]["sample_weights"].tolist()
     assert weights[:2] == [0, 0]

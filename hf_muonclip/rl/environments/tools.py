@@ -90,7 +90,7 @@ def tool_method(tool: Tool, call: Callable[[Any, Tool, dict[str, Any]], str]) ->
         return call(self, tool, {names[name]: value for name, value in given.items()})
 
     first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    method.__name__ = f"tool_{tool.name.lstrip('_')}" if _hidden(tool.name) else tool.name
+    method.__name__ = exposed_name(tool.name)
     method.__qualname__ = method.__name__
     method.__doc__ = "\n".join([description or f"Call {tool.name}.", *(["", "Args:", *lines] if lines else [])])
     method.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": str}
@@ -115,8 +115,9 @@ def _try(method: Callable[..., str], tool: Tool, names: Mapping[str, str], requi
         )
 
 
-def _hidden(name: str) -> bool:
-    return name in _NOT_TOOLS or name.startswith("_")
+def exposed_name(name: str) -> str:
+    """Return the name under which the model sees a tool."""
+    return f"tool_{name.lstrip('_')}" if name in _NOT_TOOLS or name.startswith("_") else name
 
 
 def _python_name(name: str) -> str:

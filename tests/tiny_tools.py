@@ -16,6 +16,7 @@ import torch
 from tiny_rl import Watched, rl_config
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from trl.chat_template_utils import qwen3_chat_template
 
@@ -50,12 +51,14 @@ def served(
 
 
 def tool_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer of bytes with Qwen3's chat template, which TRL knows."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(BPE({letter: place for place, letter in enumerate(letters)}, []))
+    """A tokenizer of all bytes and of what is frequent in Qwen3's chat template, which TRL knows."""
+    tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    trainer = BpeTrainer(vocab_size=600, initial_alphabet=letters, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator([qwen3_chat_template], trainer)
     tokenizer.add_tokens(["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>"])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

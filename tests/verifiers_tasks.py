@@ -63,10 +63,10 @@ class CountState(vf.State):
 class Count(vf.Toolset[vf.ToolsetConfig, CountState]):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.calls = 0
+        self.calls, self.start = 0, 0
 
     async def setup_task(self, task: Any) -> None:
-        self.state.total = task.answer
+        self.start = task.answer
         if task.fault == "toolset":
             raise RuntimeError("no database")
 
@@ -81,7 +81,7 @@ class Count(vf.Toolset[vf.ToolsetConfig, CountState]):
         if number == 14:
             await asyncio.sleep(30)
         self.state.total += number
-        return [self.state.total, self.calls]
+        return [self.start + self.state.total, self.calls]
 
     @vf.tool
     def refuse(self) -> str:

@@ -202,6 +202,7 @@ def test_a_jsonl_file_and_dialogues_with_calls(counter: str, tmp_path: Path) -> 
     assert (result["role"], result["name"]) == ("tool", "increment_counter")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_its_server_dies(tmp_path: Path) -> None:
     with served(SERVER, "counter", python=PYTHON) as (url, process):
         spec = spec_of(url, *[row(INCREMENT)] * 4)

@@ -1,12 +1,10 @@
 """OpenEnv environments as Specs, against openenv's own server, and what becomes of one that fails."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from error_messages import naming
 from tiny_tools import call, scripted_trainer, served, turns
@@ -204,16 +202,17 @@ def guess_upwards(dialogue: str, row: int) -> str:
     return call("step", number=turns(dialogue) + row % 2) if turns(dialogue) < 2 else "I give up."
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_its_server_dies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with served("openenv_server.py", "guessing", 8) as (url, process):
         spec = spec_of(url, [{"seed": 1}] * 4)
-        killed: list[float] = []
+        killed: list[bool] = []
 
         def script(dialogue: str, row: int) -> str:
             if trainer.state.global_step == 1 and turns(dialogue) == 1 and not killed:
                 process.kill()
                 process.wait()
-                killed.append(time.monotonic())
+                killed.append(True)
             return guess_upwards(dialogue, row)
 
         trainer = scripted_trainer(tmp_path, spec, script, max_steps=3)
@@ -224,15 +223,15 @@ def test_a_run_goes_on_when_its_server_dies(tmp_path: Path, caplog: pytest.LogCa
     assert alive["tool_mask"].eq(0).any()
     # Rows 0 and 2 guess 0, then 1; rows 1 and 3 guess 1, and are right at once.
     assert alive["advantages"].tolist() == pytest.approx([0.125, -0.125] * 2)
-    for batch in (dead, deader):
-        assert batch["advantages"].tolist() == [0] * 4
-        assert batch["sample_weights"].tolist() == [0] * 4
-    assert trainer.state.log_history[0]["rewards/openenv/mean"] == pytest.approx(1.125)
-    assert "reward" not in trainer.state.log_history[1] or trainer.state.log_history[1]["reward"] is None
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+    assert dead["sample_weights"].tolist() == [0, 2, 0, 2]  # rows 1 and 3 were right before the server died
+    assert deader["sample_weights"].tolist() == [0] * 4
+    assert dead["advantages"].tolist() == deader["advantages"].tolist() == [0] * 4
+    first, second, _ = trainer.state.log_history[:3]
+    assert first["rewards/openenv/mean"] == pytest.approx(1.125)
+    assert second["rewards/openenv/mean"] == 1
 
 
+@pytest.mark.slow
 def test_a_late_server_costs_only_its_own_samples(guessing: str, tmp_path: Path) -> None:
     rows = [{"seed": 1, "fault": "step is late"}, {"seed": 1, "fault": ""}] * 2
     spec = spec_of(guessing, rows, deadline=0.5)

@@ -85,8 +85,8 @@ def test_toolsets_are_tools_with_a_state_of_their_own(pool: GraderPool) -> None:
         {"role": "tool", "name": "count_add", "content": "5"},
         {"role": "assistant", "content": "done"},
     ]
-    assert reward_of(spec, 0, called, episode) == 5.75
-    assert reward_of(spec, 0, "done", other) == 10
+    assert reward_of(spec, 0, called, episode) == 2.75
+    assert reward_of(spec, 0, "done", other) == 7
     episode.reset(**spec.train_dataset[0])
     assert episode.count_add(number=0).split() == ["3", "1"]
 
@@ -130,6 +130,7 @@ def test_endless_tasksets_and_other_environments(pool: GraderPool) -> None:
         verifiers_spec(next(iter(tasks.Sums(CONFIG))))
 
 
+@pytest.mark.slow
 def test_a_run(tmp_path: Path, pool: GraderPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.Counts, "faults", ("",) * 4)
     spec = verifiers_spec(tasks.Counts(CONFIG), pool=pool)

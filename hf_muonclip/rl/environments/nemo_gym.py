@@ -262,7 +262,7 @@ def _items(completion: Any, names: Mapping[str, str]) -> Iterator[dict[str, Any]
             yield {"id": f"rs_{uuid.uuid4().hex}", "type": "reasoning", "summary": summary}
         calls = message.get("tool_calls") or []
         if text or not calls:
-            part = {"type": "output_text", "text": text, "annotations": []}
+            part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
             item = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "status": "completed"}
             yield {**item, "content": [part]}
         for one in calls:

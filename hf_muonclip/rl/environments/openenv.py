@@ -9,6 +9,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
@@ -16,7 +17,7 @@ from datasets import Dataset
 from ..spec import Spec
 from .episode import Episode, EpisodeError, EpisodeReward, environment_class, environment_columns
 from .server import ask, http_client, is_loopback, parsed
-from .tools import Tool
+from .tools import Tool, as_text
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -64,12 +65,12 @@ def openenv_spec(
     url = str(server if isinstance(server, str) else server.base_url).rstrip("/")
     if url.startswith("ws"):
         url = f"http{url[2:]}"
-    connect = {"url": url, "deadline": deadline, "headers": headers}
     try:
-        tools = _tools(**connect)
+        tools = _tools(url, deadline, headers)
     except EpisodeError as failure:
         raise ConnectionError(f"no OpenEnv server answers at {url}: {failure}") from failure
-    environment = environment_class(OpenEnvEpisode, name, tools, _connect=staticmethod(lambda: _Session(**connect)))
+    connect = partial(_Session, url, deadline, headers)
+    environment = environment_class(OpenEnvEpisode, name, tools, _connect=staticmethod(connect))
     dataset = _with_prompts(tasks, prompt)
     return Spec(name, dataset, [EpisodeReward(name, environment, episode_reward)], environment)
 
@@ -82,7 +83,8 @@ class OpenEnvEpisode(Episode):
 
     def _begin(self, columns: dict[str, Any]) -> str | None:
         self._session = self._connect()
-        return self._observed(self._session.ask("reset", environment_columns(columns)))
+        seen = self._observed(self._session.ask("reset", environment_columns(columns)))
+        return as_text(seen)
 
     def _act(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         assert self._session is not None
@@ -134,16 +136,19 @@ class _Session:
     def __init__(self, url: str, deadline: float, headers: dict[str, str] | None) -> None:
         connect, errors = _websockets()
         self.deadline, self.url, self._errors = deadline, url, errors
+        self._opened = contextlib.ExitStack()
         options: dict[str, Any] = {"proxy": None} if is_loopback(url) else {}
         try:
-            self._connection: ClientConnection = connect(
-                f"ws{url[4:]}/ws",
-                open_timeout=deadline,
-                close_timeout=_CLOSING,
-                ping_interval=None,  # the deadline of answers is what counts
-                max_size=None,
-                additional_headers=headers,
-                **options,
+            self._connection: ClientConnection = self._opened.enter_context(
+                connect(
+                    f"ws{url[4:]}/ws",
+                    open_timeout=deadline,
+                    close_timeout=_CLOSING,
+                    ping_interval=None,  # the deadline of answers is what counts
+                    max_size=None,
+                    additional_headers=headers,
+                    **options,
+                )
             )
         except (OSError, errors) as error:
             raise EpisodeError("unreachable", f"{url}: {error!r}") from error
@@ -193,7 +198,7 @@ class _Session:
 
     def _close(self) -> None:
         with contextlib.suppress(OSError, self._errors):
-            self._connection.close()
+            self._opened.close()
 
 
 def _tools(url: str, deadline: float, headers: dict[str, str] | None) -> list[Tool]:

@@ -105,7 +105,7 @@ class VerifiersReward:
         from .verifiers_score import score
 
         results: list[Any] = [None] * len(completions)
-        calls = []
+        calls: list[tuple[int, tuple[Any, ...]]] = []
         for place, (prompt, completion, task) in enumerate(zip(prompts, completions, verifiers_task, strict=True)):
             state = None
             if self.environment is not None:

@@ -60,7 +60,7 @@ def _messages(chat: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
         if role == "tool":
             yield vf.ToolMessage(tool_call_id=calls.pop(0) if calls else "", content=text, name=message.get("name"))
         elif role == "assistant":
-            told = []
+            told: list[Any] = []
             for one in message.get("tool_calls") or ():
                 arguments = one["function"]["arguments"]
                 arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)

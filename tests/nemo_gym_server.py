@@ -21,7 +21,7 @@ except ImportError:
     nemo_gym = None
 
 counters: dict[str, int] = {}
-LATE = 1.5  # seconds
+LATE = 3.0  # seconds
 
 
 class Increment(BaseModel):
@@ -76,7 +76,6 @@ def with_nemo_gym() -> FastAPI:
         SimpleResourcesServer,
     )
     from nemo_gym.config_types import BaseServerConfig
-    from nemo_gym.judge import JudgeError
     from nemo_gym.server_utils import SESSION_ID_KEY, ServerClient
     from omegaconf import OmegaConf
 
@@ -107,6 +106,8 @@ def with_nemo_gym() -> FastAPI:
 
         async def verify(self, request: Request, body: VerifyRequest) -> Any:
             if body.fault == "judge":
+                from nemo_gym.judge import JudgeError  # 0.7
+
                 raise JudgeError("no judge")
             found = await verdict(request.session[SESSION_ID_KEY], body)
             if found["reward"] is None:

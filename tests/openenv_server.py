@@ -37,7 +37,7 @@ class Guessing(Environment[Guess, Hint, State]):
         if fault == "reset raises":
             raise RuntimeError("no database")
         if fault == "reset is late":
-            time.sleep(1.5)
+            time.sleep(3)
         self.fault, self.hidden = fault, (seed or 0) % 10
         text = f"It is between 0 and 9. {self.guesses} guesses so far."
         return Hint(text=text, metadata={"hidden": self.hidden})
@@ -47,7 +47,7 @@ class Guessing(Environment[Guess, Hint, State]):
         if self.fault == "step raises":
             raise RuntimeError("no database")
         if self.fault == "step is late":
-            time.sleep(1.5)
+            time.sleep(3)
         if self.fault == "dies":
             os._exit(1)
         off = action.number - self.hidden

@@ -36,7 +36,7 @@ def served(
     process = subprocess.Popen(command, env={**os.environ, **path})
     url = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             with contextlib.suppress(httpx.TransportError):
                 httpx.get(url, trust_env=False)

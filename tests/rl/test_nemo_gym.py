@@ -51,7 +51,7 @@ def counter() -> Iterator[str]:
 
 
 def spec_of(url: str, *rows: dict[str, Any], **more: Any) -> Spec:
-    return nemo_gym_spec(url, [*(rows or (row(INCREMENT),))], **{"deadline": 1.0, **more})
+    return nemo_gym_spec(url, [*(rows or (row(INCREMENT),))], **more)
 
 
 def asked(*names: str) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def test_invalid_arguments_are_the_models_fault(counter: str) -> None:
     ],
 )
 def test_a_failure_of_the_server_is_no_reward(fault: str, count: int, cause: str, counter: str) -> None:
-    spec = spec_of(counter, row(INCREMENT, fault=fault))
+    spec = spec_of(counter, row(INCREMENT, fault=fault), deadline=2.0 if cause == "timeout" else 60.0)
     episode = spec.environment_factory()
     assert episode.reset(**spec.train_dataset[0]) is None
     shown = episode.increment_counter(count=count)

@@ -30,7 +30,7 @@ def counting() -> Iterator[str]:
 
 
 def spec_of(url: str, tasks: Any = 4, **more: Any) -> Spec:
-    return openenv_spec(url, tasks, prompt="Guess.", **{"deadline": 1.0, **more})
+    return openenv_spec(url, tasks, prompt="Guess.", **more)
 
 
 def rewards_of(spec: Spec, *episodes: Any) -> list[Any]:
@@ -130,7 +130,7 @@ def test_invalid_arguments_are_the_models_fault(guessing: str) -> None:
     ],
 )
 def test_a_failure_of_the_server_is_no_reward(fault: str, cause: str, guessing: str) -> None:
-    spec = spec_of(guessing, [{"seed": 1, "fault": fault}])
+    spec = spec_of(guessing, [{"seed": 1, "fault": fault}], deadline=2.0 if cause == "timeout" else 60.0)
     episode = spec.environment_factory()
     seen = episode.reset(**spec.train_dataset[0])
     assert (seen is None) == fault.startswith("reset")
@@ -234,7 +234,7 @@ def test_a_run_goes_on_when_its_server_dies(tmp_path: Path, caplog: pytest.LogCa
 @pytest.mark.slow
 def test_a_late_server_costs_only_its_own_samples(guessing: str, tmp_path: Path) -> None:
     rows = [{"seed": 1, "fault": "step is late"}, {"seed": 1, "fault": ""}] * 2
-    spec = spec_of(guessing, rows, deadline=0.5)
+    spec = spec_of(guessing, rows, deadline=2.0)
     trainer = scripted_trainer(tmp_path, spec, guess_upwards, max_steps=1, num_generations=2, shuffle_dataset=False)
     trainer.train()
     weights = trainer.sampled[0]["sample_weights"].tolist()

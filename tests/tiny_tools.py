@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -119,6 +120,13 @@ def scripted_trainer(folder: Path, spec: Any, script: Script, **more: Any) -> Wa
         folder, **{"max_completion_length": 1000, "per_device_train_batch_size": 4, "max_steps": 2, **more}
     )
     return Watched(policy, args=args, processing_class=policy.tokenizer, **spec.trainer_kwargs())
+
+
+def readme_snippet(name: str) -> str:
+    """Return the program in the README of rl/ that calls a function of `environments`."""
+    page = (HERE.parent / "hf_muonclip/rl/README.md").read_text(encoding="utf-8")
+    (program,) = [block for block in re.findall(r"```py\n(.*?)```", page, re.DOTALL) if f"= {name}(" in block]
+    return program
 
 
 def turns(dialogue: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from error_messages import naming
-from tiny_tools import call, scripted_trainer, served, turns
+from tiny_tools import call, readme_snippet, scripted_trainer, served, turns
 from transformers.utils import get_json_schema
 
 from hf_muonclip.rl.environments import nemo_gym_spec
@@ -70,6 +70,14 @@ def reward_of(spec: Spec, episode: Any, completion: Any) -> Any:
     (function,) = spec.reward_funcs
     (reward,) = function(completions=[completion], environments=[episode])
     return reward
+
+
+def test_the_readme(counter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "train.jsonl").write_text(json.dumps(row(INCREMENT)))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(readme_snippet("nemo_gym_spec").replace("http://localhost:8000", counter), names)
+    assert len(names["spec"].train_dataset) == 1
 
 
 def test_an_episode_is_verified_in_its_own_session(counter: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from error_messages import naming
-from tiny_tools import call, scripted_trainer, served, turns
+from tiny_tools import call, readme_snippet, scripted_trainer, served, turns
 from transformers.utils import get_json_schema
 
 from hf_muonclip.rl.environments import openenv_spec
@@ -36,6 +36,12 @@ def spec_of(url: str, tasks: Any = 4, **more: Any) -> Spec:
 def rewards_of(spec: Spec, *episodes: Any) -> list[Any]:
     (function,) = spec.reward_funcs
     return list(function(completions=[""] * len(episodes), environments=list(episodes)))
+
+
+def test_the_readme(guessing: str) -> None:
+    names: dict[str, Any] = {}
+    exec(readme_snippet("openenv_spec").replace("http://localhost:8000", guessing), names)
+    assert len(names["spec"].train_dataset) == 1000
 
 
 def test_a_typed_action_is_one_tool_with_its_fields(guessing: str) -> None:

@@ -1,12 +1,13 @@
 """verifiers' tasksets as Specs: rewards, toolsets, and what becomes of those that fail. Skips without verifiers."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from error_messages import naming
-from tiny_tools import call, scripted_trainer, turns
+from tiny_tools import call, readme_snippet, scripted_trainer, turns
 from transformers.utils import get_json_schema
 
 vf = pytest.importorskip("verifiers.v1", reason="verifiers cannot be installed beside openenv, which CI has")
@@ -34,6 +35,13 @@ def reward_of(spec: Spec, row: int, said: Any, episode: Any = None, **more: Any)
     given = {"prompts": [spec.train_dataset[row]["prompt"]], "completions": [completion], **columns, **more}
     (reward,) = function(**given, **({} if episode is None else {"environments": [episode]}))
     return reward
+
+
+def test_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "my_tasks", tasks)
+    names: dict[str, Any] = {}
+    exec(readme_snippet("verifiers_spec"), names)
+    assert len(names["spec"].train_dataset) == 2
 
 
 def test_rewards_of_a_task_are_awaited_weighed_and_logged(pool: GraderPool) -> None:

@@ -1,6 +1,8 @@
 """OpenEnv environments as Specs, against openenv's own server, and what becomes of one that fails."""
 
+import functools
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from tiny_tools import call, readme_snippet, scripted_trainer, served, turns
 from transformers.utils import get_json_schema
 
 from hf_muonclip.rl.environments import openenv_spec
+from hf_muonclip.rl.environments.episode import EpisodeReward, environment_class
+from hf_muonclip.rl.environments.openenv import OpenEnvEpisode, TypedAction, _Session
 from hf_muonclip.rl.not_measured import NotMeasured
 from hf_muonclip.rl.spec import Spec
 
@@ -197,6 +201,31 @@ def test_tasks_without_prompts_and_of_no_json_are_refused(guessing: str) -> None
 
     with pytest.raises(ValueError, match=naming("day")):
         openenv_spec(guessing, [{"day": datetime.date(2026, 1, 1)}], prompt="Guess.")
+
+
+ODD_REWARD = '{"type": "observation", "data": {"observation": {}, "reward": "much"}}'
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "[]", "{}", '{"type": "observation", "data": 1}', '{"type": "error", "data": {}}', ODD_REWARD]
+)
+def test_answers_of_another_form(answer: str) -> None:
+    from websockets.sync.server import serve
+
+    def speak(connection: Any) -> None:
+        for _ in connection:
+            connection.send(answer)
+
+    with serve(speak, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        session = functools.partial(_Session, url, 5.0, None)
+        kind = environment_class(OpenEnvEpisode, "odd", [TypedAction("step", "", {})], _connect=staticmethod(session))
+        episode = kind()
+        assert episode.reset() is None
+        (reward,) = EpisodeReward("odd", kind)(completions=[""], environments=[episode])
+        assert reward.cause == "error"
+        server.shutdown()
 
 
 def test_a_server_of_something_else_is_refused() -> None:

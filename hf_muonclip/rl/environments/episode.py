@@ -99,9 +99,11 @@ class Episode:
             return step()
         except EpisodeError as failure:
             self._failure = NotMeasured(failure.cause, str(failure))
-            logger.warning("an episode was not measured (%s): %s", failure.cause, failure)
-            self._end()
-            return None
+        except Exception as error:  # an answer of any other form than is due may not end training either
+            self._failure = NotMeasured("error", repr(error)[:300])
+        logger.warning("an episode was not measured (%s): %s", self._failure.cause, self._failure.detail)
+        self._end()
+        return None
 
 
 def environment_class(base: type[Episode], name: str, tools: Iterable[Tool], **attributes: Any) -> type[Episode]:

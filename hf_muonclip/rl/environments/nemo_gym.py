@@ -121,7 +121,7 @@ class NemoGymEpisode(Episode):
         )
         if failure := verdict.get("_ng_failure_class"):
             raise EpisodeError("error", f"{failure}: {verdict.get('_ng_failure_judge_error', '')}"[:300])
-        if verdict.get("mask_sample") or (verdict.get("instance_config") or {}).get("mask_sample"):
+        if any(isinstance(at, Mapping) and at.get("mask_sample") for at in (verdict, verdict.get("instance_config"))):
             raise EpisodeError("error", "the server asks to mask this sample")
         return verdict.get("reward")
 

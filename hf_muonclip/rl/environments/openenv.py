@@ -163,7 +163,7 @@ class _Session:
         try:
             self._connection.send(json.dumps({"type": kind, "data": data}, default=str))
             answer = json.loads(self._connection.recv(timeout=self.deadline))
-            data, answered = answer["data"], answer["type"]
+            data, answered = dict(answer["data"]), answer["type"]
         except TimeoutError as error:
             raise EpisodeError("timeout", f"{kind} did not answer within {self.deadline:g} s") from error
         except (OSError, self._errors) as error:
@@ -171,7 +171,7 @@ class _Session:
         except (ValueError, KeyError, TypeError) as error:
             raise EpisodeError("error", f"{kind} was answered with no message of OpenEnv: {error!r}") from error
         if answered != "error":
-            return dict(data)
+            return data
         code, message = data.get("code"), data.get("message")
         if code == "VALIDATION_ERROR" and kind == "step":
             raise _InvalidActionError(_invalid(data))
@@ -245,16 +245,18 @@ def _with_prompts(tasks: int | Dataset | Sequence[Mapping[str, Any]], prompt: st
     if isinstance(tasks, int):
         tasks = [{"seed": seed} for seed in range(tasks)]
     dataset = tasks if isinstance(tasks, Dataset) else Dataset.from_list([dict(task) for task in tasks])
+    if not len(dataset):
+        raise ValueError(f"tasks must hold a row at least; got {tasks!r}.")
     if "seed" not in dataset.column_names:
         dataset = dataset.add_column("seed", list(range(len(dataset))))
     if "prompt" not in dataset.column_names:
         if prompt is None:
             raise ValueError(f"tasks must have a column prompt, or prompt be given; they have {dataset.column_names}.")
         dataset = dataset.add_column("prompt", [[{"role": "user", "content": prompt}]] * len(dataset))
-    elif len(dataset) and isinstance(dataset[0]["prompt"], str):
+    elif isinstance(dataset[0]["prompt"], str):
         as_messages = [[{"role": "user", "content": text}] for text in dataset["prompt"]]
         dataset = dataset.remove_columns("prompt").add_column("prompt", as_messages)
-    for column, value in (environment_columns(dataset[0]) if len(dataset) else {}).items():
+    for column, value in environment_columns(dataset[0]).items():
         try:
             json.dumps(value)
         except TypeError as error:

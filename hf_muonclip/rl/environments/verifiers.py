@@ -112,7 +112,11 @@ class VerifiersReward:
                 assert environments is not None
                 episode = environments[place]
                 episode._end()
-                results[place], state = episode._failure, pickle.dumps(episode._state)
+                results[place] = episode._failure
+                try:
+                    state = pickle.dumps(episode._state)
+                except Exception as error:  # pickle raises several kinds
+                    results[place] = NotMeasured("error", f"the state of the episode cannot be scored: {error}")
             if results[place] is None:
                 calls.append((place, (self._pickled[task], prompt, completion, state)))
         pool = self.pool or default_pool()

@@ -134,6 +134,12 @@ def with_fastapi() -> FastAPI:
         text: str
         annotations: list[Any]
 
+    class FunctionTool(BaseModel):
+        type: str
+        name: str
+        parameters: dict[str, Any] | None
+        strict: bool
+
     class Item(BaseModel):
         type: str
         id: str | None = None
@@ -152,7 +158,7 @@ def with_fastapi() -> FastAPI:
         output: list[Item]
         parallel_tool_calls: bool
         tool_choice: str
-        tools: list[dict[str, Any]]
+        tools: list[FunctionTool]
 
     class VerifyRequest(BaseModel):
         responses_create_params: dict[str, Any]

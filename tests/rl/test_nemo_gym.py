@@ -35,7 +35,7 @@ INCREMENT = {
         "additionalProperties": False,
     },
 }
-RESET = {"type": "function", "name": "reset", "description": "Begin at zero.", "parameters": None}
+RESET = {"type": "function", "name": "reset", "description": "Begin at zero.", "parameters": None, "strict": True}
 NOT_AVAILABLE = "The environment is not available."
 
 

@@ -1,4 +1,4 @@
-"""Serves a counter as a NeMo-Gym resource server, as `python nemo_gym_server.py KIND PORT`.
+"""Serves a counter as a NeMo-Gym resource server, as `python nemo_gym_server.py PORT KIND`.
 
 Built on nemo-gym's own classes where the interpreter has them (NEMO_GYM_PYTHON, see test_nemo_gym.py), else on FastAPI
 with the same paths, schemas, statuses and session cookie, as nemo-gym 0.4 and 0.7 were seen to have.
@@ -214,6 +214,6 @@ def gymnasium() -> FastAPI:
 
 
 if __name__ == "__main__":
-    kind, port = sys.argv[1], int(sys.argv[2])
+    port, kind = int(sys.argv[1]), sys.argv[2]
     make = gymnasium if kind == "gymnasium" else with_fastapi if nemo_gym is None else with_nemo_gym
     uvicorn.run(make(), host="127.0.0.1", port=port, log_level="error")

@@ -1,4 +1,4 @@
-"""Serves an OpenEnv environment on openenv's own classes, as `python openenv_server.py KIND PORT SESSIONS`."""
+"""Serves two OpenEnv environments on openenv's own classes, as `python openenv_server.py PORT SESSIONS`."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import time
 from typing import Any, Literal
 
 import uvicorn
+from fastapi import FastAPI
 from fastmcp import FastMCP
 from openenv.core.env_server import Action, Environment, Observation, State, create_app
 from openenv.core.env_server.mcp_environment import MCPEnvironment
@@ -127,9 +128,8 @@ class Counting(MCPEnvironment):
 
 
 if __name__ == "__main__":
-    kind, port, sessions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    if kind == "guessing":
-        app = create_app(Guessing, Guess, Hint, max_concurrent_envs=sessions)
-    else:
-        app = create_app(Counting, CallToolAction, CallToolObservation, max_concurrent_envs=sessions)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+    port, sessions = int(sys.argv[1]), int(sys.argv[2])
+    both = FastAPI()
+    both.mount("/guessing", create_app(Guessing, Guess, Hint, max_concurrent_envs=sessions))
+    both.mount("/counting", create_app(Counting, CallToolAction, CallToolObservation, max_concurrent_envs=sessions))
+    uvicorn.run(both, host="127.0.0.1", port=port, log_level="error")

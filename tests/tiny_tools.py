@@ -25,14 +25,12 @@ HERE = Path(__file__).parent
 
 
 @contextlib.contextmanager
-def served(
-    script: str, kind: str, *more: Any, python: str = sys.executable
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `PYTHON SCRIPT KIND PORT ...` and yield its URL and process once it answers."""
+def served(script: str, *arguments: Any, python: str = sys.executable) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `PYTHON SCRIPT PORT ...` and yield its URL and process once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [python, str(HERE / script), kind, str(port), *map(str, more)]
+    command = [python, str(HERE / script), str(port), *map(str, arguments)]
     path = {"PYTHONPATH": os.pathsep.join(sys.path)} if python == sys.executable else {}
     process = subprocess.Popen(command, env={**os.environ, **path})
     url = f"http://127.0.0.1:{port}"

@@ -43,6 +43,7 @@ class Episode:
     caller's list of functions, but read by `EpisodeReward`.
     """
 
+    _told: set[str] = set()  # noqa: RUF012 (each environment has its own); causes of which the log has one
     _failure: NotMeasured | None = None
     _done = False
 
@@ -58,11 +59,9 @@ class Episode:
         self._end()
         self._failure, self._done, self._rewards = None, False, []
         seen = self._guarded(lambda: self._begin({k: v for k, v in columns.items() if v is not None}))
-        if not seen:
-            return None
-        return (
-            f"\n\n{seen}" if _last_text(columns.get("prompt")) else seen
-        )  # TRL appends it to the last message as it is
+        if seen and _last_text(columns.get("prompt")):
+            return f"\n\n{seen}"  # TRL appends it to the last message as it is
+        return seen or None
 
     def _begin(self, columns: dict[str, Any]) -> str | None:
         """Return the first observation.
@@ -101,7 +100,14 @@ class Episode:
             self._failure = NotMeasured(failure.cause, str(failure))
         except Exception as error:  # an answer of any other form than is due may not end training either
             self._failure = NotMeasured("error", repr(error)[:300])
-        logger.warning("an episode was not measured (%s): %s", self._failure.cause, self._failure.detail)
+        if self._failure.cause not in self._told:
+            self._told.add(self._failure.cause)
+            logger.warning(
+                "an episode of %s was not measured (%s): %s. More of this cause are not told.",
+                type(self).__name__,
+                self._failure.cause,
+                self._failure.detail,
+            )
         self._end()
         return None
 
@@ -124,7 +130,7 @@ def environment_class(base: type[Episode], name: str, tools: Iterable[Tool], **a
         if method.__name__ in methods:
             raise ValueError(f"tools must have names of their own; two are {method.__name__!r}.")
         methods[method.__name__] = method
-    return type(name, (base,), {**attributes, **methods})
+    return type(name, (base,), {"_told": set(), **attributes, **methods})
 
 
 class EpisodeReward:

@@ -1,11 +1,13 @@
 """Tools from JSON schemas as methods that transformers can show and TRL can call."""
 
+import sys
 from typing import Any
 
 import pytest
 from error_messages import naming
 from transformers.utils import get_json_schema
 
+from hf_muonclip.rl.environments import openenv_spec, verifiers_spec
 from hf_muonclip.rl.environments.episode import NOT_AVAILABLE, Episode, EpisodeError, EpisodeReward, environment_class
 from hf_muonclip.rl.environments.tools import Tool, as_text
 from hf_muonclip.rl.not_measured import NotMeasured
@@ -136,7 +138,9 @@ def test_a_row_s_columns_and_the_first_observation() -> None:
 
 
 @pytest.mark.parametrize("fails_at", ["reset", "act"])
-def test_a_failure_is_told_to_nobody_but_the_reward(fails_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_told_to_nobody_but_the_reward_and_once_to_the_log(
+    fails_at: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     episode, act = method({})
     reward = EpisodeReward("recorded", type(episode))
     monkeypatch.setattr(Recorded, "fails_at", fails_at)
@@ -144,6 +148,12 @@ def test_a_failure_is_told_to_nobody_but_the_reward(fails_at: str, monkeypatch: 
     assert seen == (None if fails_at == "reset" else "\n\nseen")
     assert [act(), act()] == [NOT_AVAILABLE] * 2
     assert len(episode.asked) == (1 if fails_at == "reset" else 2)  # asked no more
+    environment_class(type(episode), "other", [])().reset(prompt=[])
+    episode.reset(prompt=[])
+    episode.act()
+    of_this = [r.getMessage() for r in caplog.records if "an episode of recorded" in r.getMessage()]
+    assert len(of_this) == 1  # of many
+    assert ("no server" if fails_at == "reset" else "late") in of_this[0]
     (failed,) = reward(completions=[""], environments=[episode])
     assert isinstance(failed, NotMeasured)
     assert (failed.cause, failed.detail) == (
@@ -165,6 +175,20 @@ def test_odd_rewards(value: Any, cause: str) -> None:
     episode.reset()
     (odd,) = reward(completions=[""], environments=[episode])
     assert odd.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("module", "adapt", "pip"),
+    [
+        ("websockets.sync.client", lambda: openenv_spec("http://localhost", 1, prompt=""), "pip install websockets"),
+        ("verifiers.v1", lambda: verifiers_spec(None), "pip install 'verifiers"),
+    ],
+    ids=["openenv", "verifiers"],
+)
+def test_what_is_not_installed_is_named(module: str, adapt: Any, pip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=naming(pip)):
+        adapt()
 
 
 def test_an_episode_that_ended_without_a_reward() -> None:

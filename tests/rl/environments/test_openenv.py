@@ -22,15 +22,19 @@ pytest.importorskip("openenv", reason="the servers are openenv's")
 
 
 @pytest.fixture(scope="module")
-def guessing() -> Iterator[str]:
-    with served("openenv_server.py", "guessing", 8) as (url, _):
+def server() -> Iterator[str]:
+    with served("openenv_server.py", 8) as (url, _):
         yield url
 
 
-@pytest.fixture(scope="module")
-def counting() -> Iterator[str]:
-    with served("openenv_server.py", "counting", 8) as (url, _):
-        yield url
+@pytest.fixture
+def guessing(server: str) -> str:
+    return f"{server}/guessing"
+
+
+@pytest.fixture
+def counting(server: str) -> str:
+    return f"{server}/counting"
 
 
 def spec_of(url: str, tasks: Any = 4, **more: Any) -> Spec:
@@ -160,8 +164,8 @@ NOT_AVAILABLE = "The environment is not available."
 
 
 def test_a_server_that_dies_and_one_that_comes_back_blank() -> None:
-    with served("openenv_server.py", "guessing", 8) as (url, process):
-        spec = spec_of(url, [{"seed": 1, "fault": ""}, {"seed": 1, "fault": "dies"}])
+    with served("openenv_server.py", 8) as (url, process):
+        spec = spec_of(f"{url}/guessing", [{"seed": 1, "fault": ""}, {"seed": 1, "fault": "dies"}])
         episode = spec.environment_factory()
         episode.reset(**spec.train_dataset[0])
         dying = spec.environment_factory()
@@ -239,8 +243,8 @@ def guess_upwards(dialogue: str, row: int) -> str:
 
 @pytest.mark.slow
 def test_a_run_goes_on_when_its_server_dies(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with served("openenv_server.py", "guessing", 8) as (url, process):
-        spec = spec_of(url, [{"seed": 1}] * 4)
+    with served("openenv_server.py", 8) as (url, process):
+        spec = spec_of(f"{url}/guessing", [{"seed": 1}] * 4)
         killed: list[bool] = []
 
         def script(dialogue: str, row: int) -> str:

@@ -10,11 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import KimiRLConfig
+    from .difficulty import sample_rewards, select_moderate
+    from .grader_pool import GraderPool
+    from .not_measured import NotMeasured
+    from .reward_guard import NotMeasuredError
+    from .sandbox import SubprocessExecutor
+    from .spec import Spec, mix
     from .trainer import KimiRLTrainer
 
-__all__ = ["KimiRLConfig", "KimiRLTrainer"]
+__all__ = [
+    "GraderPool",
+    "KimiRLConfig",
+    "KimiRLTrainer",
+    "NotMeasured",
+    "NotMeasuredError",
+    "Spec",
+    "SubprocessExecutor",
+    "mix",
+    "sample_rewards",
+    "select_moderate",
+]
 
-_HOMES = {"KimiRLConfig": ".config", "KimiRLTrainer": ".trainer"}
+_HOMES = {
+    "GraderPool": ".grader_pool",
+    "KimiRLConfig": ".config",
+    "KimiRLTrainer": ".trainer",
+    "NotMeasured": ".not_measured",
+    "NotMeasuredError": ".reward_guard",
+    "Spec": ".spec",
+    "SubprocessExecutor": ".sandbox",
+    "mix": ".spec",
+    "sample_rewards": ".difficulty",
+    "select_moderate": ".difficulty",
+}
 
 
 def __getattr__(name: str) -> Any:

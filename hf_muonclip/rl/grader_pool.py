@@ -28,6 +28,7 @@ logger = get_logger(__name__)
 
 START_DEADLINE = 120.0  # seconds for an interpreter and the import of a grader's module
 LARGEST_CHUNK = 64  # calls per message
+_CLOSED = "the GraderPool is closed; make another."
 _START = "import sys; sys.path[:] = {path!r}; from hf_muonclip.rl.grader_worker import work; work({}, {}, {})"
 # One thread and no device per worker; and graders that iterate over sets answer the same in every run.
 _ENVIRONMENT = {
@@ -41,9 +42,10 @@ _ENVIRONMENT = {
 class GraderPool:
     """Limited worker processes that compute what may fail.
 
-    `map` can be called from any thread and from coroutines (which it blocks); several at a time share the workers.
-    Workers start when they are first needed, and again when they died. They end with `close`, with this interpreter,
-    and when this process is killed. A forked process gets workers of its own.
+    `map` can be called from any thread and from coroutines (which it blocks; `await asyncio.to_thread(pool.map, ...)`
+    does not); several at a time share the workers. Workers start when they are first needed, and again when they died.
+    They end with `close`, with this interpreter, and when this process is killed. A forked process gets workers of its
+    own.
 
     This keeps a training alive and is no security boundary: a worker has the rights of the process that started it.
 
@@ -52,6 +54,9 @@ class GraderPool:
         deadline: seconds of one call, without the start of a worker and the import of the function's module; a worker
             over it is killed, with all processes of its session.
         memory: bytes of address space of a worker.
+
+    Attributes:
+        closed: whether `close` has been called.
 
     Raises:
         ValueError: a limit is not positive.
@@ -62,7 +67,7 @@ class GraderPool:
             if not value > 0:
                 raise ValueError(f"{name} must be positive; got {value!r}.")
         self.workers, self.deadline, self.memory = workers, deadline, memory
-        self._closed = False
+        self.closed = False
         self._begin()
         _POOLS.add(self)
 
@@ -109,18 +114,20 @@ class GraderPool:
             for worker in busy.values():  # an exception: what they compute is wanted no more
                 worker.kill()
                 self._give_back(worker)
+        if self.closed:  # what was at hand then is no crash
+            raise RuntimeError(_CLOSED)
         return results
 
     def close(self) -> None:
         """End all workers. Calls of `map` that run in other threads raise."""
-        self._closed = True
+        self.closed = True
         for worker in [*self._alive]:
             worker.kill()
         with contextlib.suppress(queue.Empty):
             for _ in range(self.workers):
-                if worker := self._slots.get_nowait():
-                    self._alive.discard(worker)
-                    worker.end()
+                if idle := self._slots.get_nowait():
+                    self._alive.discard(idle)
+                    idle.end()
         for _ in range(self.workers - len(self._alive)):
             self._slots.put(None)  # whoever waits for one learns that the pool is closed
 
@@ -137,8 +144,8 @@ class GraderPool:
         except queue.Empty:
             return None
         try:
-            if self._closed:
-                raise RuntimeError("the GraderPool is closed; make another.")
+            if self.closed:
+                raise RuntimeError(_CLOSED)
             if worker is not None and not worker.runs():
                 worker.end()
                 self._alive.discard(worker)
@@ -202,7 +209,7 @@ class _Worker:
         self.calls.extend(calls)
         self._home, self._imported = home, False
         self.due = time.monotonic() + START_DEADLINE
-        with contextlib.suppress(BrokenPipeError):  # it has died, which `serve` sees
+        with contextlib.suppress(ConnectionError):  # it has died, which `serve` sees
             self.connection.send_bytes(pickle.dumps((*home, [arguments for _, arguments in calls])))
 
     def serve(self, results: list[Any], deadline: float) -> None:
@@ -311,7 +318,7 @@ def default_pool() -> GraderPool:
     """Return the pool of this process that graders share unless they are given another."""
     global _default
     with _making:
-        if _default is None:
+        if _default is None or _default.closed:
             _default = GraderPool()
         return _default
 

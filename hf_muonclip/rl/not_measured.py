@@ -33,6 +33,7 @@ class NotMeasured(float):
     detail: str
 
     def __new__(cls, cause: str, detail: str = "") -> "NotMeasured":
+        """Return it, or raise where the cause is unknown."""
         if cause not in CAUSES:
             raise ValueError(f"cause must be one of {[*CAUSES]}; got {cause!r}.")
         self = super().__new__(cls, "nan")

@@ -1,8 +1,8 @@
 """Whether a reward function can be trusted: its own gold answers earn 1, however they are written, and others nothing.
 
-A reward function takes part by offering `gold(row)`, the text of an answer that earns 1 (None where it knows none), and,
-where it likes, `wrong(row)`, a list of texts that earn nothing, and `variants`, the names of those of `VARIANTS` that
-may not decide.
+A reward function takes part by offering `gold(row)`, the text of an answer that earns 1 (None where it knows none),
+and, where it likes, `wrong(row)`, a list of texts that earn nothing, and `variants`, the names of those of `VARIANTS`
+that may not decide.
 """
 
 import asyncio
@@ -146,7 +146,7 @@ def rewards_of(
     columns = {
         name: [row[name] for row in rows] for name in dataset.column_names if name not in ("prompt", "completion")
     }
-    given = {
+    given: dict[str, Any] = {
         "prompts": [row.get("prompt") for row in rows],
         "completions": answers,
         "completion_ids": [[] for _ in rows],
@@ -169,7 +169,7 @@ def is_async(function: RewardFunction) -> bool:
     """Return whether a reward function is a coroutine function, or an object or partial of one, as TRL decides it."""
     while isinstance(function, functools.partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(function.__call__)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def name_of(function: RewardFunction) -> str:

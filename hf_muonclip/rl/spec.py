@@ -1,8 +1,8 @@
-"""A domain of tasks with its rewards, as trainers take it; several domains mixed; prompts chosen by difficulty."""
+"""A domain of tasks with its rewards, as trainers take it, and several domains mixed."""
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,77 +198,6 @@ class AsyncOfDomain(OfDomain):
 def of_domain(domain: str, function: RewardFunction) -> OfDomain:
     """Return the function for rows of one domain, async where it is."""
     return (AsyncOfDomain if is_async(function) else OfDomain)(domain, function)
-
-
-def pass_at_k(samples: int, right: int, k: int) -> float:
-    """Return the chance that at least one of k samples is right, 1 - C(n - c, k) / C(n, k).
-
-    Unbiased (arXiv 2107.03374, section 2.1), unlike 1 - (1 - c/n)^k.
-
-    Args:
-        samples: n, at least k.
-        right: c, how many of them were right.
-        k: samples that one may have.
-
-    Raises:
-        ValueError: k is not in [1, samples], or right not in [0, samples].
-    """
-    if not 1 <= k <= samples or not 0 <= right <= samples:
-        raise ValueError(f"pass@k needs 1 <= k <= samples and 0 <= right <= samples; got {k=}, {samples=}, {right=}.")
-    return 1 - math.comb(samples - right, k) / math.comb(samples, k)
-
-
-def select_moderate(
-    dataset: Dataset,
-    rewards: Sequence[Sequence[float | None]],
-    k: int = 1,
-    low: float = 0.1,
-    high: float = 0.9,
-    passing: float = 1.0,
-) -> Dataset:
-    """Return the prompts that are neither too easy nor too hard for the model at hand, by its pass@k.
-
-    K2 chooses so by its supervised model (arXiv 2507.20534, section 3.2.1). A sample without a reward (None, NaN,
-    NotMeasured) is no failure: it leaves n. A prompt with less than k measured samples is left out, and told.
-
-    Args:
-        dataset: of prompts.
-        rewards: of several samples of each prompt, (prompts, samples); `sample_rewards` gives them.
-        k: of pass@k.
-        low: least pass@k; in [0, high].
-        high: largest pass@k; in [low, 1].
-        passing: reward from which on a sample is right.
-
-    Returns:
-        The dataset with a column "pass_at_k".
-
-    Raises:
-        ValueError: bounds or sizes do not fit, or no prompt is left.
-    """
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f"0 <= low <= high <= 1 must hold; got {low=}, {high=}.")
-    if len(rewards) != len(dataset):
-        raise ValueError(f"rewards must hold a row for each of {len(dataset)} prompts; got {len(rewards)}.")
-    kept, rates, unmeasured = [], [], 0
-    for place, of_prompt in enumerate(rewards):
-        measured = [reward for reward in of_prompt if reward is not None and not math.isnan(reward)]
-        if len(measured) < k:
-            unmeasured += 1
-            continue
-        rate = pass_at_k(len(measured), sum(reward >= passing for reward in measured), k)
-        if low <= rate <= high:
-            kept.append(place)
-            rates.append(rate)
-    if unmeasured:
-        logger.warning(
-            "%d of %d prompts have less than k=%d measured samples and were left out.", unmeasured, len(dataset), k
-        )
-    if not kept:
-        raise ValueError(
-            f"no prompt has a pass@{k} in [{low}, {high}]: {unmeasured} of {len(dataset)} were not measured. Widen the "
-            "bounds, or sample other prompts."
-        )
-    return dataset.select(kept).add_column("pass_at_k", rates)
 
 
 def _refuse_two_types(names: Sequence[str], parts: Sequence[Dataset]) -> None:

@@ -43,7 +43,6 @@ class Episode:
     caller's list of functions, but read by `EpisodeReward`.
     """
 
-    _told: set[str] = set()  # noqa: RUF012 (each environment has its own); causes of which the log has one
     _failure: NotMeasured | None = None
     _done = False
 
@@ -100,14 +99,8 @@ class Episode:
             self._failure = NotMeasured(failure.cause, str(failure))
         except Exception as error:  # an answer of any other form than is due may not end training either
             self._failure = NotMeasured("error", repr(error)[:300])
-        if self._failure.cause not in self._told:
-            self._told.add(self._failure.cause)
-            logger.warning(
-                "an episode of %s was not measured (%s): %s. More of this cause are not told.",
-                type(self).__name__,
-                self._failure.cause,
-                self._failure.detail,
-            )
+        # KimiRLTrainer tells the first of each cause.
+        logger.info("an episode was not measured (%s): %s", self._failure.cause, self._failure.detail)
         self._end()
         return None
 
@@ -130,7 +123,7 @@ def environment_class(base: type[Episode], name: str, tools: Iterable[Tool], **a
         if method.__name__ in methods:
             raise ValueError(f"tools must have names of their own; two are {method.__name__!r}.")
         methods[method.__name__] = method
-    return type(name, (base,), {"_told": set(), **attributes, **methods})
+    return type(name, (base,), {**attributes, **methods})
 
 
 class EpisodeReward:

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import pytest
+from datasets import Dataset
 from error_messages import naming
 from transformers.utils import get_json_schema
 
@@ -11,6 +12,7 @@ from hf_muonclip.rl.environments import openenv_spec, verifiers_spec
 from hf_muonclip.rl.environments.episode import NOT_AVAILABLE, Episode, EpisodeError, EpisodeReward, environment_class
 from hf_muonclip.rl.environments.tools import Tool, as_text
 from hf_muonclip.rl.not_measured import NotMeasured
+from hf_muonclip.rl.spec import Spec, mix
 
 
 class Recorded(Episode):
@@ -138,9 +140,7 @@ def test_a_row_s_columns_and_the_first_observation() -> None:
 
 
 @pytest.mark.parametrize("fails_at", ["reset", "act"])
-def test_a_failure_is_told_to_nobody_but_the_reward_and_once_to_the_log(
-    fails_at: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failure_is_told_to_nobody_but_the_reward(fails_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     episode, act = method({})
     reward = EpisodeReward("recorded", type(episode))
     monkeypatch.setattr(Recorded, "fails_at", fails_at)
@@ -148,12 +148,6 @@ def test_a_failure_is_told_to_nobody_but_the_reward_and_once_to_the_log(
     assert seen == (None if fails_at == "reset" else "\n\nseen")
     assert [act(), act()] == [NOT_AVAILABLE] * 2
     assert len(episode.asked) == (1 if fails_at == "reset" else 2)  # asked no more
-    environment_class(type(episode), "other", [])().reset(prompt=[])
-    episode.reset(prompt=[])
-    episode.act()
-    of_this = [r.getMessage() for r in caplog.records if "an episode of recorded" in r.getMessage()]
-    assert len(of_this) == 1  # of many
-    assert ("no server" if fails_at == "reset" else "late") in of_this[0]
     (failed,) = reward(completions=[""], environments=[episode])
     assert isinstance(failed, NotMeasured)
     assert (failed.cause, failed.detail) == (
@@ -189,6 +183,24 @@ def test_what_is_not_installed_is_named(module: str, adapt: Any, pip: str, monke
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=naming(pip)):
         adapt()
+
+
+def test_a_mixture_with_a_domain_without_environments() -> None:
+    kind = type(method({})[0])
+    prompts = [[{"role": "user", "content": "Begin."}]]
+    played = Spec("played", Dataset.from_dict({"prompt": prompts, "seed": [3]}), [EpisodeReward("p", kind)], kind)
+    plain = Spec("plain", Dataset.from_dict({"prompt": prompts}), [lambda completions, **_: [0.5] * len(completions)])
+    both = mix([played, plain])
+    environments = []
+    for row in both.train_dataset:
+        environments.append(both.environment_factory[row.pop("environment")]())
+        environments[-1].reset(**row)
+    domains = both.train_dataset["domain"]
+    rewards = [f(completions=[""] * 2, environments=environments, domain=domains) for f in both.reward_funcs]
+    place = domains.index("played")
+    assert [of_function[place] for of_function in rewards] == [0, None]
+    assert [of_function[1 - place] for of_function in rewards] == [None, 0.5]
+    assert environments[place].asked[0][1]["seed"] == 3
 
 
 def test_an_episode_that_ended_without_a_reward() -> None:

@@ -226,4 +226,5 @@ def test_a_run_goes_on_when_its_server_dies(tmp_path: Path) -> None:
     alive, dead = trainer.sampled
     assert alive["advantages"].tolist() == pytest.approx([0.5, -0.5] * 2)
     assert dead["sample_weights"].tolist() == [0] * 4
+    assert +trainer.not_measured.total == {("nemo_gym", "unreachable"): 4}
     assert trainer.state.global_step == 2

@@ -265,6 +265,7 @@ def test_a_run_goes_on_when_its_server_dies(tmp_path: Path, caplog: pytest.LogCa
     assert dead["sample_weights"].tolist() == [0, 2, 0, 2]  # rows 1 and 3 were right before the server died
     assert deader["sample_weights"].tolist() == [0] * 4
     assert dead["advantages"].tolist() == deader["advantages"].tolist() == [0] * 4
+    assert +trainer.not_measured.total == {("openenv", "unreachable"): 6}
     first, second, _ = trainer.state.log_history[:3]
     assert first["rewards/openenv/mean"] == pytest.approx(1.125)
     assert second["rewards/openenv/mean"] == 1

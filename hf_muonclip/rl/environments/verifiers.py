@@ -75,6 +75,9 @@ class VerifiersReward:
         tasks: of verifiers.
         environment: class of episodes with toolsets; None without.
         pool: whose workers score; None for the one of this process.
+
+    Raises:
+        ValueError: tasks do not pickle.
     """
 
     def __init__(
@@ -82,7 +85,13 @@ class VerifiersReward:
     ) -> None:
         self.__name__ = name
         self.environment, self.pool = environment, pool
-        self._pickled = [pickle.dumps(task) for task in tasks]
+        try:
+            self._pickled = [pickle.dumps(task) for task in tasks]
+        except Exception as error:  # pickle raises several kinds
+            kind = type(tasks[0]).__name__
+            raise ValueError(
+                f"tasks must pickle, to reach the processes that score; {kind} does not: {error}."
+            ) from error
 
     def __call__(
         self,
@@ -171,10 +180,6 @@ def _unfit(task: Any) -> str | None:
             return "does not begin with a user's message, after which TRL's rollouts begin."
         if any(not isinstance(m.content, str) or m.role == "tool" or getattr(m, "tool_calls", None) for m in messages):
             return "has a prompt with images or calls of tools; only texts are passed on."
-    try:
-        pickle.dumps(task)
-    except Exception as error:  # pickle raises several kinds
-        return f"cannot be sent to the processes that score: {error}."
     return None
 
 

@@ -130,6 +130,12 @@ def test_what_cannot_be_adapted_is_refused(
         verifiers_spec(tasks.Of(CONFIG))
 
 
+def test_tasks_that_do_not_pickle_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.Of, "kind", type("Local", (tasks.SumTask,), {}))
+    with pytest.raises(ValueError, match=naming("pickle", "Local")):
+        verifiers_spec(tasks.Of(CONFIG))
+
+
 def test_endless_tasksets_and_other_environments(pool: GraderPool) -> None:
     with pytest.raises(ValueError, match=naming("Endless", "take")):
         verifiers_spec(tasks.Endless(CONFIG))

@@ -129,7 +129,8 @@ class VerifiersReward:
             if results[place] is None:
                 calls.append((place, (self._pickled[task], prompt, completion, state)))
         pool = self.pool or default_pool()
-        for (place, _), result in zip(calls, pool.map(score, [arguments for _, arguments in calls]), strict=True):
+        scored = pool.map(score, [arguments for _place, arguments in calls])
+        for (place, _arguments), result in zip(calls, scored, strict=True):
             results[place] = result
         self._log(results, log_metric)
         return [_total(result) for result in results]

@@ -161,7 +161,10 @@ class _Session:
             _InvalidActionError: the action is not valid.
         """
         try:
-            self._connection.send(json.dumps({"type": kind, "data": data}, default=str))
+            with contextlib.suppress(
+                self._errors
+            ):  # a server without room says so and closes; what it said can be read
+                self._connection.send(json.dumps({"type": kind, "data": data}, default=str))
             answer = json.loads(self._connection.recv(timeout=self.deadline))
             data, answered = dict(answer["data"]), answer["type"]
         except TimeoutError as error:

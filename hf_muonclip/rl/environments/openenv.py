@@ -161,9 +161,8 @@ class _Session:
             _InvalidActionError: the action is not valid.
         """
         try:
-            with contextlib.suppress(
-                self._errors
-            ):  # a server without room says so and closes; what it said can be read
+            # A server without room says so and closes; what it said can still be read.
+            with contextlib.suppress(self._errors):
                 self._connection.send(json.dumps({"type": kind, "data": data}, default=str))
             answer = json.loads(self._connection.recv(timeout=self.deadline))
             data, answered = dict(answer["data"]), answer["type"]

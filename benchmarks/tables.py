@@ -1,4 +1,5 @@
-"""Write what is generated of the pages: benchmarks/README.md, benchmarks/coverage.md and the READMEs' marked blocks.
+"""Write what is generated of the pages: benchmarks/README.md, benchmarks/coverage.md, benchmarks/graders.md and the
+READMEs' marked blocks.
 
 Figures come from the newest rows of results/*.jsonl, tables of settings, figures, presets and engine limits from the
 package (`package_tables.py`).
@@ -19,6 +20,7 @@ import idle_experts_figures as idle_experts
 import orthogonalize_figures as orthogonalize
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
+from graders_figures import graders_page
 from headlines import headlines
 from package_tables import BLOCKS
 from peers import PEERS
@@ -602,6 +604,7 @@ def main() -> None:
         f"## Which models it knows\n\n`python benchmarks/coverage.py`; every type in [coverage.md](coverage.md)\n\n"
         f"{coverage_summary()}",
         HERE / "coverage.md": f"{coverage_page()}\n{trainer_coverage_section()}\n",
+        HERE / "graders.md": graders_page(),
         README: readme,
         ATTENTION: attention,
         OPTIM: optim,

@@ -5,6 +5,7 @@ import graphlib
 import itertools
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -34,7 +35,7 @@ WALLS = {
     "evaluation": "common export",
     "hub": "common models runs kimi_k2 export evaluation root",
     "trainer": "common models optim attention runs kimi_k2 export hub root",
-    "rl": "common optim trainer",
+    "rl": "common optim evaluation trainer",
     "inspection": "common models optim attention root",
     "cli": "common attention kimi_k2 optim runs hub inspection root",
 }
@@ -322,3 +323,9 @@ def test_public_names_are_sorted_and_resolve(package: ModuleType) -> None:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         package.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("package", [hf_muonclip, hub, rl], ids=lambda package: package.__name__)
+def test_no_public_name_is_that_of_a_module_whose_import_would_replace_it(package: ModuleType) -> None:
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    assert not modules & {*package.__all__}

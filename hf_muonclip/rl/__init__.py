@@ -9,12 +9,68 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .coding import code_spec
     from .config import KimiRLConfig
+    from .difficulty import sample_rewards, select_moderate
+    from .faithfulness import faithfulness_spec
+    from .grader_pool import GraderPool
+    from .instruction import instruction_spec
+    from .instruction_rows import instruction_rows
+    from .math_rewards import math_spec
+    from .model import PipelineChatModel, ServerChatModel
+    from .not_measured import NotMeasured
+    from .reasoning import reasoning_spec
+    from .reward_guard import NotMeasuredError
+    from .safety import attack_rows, safety_spec
+    from .sandbox import SubprocessExecutor
+    from .spec import Spec, mix
     from .trainer import KimiRLTrainer
 
-__all__ = ["KimiRLConfig", "KimiRLTrainer"]
+__all__ = [
+    "GraderPool",
+    "KimiRLConfig",
+    "KimiRLTrainer",
+    "NotMeasured",
+    "NotMeasuredError",
+    "PipelineChatModel",
+    "ServerChatModel",
+    "Spec",
+    "SubprocessExecutor",
+    "attack_rows",
+    "code_spec",
+    "faithfulness_spec",
+    "instruction_rows",
+    "instruction_spec",
+    "math_spec",
+    "mix",
+    "reasoning_spec",
+    "safety_spec",
+    "sample_rewards",
+    "select_moderate",
+]
 
-_HOMES = {"KimiRLConfig": ".config", "KimiRLTrainer": ".trainer"}
+_HOMES = {
+    "GraderPool": ".grader_pool",
+    "KimiRLConfig": ".config",
+    "KimiRLTrainer": ".trainer",
+    "NotMeasured": ".not_measured",
+    "NotMeasuredError": ".reward_guard",
+    "PipelineChatModel": ".model",
+    "ServerChatModel": ".model",
+    "Spec": ".spec",
+    "SubprocessExecutor": ".sandbox",
+    "attack_rows": ".safety",
+    "code_spec": ".coding",
+    "faithfulness_spec": ".faithfulness",
+    "instruction_rows": ".instruction_rows",
+    "instruction_spec": ".instruction",
+    "math_spec": ".math_rewards",
+    "mix": ".spec",
+    "reasoning_spec": ".reasoning",
+    "safety_spec": ".safety",
+    "sample_rewards": ".difficulty",
+    "select_moderate": ".difficulty",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -23,10 +79,11 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(_HOMES[name], __name__)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "trl":
+        missing = (error.name or "").split(".")[0]
+        if missing not in ("trl", "math_verify", "reasoning_gym"):
             raise
         raise ImportError(
-            f"{name} needs trl, which is not installed. Install it with pip install hf_muonclip[rl]."
+            f"{name} needs {missing}, which is not installed. Install it with pip install hf_muonclip[rl]."
         ) from error
     value = getattr(module, name)
     globals()[name] = value

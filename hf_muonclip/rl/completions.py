@@ -1,0 +1,26 @@
+"""The text of a completion, as graders read it."""
+
+from typing import Any
+
+
+def last_text(messages: Any) -> str:
+    """Return the text of a completion's or prompt's last message, without a reasoning that ends in </think>.
+
+    Args:
+        messages: a text, or a list of chat messages whose content is a text, a list of parts, or None. A tool's message
+            at the end is no text of the model: "".
+    """
+    if isinstance(messages, str):
+        content: Any = messages
+    else:
+        content = messages[-1].get("content") if messages and messages[-1].get("role") != "tool" else None
+    if isinstance(content, list):
+        content = "".join(str(part.get("text") or "") for part in content)
+    return str(content or "").rpartition("</think>")[2]
+
+
+def whole_text(prompt: Any) -> str:
+    """Return a prompt as a judge reads it: a text, or the messages of a chat, behind their roles if several."""
+    if isinstance(prompt, str) or len(prompt or []) < 2:
+        return last_text(prompt)
+    return "\n\n".join(f"{message.get('role')}: {last_text([{**message, 'role': ''}])}" for message in prompt)

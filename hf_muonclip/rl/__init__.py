@@ -9,14 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
     from .budgets import MeasuredBudgets, TypeBudgets
     from .config import KimiRLConfig
     from .measure_budgets import ModelSampler, measure_budgets
     from .trainer import KimiRLTrainer
 
-__all__ = ["KimiRLConfig", "KimiRLTrainer", "MeasuredBudgets", "ModelSampler", "TypeBudgets", "measure_budgets"]
+__all__ = [
+    "KimiAsyncRLConfig",
+    "KimiAsyncRLTrainer",
+    "KimiRLConfig",
+    "KimiRLTrainer",
+    "MeasuredBudgets",
+    "ModelSampler",
+    "TypeBudgets",
+    "measure_budgets",
+]
 
 _HOMES = {
+    "KimiAsyncRLConfig": ".async_trainer",
+    "KimiAsyncRLTrainer": ".async_trainer",
     "KimiRLConfig": ".config",
     "KimiRLTrainer": ".trainer",
     "MeasuredBudgets": ".budgets",

@@ -18,6 +18,7 @@ from ..optim.muon import Muon
 from ..trainer.entry_points import attach
 from .budgets import BudgetReward, MeasuredBudgets, TypeBudgets, add_budgets_
 from .config import KimiRLConfig
+from .dropout import disable_dropout_
 from .objective import k2_loss, k25_loss, measured_samples, missing_rewards, sample_weights
 from .prompts import check_prompts
 from .ptx import PackedRow, PTXBatches, PTXStream, next_token_loss, ptx_batches, targets
@@ -82,7 +83,7 @@ class KimiRLTrainer(GRPOTrainer):
         check_prompts(of_grpo.get("train_dataset"), prompts_per_batch, of_grpo.get("environment_factory") is None)
         super().__init__(model, reward_funcs, args, **of_grpo)
         policy: Any = self.model
-        _disable_attention_dropout_(policy)
+        disable_dropout_(policy)
         self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
         self._warned_of: set[str] = set()  # reward functions
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
@@ -308,11 +309,3 @@ def _counted(batch: dict[str, Any]) -> Tensor:
     if "tool_mask" in batch:
         mask = mask * batch["tool_mask"]
     return mask
-
-
-def _disable_attention_dropout_(model: nn.Module) -> None:
-    """Do for dropout inside of attention functions what TRL's disable_dropout does for modules. In place."""
-    for module in model.modules():
-        for name in ("attention_dropout", "attn_dropout", "dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)

@@ -51,8 +51,8 @@ class KimiAsyncRLConfig(AsyncGRPOConfig):
         for name, needed in _OTHER_DISTRIBUTION.items():
             if (value := getattr(self, name)) != needed:
                 raise ValueError(
-                    f"the objective leaves no room for {name}={value!r}: its log-probabilities would not be of what the "
-                    f"server samples from. Leave {name} out."
+                    f"the objective leaves no room for {name}={value!r}: the server's log-probabilities would be "
+                    f"of another distribution than it samples from. Leave {name} out."
                 )
 
     @property

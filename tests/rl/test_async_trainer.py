@@ -19,8 +19,9 @@ from transformers import TrainerCallback
 from trl.experimental.async_grpo import async_rollout_worker
 from trl.experimental.async_grpo.async_rollout_worker import RolloutGroup, TrainingSequence
 from trl.experimental.async_grpo.packing import TreeRow
+from true_logits import brute_force
 
-from hf_muonclip import MuonClip
+from hf_muonclip import MuonClip, attach
 from hf_muonclip.rl import KimiAsyncRLConfig, KimiAsyncRLTrainer
 from hf_muonclip.rl.async_trainer import tree_mask
 from hf_muonclip.rl.rollout_loop import KimiRolloutLoop
@@ -59,6 +60,7 @@ class Watched(KimiAsyncRLTrainer):
         super().__init__(*args, **kwargs)
         self.batches: list[dict[str, Tensor]] = []
         self.steps: list[tuple[dict[str, Tensor], dict[str, Tensor], list[dict[str, Tensor]]]] = []
+        self.max_logits: list[dict[str, Tensor]] = []
         trainer = self
 
         class Keep(TrainerCallback):
@@ -67,6 +69,9 @@ class Watched(KimiAsyncRLTrainer):
                 gradient = {name: p.grad.clone() for name, p in named if p.grad is not None}
                 trainer.steps.append((weights_of(trainer.model), gradient, trainer.batches))
                 trainer.batches = []
+
+            def on_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+                trainer.max_logits.append(dict(kwargs["optimizer"].optimizer.max_logits))
 
         self.add_callback(Keep())
 
@@ -105,6 +110,19 @@ def tokens_of(batch: dict[str, Tensor]) -> Iterator[tuple[list[int], int, float,
         yield [ids[p] for p in way[place]], int(batch["shift_labels"][0, place]), old, advantage
 
 
+def true_max_logits(trainer: Watched, step: int) -> dict[str, Tensor]:
+    """Return each head's largest logit in a step, by brute force and one sample at a time."""
+    weights, _, batches = trainer.steps[step]
+    model = tiny_policy()
+    model.load_state_dict(weights)
+    found = []
+    for batch in batches:
+        seen = [[*before, token] for before, token, _, _ in tokens_of(batch)]
+        ends = [ids for ids in seen if not any(ids == longer[: len(ids)] for longer in seen if len(longer) > len(ids))]
+        found += [brute_force(model, {"input_ids": torch.tensor([ids])}) for ids in ends]
+    return {name: torch.stack([of_one[name] for of_one in found]).amax(0).double() for name in found[0]}
+
+
 def true_gradient(trainer: Watched, step: int) -> dict[str, Tensor]:
     """Return the gradient of eq. 1 in float64, one token at a time, its mean over all tokens of the step."""
     weights, _, batches = trainer.steps[step]
@@ -141,14 +159,16 @@ def test_the_gradient_is_the_equation(temperature: float, folder: str, tmp_path:
         processing_class=tokenizer(),
         weight_transfer=WeightsOverHTTP(server.url),
     )
+    attach(trainer, exact_max_logits=True)
     trainer.train()
     server.close()
     assert isinstance(trainer.optimizer.optimizer, MuonClip)
-    assert all(torch.isfinite(logits).all() for logits in trainer.optimizer.optimizer.max_logits.values())
     assert server.updates == 4  # before the first step and after each
     assert len(trainer.steps) == 3
     for step in range(3):
         assert relative_error(trainer.steps[step][1], true_gradient(trainer, step)) < CLOSE
+        for name, logits in true_max_logits(trainer, step).items():
+            torch.testing.assert_close(trainer.max_logits[step][name].double(), logits, rtol=1e-5, atol=1e-6)
     told = {tuple(s.prompt + s.completion): s for s in server.sampled}
     assert {s.temperature for s in server.sampled} == {temperature}
     groups = defaultdict(list)

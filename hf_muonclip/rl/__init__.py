@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
     from .budgets import MeasuredBudgets, TypeBudgets
     from .config import KimiRLConfig
-    from .measure_budgets import ModelSampler, measure_budgets
+    from .measured_lengths import ModelSampler, measure_budgets
     from .trainer import KimiRLTrainer
 
 __all__ = [
@@ -32,9 +32,9 @@ _HOMES = {
     "KimiRLConfig": ".config",
     "KimiRLTrainer": ".trainer",
     "MeasuredBudgets": ".budgets",
-    "ModelSampler": ".measure_budgets",
+    "ModelSampler": ".measured_lengths",
     "TypeBudgets": ".budgets",
-    "measure_budgets": ".measure_budgets",
+    "measure_budgets": ".measured_lengths",
 }
 
 

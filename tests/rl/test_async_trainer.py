@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from error_messages import naming
 from reference import k25_rl_loss
@@ -16,7 +17,7 @@ from tiny_rl import CLOSE, END_TOKENS, relative_error, tiny_policy, value_of, we
 from tiny_trl import chat_tokenizer, settings, turn
 from torch import Tensor
 from transformers import TrainerCallback
-from trl.experimental.async_grpo import async_rollout_worker
+from trl.experimental.async_grpo import async_grpo_trainer, async_rollout_worker
 from trl.experimental.async_grpo.async_rollout_worker import RolloutGroup, TrainingSequence
 from trl.experimental.async_grpo.packing import TreeRow
 from true_logits import brute_force
@@ -40,9 +41,13 @@ def tokenizer() -> Any:
 
 
 @pytest.fixture
-def without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRL's worker asks for vLLM to be installed, and talks to its server alone."""
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let TRL's trainer be built on a machine without a GPU, whose speed it asks for, and without vLLM.
+
+    Of vLLM it asks that it is installed; what it uses is the server.
+    """
     monkeypatch.setattr(async_rollout_worker, "is_vllm_available", lambda: True)
+    monkeypatch.setattr(async_grpo_trainer, "get_peak_flops_per_device", lambda *_: None)
 
 
 @pytest.fixture
@@ -147,14 +152,14 @@ def true_gradient(trainer: Watched, step: int) -> dict[str, Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-@pytest.mark.usefixtures("without_vllm")
+@pytest.mark.usefixtures("here")
 def test_the_gradient_is_the_equation(temperature: float, folder: str, tmp_path: Path) -> None:
     server = SamplingServer(tiny_policy())
-    data = Dataset.from_list([{"prompt": [turn("user", seed)]} for seed in range(8)])
+    data = Dataset.from_list([{"prompt": [turn("user", seed)]} for seed in range(100)])  # more than are asked
     trainer = Watched(
         folder,
         even_tokens,
-        config(tmp_path / "out", server.url, max_steps=3, temperature=temperature),
+        config(tmp_path / "out", server.url, max_steps=2, temperature=temperature),
         train_dataset=data,
         processing_class=tokenizer(),
         weight_transfer=WeightsOverHTTP(server.url),
@@ -163,9 +168,9 @@ def test_the_gradient_is_the_equation(temperature: float, folder: str, tmp_path:
     trainer.train()
     server.close()
     assert isinstance(trainer.optimizer.optimizer, MuonClip)
-    assert server.updates == 4  # before the first step and after each
-    assert len(trainer.steps) == 3
-    for step in range(3):
+    assert server.updates == 3  # before the first step and after each
+    assert len(trainer.steps) == 2
+    for step in range(2):
         assert relative_error(trainer.steps[step][1], true_gradient(trainer, step)) < CLOSE
         for name, logits in true_max_logits(trainer, step).items():
             torch.testing.assert_close(trainer.max_logits[step][name].double(), logits, rtol=1e-5, atol=1e-6)
@@ -184,12 +189,12 @@ def test_the_gradient_is_the_equation(temperature: float, folder: str, tmp_path:
                 sampled = told[(*before, token)]
                 assert old == pytest.approx(sampled.logprobs[-1], rel=1e-6)
                 own = groups[tuple(sampled.prompt)]
-                at = own.index(sampled) // 4 * 4
-                mean = sum(value_of(s.completion) for s in own[at : at + 4]) / 4
+                assert len(own) == 4
+                mean = sum(value_of(s.completion) for s in own) / 4
                 assert advantage == pytest.approx(value_of(sampled.completion) - mean, abs=1e-5)
                 checked += 1
             shared += int(batch["tree_cu_seqlens_q"].numel() > 2)
-    assert checked > 5
+    assert checked > 3
     assert shared  # rows whose samples share their prompt
     logs = [log for log in trainer.state.log_history if "ratio" in log]
     assert logs[0]["log_ratio/token_abs_mean"] < 1e-5  # the server's first weights are the trainer's
@@ -238,6 +243,7 @@ def test_a_token_sees_what_came_before_it_in_its_own_sample() -> None:
 
 
 def loop(**functions: Any) -> KimiRolloutLoop:
+    PartialState()  # which TRL's loggers need
     context = multiprocessing.get_context("spawn")
     queues = {name: context.Queue() for name in ("rollout_buffer", "exception_info_queue", "metrics_queue")}
     return KimiRolloutLoop(
@@ -301,7 +307,7 @@ def test_advantages_are_rewards_less_their_mean(functions: Any, advantages: Any,
     assert {(sample.model_version, sample.group_id) for sample in samples} == {(3, 5)}
 
 
-@pytest.mark.usefixtures("without_vllm")
+@pytest.mark.usefixtures("here")
 def test_a_server_of_another_temperature_is_refused(folder: str, tmp_path: Path) -> None:
     server = SamplingServer(tiny_policy(), "raw_logprobs")
     trainer = KimiAsyncRLTrainer(

@@ -225,7 +225,7 @@ def test_rows_that_cannot_be_read(row: dict[str, Any], named: list[str]) -> None
 
 
 def test_a_chat_without_a_template() -> None:
-    with pytest.raises(ValueError, match=naming("row 0", "chat template", "PreTrainedTokenizerFast")):
+    with pytest.raises(ValueError, match=naming("row 0", "chat template", type(tiny_tokenizer()).__name__)):
         list(documents_of([{"messages": CHAT}], tiny_tokenizer()))
 
 

@@ -176,7 +176,9 @@ def measure_budgets(
     folder.mkdir(parents=True, exist_ok=True)
     name = getattr(reward_func, "__qualname__", type(reward_func).__qualname__)
     keys = [_digest(sampler.key, name, samples, least_reward, row) for row in dataset]
-    first_of = {key: index for index, key in reversed([*enumerate(keys)])}
+    first_of: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        first_of.setdefault(key, index)
     known = _read(folder)
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     _wait()  # nobody writes before all have read

@@ -15,7 +15,7 @@ from tiny_rl import END_TOKENS, tiny_policy
 from tiny_trl import chat_tokenizer, turn
 
 from hf_muonclip.rl import ModelSampler, measure_budgets
-from hf_muonclip.rl.measure_budgets import Response
+from hf_muonclip.rl.measured_lengths import Response
 
 LONGEST = 6
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
+from trl.experimental.async_grpo.async_grpo_config import AsyncGRPOConfig
+from trl.experimental.async_grpo.async_grpo_trainer import AsyncGRPOTrainer
 from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker
 
 from ..trainer.entry_points import attach
@@ -107,14 +108,17 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
             )
         policy.set_attn_implementation("sdpa")
         disable_dropout_(policy)
-        if isinstance(self.rollout_worker, AsyncRolloutWorker):
-            self.rollout_worker._loop_cls = KimiRolloutLoop
+        worker: Any = self.rollout_worker
+        if isinstance(worker, AsyncRolloutWorker):
+            worker._loop_cls = KimiRolloutLoop
         if self.optimizer is None:
             attach(self)
 
     def get_train_dataloader(self) -> Any:
         """Return batches of what the server samples, once it is known to tell the right log-probabilities."""
-        if isinstance(self.rollout_worker, AsyncRolloutWorker) and self.args.temperature != 1:
+        worker: Any = self.rollout_worker
+        if isinstance(worker, AsyncRolloutWorker) and self.args.temperature != 1:
+            assert self.vllm_client is not None  # where there is a worker
             self.vllm_client.wait_for_server_ready()
             mode = self.vllm_client.get_server_info()["model_config"].get("logprobs_mode")
             if mode != "processed_logprobs":

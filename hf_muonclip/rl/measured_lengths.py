@@ -79,7 +79,8 @@ class ModelSampler:
         seed: int = 0,
         chat_template_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        self._model, self._tokenizer = model, tokenizer
+        self._model: Any = model
+        self._tokenizer = tokenizer
         self._batch_size, self._seed, self._template = batch_size, seed, chat_template_kwargs or {}
         ends: Any = getattr(model.generation_config, "eos_token_id", None)
         self._ends = sorted({*([ends] if isinstance(ends, int) else ends or []), tokenizer.eos_token_id} - {None})
@@ -114,8 +115,7 @@ class ModelSampler:
         pad: Any = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else self._ends[0]
         ids = pad_sequence(tokens, batch_first=True, padding_value=pad, padding_side="left").to(self._model.device)
         mask = pad_sequence([torch.ones_like(t) for t in tokens], batch_first=True, padding_side="left").to(ids.device)
-        generate: Any = self._model.generate
-        sampled = generate(input_ids=ids, attention_mask=mask, pad_token_id=pad, **self._settings)
+        sampled = self._model.generate(input_ids=ids, attention_mask=mask, pad_token_id=pad, **self._settings)
         found = []
         for row in sampled[:, ids.shape[1] :].tolist():
             end = next((place for place, token in enumerate(row) if token in self._ends), None)
@@ -215,7 +215,7 @@ def measure_budgets(
         )
     from datasets import Features, Value
 
-    added: Any = dataset.add_column(column, tokens)  # type: ignore[call-arg]
+    added: Any = dataset.add_column(column, tokens)
     return added.cast(Features({**added.features, column: Value("float64")}))
 
 

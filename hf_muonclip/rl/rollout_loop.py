@@ -7,6 +7,7 @@ samples without any in the loss.
 import dataclasses
 from typing import Any
 
+import numpy as np
 import torch
 from trl.experimental.async_grpo.async_rollout_worker import (
     RolloutGroup,
@@ -50,12 +51,12 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
             metrics = sample.metrics | {"reward": float(totals[place]), "rewards/not_measured": float(not counts)}
             for sequence in sequences:
                 masks = sequence.completion_mask if counts else [0] * len(sequence.completion_mask)
-                rows = {"input_ids": sequence.input_ids, "completion_mask": masks}
                 samples.append(
                     dataclasses.replace(
                         sample,
-                        **{name: torch.tensor(row, dtype=torch.int64).numpy() for name, row in rows.items()},
-                        old_log_probs=torch.tensor(sequence.old_log_probs, dtype=torch.float32).numpy(),
+                        input_ids=np.asarray(sequence.input_ids, dtype=np.int64),
+                        completion_mask=np.asarray(masks, dtype=np.int64),
+                        old_log_probs=np.asarray(sequence.old_log_probs, dtype=np.float32),
                         advantage=float(advantages[place]),
                         metrics=dict(metrics),
                     )

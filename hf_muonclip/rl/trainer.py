@@ -152,7 +152,7 @@ class KimiRLTrainer(GRPOTrainer):
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: Any, has_tool_images: Any = False
     ) -> Any:
         """Return sampled tokens and their log-probabilities, as far as budgets by type let them go."""
-        completion_ids, logprobs = super()._generate_single_turn(
+        completion_ids, logprobs = super()._generate_single_turn(  # type: ignore[no-untyped-call]
             prompt_ids, images, multimodal_fields, num_generations, has_tool_images
         )
         return (completion_ids, logprobs) if self._budget is None else self._budget.cut(completion_ids, logprobs)

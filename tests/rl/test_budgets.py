@@ -23,7 +23,7 @@ from tiny_rl import (
 from tiny_trl import chat_tokenizer, turn
 
 from hf_muonclip.rl import MeasuredBudgets, TypeBudgets
-from hf_muonclip.rl.budgets import BudgetReward
+from hf_muonclip.rl.budgets import BudgetReward, add_budgets_
 
 LIMITS = {"short": 3, "long": 6}
 LONGEST = 7  # that the trainer samples
@@ -257,14 +257,15 @@ def test_budgets_that_cannot_be(build: Callable[[], Any], named: list[str]) -> N
         build()
 
 
-class Room:
-    """An environment without tools."""
-
-    def reset(self, **_: Any) -> None:
-        return None
-
-    def get_reward(self) -> float:
-        return 1.0
+@pytest.mark.parametrize(("name", "told"), [("tools", "tools"), ("environment_factories", "environment_factory")])
+def test_an_episode_is_not_cut(name: str, told: str, tmp_path: Path) -> None:
+    trainer = rl_trainer(tmp_path, given={"train_dataset": problems(b0=lambda row: 3.0)})
+    setattr(trainer, name, {"tool": print})
+    with pytest.raises(ValueError, match=naming("TypeBudgets", told, "MeasuredBudgets")):
+        add_budgets_(trainer, TypeBudgets(LIMITS))
+    assert len(trainer.reward_funcs) == 1
+    add_budgets_(trainer, MeasuredBudgets((1.0, 1.0)))
+    assert len(trainer.reward_funcs) == 2
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ WALLS = {
     "evaluation": "common export",
     "hub": "common models runs kimi_k2 export evaluation root",
     "trainer": "common models optim attention runs kimi_k2 export hub root",
-    "rl": "common optim trainer",
+    "rl": "common optim evaluation trainer",
     "inspection": "common models optim attention root",
     "cli": "common attention kimi_k2 optim runs hub inspection root",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import trl
 from datasets import Dataset
 from reference import k2_rl_loss, k25_rl_loss
 from tiny_models import tiny_model
@@ -106,6 +107,13 @@ def tiny_policy(name: str = "llama_gqa", **overrides: Any) -> Any:
     model = tiny_model(name, **overrides)
     model.generation_config.eos_token_id = END_TOKENS
     return model
+
+
+def tool_tokenizer() -> Any:
+    """A tokenizer whose chat template has tools, as TRL asks for where there are environments."""
+    tokenizer = chat_tokenizer()
+    tokenizer.chat_template = Path(trl.__file__).with_name("chat_templates").joinpath("qwen3.jinja").read_text()
+    return tokenizer
 
 
 def rl_config(folder: Path, **more: Any) -> KimiRLConfig:

@@ -12,29 +12,51 @@ if TYPE_CHECKING:
     from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
     from .budgets import MeasuredBudgets, TypeBudgets
     from .config import KimiRLConfig
+    from .difficulty import sample_rewards, select_moderate
+    from .grader_pool import GraderPool
     from .measured_lengths import ModelSampler, measure_budgets
+    from .not_measured import NotMeasured
+    from .reward_guard import NotMeasuredError
+    from .sandbox import SubprocessExecutor
+    from .spec import Spec, mix
     from .trainer import KimiRLTrainer
 
 __all__ = [
+    "GraderPool",
     "KimiAsyncRLConfig",
     "KimiAsyncRLTrainer",
     "KimiRLConfig",
     "KimiRLTrainer",
     "MeasuredBudgets",
     "ModelSampler",
+    "NotMeasured",
+    "NotMeasuredError",
+    "Spec",
+    "SubprocessExecutor",
     "TypeBudgets",
     "measure_budgets",
+    "mix",
+    "sample_rewards",
+    "select_moderate",
 ]
 
 _HOMES = {
+    "GraderPool": ".grader_pool",
     "KimiAsyncRLConfig": ".async_trainer",
     "KimiAsyncRLTrainer": ".async_trainer",
     "KimiRLConfig": ".config",
     "KimiRLTrainer": ".trainer",
     "MeasuredBudgets": ".budgets",
     "ModelSampler": ".measured_lengths",
+    "NotMeasured": ".not_measured",
+    "NotMeasuredError": ".reward_guard",
+    "Spec": ".spec",
+    "SubprocessExecutor": ".sandbox",
     "TypeBudgets": ".budgets",
     "measure_budgets": ".measured_lengths",
+    "mix": ".spec",
+    "sample_rewards": ".difficulty",
+    "select_moderate": ".difficulty",
 }
 
 

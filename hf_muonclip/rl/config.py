@@ -54,6 +54,8 @@ class KimiRLConfig(GRPOConfig):
             K1.5 does. None is True for k2 and False for k25.
         temperature_end: temperature of the last step; None keeps `temperature`.
         temperature_steps: optimizer steps after which temperature_end is reached; None takes the whole run.
+        max_not_measured: share of the samples of the last four batches of completions that may be without a reward they
+            should have; above it, all ranks save a checkpoint and training raises. In [0, 1]; 1 never stops.
         ptx_coef: weight of the next-token loss on the trainer's ptx_dataset; > 0.
         ptx_batch_size: packed rows of it per device and micro-batch; > 0.
         ptx_max_length: tokens of such a row; > 1.
@@ -74,6 +76,9 @@ class KimiRLConfig(GRPOConfig):
     temperature_steps: int | None = field(
         default=None, metadata={"help": "Steps until temperature_end is reached; None: the whole run."}
     )
+    max_not_measured: float = field(
+        default=0.5, metadata={"help": "Share of samples without a reward, over four batches, that stops the run."}
+    )
     ptx_coef: float = field(default=0.1, metadata={"help": "Weight of the next-token loss on ptx_dataset."})
     ptx_batch_size: int = field(default=1, metadata={"help": "Packed rows of ptx_dataset per device and micro-batch."})
     ptx_max_length: int = field(default=1024, metadata={"help": "Tokens of a packed row of ptx_dataset."})
@@ -92,6 +97,12 @@ class KimiRLConfig(GRPOConfig):
         self._refuse_what_is_ignored()
         self._check_bounds()
         self._check_temperature()
+        _require(
+            0 <= self.max_not_measured <= 1,
+            "max_not_measured must be in [0, 1]",
+            self.max_not_measured,
+            "0.5 is the default, and 1 never stops",
+        )
         _require(
             _is_positive(self.ptx_coef), "ptx_coef must be positive", self.ptx_coef, "Without PTX, pass no dataset"
         )

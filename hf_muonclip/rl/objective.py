@@ -6,7 +6,6 @@ undivided by any deviation. Masked tokens (padding, what tools returned) count n
 
 import math
 
-import torch
 from torch import Tensor
 
 
@@ -76,36 +75,3 @@ def sample_weights(objective: str, measured: Tensor, tokens: Tensor, num_generat
     of_prompts = shares.view(-1, num_generations).sum(-1)
     scale = len(measured) / (of_prompts > 0).sum().clamp(min=1)
     return measured * scale / of_prompts.clamp(min=1).repeat_interleave(num_generations)
-
-
-def measured_samples(rewards: Tensor, num_generations: int) -> Tensor:
-    """Return which samples have every reward that they should have.
-
-    A function that gives a whole prompt no reward (None, NaN) does not apply to it. One that gives some of a prompt's
-    samples a reward should have given it to all: the others were not measured, and neither was an infinite one.
-
-    Args:
-        rewards: (samples, functions); NaN where a function gave None.
-        num_generations: samples of one prompt.
-
-    Returns:
-        (samples,), bool.
-    """
-    applies = ~rewards.isnan().view(-1, num_generations, rewards.shape[1]).all(1)
-    applies = applies.repeat_interleave(num_generations, dim=0)
-    return (rewards.isfinite() | ~applies).all(1) & applies.any(1)
-
-
-def missing_rewards(rewards: Tensor, num_generations: int) -> tuple[Tensor, Tensor]:
-    """Return how many rewards each function left out (None or NaN) where it applies, and how many are infinite.
-
-    Args:
-        rewards: as for `measured_samples`.
-        num_generations: as there.
-
-    Returns:
-        Two of (functions,).
-    """
-    left_out = rewards.isnan().view(-1, num_generations, rewards.shape[1])
-    partly = left_out & ~left_out.all(1, keepdim=True)
-    return partly.sum((0, 1)), torch.isinf(rewards).sum(0)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -19,9 +20,10 @@ from ..trainer.entry_points import attach
 from .budgets import BudgetReward, MeasuredBudgets, TypeBudgets, add_budgets_
 from .config import KimiRLConfig
 from .dropout import disable_dropout_
-from .objective import k2_loss, k25_loss, measured_samples, missing_rewards, sample_weights
+from .objective import k2_loss, k25_loss, sample_weights
 from .prompts import check_prompts
 from .ptx import PackedRow, PTXBatches, PTXStream, next_token_loss, ptx_batches, targets
+from .reward_guard import MALFORMED, Guarded, NotMeasuredCount, NotMeasuredError, causes_of, guarded, said_by
 from .schedule import annealed
 from .temperature import scoring_temperature, set_temperature_
 
@@ -38,8 +40,10 @@ class KimiRLTrainer(GRPOTrainer):
     Trains with MuonClip unless `optimizers=` brings another optimizer; `attach(trainer, ...)` afterwards gives MuonClip
     other settings than its defaults.
 
-    A sample whose reward is infinite, or left out (None, NaN) where the same function rewards others of its prompt, is
-    not measured: it leaves its group's mean and the loss, and is counted in `rewards/NAME/not_measured`.
+    A sample is not measured where a reward that it should have is missing: a `NotMeasured`, a NaN, an infinity, a None
+    where the same function rewards others of its prompt, or an exception of the function. It leaves its group's mean
+    and the loss, and is counted in `rewards/NAME/not_measured` and by cause. Where too many are (`max_not_measured`),
+    or a function returns what cannot be rewards, all ranks save a checkpoint and training raises.
 
     Args:
         model: as for GRPOTrainer.
@@ -84,8 +88,11 @@ class KimiRLTrainer(GRPOTrainer):
         super().__init__(model, reward_funcs, args, **of_grpo)
         policy: Any = self.model
         disable_dropout_(policy)
+        self._guarded: list[Guarded] = [*map(guarded, self.reward_funcs, self.reward_func_names)]
+        self.reward_funcs: Any = [*self._guarded]  # which TRL calls
+        self.not_measured = NotMeasuredCount(self._guarded, args.max_not_measured)
         self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
-        self._warned_of: set[str] = set()  # reward functions
+        self._malformed = False  # whether a function returned on some rank what cannot be rewards
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
         self._budget: BudgetReward | None = None if budgets is None else add_budgets_(self, budgets)
         self._ptx: PTXBatches | PTXStream | None = None
@@ -146,6 +153,7 @@ class KimiRLTrainer(GRPOTrainer):
         weights = sample_weights(self.args.objective, self._measured, tokens, self._generations)
         own = self.accelerator.process_index * len(inputs)
         output["sample_weights"] = weights[own : own + len(inputs)]
+        self._stop_where_rewards_fail()
         return output
 
     def _generate_single_turn(
@@ -160,6 +168,27 @@ class KimiRLTrainer(GRPOTrainer):
     def _sum_over_ranks(self, tensor: Tensor) -> Tensor:
         total: Tensor = self.accelerator.reduce(tensor.to(self.accelerator.device), reduction="sum")
         return total
+
+    def _stop_where_rewards_fail(self) -> None:
+        """Save a checkpoint and raise, on all ranks alike, where rewards cannot be trusted to go on."""
+        reason = self.not_measured.too_many if self._trains else ""
+        if not (reason or self._malformed):
+            return
+        saved = "nothing was saved, for it did not train"
+        if self.is_in_train:
+            self.log({})  # the counts of this batch
+            self._save_checkpoint(self.model, trial=None)  # type: ignore[no-untyped-call]
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+            self.accelerator.wait_for_everyone()  # the first rank to raise ends the others, which may be writing
+            saved = f"checkpoint-{self.state.global_step} in {self.args.output_dir} has the state before this batch"
+        if self._malformed:
+            guards = [function.guard for function in self._guarded]
+            own = [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]
+            told = "; ".join(dict.fromkeys(gather_object(own)))
+            raise ValueError(f"a reward function must return one number or None per completion. {told}; {saved}.")
+        raise NotMeasuredError(
+            f"{reason}; {saved}. See to the graders, then resume from it, or raise max_not_measured."
+        )
 
     def _begin_batch(self) -> None:
         """Set the temperature and forget momentum: from here on the present policy is pi_old."""
@@ -204,26 +233,23 @@ class KimiRLTrainer(GRPOTrainer):
         """
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         judged = rewards if self._budget is None else rewards[:, :-1]  # a budget alone measures nothing
-        self._measured = measured_samples(judged, self._generations)
-        metrics = self._metrics["train" if self._trains else "eval"]
-        for name, left_out, infinite in zip(
-            self.reward_func_names, *map(Tensor.tolist, missing_rewards(rewards, self._generations)), strict=True
-        ):
-            metrics[f"rewards/{name}/not_measured"].append((left_out + infinite) / len(rewards))
-            if left_out + infinite and name not in self._warned_of:
-                self._warned_of.add(name)
-                logger.warning(
-                    "the reward function %s gave None or NaN for %d and an infinite reward for %d of %d samples. They "
-                    "leave their group's mean and the loss; rewards/%s/not_measured counts them from now on.",
-                    name,
-                    left_out,
-                    infinite,
-                    len(rewards),
-                    name,
-                )
+        said = self.accelerator.gather(said_by(self._guarded, rewards.device))
+        self._malformed = bool((said == MALFORMED).any())
+        causes = causes_of(judged, said, self._generations)
+        self._measured = (causes == 0).all(1)
+        if self._trains:
+            self.not_measured.add(self._measured)
         if self._budget is not None:
             self._budget.replace_(rewards)
-        return rewards.masked_fill(~self._measured.unsqueeze(-1), torch.nan)
+        rewards = rewards.masked_fill(~self._measured.unsqueeze(-1), torch.nan)
+        metrics = self._metrics["train" if self._trains else "eval"]
+        for name, share in self.not_measured.shares(causes).items():
+            metrics[name].append(share)
+        weights = self.reward_weights.to(rewards.device)
+        of_groups = torch.where(self._measured, (rewards * weights).nansum(1), torch.nan).view(-1, self._generations)
+        equal = of_groups.nan_to_num(-torch.inf).amax(1) <= of_groups.nan_to_num(torch.inf).amin(1)
+        metrics["groups_without_signal"].append(equal.float().mean().item())
+        return rewards
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         """Return this micro-batch's share of the step's loss: of its samples, the router's balance, and PTX."""

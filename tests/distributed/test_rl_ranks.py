@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import odd_graders
 import pytest
 from datasets import IterableDataset
 from fsdp_on_cpu import fsdp_on_cpu
@@ -21,7 +22,11 @@ from tiny_rl import (
     true_gradient,
     true_next_token_loss,
 )
+from torch import distributed
 from torch.distributed.tensor import DTensor
+
+from hf_muonclip.rl.grader_pool import default_pool
+from hf_muonclip.rl.reward_guard import NotMeasuredError
 
 # Of two ranks: each prompt's samples lie on both. The last shards the parameters (FSDP2).
 ON_RANKS: dict[str, dict[str, Any]] = {
@@ -65,3 +70,61 @@ def test_two_ranks_that_share_groups(tmp_path: Path) -> None:
             for step in steps:
                 assert relative_error(step.gradient, truth) < CLOSE, case
         assert first[case][1] == pytest.approx(next_token if "PTX" in case else 0.0, rel=1e-5)
+
+
+class FailsOnOneRank:
+    """A reward of this rank's worker processes that fails on rank 1 alone, in its batch `since` and later."""
+
+    __name__ = "graded"
+
+    def __init__(self, fault: str, since: int = 0) -> None:
+        self.fault, self.since, self.calls = fault, since, 0
+
+    def __call__(self, completions: list[Any], **_: Any) -> list[Any]:
+        failing = distributed.get_rank() == 1 and self.calls >= self.since
+        self.calls += 1
+        if failing and self.fault == "raise":
+            raise ZeroDivisionError("on one rank")
+        if failing and self.fault == "length":
+            return [1.0]
+        faults = [self.fault if failing and place == 0 else "" for place in range(len(completions))]
+        return default_pool().map(odd_graders.grade, [(fault, float(i)) for i, fault in enumerate(faults)])
+
+
+def fail_on_a_rank(folder: str) -> dict[str, Any]:
+    more = {"per_device_train_batch_size": 4, "max_steps": 3}
+    found: dict[str, Any] = {}
+    for fault in ("crash", "error", "gold"):
+        trainer = rl_trainer(Path(folder), given={"reward_funcs": FailsOnOneRank(fault)}, **more | {"max_steps": 1})
+        trainer.train()
+        weights = trainer.sampled[0]["sample_weights"].tolist()
+        found[fault] = (weights, dict(+trainer.not_measured.total), trainer.state.log_history[0])
+    for fault, stops in (("raise", NotMeasuredError), ("length", ValueError)):
+        own = Path(folder, fault)
+        graded = FailsOnOneRank(fault, since=1)
+        trainer = rl_trainer(own, given={"reward_funcs": graded}, max_not_measured=0.1, **more)
+        with pytest.raises(stops) as stopped:
+            trainer.train()
+        rest = rl_trainer(own, given={"reward_funcs": FailsOnOneRank("none", since=99)}, **more)
+        rest.train(resume_from_checkpoint=str(own / "checkpoint-1"))
+        found[fault] = (str(stopped.value), rest.state.global_step)
+    return found
+
+
+@pytest.mark.slow
+def test_a_grader_that_fails_on_one_rank_is_known_to_both(tmp_path: Path) -> None:
+    environment = {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"}
+    first, second = run_on_ranks(2, fail_on_a_rank, str(tmp_path), environment=environment)
+    for fault in ("crash", "error", "gold"):
+        assert first[fault][0] == pytest.approx([1, 1, 1, 1])
+        assert second[fault][0] == pytest.approx([0, 4 / 3, 4 / 3, 4 / 3])
+        for weights, total, log in (first[fault], second[fault]):
+            assert len(weights) == 4
+            assert total == {("graded", fault): 1}
+            assert log["rewards/graded/not_measured"] == 1 / 8
+            assert log[f"rewards/graded/not_measured/{fault}"] == 1 / 8
+    for fault, named in (("raise", ["max_not_measured", "4 by error"]), ("length", ["graded", "1 rewards for 4"])):
+        assert first[fault] == second[fault]
+        assert first[fault][1] == 3  # both resumed
+        for word in [*named, "checkpoint-1"]:
+            assert word in first[fault][0]

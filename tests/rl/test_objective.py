@@ -10,7 +10,7 @@ from reference import k2_rl_loss, k25_rl_loss
 from tiny_rl import CLOSE, SEVERAL, Step, relative_error, rl_trainer, tiny_policy, true_gradient
 from torch import Tensor, nn
 
-from hf_muonclip.rl.objective import k2_loss, k25_loss, measured_samples, missing_rewards, sample_weights
+from hf_muonclip.rl.objective import k2_loss, k25_loss, sample_weights
 
 LORA = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.3, "target_modules": ["q_proj", "v_proj", "up_proj"]}
 OBJECTIVES = pytest.mark.parametrize("objective", ["k2", "k25"])
@@ -170,18 +170,3 @@ def test_an_infinite_ratio_has_no_gradient_of_nan() -> None:
     k25_loss(log_ratios, torch.ones(1, 2), torch.ones(1), 0.1, (0.8, 1.2)).sum().backward()
     assert log_ratios.grad is not None
     torch.testing.assert_close(log_ratios.grad, torch.tensor([[200.0, 0.02 - torch.tensor(0.1).exp()]]))
-
-
-def test_which_samples_were_measured() -> None:
-    inf, nan = torch.inf, torch.nan
-    rewards = torch.tensor(
-        [[1.0, nan], [0.0, nan], [nan, nan], [0.5, nan]]  # the second function does not apply; one failure of the first
-        + [[1.0, 2.0], [inf, 2.0], [1.0, nan], [0.0, -inf]]
-        + [[nan, nan]] * 4
-        + [[nan, inf]] * 4
-    )
-    measured = measured_samples(rewards, 4)
-    assert measured.tolist() == [True, True, False, True] + [True, False, False, False] + [False] * 8
-    left_out, infinite = missing_rewards(rewards, 4)
-    assert left_out.tolist() == [1, 1]
-    assert infinite.tolist() == [1, 5]

@@ -29,6 +29,8 @@ from hf_muonclip.rl import config as settings_module
         ({"generation_kwargs": {"temperature": 0.5}}, ["generation_kwargs", "0.5", "temperature="]),
         ({"objective": "k25", "epsilon": 1.0}, ["epsilon", "1.0"]),
         ({"objective": "k25", "epsilon_high": -0.5}, ["epsilon_high", "-0.5"]),
+        ({"max_not_measured": -0.1}, ["max_not_measured", "-0.1"]),
+        ({"max_not_measured": 1.5}, ["max_not_measured", "1.5"]),
         ({"ptx_coef": 0.0}, ["ptx_coef", "0.0"]),
         ({"ptx_batch_size": 0}, ["ptx_batch_size", "0"]),
         ({"ptx_max_length": 1}, ["ptx_max_length", "1"]),

@@ -7,8 +7,9 @@ import pytest
 import torch
 from datasets import Dataset
 from error_messages import naming
+from peft import LoraConfig, get_peft_model
 from tiny_rl import END_TOKENS, Watched, rl_trainer, tiny_policy, value_of
-from tiny_trl import chat_tokenizer, settings
+from tiny_trl import chat_tokenizer, reward_model, settings
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
@@ -140,9 +141,11 @@ def test_a_sample_that_was_not_measured_leaves_its_group_and_is_counted(
     log = trainer.state.log_history[0]
     assert log["rewards/reward/not_measured"] == 1 / 8
     assert log["reward"] == pytest.approx(11.5 / 7)
+    cause = "infinite" if odd in (float("inf"), -float("inf")) else "missing"
+    assert log[f"rewards/reward/not_measured/{cause}"] == 1 / 8
     (told,) = [message for message in warnings_of(caplog) if "not_measured" in message]
-    assert "reward" in told
-    assert "1 of 8" in told or "for 1 and" in told
+    assert "1 of 8" in told
+    assert cause in told
 
 
 def test_one_of_two_rewards_that_is_missing_is_no_zero(tmp_path: Path) -> None:
@@ -162,6 +165,43 @@ def test_a_batch_without_any_reward_moves_nothing_but_decay(tmp_path: Path) -> N
     assert all(not gradient.any() for gradient in trainer.steps[0].gradient.values())
     for name, weight in trainer.model.state_dict().items():
         assert torch.equal(weight, trainer.steps[0].weights[name]), name
+
+
+def test_groups_without_a_signal_are_counted(tmp_path: Path) -> None:
+    reward = rewards_of(0.1, 0.1, 0.1, 0.1, 1.0, None, None, None)
+    trainer = rl_trainer(tmp_path, given={"reward_funcs": reward}, max_steps=1)
+    trainer.train()
+    assert advantages(trainer) == [[0.0] * 4] * 2
+    assert trainer.state.log_history[0]["groups_without_signal"] == 1.0
+    mixed = rl_trainer(tmp_path, given={"reward_funcs": rewards_of(*[0.1] * 4, 0.0, 0.0, 0.0, 1e-3)}, max_steps=1)
+    mixed.train()
+    assert mixed.state.log_history[0]["groups_without_signal"] == 0.5
+
+
+def test_completions_are_sampled_without_dropout(tmp_path: Path) -> None:
+    """The likeliest token, always: samples of a prompt could differ by dropout alone."""
+    with torch.random.fork_rng():
+        adapted = get_peft_model(
+            tiny_policy(attention_dropout=0.5),
+            LoraConfig(r=4, lora_dropout=0.5, target_modules=["q_proj", "up_proj"], init_lora_weights=False),
+        )
+    trainer = rl_trainer(tmp_path, adapted, max_steps=1, top_k=1, learning_rate=0.0)
+    trainer.train()
+    of_prompts = trainer.sampled[0]["completion_ids"].view(2, 4, -1)
+    assert of_prompts.eq(of_prompts[:, :1]).all()
+
+
+def test_a_reward_models_odd_rewards_are_not_measured(tmp_path: Path) -> None:
+    judge = reward_model().eval()
+    given = {"reward_funcs": [judge], "reward_processing_classes": [chat_tokenizer()]}
+    sound = rl_trainer(tmp_path, given=given, max_steps=1)
+    sound.train()
+    assert not +sound.not_measured.total
+    judge.score.weight.data.fill_(float("nan"))
+    odd = rl_trainer(tmp_path, given=given, max_steps=1)
+    odd.train()
+    assert {cause: count for (_, cause), count in (+odd.not_measured.total).items()} == {"missing": 8}
+    assert odd.sampled[0]["sample_weights"].tolist() == [0] * 8
 
 
 def test_rewards_of_environments_are_not_added_to_the_callers_list(tmp_path: Path) -> None:

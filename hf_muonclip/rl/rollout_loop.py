@@ -16,8 +16,6 @@ from trl.experimental.async_grpo.async_rollout_worker import (
     _AsyncRolloutLoop,
 )
 
-from .objective import measured_samples
-
 
 class KimiRolloutLoop(_AsyncRolloutLoop):
     """TRL's loop of generation and scoring with the advantages of K2.5. Lives in the worker's process.
@@ -42,7 +40,8 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
             [[sample.metrics[f"rewards/{name}"] for name in self.reward_func_names] for sample in scored],
             dtype=torch.float64,
         )
-        measured = measured_samples(rewards, len(scored))
+        applies = ~rewards.isnan().all(0)  # a function that rewards nothing of a prompt does not apply to it
+        measured = (rewards.isfinite() | ~applies).all(1) & applies.any()
         totals = rewards.nansum(1).masked_fill(~measured, torch.nan)
         advantages = (totals - totals.nanmean()).nan_to_num(nan=0.0)
         samples = []

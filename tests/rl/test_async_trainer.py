@@ -18,6 +18,7 @@ from tiny_trl import chat_tokenizer, settings, turn
 from torch import Tensor
 from transformers import TrainerCallback
 from trl.experimental.async_grpo import async_grpo_trainer, async_rollout_worker
+from trl.experimental.async_grpo.async_grpo_trainer import DataCollatorForRollout
 from trl.experimental.async_grpo.async_rollout_worker import RolloutGroup, TrainingSequence
 from trl.experimental.async_grpo.packing import TreeRow
 from true_logits import brute_force
@@ -305,6 +306,27 @@ def test_advantages_are_rewards_less_their_mean(functions: Any, advantages: Any,
     assert samples[2].old_log_probs.tolist() == [0.0, -3.0]
     assert [sample.metrics["rewards/not_measured"] for sample in samples] == [1 - trained[place] for place in of_rows]
     assert {(sample.model_version, sample.group_id) for sample in samples} == {(3, 5)}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_batch_of_what_was_not_measured_moves_nothing(folder: str, tmp_path: Path) -> None:
+    trainer = KimiAsyncRLTrainer(
+        folder,
+        even_tokens,
+        config(tmp_path / "out", "http://127.0.0.1:1"),
+        train_dataset=Dataset.from_list([{"prompt": [turn("user", 0)]}]),
+        processing_class=tokenizer(),
+        weight_transfer=WeightsOverHTTP("http://127.0.0.1:1"),
+    )
+    row = TreeRow()
+    for sample in samples_that_share():
+        row.add(sample | {"completion_mask": 0 * sample["completion_mask"], "metrics": {}})
+    batch = DataCollatorForRollout(0)([[row]])
+    trainer.current_gradient_accumulation_steps = 1
+    loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=batch["global_n_tokens"][0])
+    assert loss == 0
+    loss.backward()
+    assert all(p.grad is None or not p.grad.any() for p in trainer.model.parameters())
 
 
 @pytest.mark.usefixtures("here")

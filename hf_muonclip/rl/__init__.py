@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
+    from .budgets import MeasuredBudgets, TypeBudgets
     from .coding import code_spec
     from .config import KimiRLConfig
     from .difficulty import sample_rewards, select_moderate
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from .instruction import instruction_spec
     from .instruction_rows import instruction_rows
     from .math_rewards import math_spec
+    from .measured_lengths import ModelSampler, measure_budgets
     from .model import PipelineChatModel, ServerChatModel
     from .not_measured import NotMeasured
     from .reasoning import reasoning_spec
@@ -28,20 +31,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GraderPool",
+    "KimiAsyncRLConfig",
+    "KimiAsyncRLTrainer",
     "KimiRLConfig",
     "KimiRLTrainer",
+    "MeasuredBudgets",
+    "ModelSampler",
     "NotMeasured",
     "NotMeasuredError",
     "PipelineChatModel",
     "ServerChatModel",
     "Spec",
     "SubprocessExecutor",
+    "TypeBudgets",
     "attack_rows",
     "code_spec",
     "faithfulness_spec",
     "instruction_rows",
     "instruction_spec",
     "math_spec",
+    "measure_budgets",
     "mix",
     "reasoning_spec",
     "safety_spec",
@@ -51,20 +60,26 @@ __all__ = [
 
 _HOMES = {
     "GraderPool": ".grader_pool",
+    "KimiAsyncRLConfig": ".async_trainer",
+    "KimiAsyncRLTrainer": ".async_trainer",
     "KimiRLConfig": ".config",
     "KimiRLTrainer": ".trainer",
+    "MeasuredBudgets": ".budgets",
+    "ModelSampler": ".measured_lengths",
     "NotMeasured": ".not_measured",
     "NotMeasuredError": ".reward_guard",
     "PipelineChatModel": ".model",
     "ServerChatModel": ".model",
     "Spec": ".spec",
     "SubprocessExecutor": ".sandbox",
+    "TypeBudgets": ".budgets",
     "attack_rows": ".safety",
     "code_spec": ".coding",
     "faithfulness_spec": ".faithfulness",
     "instruction_rows": ".instruction_rows",
     "instruction_spec": ".instruction",
     "math_spec": ".math_rewards",
+    "measure_budgets": ".measured_lengths",
     "mix": ".spec",
     "reasoning_spec": ".reasoning",
     "safety_spec": ".safety",
@@ -80,7 +95,7 @@ def __getattr__(name: str) -> Any:
         module = import_module(_HOMES[name], __name__)
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
-        if missing not in ("trl", "math_verify", "reasoning_gym"):
+        if missing not in ("trl", "datasets", "math_verify", "reasoning_gym"):
             raise
         raise ImportError(
             f"{name} needs {missing}, which is not installed. Install it with pip install hf_muonclip[rl]."

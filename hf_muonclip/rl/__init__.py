@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
     from .budgets import MeasuredBudgets, TypeBudgets
-    from .coding import code_spec
     from .config import KimiRLConfig
-    from .difficulty import sample_rewards, select_moderate
-    from .faithfulness import faithfulness_spec
-    from .grader_pool import GraderPool
-    from .instruction import instruction_spec
-    from .instruction_rows import instruction_rows
-    from .math_rewards import math_spec
+    from .domains.coding import code_spec
+    from .domains.faithfulness import faithfulness_spec
+    from .domains.instruction import instruction_spec
+    from .domains.instruction_rows import instruction_rows
+    from .domains.math_rewards import math_spec
+    from .domains.model import PipelineChatModel, ServerChatModel
+    from .domains.reasoning import reasoning_spec
+    from .domains.safety import attack_rows, safety_spec
+    from .graders.grader_pool import GraderPool
+    from .graders.sandbox import SubprocessExecutor
     from .measured_lengths import ModelSampler, measure_budgets
-    from .model import PipelineChatModel, ServerChatModel
-    from .not_measured import NotMeasured
-    from .reasoning import reasoning_spec
-    from .reward_guard import NotMeasuredError
-    from .safety import attack_rows, safety_spec
-    from .sandbox import SubprocessExecutor
-    from .spec import Spec, mix
+    from .rewards.difficulty import sample_rewards, select_moderate
+    from .rewards.not_measured import NotMeasured
+    from .rewards.reward_guard import NotMeasuredError
+    from .rewards.spec import Spec, mix
     from .trainer import KimiRLTrainer
 
 __all__ = [
@@ -59,32 +59,32 @@ __all__ = [
 ]
 
 _HOMES = {
-    "GraderPool": ".grader_pool",
+    "GraderPool": ".graders.grader_pool",
     "KimiAsyncRLConfig": ".async_trainer",
     "KimiAsyncRLTrainer": ".async_trainer",
     "KimiRLConfig": ".config",
     "KimiRLTrainer": ".trainer",
     "MeasuredBudgets": ".budgets",
     "ModelSampler": ".measured_lengths",
-    "NotMeasured": ".not_measured",
-    "NotMeasuredError": ".reward_guard",
-    "PipelineChatModel": ".model",
-    "ServerChatModel": ".model",
-    "Spec": ".spec",
-    "SubprocessExecutor": ".sandbox",
+    "NotMeasured": ".rewards.not_measured",
+    "NotMeasuredError": ".rewards.reward_guard",
+    "PipelineChatModel": ".domains.model",
+    "ServerChatModel": ".domains.model",
+    "Spec": ".rewards.spec",
+    "SubprocessExecutor": ".graders.sandbox",
     "TypeBudgets": ".budgets",
-    "attack_rows": ".safety",
-    "code_spec": ".coding",
-    "faithfulness_spec": ".faithfulness",
-    "instruction_rows": ".instruction_rows",
-    "instruction_spec": ".instruction",
-    "math_spec": ".math_rewards",
+    "attack_rows": ".domains.safety",
+    "code_spec": ".domains.coding",
+    "faithfulness_spec": ".domains.faithfulness",
+    "instruction_rows": ".domains.instruction_rows",
+    "instruction_spec": ".domains.instruction",
+    "math_spec": ".domains.math_rewards",
     "measure_budgets": ".measured_lengths",
-    "mix": ".spec",
-    "reasoning_spec": ".reasoning",
-    "safety_spec": ".safety",
-    "sample_rewards": ".difficulty",
-    "select_moderate": ".difficulty",
+    "mix": ".rewards.spec",
+    "reasoning_spec": ".domains.reasoning",
+    "safety_spec": ".domains.safety",
+    "sample_rewards": ".rewards.difficulty",
+    "select_moderate": ".rewards.difficulty",
 }
 
 

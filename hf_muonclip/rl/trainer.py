@@ -23,7 +23,7 @@ from .dropout import disable_dropout_
 from .objective import k2_loss, k25_loss, sample_weights
 from .prompts import check_prompts
 from .ptx import PackedRow, PTXBatches, PTXStream, next_token_loss, ptx_batches, targets
-from .reward_guard import MALFORMED, Guarded, NotMeasuredCount, NotMeasuredError, causes_of, guarded, said_by
+from .rewards.reward_guard import MALFORMED, Guarded, NotMeasuredCount, NotMeasuredError, causes_of, guarded, said_by
 from .schedule import annealed
 from .temperature import scoring_temperature, set_temperature_
 

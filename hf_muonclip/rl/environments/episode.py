@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...common.loggers import get_logger
-from ..not_measured import NotMeasured
+from ..rewards.not_measured import NotMeasured
 from .tools import Tool, as_text, tool_method
 
 logger = get_logger(__name__)

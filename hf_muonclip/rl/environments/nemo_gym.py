@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from datasets import Dataset
 
-from ..spec import Spec
+from ..rewards.spec import Spec
 from .episode import Episode, EpisodeError, EpisodeReward, environment_class, measured
 from .server import ask, http_client, parsed
 from .tools import Tool, exposed_name

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 
-from ..spec import Spec
+from ..rewards.spec import Spec
 from .episode import Episode, EpisodeError, EpisodeReward, environment_class, environment_columns
 from .server import ask, http_client, is_loopback, parsed
 from .tools import Tool, as_text

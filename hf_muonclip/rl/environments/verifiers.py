@@ -12,9 +12,9 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..grader_pool import GraderPool, default_pool
-from ..not_measured import NotMeasured
-from ..spec import Spec
+from ..graders.grader_pool import GraderPool, default_pool
+from ..rewards.not_measured import NotMeasured
+from ..rewards.spec import Spec
 from .episode import Episode, EpisodeError, environment_class, measured
 
 TASK = "verifiers_task"  # the column that says which task a row is

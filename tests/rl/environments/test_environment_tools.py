@@ -11,8 +11,8 @@ from transformers.utils import get_json_schema
 from hf_muonclip.rl.environments import openenv_spec, verifiers_spec
 from hf_muonclip.rl.environments.episode import NOT_AVAILABLE, Episode, EpisodeError, EpisodeReward, environment_class
 from hf_muonclip.rl.environments.tools import Tool, as_text
-from hf_muonclip.rl.not_measured import NotMeasured
-from hf_muonclip.rl.spec import Spec, mix
+from hf_muonclip.rl.rewards.not_measured import NotMeasured
+from hf_muonclip.rl.rewards.spec import Spec, mix
 
 
 class Recorded(Episode):

@@ -18,8 +18,8 @@ from tiny_tools import call, readme_snippet, scripted_trainer, served, turns
 from transformers.utils import get_json_schema
 
 from hf_muonclip.rl.environments import nemo_gym_spec
-from hf_muonclip.rl.not_measured import NotMeasured
-from hf_muonclip.rl.spec import Spec
+from hf_muonclip.rl.rewards.not_measured import NotMeasured
+from hf_muonclip.rl.rewards.spec import Spec
 
 PYTHON = os.environ.get("NEMO_GYM_PYTHON", sys.executable)
 SERVER = "nemo_gym_server.py"

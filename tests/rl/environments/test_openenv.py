@@ -15,8 +15,8 @@ from transformers.utils import get_json_schema
 from hf_muonclip.rl.environments import openenv_spec
 from hf_muonclip.rl.environments.episode import EpisodeReward, environment_class
 from hf_muonclip.rl.environments.openenv import OpenEnvEpisode, TypedAction, _Session
-from hf_muonclip.rl.not_measured import NotMeasured
-from hf_muonclip.rl.spec import Spec
+from hf_muonclip.rl.rewards.not_measured import NotMeasured
+from hf_muonclip.rl.rewards.spec import Spec
 
 pytest.importorskip("openenv", reason="the servers are openenv's")
 

@@ -1,0 +1,212 @@
+"""A domain of tasks with its rewards, as trainers take it, and several domains mixed."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+
+from ...common.loggers import get_logger
+from .reward_check import CheckReport, RewardFunction, check_rewards, is_async, name_of
+
+logger = get_logger(__name__)
+
+
+@dataclass
+class Spec:
+    """Tasks of one domain and the rewards that belong to them; none is made whose rewards fail their check.
+
+        KimiRLTrainer(model, args=args, **spec.trainer_kwargs())
+
+    The attributes are those of TRL's own Specs, and GRPOTrainer takes them too.
+
+    Args:
+        name: of the domain.
+        train_dataset: with a column "prompt", and those that the functions need.
+        reward_funcs: of TRL's signature; those that offer `gold(row)` are checked by `check_rewards`, the others are
+            named in a warning.
+        environment_factory: as for GRPOTrainer.
+        rows_checked: rows with a gold answer that each function is tried on; None for all.
+        drop: leave out the rows of train_dataset that fail the check, all of which are then tried.
+
+    Attributes:
+        report: what the check found.
+
+    Raises:
+        ValueError: the check failed; with drop, on more than half of the rows.
+    """
+
+    name: str
+    train_dataset: Dataset
+    reward_funcs: list[RewardFunction]
+    environment_factory: Any = None
+    rows_checked: int | None = 32
+    drop: bool = False
+    report: CheckReport = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.reward_funcs = list(self.reward_funcs)
+        self.check(None if self.drop else self.rows_checked)
+        if self.report.unchecked:
+            logger.warning(
+                "of the domain %s, the reward functions %s offer no gold answer: whether right answers earn more than "
+                "wrong ones was not checked.",
+                self.name,
+                ", ".join(self.report.unchecked),
+            )
+
+    def check(self, rows: int | None = 32) -> CheckReport:
+        """Return what the reward functions give to right and wrong answers, and keep it as `report`.
+
+        Args:
+            rows: rows with a gold answer that each function is tried on; None for all.
+
+        Raises:
+            ValueError: something was not as due, and was not dropped.
+        """
+        self.report = check_rewards(self.train_dataset, self.reward_funcs, rows)
+        failed = self.report.failed_rows
+        if self.drop and 0 < len(failed) <= len(self.train_dataset) / 2:
+            kept = sorted({*range(len(self.train_dataset))} - {*failed})
+            logger.warning(
+                "the domain %s leaves out %d of its %d rows, which failed the check of rewards; its report says how.",
+                self.name,
+                len(failed),
+                len(self.train_dataset),
+            )
+            self.train_dataset = self.train_dataset.select(kept)
+        elif failed:
+            raise ValueError(
+                f"rewards must give 1 to gold answers, however they are written, and nothing to wrong ones; in the "
+                f"domain {self.name} {len(failed)} rows failed. Correct the reward, its gold answers or its variants, "
+                f"or pass drop=True to leave such rows out.\n{self.report}"
+            )
+        return self.report
+
+    def trainer_kwargs(self) -> dict[str, Any]:
+        """Return what GRPOTrainer and KimiRLTrainer take: train_dataset, reward_funcs, environment_factory."""
+        given: dict[str, Any] = {"train_dataset": self.train_dataset, "reward_funcs": list(self.reward_funcs)}
+        if self.environment_factory is not None:
+            given["environment_factory"] = self.environment_factory
+        return given
+
+
+def mix(specs: Sequence[Spec], weights: Sequence[float] | None = None, seed: int = 0, name: str = "mix") -> Spec:
+    """Return one Spec whose rows come from several, each scored by the reward functions of its own domain alone.
+
+    A column "domain" names the Spec of each row, and reward functions are named, hence logged, "DOMAIN/FUNCTION". Rows
+    are drawn without repeats until the Spec that its weight exhausts first has none left, and shuffled. A column that
+    a Spec does not have is None in its rows. Domains may have environments and others none.
+
+    Args:
+        specs: with names of their own.
+        weights: share of the rows of each, up to a factor; None for equal ones.
+        seed: of the draw.
+        name: of the mixture.
+
+    Raises:
+        ValueError: names repeat, a weight is not positive, their number differs, or a column has two types.
+    """
+    names = [spec.name for spec in specs]
+    weights = [1.0] * len(specs) if weights is None else weights
+    if not specs or len({*names}) < len(names):
+        raise ValueError(f"mix needs Specs with names of their own; got {names}.")
+    if len(weights) != len(specs) or not all(0 < weight < math.inf for weight in weights):
+        raise ValueError(f"weights must be one positive number for each of {names}; got {weights}.")
+    scale = min(len(spec.train_dataset) / weight for spec, weight in zip(specs, weights, strict=True))
+    parts = []
+    for spec, weight in zip(specs, weights, strict=True):
+        data = spec.train_dataset
+        data = data.remove_columns([column for column in ("domain", "environment") if column in data.column_names])
+        chosen = random.Random(f"{seed} {spec.name}").sample(range(len(data)), max(int(scale * weight + 1e-9), 1))
+        parts.append(data.select(chosen).add_column("domain", [spec.name] * len(chosen)))
+    factories = {spec.name: spec.environment_factory or NoEnvironment for spec in specs}
+    with_environments = any(spec.environment_factory is not None for spec in specs)
+    if with_environments:
+        parts = [part.add_column("environment", part["domain"]) for part in parts]
+    _refuse_two_types(names, parts)
+    return Spec(
+        name,
+        concatenate_datasets(parts).shuffle(seed=seed),
+        [of_domain(spec.name, function) for spec in specs for function in spec.reward_funcs],
+        factories if with_environments else None,
+    )
+
+
+class NoEnvironment:
+    """What TRL needs for rows without an environment where others have one: no tools and nothing to see."""
+
+    def reset(self, **_: Any) -> None:
+        """Begin an episode."""
+
+
+class OfDomain:
+    """A reward function that only rows of its domain see; it does not apply to others (None).
+
+    Args:
+        domain: its name, in the column "domain".
+        function: the reward function.
+    """
+
+    def __init__(self, domain: str, function: RewardFunction) -> None:
+        self.domain, self.function = domain, function
+        self.__name__ = f"{domain}/{name_of(function)}"
+        if hasattr(function, "gold"):
+            self.gold = self._gold
+        for name in ("variants", "wrong", "wrong_texts"):
+            if hasattr(function, name):
+                setattr(self, name, getattr(function, name))
+
+    def _gold(self, row: dict[str, Any]) -> str | None:
+        gold: str | None = self.function.gold(row) if row["domain"] == self.domain else None  # type: ignore[attr-defined]
+        return gold
+
+    def __call__(self, **given: Any) -> list[Any]:
+        """Return one reward per completion, None where it is of another domain."""
+        own, of_domain = self._own(given)
+        return self._spread(own, len(given["domain"]), self.function(**of_domain) if own else [])
+
+    def _own(self, given: dict[str, Any]) -> tuple[list[int], dict[str, Any]]:
+        size = len(given["domain"])
+        own = [place for place, domain in enumerate(given["domain"]) if domain == self.domain]
+        of_domain = {
+            name: [values[place] for place in own] if isinstance(values, list) and len(values) == size else values
+            for name, values in given.items()
+        }
+        return own, of_domain
+
+    def _spread(self, own: list[int], size: int, rewards: Sequence[Any]) -> list[Any]:
+        if len(rewards) != len(own):
+            raise ValueError(f"{self.__name__} must return {len(own)} rewards, one per completion; got {len(rewards)}.")
+        spread: list[Any] = [None] * size
+        for place, reward in zip(own, rewards, strict=True):
+            spread[place] = reward
+        return spread
+
+
+class AsyncOfDomain(OfDomain):
+    """The same of an async reward function."""
+
+    async def __call__(self, **given: Any) -> list[Any]:  # type: ignore[override]
+        """Return one reward per completion, None where it is of another domain."""
+        own, of_domain = self._own(given)
+        return self._spread(own, len(given["domain"]), await self.function(**of_domain) if own else [])
+
+
+def of_domain(domain: str, function: RewardFunction) -> OfDomain:
+    """Return the function for rows of one domain, async where it is."""
+    return (AsyncOfDomain if is_async(function) else OfDomain)(domain, function)
+
+
+def _refuse_two_types(names: Sequence[str], parts: Sequence[Dataset]) -> None:
+    seen: dict[str, tuple[str, Any]] = {}
+    for name, part in zip(names, parts, strict=True):
+        for column, kind in part.features.items():
+            other, other_kind = seen.setdefault(column, (name, kind))
+            if kind != other_kind:
+                raise ValueError(
+                    f"a column must have one type in all domains; {column!r} is {other_kind} in {other} and {kind} in "
+                    f"{name}. Rename it in one of them, or bring them to one type."
+                )

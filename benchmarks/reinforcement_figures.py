@@ -182,13 +182,13 @@ def report(rows: Sequence[Row], pictures: str) -> str:
     seeds = max(len(by_seed) for by_seed in arms(rows).values())
     about = (
         f"A Llama with {used[-1]['parameters']:,} parameters, pretrained by MuonClip on "
-        f"{settings['pretraining_steps']} batches of additions, sorting and counting with {settings['wrong']:.0%} wrong "
-        f"answers and needless working among them; then {settings['batches']} batches of {settings['prompts']} problems "
-        f"with {settings['num_generations']} answers each and {settings['steps_per_batch']} optimizer steps per batch, "
-        f"the rate falling linearly to zero; rl_tau {settings['rl_tau']:g}. Measured on {settings['held_out']} held-out "
-        f"problems: 4 answers each at temperature 1, and greedy. {seeds} seeds of problems and samples, from the same "
-        "weights; rates were tuned by the same figure on another seed. Mean (lowest to highest), or mean ± standard "
-        "error of the seeds' own differences."
+        f"{settings['pretraining_steps']} batches of additions, sorting and counting with {settings['wrong']:.0%} "
+        f"wrong answers and needless working among them; then {settings['batches']} batches of {settings['prompts']} "
+        f"problems with {settings['num_generations']} answers each and {settings['steps_per_batch']} optimizer steps "
+        f"per batch, the rate falling linearly to zero; rl_tau {settings['rl_tau']:g}. Measured on "
+        f"{settings['held_out']} held-out problems: 4 answers each at temperature 1, and greedy. {seeds} seeds of "
+        "problems and samples, from the same weights; rates were tuned by the same figure on another seed. Mean "
+        "(lowest to highest), or mean ± standard error of the seeds' own differences."
     )
     parts = [
         table(rows),

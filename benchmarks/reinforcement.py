@@ -48,15 +48,15 @@ class Settings:
     arm: str
     lr: float
     seed: int
-    batches: int = 30  # of completions
-    prompts: int = 32  # in a batch
+    batches: int = 25  # of completions
+    prompts: int = 24  # in a batch
     num_generations: int = 8
     steps_per_batch: int = 2
     rl_tau: float = 0.1
-    cap: int = 20  # tokens of a completion
-    pretraining_steps: int = 300
+    cap: int = 16  # tokens of a completion
+    pretraining_steps: int = 170
     wrong: float = 0.3  # share of the pretraining corpus
-    held_out: int = 192
+    held_out: int = 96
     measure_every: int = 5  # batches
 
 

@@ -1,9 +1,9 @@
 """What reinforcement.py trains on: three kinds of problems, a tokenizer, and a model that has seen their format.
 
-A problem is a short line, `38+47?`, `sort 7391?` or `b in abcbbacb?`. A text of the pretraining corpus answers it with
-its working written none to three times and the answer behind a "=": `15,8,15,8=85`, `1379=1379`, `=4`. Half of the
-working is what helps, the rest is long-windedness that a budget can take away. A share of the answers is wrong, as in
-any corpus.
+A problem is a short line, `sort 7391?`, `turn 7391?` or `b in abcbbacb?`. A text of the pretraining corpus answers it
+with its working written not at all, once or twice, and the answer behind a "=": `1379,1379=1379`, `1937=1937`, `=4`.
+Working helps to count, and elsewhere it is long-windedness, which a budget can take away. A share of the answers is
+wrong, as in any corpus.
 """
 
 import random
@@ -20,9 +20,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from hf_muonclip import MuonClip
 from hf_muonclip.evaluation import EvaluationData, Question, measure_avg_at_k
 
-CHARACTERS = "0123456789abcinsort+,=? "
+CHARACTERS = "0123456789abcinorstu,=? "
 PAD, END = "<pad>", "<end>"
-DOMAINS = ("add", "sort", "count")
+DOMAINS = ("sort", "turn", "count")
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,10 @@ class Problem:
 
 def draw_problem(domain: str, generator: random.Random) -> Problem:
     """Return a random problem of one kind."""
-    if domain == "add":
-        first, second = generator.randint(10, 99), generator.randint(10, 99)
-        units = first % 10 + second % 10
-        tens = first // 10 + second // 10 + units // 10
-        return Problem(domain, f"{first}+{second}?", f"{units},{tens}", str(first + second))
-    if domain == "sort":
-        digits = [generator.choice("0123456789") for _ in range(4)]
-        return Problem(domain, f"sort {''.join(digits)}?", "".join(sorted(digits)), "".join(sorted(digits)))
+    if domain in ("sort", "turn"):
+        digits = "".join(generator.choice("0123456789") for _ in range(4))
+        answer = "".join(sorted(digits)) if domain == "sort" else digits[::-1]
+        return Problem(domain, f"{domain} {digits}?", answer, answer)
     letter, letters = generator.choice("abc"), [generator.choice("abc") for _ in range(8)]
     count = letters.count(letter)
     return Problem(domain, f"{letter} in {''.join(letters)}?", letter * count, str(count))
@@ -82,7 +78,7 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def small_model(vocab_size: int, seed: int, hidden_size: int = 96, layers: int = 3) -> LlamaForCausalLM:
+def small_model(vocab_size: int, seed: int, hidden_size: int = 64, layers: int = 2) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocab_size,
@@ -106,7 +102,7 @@ def corpus_text(problem: Problem, wrong: float, generator: random.Random) -> str
     if generator.random() < wrong:
         place = generator.randrange(len(answer))
         answer = answer[:place] + generator.choice("0123456789") + answer[place + 1 :]
-    return problem.prompt + ",".join([working] * generator.randint(0, 3)) + "=" + answer
+    return problem.prompt + ",".join([working] * generator.randint(0, 2)) + "=" + answer
 
 
 def corpus_batches(

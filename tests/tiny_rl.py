@@ -147,6 +147,7 @@ def true_gradient(
     args: KimiRLConfig,
     aux_coef: float = 0.0,
     texts: list[list[int]] | None = None,
+    reward: Callable[[list[int], list[int]], float] | None = None,
 ) -> Weights:
     """Return the gradient of one optimizer step by the papers' equations in float64, one sequence at a time.
 
@@ -156,6 +157,7 @@ def true_gradient(
         args: of the trainer.
         aux_coef: weight of the router's balance loss, which is the mean over micro-batches.
         texts: of PTX, all that the step saw; None without PTX.
+        reward: of a prompt's tokens and a completion's; `value_of` the completion if None.
     """
     new, old = build().double().eval(), build().double().eval()
     for model in (new, old):
@@ -173,7 +175,8 @@ def true_gradient(
             logps = log_probabilities(new, prompt, completion, args.temperature)[counted]
             with torch.no_grad():
                 old_logps = log_probabilities(old, prompt, completion, args.temperature)[counted]
-            prompts[tuple(prompt)].append((logps, old_logps, value_of(completion)))
+            earned = value_of(completion) if reward is None else reward(prompt, completion)
+            prompts[tuple(prompt)].append((logps, old_logps, earned))
     assert {len(samples) for samples in prompts.values()} == {args.num_generations}
     if args.objective == "k2":
         loss = k2_rl_loss(list(prompts.values()), args.rl_tau)

@@ -9,12 +9,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
+    from .budgets import MeasuredBudgets, TypeBudgets
     from .config import KimiRLConfig
+    from .measure_budgets import ModelSampler, measure_budgets
     from .trainer import KimiRLTrainer
 
-__all__ = ["KimiRLConfig", "KimiRLTrainer"]
+__all__ = [
+    "KimiAsyncRLConfig",
+    "KimiAsyncRLTrainer",
+    "KimiRLConfig",
+    "KimiRLTrainer",
+    "MeasuredBudgets",
+    "ModelSampler",
+    "TypeBudgets",
+    "measure_budgets",
+]
 
-_HOMES = {"KimiRLConfig": ".config", "KimiRLTrainer": ".trainer"}
+_HOMES = {
+    "KimiAsyncRLConfig": ".async_trainer",
+    "KimiAsyncRLTrainer": ".async_trainer",
+    "KimiRLConfig": ".config",
+    "KimiRLTrainer": ".trainer",
+    "MeasuredBudgets": ".budgets",
+    "ModelSampler": ".measure_budgets",
+    "TypeBudgets": ".budgets",
+    "measure_budgets": ".measure_budgets",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -23,7 +44,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = import_module(_HOMES[name], __name__)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "trl":
+        if (error.name or "").split(".")[0] not in ("trl", "datasets"):
             raise
         raise ImportError(
             f"{name} needs trl, which is not installed. Install it with pip install hf_muonclip[rl]."

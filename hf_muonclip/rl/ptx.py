@@ -2,16 +2,22 @@
 
 Kimi K2 (arXiv 2507.20534), section 3.2.3, adds it as an auxiliary loss and gives no numbers. Documents are packed into
 full rows; position ids that begin again at 0 keep them apart in attention, and no document is predicted from another.
-Which row comes when follows from the step alone, so that ranks need no talk and a resumed run reads on.
+Which row comes when follows from the step alone, so that a resumed run reads on where it was.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
+from datasets.distributed import split_dataset_by_node
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+from ..common.loggers import get_logger
+from .ptx_documents import Document, documents
+
+logger = get_logger(__name__)
 
 IGNORED_LABEL = -100
 
@@ -22,7 +28,7 @@ class PackedRow(NamedTuple):
     Attributes:
         input_ids: tokens.
         position_ids: from 0 at the beginning of each document, and of the row.
-        labels: the same tokens, ignored where a document begins.
+        labels: the same tokens, ignored where a document begins and where it is not trained.
     """
 
     input_ids: Tensor
@@ -30,63 +36,38 @@ class PackedRow(NamedTuple):
     labels: Tensor
 
 
-def tokenized(dataset: Dataset, tokenizer: Any) -> Iterable[list[int]]:
-    """Yield the tokens of each document, with an end token after each text.
+def packed_rows(texts: Iterable[Document], length: int) -> Iterator[PackedRow]:
+    """Yield rows of `length` tokens; what is left at the end and fills none is left out.
 
     Args:
-        dataset: with a column "input_ids", or "text".
-        tokenizer: for texts.
-
-    Raises:
-        TypeError: not a map-style dataset.
-        ValueError: neither column.
-    """
-    if not isinstance(dataset, Dataset):
-        raise TypeError(
-            f"ptx_dataset must be a datasets.Dataset; got {type(dataset).__name__}. Of a stream, take a part: "
-            "Dataset.from_list(list(stream.take(n)))."
-        )
-    if "input_ids" in dataset.column_names:
-        yield from (list(ids) for ids in dataset["input_ids"])
-    elif "text" in dataset.column_names:
-        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        yield from (tokenizer(text)["input_ids"] + end for text in dataset["text"])
-    else:
-        raise ValueError(
-            f"ptx_dataset must have a column input_ids or text; it has {dataset.column_names}. Rename one of them."
-        )
-
-
-def packed_rows(documents: Iterable[list[int]], length: int) -> list[PackedRow]:
-    """Return rows of `length` tokens; what is left at the end and fills none is left out.
-
-    Args:
-        documents: tokens of each.
+        texts: documents.
         length: of a row; a document that does not fit goes on in the next, as if it began there.
     """
-    rows: list[PackedRow] = []
     ids: list[int] = []
     positions: list[int] = []
-    for document in documents:
+    trained: list[bool] = []
+    for text in texts:
         begin = 0
-        while begin < len(document):
-            part = document[begin : begin + length - len(ids)]
+        while begin < len(text.ids):
+            part = text.ids[begin : begin + length - len(ids)]
             ids += part
             positions += range(len(part))
+            trained += [place > begin and place >= text.begin for place in range(begin, begin + len(part))]
             begin += len(part)
             if len(ids) == length:
-                tokens, places = torch.tensor(ids), torch.tensor(positions)
-                rows.append(PackedRow(tokens, places, tokens.masked_fill(places == 0, IGNORED_LABEL)))
-                ids, positions = [], []
-    return rows
+                tokens = torch.tensor(ids)
+                yield PackedRow(
+                    tokens, torch.tensor(positions), tokens.masked_fill(~torch.tensor(trained), IGNORED_LABEL)
+                )
+                ids, positions, trained = [], [], []
 
 
 class PTXBatches:
     """The rows for the micro-batches of each step: every rank has its own, and each pass shuffles them again.
 
     Args:
-        dataset: documents; as for `tokenized`.
-        tokenizer: for texts.
+        dataset: as for `documents`.
+        tokenizer: as for `documents`.
         length: tokens of a row.
         batch_size: rows per rank and micro-batch.
         rank: of this process.
@@ -97,18 +78,15 @@ class PTXBatches:
         rows: all of them.
 
     Raises:
-        TypeError, ValueError: the dataset is none, or does not fill one row.
+        ValueError: a row cannot be read, or all fill none of `length` tokens.
     """
 
     def __init__(
         self, dataset: Dataset, tokenizer: Any, length: int, batch_size: int, rank: int, world_size: int, seed: int
     ) -> None:
-        self.rows = packed_rows(tokenized(dataset, tokenizer), length)
+        self.rows = list(packed_rows(documents(dataset, tokenizer), length))
         if not self.rows:
-            raise ValueError(
-                f"ptx_dataset must fill a row of ptx_max_length={length} tokens; its {len(dataset)} documents do not. "
-                "Lower ptx_max_length or add documents."
-            )
+            raise _fills_no_row(length, f"its {len(dataset)} documents do not")
         self._batch_size, self._rank, self._world_size, self._seed = batch_size, rank, world_size, seed
         self._order: tuple[int, list[int]] = (-1, [])
 
@@ -116,22 +94,19 @@ class PTXBatches:
         """Return how many times so many micro-batches on every rank go through the rows."""
         return micro_batches * self._world_size * self._batch_size / len(self.rows)
 
-    def window(self, first: int, count: int) -> tuple[list[PackedRow], int]:
-        """Return this rank's batches for `count` micro-batches of one step, and the targets of all ranks' batches.
+    def window(self, first: int, count: int) -> list[PackedRow]:
+        """Return this rank's batches for `count` micro-batches of one step.
 
         Args:
             first: micro-batches that every rank had in the steps before.
             count: of the step.
         """
         per_micro = self._world_size * self._batch_size
-        targets = 0
-        own: list[PackedRow] = []
+        own = []
         for micro in range(first, first + count):
-            drawn = [self._row(place) for place in range(micro * per_micro, (micro + 1) * per_micro)]
-            targets += sum(int((row.labels != IGNORED_LABEL).sum()) for row in drawn)
-            mine = drawn[self._rank * self._batch_size : (self._rank + 1) * self._batch_size]
-            own.append(PackedRow(*map(torch.stack, zip(*mine, strict=True))))
-        return own, targets
+            begin = micro * per_micro + self._rank * self._batch_size
+            own.append(_stacked([self._row(place) for place in range(begin, begin + self._batch_size)]))
+        return own
 
     def _row(self, place: int) -> PackedRow:
         number, index = divmod(place, len(self.rows))
@@ -139,6 +114,89 @@ class PTXBatches:
             generator = torch.Generator().manual_seed(self._seed + number)
             self._order = (number, torch.randperm(len(self.rows), generator=generator).tolist())
         return self.rows[self._order[1][index]]
+
+
+class PTXStream:
+    """The same of a stream, whose documents are shared out between ranks and read in the stream's own order.
+
+    Whoever wants another order shuffles the stream; a shuffled one is shuffled anew when it ends and begins again. A
+    resumed run goes through what came before without training on it.
+
+    Args:
+        dataset: as for `documents`.
+        tokenizer: as for `documents`.
+        length: tokens of a row.
+        batch_size: rows per rank and micro-batch.
+        rank: of this process.
+        world_size: number of ranks.
+
+    Raises:
+        ValueError: this rank's documents fill no row, or one of them cannot be read.
+    """
+
+    def __init__(
+        self, dataset: IterableDataset, tokenizer: Any, length: int, batch_size: int, rank: int, world_size: int
+    ) -> None:
+        self._dataset = split_dataset_by_node(dataset, rank, world_size) if world_size > 1 else dataset
+        self._tokenizer, self._length, self._batch_size = tokenizer, length, batch_size
+        next(self._read())  # what cannot be read is told before training
+        self._rows = self._read()
+        self._place = 0  # rows read
+
+    def passes(self, micro_batches: int) -> float:
+        """Return how many times this rank's part of the stream has ended."""
+        return float(self._ended)
+
+    def window(self, first: int, count: int) -> list[PackedRow]:
+        """Return this rank's batches for `count` micro-batches of one step; as for `PTXBatches`."""
+        if self._place > first * self._batch_size:
+            self._rows, self._place = self._read(), 0
+        while self._place < first * self._batch_size:
+            self._next()
+        return [_stacked([self._next() for _ in range(self._batch_size)]) for _ in range(count)]
+
+    def _next(self) -> PackedRow:
+        self._place += 1
+        return next(self._rows)
+
+    def _read(self) -> Iterator[PackedRow]:
+        self._ended = 0
+        while True:
+            self._dataset.set_epoch(self._ended)
+            rows = 0
+            for row in packed_rows(documents(self._dataset, self._tokenizer), self._length):
+                rows += 1
+                yield row
+            if not rows:
+                raise _fills_no_row(self._length, "the documents that this rank reads of the stream do not")
+            if not self._ended:
+                logger.warning("ptx_dataset ended after %d rows on this rank, and begins again.", rows)
+            self._ended += 1
+
+
+def ptx_batches(
+    dataset: Dataset | IterableDataset,
+    tokenizer: Any,
+    length: int,
+    batch_size: int,
+    rank: int,
+    world_size: int,
+    seed: int,
+) -> PTXBatches | PTXStream:
+    """Return the batches of a dataset or a stream; arguments are those of `PTXBatches`.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: as `PTXBatches` and `PTXStream`.
+    """
+    if isinstance(dataset, Dataset):
+        return PTXBatches(dataset, tokenizer, length, batch_size, rank, world_size, seed)
+    if isinstance(dataset, IterableDataset):
+        return PTXStream(dataset, tokenizer, length, batch_size, rank, world_size)
+    raise TypeError(
+        f"ptx_dataset must be a datasets.Dataset or IterableDataset; got {type(dataset).__name__}. Of a list of rows, "
+        "Dataset.from_list(rows) makes one."
+    )
 
 
 def next_token_loss(model: nn.Module, batch: PackedRow, device: torch.device) -> Tensor:
@@ -150,4 +208,19 @@ def next_token_loss(model: nn.Module, batch: PackedRow, device: torch.device) ->
     logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits
     return cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
+    )
+
+
+def targets(batches: Iterable[PackedRow]) -> Tensor:
+    """Return how many tokens the batches train; int64."""
+    return torch.tensor(sum(int((batch.labels != IGNORED_LABEL).sum()) for batch in batches))
+
+
+def _stacked(rows: list[PackedRow]) -> PackedRow:
+    return PackedRow(*map(torch.stack, zip(*rows, strict=True)))
+
+
+def _fills_no_row(length: int, which: str) -> ValueError:
+    return ValueError(
+        f"ptx_dataset must fill a row of ptx_max_length={length} tokens; {which}. Lower it or add documents."
     )

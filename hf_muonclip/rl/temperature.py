@@ -2,7 +2,7 @@
 
 TRL 1.16 reads the temperature once: into the trainer, into the closure of the head that scores log-probabilities, and
 into what generation is given. A value changed in one of them alone would sample at one temperature and score at
-another.
+another. Kimi K2 (arXiv 2507.20534), section 3.2.3, lowers it during training and gives no numbers.
 """
 
 from types import CellType
@@ -12,14 +12,6 @@ from torch import nn
 
 if TYPE_CHECKING:
     from trl.trainer.grpo_trainer import GRPOTrainer
-
-
-def temperature_at(step: int, start: float, end: float, steps: int) -> float:
-    """Return the temperature of a step: from `start` at step 0 in a straight line to `end` at `steps`, then `end`.
-
-    Kimi K2 (arXiv 2507.20534), section 3.2.3, lowers the temperature during training and gives no numbers.
-    """
-    return start + (end - start) * min(step / steps, 1.0)
 
 
 def scoring_temperature(model: nn.Module) -> CellType:

@@ -16,14 +16,17 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from ..common.loggers import get_logger
 from ..optim.muon import Muon
 from ..trainer.entry_points import attach
+from .budgets import BudgetReward, MeasuredBudgets, TypeBudgets, add_budgets_
 from .config import KimiRLConfig
+from .dropout import disable_dropout_
 from .objective import k2_loss, k25_loss, measured_samples, missing_rewards, sample_weights
 from .prompts import check_prompts
-from .ptx import PackedRow, PTXBatches, next_token_loss
-from .temperature import scoring_temperature, set_temperature_, temperature_at
+from .ptx import PackedRow, PTXBatches, PTXStream, next_token_loss, ptx_batches, targets
+from .schedule import annealed
+from .temperature import scoring_temperature, set_temperature_
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
     from transformers import PreTrainedModel
 
 logger = get_logger(__name__)
@@ -42,13 +45,14 @@ class KimiRLTrainer(GRPOTrainer):
         model: as for GRPOTrainer.
         reward_funcs: as for GRPOTrainer.
         args: a `KimiRLConfig`.
-        ptx_dataset: documents (a column "input_ids" or "text") for an auxiliary next-token loss, logged as `ptx/loss`;
-            None for none.
+        ptx_dataset: texts, chats or tokens, as `documents` reads them, for an auxiliary next-token loss that is logged
+            as `ptx/loss`; may be a stream. None for none.
+        budgets: how long responses may get and what a longer one costs, logged as `budget/TYPE/...`; None for none.
         of_grpo: further keywords of GRPOTrainer: train_dataset, processing_class, peft_config, tools and others.
 
     Raises:
-        TypeError: args are of another class, or ptx_dataset is not a Dataset.
-        ValueError: as GRPOTrainer, `check_prompts` and `attach`; or ptx_dataset does not fill a row.
+        TypeError: args or budgets are of another class, or ptx_dataset is no dataset.
+        ValueError: as GRPOTrainer, `check_prompts`, `attach`, `add_budgets_` and `ptx_batches`.
     """
 
     _tag_names = ["trl", "kimi-rl"]  # noqa: RUF012 (TRL's attributes)
@@ -63,7 +67,8 @@ class KimiRLTrainer(GRPOTrainer):
         reward_funcs: Any = None,
         args: KimiRLConfig | None = None,
         *,
-        ptx_dataset: "Dataset | None" = None,
+        ptx_dataset: "Dataset | IterableDataset | None" = None,
+        budgets: TypeBudgets | MeasuredBudgets | None = None,
         **of_grpo: Any,
     ) -> None:
         if args is None:
@@ -78,16 +83,17 @@ class KimiRLTrainer(GRPOTrainer):
         check_prompts(of_grpo.get("train_dataset"), prompts_per_batch, of_grpo.get("environment_factory") is None)
         super().__init__(model, reward_funcs, args, **of_grpo)
         policy: Any = self.model
-        _disable_attention_dropout_(policy)
+        disable_dropout_(policy)
         self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
         self._warned_of: set[str] = set()  # reward functions
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
-        self._ptx: PTXBatches | None = None
+        self._budget: BudgetReward | None = None if budgets is None else add_budgets_(self, budgets)
+        self._ptx: PTXBatches | PTXStream | None = None
         self._ptx_window: list[PackedRow] = []  # what is left for the rest of the step at hand
         self._ptx_step = -1
         self._ptx_targets, self._ptx_sum = 0, torch.zeros(())  # of all ranks; own loss so far
         if ptx_dataset is not None:
-            self._ptx = PTXBatches(
+            self._ptx = ptx_batches(
                 ptx_dataset,
                 self._tokenizer,
                 args.ptx_max_length,
@@ -130,12 +136,30 @@ class KimiRLTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if self._trains:
             self._begin_batch()
+        if self._budget is not None:
+            self._budget.begin(inputs if self._trains else None, self.state.global_step, self.state.max_steps)
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if self._budget is not None and self._trains:
+            for name, value in self._budget.figures(self._sum_over_ranks).items():
+                self._metrics["train"][name].append(value)
         tokens = self.accelerator.gather(_counted(output).sum(-1))
         weights = sample_weights(self.args.objective, self._measured, tokens, self._generations)
         own = self.accelerator.process_index * len(inputs)
         output["sample_weights"] = weights[own : own + len(inputs)]
         return output
+
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: Any, has_tool_images: Any = False
+    ) -> Any:
+        """Return sampled tokens and their log-probabilities, as far as budgets by type let them go."""
+        completion_ids, logprobs = super()._generate_single_turn(
+            prompt_ids, images, multimodal_fields, num_generations, has_tool_images
+        )
+        return (completion_ids, logprobs) if self._budget is None else self._budget.cut(completion_ids, logprobs)
+
+    def _sum_over_ranks(self, tensor: Tensor) -> Tensor:
+        total: Tensor = self.accelerator.reduce(tensor.to(self.accelerator.device), reduction="sum")
+        return total
 
     def _begin_batch(self) -> None:
         """Set the temperature and forget momentum: from here on the present policy is pi_old."""
@@ -151,7 +175,7 @@ class KimiRLTrainer(GRPOTrainer):
                     steps,
                     self.state.max_steps,
                 )
-            temperature = temperature_at(step, args.temperature, args.temperature_end, steps)
+            temperature = annealed(step, args.temperature, args.temperature_end, steps)
             set_temperature_(self, self._scoring, temperature)
         self._metrics["train"]["temperature"].append(self.temperature)
         if args.reset_optimizer and self.optimizer is not None:
@@ -179,7 +203,8 @@ class KimiRLTrainer(GRPOTrainer):
         missing as zero, and let an infinite one silence its group.
         """
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._measured = measured_samples(rewards, self._generations)
+        judged = rewards if self._budget is None else rewards[:, :-1]  # a budget alone measures nothing
+        self._measured = measured_samples(judged, self._generations)
         metrics = self._metrics["train" if self._trains else "eval"]
         for name, left_out, infinite in zip(
             self.reward_func_names, *map(Tensor.tolist, missing_rewards(rewards, self._generations)), strict=True
@@ -196,6 +221,8 @@ class KimiRLTrainer(GRPOTrainer):
                     len(rewards),
                     name,
                 )
+        if self._budget is not None:
+            self._budget.replace_(rewards)
         return rewards.masked_fill(~self._measured.unsqueeze(-1), torch.nan)
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
@@ -240,15 +267,16 @@ class KimiRLTrainer(GRPOTrainer):
             loss = loss + args.ptx_coef * self._ptx_loss(model, self._ptx)
         return loss
 
-    def _ptx_loss(self, model: nn.Module, ptx: PTXBatches) -> Tensor:
+    def _ptx_loss(self, model: nn.Module, ptx: PTXBatches | PTXStream) -> Tensor:
         """Return this micro-batch's share of the step's mean next-token loss, which ranks will average."""
         before = self.state.global_step * self.args.gradient_accumulation_steps
         if not self._ptx_window or self._ptx_step != self.state.global_step:
             self._ptx_step = self.state.global_step
-            self._ptx_window, self._ptx_targets = ptx.window(before, self.current_gradient_accumulation_steps)
+            self._ptx_window = ptx.window(before, self.current_gradient_accumulation_steps)
+            self._ptx_targets = max(int(self._sum_over_ranks(targets(self._ptx_window))), 1)
             self._ptx_sum = torch.zeros((), device=self.accelerator.device)
             passes = ptx.passes(self.state.max_steps * self.args.gradient_accumulation_steps)
-            if before == 0 and passes > 1:
+            if before == 0 and passes > 1 and isinstance(ptx, PTXBatches):
                 logger.warning(
                     "ptx_dataset has %d rows of ptx_max_length=%d tokens, which the run goes through %.1f times, "
                     "shuffled anew each time.",
@@ -281,11 +309,3 @@ def _counted(batch: dict[str, Any]) -> Tensor:
     if "tool_mask" in batch:
         mask = mask * batch["tool_mask"]
     return mask
-
-
-def _disable_attention_dropout_(model: nn.Module) -> None:
-    """Do for dropout inside of attention functions what TRL's disable_dropout does for modules. In place."""
-    for module in model.modules():
-        for name in ("attention_dropout", "attn_dropout", "dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)

@@ -1,9 +1,11 @@
 """Reinforcement learning on several ranks: each gets the gradient of the objective over the samples of all."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import IterableDataset
 from fsdp_on_cpu import fsdp_on_cpu
 from processes import run_on_ranks
 from tiny_rl import (
@@ -25,14 +27,23 @@ from torch.distributed.tensor import DTensor
 ON_RANKS: dict[str, dict[str, Any]] = {
     "k2 with PTX": {"objective": "k2", "ptx_max_length": 12},
     "k25": {"objective": "k25"},
+    "k25 with PTX, streamed": {"objective": "k25", "ptx_max_length": 12},
     "k2 with PTX, sharded": {"objective": "k2", "ptx_max_length": 12, "fsdp": True, "gradient_checkpointing": False},
 }
+
+
+def _rows(parts: list[list[list[int]]]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        yield from ({"input_ids": text} for text in part)
 
 
 def train_on_a_rank(folder: str) -> dict[str, tuple[list[Step], float]]:
     found = {}
     for case, more in ON_RANKS.items():
-        given = {"ptx_dataset": ptx_dataset()} if "PTX" in case else {}
+        given: dict[str, Any] = {"ptx_dataset": ptx_dataset()} if "PTX" in case else {}
+        if "streamed" in case:  # to each rank two rows of whole documents
+            parts = {"parts": [documents()[:3], documents()[3:]]}
+            given["ptx_dataset"] = IterableDataset.from_generator(_rows, gen_kwargs=parts)
         with fsdp_on_cpu():
             trainer = rl_trainer(Path(folder), given=given, **SEVERAL | {"per_device_train_batch_size": 2} | more)
         assert trainer.accelerator.num_processes == 2

@@ -11,7 +11,8 @@ from tiny_rl import Watched, log_probabilities, rl_trainer, tiny_policy
 from torch import Tensor
 from trl.generation.vllm_generation import VLLMGeneration
 
-from hf_muonclip.rl.temperature import scoring_temperature, temperature_at
+from hf_muonclip.rl.schedule import annealed
+from hf_muonclip.rl.temperature import scoring_temperature
 
 # Greedy within a rounding error at the end, and two steps on each batch.
 FALLING: dict[str, Any] = {
@@ -131,7 +132,7 @@ def test_sampling_and_scoring_follow_the_schedule_together(with_vllm: bool, tmp_
 
 
 def test_a_schedule_past_its_end_stays_there() -> None:
-    assert [temperature_at(step, 1.0, 0.5, 4) for step in range(7)] == [1.0, 0.875, 0.75, 0.625, 0.5, 0.5, 0.5]
+    assert [annealed(step, 1.0, 0.5, 4) for step in range(7)] == [1.0, 0.875, 0.75, 0.625, 0.5, 0.5, 0.5]
 
 
 def test_a_schedule_longer_than_the_run_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

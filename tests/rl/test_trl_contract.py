@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_rl import Watched, rl_trainer
 from transformers import Trainer
 from trl import GRPOTrainer
@@ -22,6 +23,9 @@ OVERRIDDEN = {
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_compute_loss": ["self", "model", "inputs"],
+    "_generate_single_turn": [
+        *("self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"),
+    ],
 }
 CALLED = {
     "_get_per_token_logps_and_entropies": [
@@ -39,15 +43,24 @@ ATTRIBUTES = {
     "num_generations": int,
     "num_generations_eval": int,
     "reward_func_names": list,
+    "reward_funcs": list,
+    "reward_processing_classes": list,
+    "reward_weights": torch.Tensor,
+    "eos_token_ids": list,
+    "max_completion_length": int,
+    "tools": list,
     "temperature": float,
     "use_vllm": bool,
     "generation_config": object,
     "generation_kwargs": dict,
 }
+# None unless they are given.
+OPTIONAL = {"environment_factories", "rollout_func"}
 WITH_VLLM = {"vllm_generation"}
 # Of a batch that TRL hands to the loss.
 BATCH = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages", "old_per_token_logps"}
-OF_TRANSFORMERS = {"model", "args", "state", "optimizer", "accelerator", "current_gradient_accumulation_steps"}
+OF_TRANSFORMERS = {"model", "args", "state", "optimizer", "accelerator", "train_dataset"}
+OF_TRANSFORMERS |= {"current_gradient_accumulation_steps"}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +89,11 @@ def test_class_attribute(name: str) -> None:
 def test_attribute(name: str, trained: Watched) -> None:
     assert isinstance(getattr(trained, name, None), ATTRIBUTES[name]), f"trl moved GRPOTrainer.{name}"
     assert not hasattr(Trainer, name)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONAL))
+def test_attribute_that_is_none_unless_it_is_given(name: str, trained: Watched) -> None:
+    assert getattr(trained, name, ...) is None, f"trl moved GRPOTrainer.{name}"
 
 
 @pytest.mark.parametrize("name", sorted(OF_TRANSFORMERS))
@@ -129,8 +147,8 @@ def test_the_list_is_complete() -> None:
             if isinstance(node, ast.Attribute) and _is_trainer(node.value):
                 used.add(node.attr)
     of_wing = own | set(vars(KimiRLTrainer)) - OVERRIDDEN.keys() - CLASS_ATTRIBUTES.keys()
-    of_wing |= {"_measured", "_warned_of", "_scoring"} | {name for name in used if name[:4] == "_ptx"}
-    listed = OVERRIDDEN.keys() | CALLED.keys() | ATTRIBUTES.keys() | WITH_VLLM | OF_TRANSFORMERS
+    of_wing |= {"_measured", "_warned_of", "_scoring", "_budget"} | {name for name in used if name[:4] == "_ptx"}
+    listed = OVERRIDDEN.keys() | CALLED.keys() | ATTRIBUTES.keys() | OPTIONAL | WITH_VLLM | OF_TRANSFORMERS
     assert used - of_wing - listed - {"__init__", "__post_init__"} == set()
 
 

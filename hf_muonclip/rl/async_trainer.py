@@ -1,0 +1,203 @@
+"""TRL's AsyncGRPOTrainer with Kimi K2.5's objective and MuonClip: a server samples while the model trains.
+
+The log-probabilities of the policy that sampled, pi_old, are those of the server, for a sample may be several updates
+old when it is trained. `tests/rl/test_async_trl_contract.py` lists every name of TRL that this file relies on.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
+from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker
+
+from ..trainer.entry_points import attach
+from .dropout import disable_dropout_
+from .objective import k25_loss
+from .rollout_loop import KimiRolloutLoop
+
+# Settings under which the server's log-probabilities are of another distribution than the trainer's.
+_OTHER_DISTRIBUTION = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
+
+
+@dataclass
+class KimiAsyncRLConfig(AsyncGRPOConfig):
+    """Settings of `KimiAsyncRLTrainer` beside those of TRL's AsyncGRPOConfig.
+
+    Args:
+        rl_tau: strength of the regularizer against the sampling policy; > 0. The paper gives no number. The ratio is
+            kept in [1 - epsilon, 1 + epsilon_high].
+
+    Raises:
+        ValueError: a setting is out of range, or would let the server sample from another distribution than it tells.
+    """
+
+    rl_tau: float = field(default=0.1, metadata={"help": "Strength of the regularizer against the sampling policy."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[no-untyped-call]
+        if not 0 < self.rl_tau < math.inf:
+            raise ValueError(f"rl_tau must be positive and finite; got {self.rl_tau!r}. 0.1 is the default.")
+        low, high = self.ratio_bounds
+        if not 0 < low <= 1 <= high < math.inf:
+            raise ValueError(
+                "k25 keeps ratios in [1 - epsilon, 1 + epsilon_high], so epsilon must be in [0, 1) and epsilon_high >= "
+                f"0; got {(self.epsilon, self.epsilon_high)!r}. epsilon=0.2 is the default."
+            )
+        for name, needed in _OTHER_DISTRIBUTION.items():
+            if (value := getattr(self, name)) != needed:
+                raise ValueError(
+                    f"the objective leaves no room for {name}={value!r}: the server's log-probabilities would be "
+                    f"of another distribution than it samples from. Leave {name} out."
+                )
+
+    @property
+    def ratio_bounds(self) -> tuple[float, float]:
+        """The bounds of the ratio, alpha and beta in the paper."""
+        return 1 - self.epsilon, 1 + (self.epsilon if self.epsilon_high is None else self.epsilon_high)
+
+
+class KimiAsyncRLTrainer(AsyncGRPOTrainer):
+    """Asynchronous reinforcement learning as in Kimi K2.5 (arXiv 2602.02276), on TRL's AsyncGRPOTrainer.
+
+    The loss is eq. 1, its mean taken over all tokens of an optimizer step. Trains with MuonClip unless `optimizers=`
+    brings another optimizer, and without dropout, which the server does not have. Rows that share a beginning attend by
+    a mask of all pairs, so that MuonClip sees each pair that counts and no other; on a row of token_budget tokens it
+    takes their number squared in bytes.
+
+    A sample that was not measured (a reward infinite, or missing where others of its prompt have it) is not trained. A
+    `rollout_worker` of your own gives its own advantages.
+
+    Args:
+        model: folder or name on the Hub, as for AsyncGRPOTrainer.
+        reward_funcs: as for AsyncGRPOTrainer: they run in another process.
+        args: a `KimiAsyncRLConfig`.
+        of_async: further keywords of AsyncGRPOTrainer.
+
+    Raises:
+        TypeError: args are of another class.
+        ValueError: as AsyncGRPOTrainer and `attach`; or the model has layers of sliding attention; or, when training
+            begins, the server tells log-probabilities of another temperature.
+    """
+
+    _tag_names = ["trl", "kimi-rl", "async"]  # noqa: RUF012 (TRL's attributes)
+    _name = "Kimi K2.5's asynchronous RL"
+    _paper = {"title": "Kimi K2.5: Visual Agentic Intelligence", "id": "2602.02276"}  # noqa: RUF012
+
+    args: KimiAsyncRLConfig
+
+    def __init__(
+        self, model: str, reward_funcs: Any = None, args: KimiAsyncRLConfig | None = None, **of_async: Any
+    ) -> None:
+        if args is None:
+            args = KimiAsyncRLConfig("kimi-async-rl")
+        if not isinstance(args, KimiAsyncRLConfig):
+            raise TypeError(f"KimiAsyncRLTrainer needs a KimiAsyncRLConfig; got {type(args).__name__}.")
+        super().__init__(model, reward_funcs, args, **of_async)
+        policy: Any = self.model
+        kinds = set(getattr(policy.config.get_text_config(), "layer_types", None) or []) - {"full_attention"}
+        if kinds:
+            raise ValueError(
+                f"rows that share a beginning need full attention in every layer; {type(policy).__name__} has "
+                f"{sorted(kinds)}. Train it with KimiRLTrainer."
+            )
+        policy.set_attn_implementation("sdpa")
+        disable_dropout_(policy)
+        if isinstance(self.rollout_worker, AsyncRolloutWorker):
+            self.rollout_worker._loop_cls = KimiRolloutLoop
+        if self.optimizer is None:
+            attach(self)
+
+    def get_train_dataloader(self) -> Any:
+        """Return batches of what the server samples, once it is known to tell the right log-probabilities."""
+        if isinstance(self.rollout_worker, AsyncRolloutWorker) and self.args.temperature != 1:
+            self.vllm_client.wait_for_server_ready()
+            mode = self.vllm_client.get_server_info()["model_config"].get("logprobs_mode")
+            if mode != "processed_logprobs":
+                raise ValueError(
+                    f"temperature={self.args.temperature} needs a server that tells log-probabilities of that "
+                    f"temperature; this one tells {mode!r}. Start it with --logprobs-mode processed_logprobs, or leave "
+                    "temperature at 1."
+                )
+        return super().get_train_dataloader()
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """Return the micro-batches of a step, and how many tokens they train on all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        return batches, sum(batch["global_n_tokens"][0] for batch in batches) if batches else None
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Return this micro-batch's share of the step's loss, which ranks will average."""
+        args, ranks = self.args, self.accelerator.num_processes
+        there = inputs["attention_mask"].bool()
+        chosen = inputs["token_index"] >= 0
+        starts = inputs["tree_cu_seqlens_q"], inputs["tree_cu_seqlens_k"]
+        pairs = tree_mask(inputs["tree_kv_index"][inputs["tree_kv_index"] >= 0], *(cu[cu >= 0] for cu in starts))
+        began = time.time()
+        outputs = model(
+            input_ids=inputs["input_ids"][there].unsqueeze(0),
+            position_ids=inputs["position_ids"][there].unsqueeze(0),
+            attention_mask=pairs[None, None],
+            shift_labels=inputs["shift_labels"][there].unsqueeze(0),
+            fused_lm_head=True,
+            **({"output_router_logits": True} if self.aux_loss_enabled else {}),
+        )
+        places = inputs["token_index"][chosen]
+        log_ratios = outputs.log_probs.flatten()[places] - inputs["old_log_probs"][chosen]
+        advantages = inputs["advantages"][chosen]
+        self._step_forward_s += time.time() - began
+        everything = torch.ones_like(log_ratios)
+        losses = k25_loss(
+            log_ratios.unsqueeze(-1), everything.unsqueeze(-1), advantages, args.rl_tau, args.ratio_bounds
+        )
+        loss: Tensor = losses.sum() * ranks / torch.as_tensor(num_items_in_batch, device=losses.device).clamp(min=1)
+        metrics = self._metrics["train"]
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * outputs.aux_loss / self.current_gradient_accumulation_steps
+            metrics["aux_loss"].append(
+                self.accelerator.reduce(outputs.aux_loss.detach().float(), reduction="sum").item() / ranks
+            )
+        with torch.no_grad():
+            low, high = args.ratio_bounds
+            ratios = log_ratios.exp()
+            told = [ratios, log_ratios.abs(), outputs.entropy.flatten()[places], (ratios < low) | (ratios > high)]
+            sums = torch.stack([tensor.float().sum() for tensor in (*told, everything)])
+            *found, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
+        for name, value in zip(("ratio", "log_ratio/token_abs_mean", "entropy", "clip_ratio"), found, strict=True):
+            metrics[name].append((value, tokens))
+        # What TRL tells of a step's size and speed.
+        forwarded, length = float(inputs["global_n_forward_tokens"][0]), float(inputs["mean_seq_len"][0])
+        self._step_forward_tokens += forwarded
+        self._step_trained_tokens += float(inputs["global_n_tokens"][0])
+        self._step_seq_len_weighted += length * forwarded
+        self._step_samples += forwarded / length
+        return loss
+
+
+def tree_mask(path_index: Tensor, query_starts: Tensor, path_starts: Tensor) -> Tensor:
+    """Return which tokens see which in a row whose samples share their beginnings.
+
+    Args:
+        path_index: tokens on the way from the root to each segment, the segment's own last, one segment after another.
+        query_starts: (segments + 1,); where each segment begins in the row, and the row's length.
+        path_starts: (segments + 1,); where each segment's way begins in path_index, and its length.
+
+    Returns:
+        (length, length), bool; True where the first sees the second.
+    """
+    length = int(query_starts[-1])
+    mask = torch.zeros(length, length, dtype=torch.bool, device=path_index.device)
+    for segment in range(len(query_starts) - 1):
+        begin, end = query_starts[segment : segment + 2].tolist()
+        first, last = path_starts[segment : segment + 2].tolist()
+        mask[begin:end, path_index[first : last - (end - begin)]] = True
+        mask[begin:end, begin:end] = torch.ones(end - begin, end - begin, dtype=torch.bool, device=mask.device).tril()
+    return mask

@@ -34,11 +34,12 @@ from trl import GRPOConfig, GRPOTrainer
 
 import hf_muonclip
 from hf_muonclip import attach
-from hf_muonclip.rl import KimiRLConfig, KimiRLTrainer
+from hf_muonclip.rl import KimiRLConfig, KimiRLTrainer, TypeBudgets
 
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 FIRST_RATES = RATES[2:5]
 TUNING_SEED = 0
+BUDGETS = {"sort": 8, "turn": 8, "count": 10}  # tokens: room for an answer and its end, and for counting
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ class Settings:
     batches: int = 25  # of completions
     prompts: int = 24  # in a batch
     num_generations: int = 8
-    steps_per_batch: int = 2
+    steps_per_batch: int = 4
     rl_tau: float = 0.1
     cap: int = 16  # tokens of a completion
-    pretraining_steps: int = 170
+    pretraining_steps: int = 200
     wrong: float = 0.3  # share of the pretraining corpus
     held_out: int = 96
     measure_every: int = 5  # batches
@@ -129,6 +130,8 @@ def make_trainer(settings: Settings, start: Start, model: Any, folder: str) -> G
     else:
         if arm.optimizer == "AdamW":
             given["optimizers"] = (torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=0.0), None)
+        if arm.budget:
+            given["budgets"] = TypeBudgets(BUDGETS)
         args = KimiRLConfig(**common, objective=arm.loss, rl_tau=settings.rl_tau)
         trainer = KimiRLTrainer(model, right_answer, args, **given)
     trainer.remove_callback(PrinterCallback)

@@ -49,8 +49,8 @@ class Settings:
     arm: str
     lr: float
     seed: int
-    batches: int = 25  # of completions
-    prompts: int = 24  # in a batch
+    batches: int = 20  # of completions
+    prompts: int = 16  # in a batch
     num_generations: int = 8
     steps_per_batch: int = 4
     rl_tau: float = 0.1
@@ -68,30 +68,30 @@ class Start:
         self.tokenizer = small_tokenizer()
         self.held_out = draw_problems(settings.held_out, seed=1)
         self.model = pretrain(self.tokenizer, settings.pretraining_steps, settings.wrong, self.held_out)
+        self.measured = self.measure(self.model, settings.cap)
         weights = b"".join(weight.numpy().tobytes() for weight in self.model.state_dict().values())
         self.digest = hashlib.sha256(weights).hexdigest()[:12]
 
+    def measure(self, model: Any, cap: int) -> dict[str, Any]:
+        """Return what `measure` finds on the held-out problems, of answers sampled and greedy."""
+        of_k = {"sampled": 4, "greedy": 0}
+        return {decoding: measure(model, self.tokenizer, self.held_out, cap, k) for decoding, k in of_k.items()}
+
 
 class Measuring(TrainerCallback):
-    """Measures the model on held-out problems before, every so many steps, and after."""
+    """Measures the model on held-out problems every so many batches, and at the end."""
 
     def __init__(self, model: Any, start: Start, settings: Settings) -> None:
         self._model, self._start, self._settings = model, start, settings
-        self.curve: list[dict[str, Any]] = []
+        self.curve: list[dict[str, Any]] = [{"batches": 0} | start.measured]
         self.seconds = 0.0
 
-    def measure(self, step: int) -> None:
-        began, settings = time.perf_counter(), self._settings
-        batches = step // settings.steps_per_batch
-        for name, k in (("sampled", 4), ("greedy", 0)):
-            found = measure(self._model, self._start.tokenizer, self._start.held_out, settings.cap, k)
-            self.curve.append({"batches": batches, "decoding": name} | found)
-        self.seconds += time.perf_counter() - began
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        every = self._settings.measure_every * self._settings.steps_per_batch
-        if state.global_step % every == 0 or state.global_step == state.max_steps:
-            self.measure(state.global_step)
+        batches, left = divmod(state.global_step, self._settings.steps_per_batch)
+        if not left and (batches % self._settings.measure_every == 0 or state.global_step == state.max_steps):
+            began = time.perf_counter()
+            self.curve.append({"batches": batches} | self._start.measure(self._model, self._settings.cap))
+            self.seconds += time.perf_counter() - began
 
 
 def right_answer(completions: list[str], answer: list[str], **_: Any) -> list[float]:
@@ -151,10 +151,9 @@ def train(settings: Settings, start: Start) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(settings, start, model, folder)
         trainer.add_callback(measuring)
-        measuring.measure(0)
-        began, before = time.perf_counter(), measuring.seconds
+        began = time.perf_counter()
         trainer.train()
-        seconds = time.perf_counter() - began - (measuring.seconds - before)
+        seconds = time.perf_counter() - began - measuring.seconds
         rewards = [round(log["reward"], 4) for log in trainer.state.log_history if log.get("reward") is not None]
     finite = all(bool(weight.isfinite().all()) for weight in model.state_dict().values())
     return {
@@ -172,8 +171,7 @@ def train(settings: Settings, start: Start) -> dict[str, Any]:
 
 def final_accuracy(row: dict[str, Any]) -> float:
     """Return the share of right answers sampled at the end; -inf for a run whose weights are not finite."""
-    sampled = [point["accuracy"] for point in row["curve"] if point["decoding"] == "sampled"]
-    return float(sampled[-1]) if row["finite"] else -math.inf
+    return float(row["curve"][-1]["sampled"]["accuracy"]) if row["finite"] else -math.inf
 
 
 class Runs:
@@ -204,11 +202,12 @@ class Runs:
 
 def told(row: dict[str, Any]) -> str:
     """Return the line that says how a run ended."""
-    settings, first, last = row["settings"], row["curve"][0], row["curve"][-2]
+    settings, first, last = row["settings"], row["curve"][0], row["curve"][-1]
     return (
-        f"{settings['arm']:18} lr {settings['lr']:<7g} seed {settings['seed']}: right {first['accuracy']:.1%} to "
-        f"{last['accuracy']:.1%} (greedy {row['curve'][-1]['accuracy']:.1%}), length {first['length']:.1f} to "
-        f"{last['length']:.1f}, {row['seconds']:.0f} s"
+        f"{settings['arm']:18} lr {settings['lr']:<7g} seed {settings['seed']}: right "
+        f"{first['sampled']['accuracy']:.1%} to {last['sampled']['accuracy']:.1%}, greedy "
+        f"{first['greedy']['accuracy']:.1%} to {last['greedy']['accuracy']:.1%}, length "
+        f"{first['sampled']['length']:.1f} to {last['sampled']['length']:.1f}, {row['seconds']:.0f} s"
     )
 
 
@@ -226,15 +225,14 @@ def tune(settings: Settings, run: Callable[[Settings], dict[str, Any]]) -> float
 
 
 def benchmark(base: Settings, seeds: list[int], run: Callable[[Settings], dict[str, Any]]) -> None:
-    best: dict[str, float] = {}
+    rates: dict[str, float] = {}
     for name, arm in ARMS.items():
-        of_rate = arm.rate_of or name
-        if of_rate not in best:
-            best[of_rate] = tune(replace(base, arm=of_rate, seed=TUNING_SEED), run)
-        best[name] = best[of_rate]
-    for seed in seeds:
-        for name in ARMS:
-            run(replace(base, arm=name, lr=best[name], seed=seed))
+        if arm.rate_of:
+            rates[name] = rates[arm.rate_of]
+        else:
+            rates[name] = tune(replace(base, arm=name, seed=TUNING_SEED, measure_every=base.batches), run)
+        for seed in seeds:
+            run(replace(base, arm=name, lr=rates[name], seed=seed))
 
 
 def main() -> None:

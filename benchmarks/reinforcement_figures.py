@@ -45,11 +45,10 @@ class Arm:
 
 ARMS = {
     "k2": Arm("k2", "MuonClip", "K2's objective, MuonClip", "#0072B2"),
-    "k2, budget": Arm("k2", "MuonClip", "the same with a budget of tokens", "#56B4E9", budget=True, rate_of="k2"),
+    "trl": Arm("trl", "AdamW", "TRL's default loss, AdamW", "#D55E00"),
+    "k2, budget": Arm("k2", "MuonClip", "K2's objective, MuonClip, budget of tokens", "#56B4E9", True, rate_of="k2"),
     "k25": Arm("k25", "MuonClip", "K2.5's objective, MuonClip", "#009E73"),
     "trl, MuonClip": Arm("trl", "MuonClip", "TRL's default loss, MuonClip", "#E69F00"),
-    "trl": Arm("trl", "AdamW", "TRL's default loss, AdamW", "#D55E00"),
-    "k2, AdamW": Arm("k2", "AdamW", "K2's objective, AdamW", "#CC79A7"),
 }
 BASELINE = "trl"
 
@@ -58,7 +57,8 @@ def newest(rows: Sequence[Row]) -> list[Row]:
     """Return the newest row of equal settings, of the newest row's initial weights and other settings."""
 
     def others(row: Row) -> str:
-        settings = {name: value for name, value in row["settings"].items() if name not in ("arm", "lr", "seed")}
+        varied = ("arm", "lr", "seed", "measure_every")
+        settings = {name: value for name, value in row["settings"].items() if name not in varied}
         return json.dumps([settings, row["start"]], sort_keys=True)
 
     kept = [row for row in rows if others(row) == others(rows[-1])]
@@ -88,11 +88,12 @@ def tried(rows: Sequence[Row], name: str) -> list[float]:
 
 def last(row: Row, figure: str, decoding: str = "sampled") -> float:
     """Return a figure of the last measurement."""
-    return float([point for point in row["curve"] if point["decoding"] == decoding][-1][figure])
+    return float(row["curve"][-1][decoding][figure])
 
 
 def first(row: Row, figure: str, decoding: str = "sampled") -> float:
-    return float(next(point for point in row["curve"] if point["decoding"] == decoding)[figure])
+    """Return a figure from before training."""
+    return float(row["curve"][0][decoding][figure])
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -145,7 +146,6 @@ def sentence(rows: Sequence[Row]) -> str:
         for one, other, said in (
             ("k2", "k25", "Against K2.5's objective"),
             ("k2", "trl, MuonClip", "Against TRL's default loss, MuonClip in both"),
-            ("k2", "k2, AdamW", "Against AdamW, K2's objective in both"),
         )
         if other in found
     ]
@@ -226,9 +226,9 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
 
 
 def _draw_band(axes: "Axes", name: str, runs: Sequence[Row], of_figure: str, scale: float) -> None:
-    curves = [[point for point in row["curve"] if point["decoding"] == "sampled"] for row in runs]
-    batches = [point["batches"] for point in curves[0]]
-    by_point = [[scale * point[of_figure] for point in points] for points in zip(*curves, strict=True)]
+    batches = [point["batches"] for point in runs[0]["curve"]]
+    points = zip(*(row["curve"] for row in runs), strict=True)
+    by_point = [[scale * point["sampled"][of_figure] for point in of_seeds] for of_seeds in points]
     mean, low, high = ([of(values) for values in by_point] for of in (statistics.mean, min, max))
     arm = ARMS[name]
     dashes = "--" if arm.optimizer == "AdamW" else "-"

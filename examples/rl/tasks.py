@@ -33,7 +33,7 @@ def programs(rows: int, seed: int) -> Dataset:
             {
                 "prompt": chat(asked),
                 "tests": [f"assert {name}({value!r}) == {function(value)!r}" for value in given],
-                "gold": f"```python\ndef {name}({argument}):\n    return {solution}\n```",
+                "gold": f"def {name}({argument}):\n    return {solution}\n",
             }
         )
     return Dataset.from_list(found)

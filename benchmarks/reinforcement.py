@@ -49,16 +49,16 @@ class Settings:
     arm: str
     lr: float
     seed: int
-    batches: int = 16  # of completions
-    prompts: int = 48  # in a batch
+    batches: int = 12  # of completions
+    prompts: int = 32  # in a batch
     num_generations: int = 8
     steps_per_batch: int = 2
     rl_tau: float = 0.1
     cap: int = 16  # tokens of a completion
-    pretraining_steps: int = 200
-    wrong: float = 0.3  # share of the pretraining corpus
+    pretraining_steps: int = 300
+    wrong: float = 0.6  # share of the pretraining corpus
     held_out: int = 96
-    measure_every: int = 4  # batches
+    measure_every: int = 3  # batches
 
 
 class Start:

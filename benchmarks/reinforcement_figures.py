@@ -47,8 +47,8 @@ ARMS = {
     "k2": Arm("k2", "MuonClip", "K2's objective, MuonClip", "#0072B2"),
     "trl": Arm("trl", "AdamW", "TRL's default loss, AdamW", "#D55E00"),
     "k2, budget": Arm("k2", "MuonClip", "K2's objective, MuonClip, budget of tokens", "#56B4E9", True, rate_of="k2"),
-    "k25": Arm("k25", "MuonClip", "K2.5's objective, MuonClip", "#009E73"),
-    "trl, MuonClip": Arm("trl", "MuonClip", "TRL's default loss, MuonClip", "#E69F00"),
+    "k25": Arm("k25", "MuonClip", "K2.5's objective, MuonClip", "#009E73", rate_of="k2"),
+    "trl, MuonClip": Arm("trl", "MuonClip", "TRL's default loss, MuonClip", "#E69F00", rate_of="k2"),
 }
 BASELINE = "trl"
 

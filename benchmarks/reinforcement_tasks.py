@@ -2,8 +2,8 @@
 
 A problem is a short line, `sort 7391?`, `turn 7391?` or `b in abcbbacb?`. A text of the pretraining corpus answers it
 with its working written not at all, once or twice, and the answer behind a "=": `1379,1379=1379`, `1937=1937`, `=4`.
-Working helps to count, and elsewhere it is long-windedness, which a budget can take away. A share of the answers is
-wrong, as in any corpus.
+Working may help to count, and elsewhere it is long-windedness, which a budget can take away. Most answers are wrong, as
+in a careless corpus: the digits as they were given, or any number.
 """
 
 import random
@@ -100,8 +100,8 @@ def corpus_text(problem: Problem, wrong: float, generator: random.Random) -> str
     """Return the problem with one of its answers as the corpus has it, wrong in a share of the cases."""
     answer, working = problem.answer, problem.working
     if generator.random() < wrong:
-        place = generator.randrange(len(answer))
-        answer = answer[:place] + generator.choice("0123456789") + answer[place + 1 :]
+        given = problem.prompt.removesuffix("?").rpartition(" ")[2]
+        answer = generator.choice("012345678") if problem.domain == "count" else given
     return problem.prompt + ",".join([working] * generator.randint(0, 2)) + "=" + answer
 
 

@@ -213,7 +213,7 @@ def _facts(facts: Mapping[str, str]) -> "RenderableType":
     grid.add_column(width=_LABEL, no_wrap=True)
     grid.add_column(overflow="fold")
     for label, said in facts.items():
-        grid.add_row(f"  {label}", Text(said))
+        grid.add_row(Text(f"  {label}"), Text(said))  # as it stands: "[rl]" is no markup
     return grid
 
 

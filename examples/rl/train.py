@@ -12,16 +12,20 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from hf_muonclip.rl.coding import code_spec
-from hf_muonclip.rl.instruction import instruction_spec
-from hf_muonclip.rl.instruction_rows import instruction_rows
-from hf_muonclip.rl.math_rewards import math_spec
 from tasks import programs, sums
 from transformers import ProgressCallback
 from trl import ModelConfig, ScriptArguments, TrlParser, get_peft_config, get_quantization_config
 
 from hf_muonclip import MuonClipConfig, attach
-from hf_muonclip.rl import KimiRLConfig, KimiRLTrainer, TypeBudgets
+from hf_muonclip.rl import (
+    KimiRLConfig,
+    KimiRLTrainer,
+    TypeBudgets,
+    code_spec,
+    instruction_rows,
+    instruction_spec,
+    math_spec,
+)
 from hf_muonclip.trainer.console import ProgressBar
 
 sys.path.append(str(Path(__file__).parents[1]))

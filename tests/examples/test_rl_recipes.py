@@ -65,4 +65,3 @@ def test_a_recipe_runs(
     assert all(log["qk_clip/max_logit"] > 0 for log in steps)
     if "budget" in told:
         assert all(0 <= log[f"budget/{recipe}/over"] <= 1 for log in steps)
-

@@ -182,12 +182,14 @@ def report(rows: Sequence[Row], pictures: str) -> str:
     seeds = max(len(by_seed) for by_seed in arms(rows).values())
     about = (
         f"A Llama with {used[-1]['parameters']:,} parameters, pretrained by MuonClip on "
-        f"{settings['pretraining_steps']} batches of additions, sorting and counting with {settings['wrong']:.0%} "
-        f"wrong answers and needless working among them; then {settings['batches']} batches of {settings['prompts']} "
+        f"{settings['pretraining_steps']} batches of digits to sort or to turn round and letters to count, "
+        f"{settings['wrong']:.0%} of them with a wrong answer, many with needless working; then {settings['batches']} "
+        f"batches of {settings['prompts']} "
         f"problems with {settings['num_generations']} answers each and {settings['steps_per_batch']} optimizer steps "
         f"per batch, the rate falling linearly to zero; rl_tau {settings['rl_tau']:g}. Measured on "
         f"{settings['held_out']} held-out problems: 4 answers each at temperature 1, and greedy. {seeds} seeds of "
-        "problems and samples, from the same weights; rates were tuned by the same figure on another seed. Mean "
+        "problems and samples, from the same weights; rates were tuned by the same figure on another seed, for "
+        "MuonClip with K2's objective alone. Mean "
         "(lowest to highest), or mean ± standard error of the seeds' own differences."
     )
     parts = [

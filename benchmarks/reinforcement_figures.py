@@ -184,13 +184,12 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         f"A Llama with {used[-1]['parameters']:,} parameters, pretrained by MuonClip on "
         f"{settings['pretraining_steps']} batches of digits to sort or to turn round and letters to count, "
         f"{settings['wrong']:.0%} of them with a wrong answer, many with needless working; then {settings['batches']} "
-        f"batches of {settings['prompts']} "
-        f"problems with {settings['num_generations']} answers each and {settings['steps_per_batch']} optimizer steps "
-        f"per batch, the rate falling linearly to zero; rl_tau {settings['rl_tau']:g}. Measured on "
-        f"{settings['held_out']} held-out problems: 4 answers each at temperature 1, and greedy. {seeds} seeds of "
-        "problems and samples, from the same weights; rates were tuned by the same figure on another seed, for "
-        "MuonClip with K2's objective alone. Mean "
-        "(lowest to highest), or mean ± standard error of the seeds' own differences."
+        f"batches of {settings['prompts']} problems with {settings['num_generations']} answers each and "
+        f"{settings['steps_per_batch']} optimizer steps per batch, the rate falling linearly to zero; rl_tau "
+        f"{settings['rl_tau']:g}. Measured on {settings['held_out']} held-out problems: 4 answers each at temperature 1, "
+        f"and greedy. {seeds} seeds of problems and samples, from the same weights. Rates were tuned by the first figure "
+        "on another seed, with MuonClip for K2's objective alone. Mean (lowest to highest), or mean ± standard error of "
+        "the seeds' own differences."
     )
     parts = [
         table(rows),

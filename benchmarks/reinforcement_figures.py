@@ -102,10 +102,10 @@ def table(rows: Sequence[Row]) -> str:
     any_row = next(iter(next(iter(found.values())).values()))
     lines = [
         "| Objective and optimizer | Rate (tried) | Right answers, sampled | Against TRL's default with AdamW, seed by "
-        "seed | Right answers, greedy | Tokens of an answer | Training, seconds |",
-        "|---|---|---|---|---|---|---|",
+        "seed | Right answers, greedy | Tokens of an answer |",
+        "|---|---|---|---|---|---|",
         f"| before | | {first(any_row, 'accuracy'):.1%} | | {first(any_row, 'accuracy', 'greedy'):.1%} | "
-        f"{first(any_row, 'length'):.1f} | |",
+        f"{first(any_row, 'length'):.1f} |",
     ]
     for name, by_seed in found.items():
         runs = list(by_seed.values())
@@ -118,16 +118,17 @@ def table(rows: Sequence[Row]) -> str:
             with_error(apart, "+.3f") if apart else "",
             with_spread([("=", last(row, "accuracy", "greedy")) for row in runs], ".1%"),
             with_spread([("=", last(row, "length")) for row in runs], ".1f"),
-            f"{statistics.mean(row['seconds'] for row in runs):.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def gains(found: Mapping[str, Mapping[int, Row]], name: str, baseline: str) -> list[float]:
+def gains(found: Mapping[str, Mapping[int, Row]], name: str, baseline: str, decoding: str = "sampled") -> list[float]:
     """Return by how much an arm's share of right answers is above another's, for every seed that both have."""
     own, other = found.get(name, {}), found.get(baseline, {})
-    return [last(own[seed], "accuracy") - last(other[seed], "accuracy") for seed in own if seed in other]
+    return [
+        last(own[seed], "accuracy", decoding) - last(other[seed], "accuracy", decoding) for seed in own if seed in other
+    ]
 
 
 def sentence(rows: Sequence[Row]) -> str:
@@ -139,7 +140,9 @@ def sentence(rows: Sequence[Row]) -> str:
     told = [
         f"With K2's objective and MuonClip {_mean(found['k2'], 'accuracy'):.0%} of the sampled answers to held-out "
         f"problems are right, {start:.0%} before; with TRL's default loss and AdamW "
-        f"{_mean(found[BASELINE], 'accuracy'):.0%}: {_verdict(gains(found, 'k2', BASELINE))}."
+        f"{_mean(found[BASELINE], 'accuracy'):.0%}: {_verdict(gains(found, 'k2', BASELINE))}.",
+        f"Greedy it is {_mean(found['k2'], 'accuracy', 'greedy'):.0%} against "
+        f"{_mean(found[BASELINE], 'accuracy', 'greedy'):.0%}: {_verdict(gains(found, 'k2', BASELINE, 'greedy'))}.",
     ]
     told += [
         f"{said}: {_verdict(gains(found, one, other))}."
@@ -158,8 +161,8 @@ def sentence(rows: Sequence[Row]) -> str:
     return " ".join(told)
 
 
-def _mean(by_seed: Mapping[int, Row], figure: str) -> float:
-    return statistics.mean(last(row, figure) for row in by_seed.values())
+def _mean(by_seed: Mapping[int, Row], figure: str, decoding: str = "sampled") -> float:
+    return statistics.mean(last(row, figure, decoding) for row in by_seed.values())
 
 
 def _verdict(apart: Sequence[float]) -> str:
@@ -186,10 +189,10 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         f"{settings['wrong']:.0%} of them with a wrong answer, many with needless working; then {settings['batches']} "
         f"batches of {settings['prompts']} problems with {settings['num_generations']} answers each and "
         f"{settings['steps_per_batch']} optimizer steps per batch, the rate falling linearly to zero; rl_tau "
-        f"{settings['rl_tau']:g}. Measured on {settings['held_out']} held-out problems: 4 answers each at temperature 1, "
-        f"and greedy. {seeds} seeds of problems and samples, from the same weights. Rates were tuned by the first figure "
-        "on another seed, with MuonClip for K2's objective alone. Mean (lowest to highest), or mean ± standard error of "
-        "the seeds' own differences."
+        f"{settings['rl_tau']:g}. Measured on {settings['held_out']} held-out problems: 4 answers each at temperature "
+        f"1, and greedy. {seeds} seeds of problems and samples, from the same weights. Rates were tuned by the first "
+        "figure on another seed, with MuonClip for K2's objective alone. Mean (lowest to highest), or mean ± standard "
+        "error of the seeds' own differences."
     )
     parts = [
         table(rows),
@@ -204,34 +207,37 @@ def report(rows: Sequence[Row], pictures: str) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> Path:
-    """Draw right answers and tokens of an answer over batches, the mean of seeds in its band; return the path."""
+    """Draw right answers and tokens of an answer over batches, means in the band of their seeds; return the path."""
     from matplotlib import pyplot as plt
 
-    figure, (accuracy, length) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    for name, by_seed in arms(rows).items():
-        for axes, of_figure, scale in ((accuracy, "accuracy", 100), (length, "length", 1)):
-            _draw_band(axes, name, list(by_seed.values()), of_figure, scale)
-    accuracy.set_ylabel("right answers to held-out problems, sampled (%)")
-    length.set_ylabel("tokens of an answer")
-    length.set_ylim(bottom=0)
-    for axes in (accuracy, length):
+    figure, panels = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
+    shown = (
+        ("sampled", "accuracy", 100, "right answers to held-out problems, sampled (%)"),
+        ("greedy", "accuracy", 100, "right answers to held-out problems, greedy (%)"),
+        ("sampled", "length", 1, "tokens of a sampled answer"),
+    )
+    for axes, (decoding, of_figure, scale, title) in zip(panels, shown, strict=True):
+        for name, by_seed in arms(rows).items():
+            curves = [row["curve"] for row in by_seed.values()]
+            batches = [point["batches"] for point in curves[0]]
+            values = [[scale * point[decoding][of_figure] for point in curve] for curve in curves]
+            _draw_band(axes, ARMS[name], batches, values)
+        axes.set_title(title, fontsize="medium")
+        axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
         axes.set_xlabel("batches of completions")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = accuracy.get_legend_handles_labels()
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
 
 
-def _draw_band(axes: "Axes", name: str, runs: Sequence[Row], of_figure: str, scale: float) -> None:
-    batches = [point["batches"] for point in runs[0]["curve"]]
-    points = zip(*(row["curve"] for row in runs), strict=True)
-    by_point = [[scale * point["sampled"][of_figure] for point in of_seeds] for of_seeds in points]
+def _draw_band(axes: "Axes", arm: Arm, batches: Sequence[int], curves: Sequence[Sequence[float]]) -> None:
+    by_point = list(zip(*curves, strict=True))
     mean, low, high = ([of(values) for values in by_point] for of in (statistics.mean, min, max))
-    arm = ARMS[name]
     dashes = "--" if arm.optimizer == "AdamW" else "-"
     axes.plot(batches, mean, color=arm.colour, linestyle=dashes, linewidth=1.8, label=arm.title)
     axes.fill_between(batches, low, high, color=arm.colour, alpha=0.15, linewidth=0)

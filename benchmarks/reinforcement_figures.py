@@ -47,8 +47,8 @@ ARMS = {
     "k2": Arm("k2", "MuonClip", "K2's objective, MuonClip", "#0072B2"),
     "trl": Arm("trl", "AdamW", "TRL's default loss, AdamW", "#D55E00"),
     "k2, budget": Arm("k2", "MuonClip", "K2's objective, MuonClip, budget of tokens", "#56B4E9", True, rate_of="k2"),
-    "k25": Arm("k25", "MuonClip", "K2.5's objective, MuonClip", "#009E73", rate_of="k2"),
-    "trl, MuonClip": Arm("trl", "MuonClip", "TRL's default loss, MuonClip", "#E69F00", rate_of="k2"),
+    "k25": Arm("k25", "MuonClip", "K2.5's objective, MuonClip", "#009E73"),
+    "trl, MuonClip": Arm("trl", "MuonClip", "TRL's default loss, MuonClip", "#E69F00"),
 }
 BASELINE = "trl"
 
@@ -191,8 +191,7 @@ def report(rows: Sequence[Row], pictures: str) -> str:
         f"{settings['steps_per_batch']} optimizer steps per batch, the rate falling linearly to zero; rl_tau "
         f"{settings['rl_tau']:g}. Measured on {settings['held_out']} held-out problems: 4 answers each at temperature "
         f"1, and greedy. {seeds} seeds of problems and samples, from the same weights. Rates were tuned by the first "
-        "figure on another seed, with MuonClip for K2's objective alone. Mean (lowest to highest), or mean ± standard "
-        "error of the seeds' own differences."
+        "figure on another seed. Mean (lowest to highest), or mean ± standard error of the seeds' own differences."
     )
     parts = [
         table(rows),

@@ -141,7 +141,7 @@ def sentence(rows: Sequence[Row]) -> str:
         f"With K2's objective and MuonClip {_mean(found['k2'], 'accuracy'):.0%} of the sampled answers to held-out "
         f"problems are right, {start:.0%} before; with TRL's default loss and AdamW "
         f"{_mean(found[BASELINE], 'accuracy'):.0%}: {_verdict(gains(found, 'k2', BASELINE))}.",
-        f"Greedy it is {_mean(found['k2'], 'accuracy', 'greedy'):.0%} against "
+        f"Of greedy answers {_mean(found['k2'], 'accuracy', 'greedy'):.0%} are, against "
         f"{_mean(found[BASELINE], 'accuracy', 'greedy'):.0%}: {_verdict(gains(found, 'k2', BASELINE, 'greedy'))}.",
     ]
     told += [
@@ -158,6 +158,7 @@ def sentence(rows: Sequence[Row]) -> str:
             f"{_mean(found['k2'], 'length'):.1f} ({first(next(iter(found['k2'].values())), 'length'):.1f} before), and "
             f"{_mean(found['k2, budget'], 'accuracy'):.0%} are right: {_verdict(gains(found, 'k2, budget', 'k2'))}."
         )
+    told.append(f"Of {len(found['k2'])} seeds that is weak evidence.")
     return " ".join(told)
 
 

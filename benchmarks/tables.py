@@ -18,6 +18,7 @@ from pathlib import Path
 import expert_balance_figures as expert_balance
 import idle_experts_figures as idle_experts
 import orthogonalize_figures as orthogonalize
+import reinforcement_figures as reinforcement
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
 from graders_figures import graders_page
@@ -591,6 +592,8 @@ def main() -> None:
         f"## Has a step become slower?\n\n`python benchmarks/builds.py CHECKOUT`\n\n{builds_table()}\n"
         f"## Does it train better?\n\n`python benchmarks/convergence.py`\n\n"
         f"{report(convergence, pictures='results/')}\n"
+        "## Does it learn by reinforcement?\n\n`python benchmarks/reinforcement.py`\n\n"
+        f"{reinforcement.report(read_rows(reinforcement.ROWS), 'results/')}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         "## What becomes of idle experts?\n\n`python benchmarks/idle_experts.py`\n\n"

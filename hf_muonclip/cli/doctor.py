@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..inspection.findings import Finding
     from ..inspection.inspect import Inspection
-    from ..inspection.machine import Machine
+    from ..inspection.machine import Machine, Package
 
 _DOCTOR = """\
 Say what a run would meet: versions, devices, Accelerate's default config and, with MODEL, its attention layout, what
@@ -27,6 +27,7 @@ _DOCTOR_HELP = """\
 --json writes one object:
   versions   {hf_muonclip, python}
   packages   [{name, installed: version or null, least: version or null, optional, too_old}]
+  rl         the same of what the extra [rl] asks for, or null where the installed metadata does not know it
   hardware   {device, names: of accelerators, multiplies_bfloat16, threads, newton_schulz: "bfloat16" | "float32"}
   attention  {implementation: whether it can run here}
   launcher   Accelerate's default config, or null
@@ -132,16 +133,8 @@ def as_json(machine: "Machine", inspection: "Inspection | None", findings: "list
     hardware = machine.hardware
     return {
         "versions": dict(_own_versions()),
-        "packages": [
-            {
-                "name": p.name,
-                "installed": p.installed,
-                "least": p.least,
-                "optional": p.optional,
-                "too_old": p.is_too_old,
-            }
-            for p in machine.packages
-        ],
+        "packages": [_as_json(package) for package in machine.packages],
+        "rl": None if machine.rl is None else [_as_json(package) for package in machine.rl],
         "hardware": {
             "device": hardware.device,
             "names": list(hardware.names),
@@ -153,6 +146,16 @@ def as_json(machine: "Machine", inspection: "Inspection | None", findings: "list
         "launcher": machine.launcher,
         "model": None if inspection is None else inspections.as_json(inspection),
         "findings": [{"level": f.level, "what": f.what, "way_out": f.way_out} for f in findings],
+    }
+
+
+def _as_json(package: "Package") -> dict[str, Any]:
+    return {
+        "name": package.name,
+        "installed": package.installed,
+        "least": package.least,
+        "optional": package.optional,
+        "too_old": package.is_too_old,
     }
 
 
@@ -210,7 +213,7 @@ def _facts(facts: Mapping[str, str]) -> "RenderableType":
     grid.add_column(width=_LABEL, no_wrap=True)
     grid.add_column(overflow="fold")
     for label, said in facts.items():
-        grid.add_row(f"  {label}", Text(said))
+        grid.add_row(Text(f"  {label}"), Text(said))  # as it stands: "[rl]" is no markup
     return grid
 
 

@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -18,6 +18,7 @@ from ..optim.newton_schulz import preferred_dtype
 from .findings import Finding
 
 _SHOWN = ("torch", "transformers", "accelerate", "trl", "peft", "deepspeed", "datasets")
+RL = "rl"  # the extra of hf_muonclip.rl
 _ATTENTION = {  # beside eager and sdpa, which torch always has -> transformers' own question
     "flex_attention": "is_torch_flex_attn_available",
     "flash_attention_2": "is_flash_attn_2_available",
@@ -73,6 +74,7 @@ class Machine:
 
     Attributes:
         packages: packages with their versions.
+        rl: what the extra [rl] asks for; None where the installed metadata does not know it.
         hardware: what torch computes on.
         attention: {implementation: whether it can run here}.
         launcher: Accelerate's default configuration, or None if there is none.
@@ -82,6 +84,7 @@ class Machine:
     """
 
     packages: list[Package]
+    rl: list[Package] | None
     hardware: Hardware
     attention: dict[str, bool]
     launcher: dict[str, Any] | None
@@ -92,7 +95,7 @@ class Machine:
 
 def read_machine() -> Machine:
     """Read versions, hardware and launcher of this process."""
-    packages, hardware = read_packages(), read_hardware()
+    packages, rl, hardware = read_packages(), read_extra(RL), read_hardware()
     launcher, unreadable = read_launcher()
     findings = [
         Finding(
@@ -100,7 +103,7 @@ def read_machine() -> Machine:
             f"{package.name} must be {package.least} or newer; {package.installed} is installed.",
             f'pip install --upgrade "{package.name}>={package.least}"',
         )
-        for package in packages
+        for package in {package.name: package for package in [*packages, *(rl or [])]}.values()
         if package.is_too_old
     ]
     findings += [*_of_hardware(hardware), *unreadable, *of_launcher(launcher or {})]
@@ -109,34 +112,51 @@ def read_machine() -> Machine:
         *_hardware_facts(hardware),
         ("attention", _attention_in_words(attention)),
         ("launcher", _launched(launcher)),
+        (f"extra [{RL}]", _extra_in_words(RL, rl)),
     ]
-    return Machine(packages, hardware, attention, launcher, _compiles(launcher or {}), facts, findings)
+    return Machine(packages, rl, hardware, attention, launcher, _compiles(launcher or {}), facts, findings)
 
 
 def read_packages() -> list[Package]:
     """Return the versions that matter, hf_muonclip's requirements first."""
-    packages = []
-    asked = dict(_requirements())
-    for name in _SHOWN:
-        least, optional = asked.get(name, (None, True))
-        try:
-            installed: str | None = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            installed = None
-        packages.append(Package(name, installed, least, optional))
-    return packages
+    asked = {requirement.name: requirement for requirement in _requirements()}
+    return [_package(name, asked.get(name)) for name in _SHOWN]
 
 
-def _requirements() -> Iterator[tuple[str, tuple[str | None, bool]]]:
-    """Yield (package, (lowest version, whether only an extra asks for it)) from hf_muonclip's own metadata."""
+def read_extra(name: str) -> list[Package] | None:
+    """Return what an extra of hf_muonclip asks for here, or None if the installed metadata does not know it."""
+    asked = [r for r in _requirements() if r.marker and r.marker.evaluate({"extra": name})]
+    return [_package(requirement.name, requirement) for requirement in asked] or None
+
+
+def _package(name: str, requirement: Requirement | None) -> Package:
     try:
-        lines = metadata.requires("hf_muonclip") or []
-    except metadata.PackageNotFoundError:  # run from a checkout that was not installed
-        lines = []
-    for line in lines:
-        requirement = Requirement(line)
-        least = next((one.version for one in requirement.specifier if one.operator == ">="), None)
-        yield requirement.name, (least, "extra ==" in line)
+        installed: str | None = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        installed = None
+    if requirement is None:
+        return Package(name, installed, None, True)
+    least = next((one.version for one in requirement.specifier if one.operator == ">="), None)
+    return Package(name, installed, least, "extra ==" in str(requirement.marker))
+
+
+def _requirements() -> list[Requirement]:
+    """Return what hf_muonclip's own metadata asks for; nothing if it runs from a checkout that was not installed."""
+    try:
+        return [Requirement(line) for line in metadata.requires("hf_muonclip") or []]
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _extra_in_words(name: str, packages: list[Package] | None) -> str:
+    install = f'pip install "hf_muonclip[{name}]"'
+    if packages is None:
+        return f"not known to the installed hf_muonclip; install it again: {install}"
+    found = ", ".join(f"{package.name} {package.installed}" for package in packages if package.installed)
+    lacking = ", ".join(package.name for package in packages if not package.installed)
+    if not lacking:
+        return f"installed: {found}"
+    return f"{f'in part: {found}' if found else 'not installed'}; missing: {lacking}. {install}"
 
 
 def read_hardware() -> Hardware:

@@ -206,6 +206,43 @@ def test_versions_below_the_packages_own_metadata_are_refused(monkeypatch: pytes
     assert '"transformers>=5"' in found.way_out
 
 
+def rl_extra(
+    lines: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[list[dict[str, Any]] | None, str, list[dict[str, str]]]:
+    """Return what doctor writes of the extra [rl] as JSON and in words, and its findings."""
+    core = [f"transformers>={version('transformers')}", "peft>=0.1; extra == 'trl'"]
+    monkeypatch.setattr(machine.metadata, "requires", lambda name: [*core, *lines])
+    main(["doctor", "--json"])
+    written = json.loads(capsys.readouterr().out)
+    main(["doctor"])
+    shown = capsys.readouterr().out.partition("extra [rl]")[2].partition("\n\n")[0]
+    return written["rl"], " ".join(shown.split()), written["findings"]
+
+
+def test_the_extra_for_reinforcement_learning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trl, absent = f"trl>={version('trl')}; extra == 'rl'", "no-such-grader>=2; extra == 'rl'"
+    packages, shown, found = rl_extra([trl], monkeypatch, capsys)
+    assert packages == [
+        {"name": "trl", "installed": version("trl"), "least": version("trl"), "optional": True, "too_old": False}
+    ]
+    assert shown == f"installed: trl {version('trl')}"
+    assert not any("trl" in finding["what"] for finding in found)
+    for lines, named in (
+        ([trl, absent], (f"trl {version('trl')}", "missing: no-such-grader", "hf_muonclip[rl]")),
+        ([absent], ("not installed", "missing: no-such-grader", "hf_muonclip[rl]")),
+        ([], ("not known", "hf_muonclip[rl]")),
+    ):
+        packages, shown, found = rl_extra(lines, monkeypatch, capsys)
+        installed = None if packages is None else [package["installed"] for package in packages]
+        assert installed == ([version("trl") if line == trl else None for line in lines] or None)
+        assert re.search(naming(*named), shown), shown
+        assert not any("no-such-grader" in finding["what"] for finding in found)  # an extra is optional
+    _, _, found = rl_extra(["trl>=99; extra == 'rl'"], monkeypatch, capsys)
+    assert any(re.search(naming("trl", 99, version("trl")), finding["what"]) for finding in found)
+
+
 def launched_with(path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, str]], str]:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")

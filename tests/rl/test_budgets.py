@@ -289,7 +289,6 @@ def test_an_episode_is_not_cut(name: str, told: str, tmp_path: Path) -> None:
         (MeasuredBudgets((1.0, 3.0), column="three"), {}, {}, ["max_completion_length=7", "9"]),
         (MeasuredBudgets({"long": (1.0, 1.0)}, column="three"), {}, {}, ["factor", "'short'", "['long']"]),
     ],
-    ids=str,
 )
 def test_what_would_hide_a_penalty_or_leave_a_problem_without_a_budget(
     budgets: Any, settings: dict[str, Any], given: dict[str, Any], named: list[str], tmp_path: Path

@@ -55,16 +55,16 @@ class Probe:
         module = self._modules[name]
         args, kwargs = self._calls[name]
         observed = Observed(name)
-        devices = {parameter.device for parameter in module.parameters()}
+        gpus = {parameter.device for parameter in module.parameters() if parameter.device.type == "cuda"}
         with set_aside({name: module}):
             start_observing({name: module}, {name: observed})
             try:
-                # Some attentions draw random hashes in evaluation mode too.
-                with torch.random.fork_rng(devices=[device for device in devices if device.type == "cuda"]):
-                    if all(device.type == "cpu" for device in devices):
-                        torch.default_generator.manual_seed(0)  # of all devices takes far longer
-                    else:
-                        torch.manual_seed(0)
+                # Some attentions draw random hashes in evaluation mode too. No other device is seeded, which takes long.
+                with torch.random.fork_rng(devices=[*gpus]):
+                    torch.default_generator.manual_seed(0)
+                    for gpu in gpus:
+                        with torch.cuda.device(gpu):
+                            torch.cuda.manual_seed(0)
                     module(*_copy_caches(args), **_copy_caches(kwargs))
             finally:
                 stop_observing({name: module})

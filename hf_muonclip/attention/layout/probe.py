@@ -59,7 +59,7 @@ class Probe:
         with set_aside({name: module}):
             start_observing({name: module}, {name: observed})
             try:
-                # Some attentions draw random hashes in evaluation mode too. No other device is seeded, which takes long.
+                # Some attentions draw random hashes in evaluation mode too. Seeding all devices takes long.
                 with torch.random.fork_rng(devices=[*gpus]):
                     torch.default_generator.manual_seed(0)
                     for gpu in gpus:

@@ -118,7 +118,11 @@ def test_rows_with_different_tools_mix_with_others(counter: str) -> None:
     several = spec_of(counter, row(INCREMENT), row(INCREMENT, RESET), name="several")
     mixed = mix([several, spec_of(counter, row(INCREMENT), row(INCREMENT), name="one")])
     names = mixed.train_dataset["environment"]
-    assert sorted(names) == ["one", "one", "several/several", "several/several_1"] == sorted([*mixed.environment_factory, "one"])
+    assert (
+        sorted(names)
+        == ["one", "one", "several/several", "several/several_1"]
+        == sorted([*mixed.environment_factory, "one"])
+    )
     rewards = []
     for example in mixed.train_dataset:
         episode = mixed.environment_factory[example["environment"]]()
@@ -126,7 +130,9 @@ def test_rows_with_different_tools_mix_with_others(counter: str) -> None:
         episode.increment_counter(count=2)
         assert hasattr(episode, "tool_reset") == (example["environment"] == "several/several_1")
         given = {"completions": [[DONE]], "environments": [episode], "domain": [example["domain"]]}
-        rewards.append([function(**given, nemo_gym_row=[example["nemo_gym_row"]])[0] for function in mixed.reward_funcs])
+        rewards.append(
+            [function(**given, nemo_gym_row=[example["nemo_gym_row"]])[0] for function in mixed.reward_funcs]
+        )
     assert sorted(map(str, rewards)) == ["[1.5, None]"] * 2 + ["[None, 1.5]"] * 2
 
 

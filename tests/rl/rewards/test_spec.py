@@ -183,7 +183,10 @@ def test_several_environments_of_a_domain_keep_their_names(tmp_path: Path) -> No
     for row in mixed.train_dataset:
         assert row["environment"] == ("left" if row["domain"] == "left" else f"rooms/{answers[row['answer']]}")
     trainer = Watched(
-        tiny_policy(), args=rl_config(tmp_path, max_steps=4), processing_class=tool_tokenizer(), **mixed.trainer_kwargs()
+        tiny_policy(),
+        args=rl_config(tmp_path, max_steps=4),
+        processing_class=tool_tokenizer(),
+        **mixed.trainer_kwargs(),
     )
     trainer.train()
     assert {"rewards/left/right_sum/mean", "rewards/Room/mean"} <= {n for log in trainer.state.log_history for n in log}

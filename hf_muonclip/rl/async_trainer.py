@@ -6,7 +6,7 @@ old when it is trained. `tests/rl/test_async_trl_contract.py` lists every name o
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker
 
 from ..trainer.entry_points import attach
 from .dropout import disable_dropout_
+from .environments.episode import Episode
 from .objective import k25_loss
 from .rollout_loop import KimiRolloutLoop
 
@@ -70,7 +71,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
     a mask of all pairs, so that MuonClip sees each pair that counts and no other; on a row of token_budget tokens it
     takes their number squared in bytes.
 
-    A sample that was not measured (a reward infinite, or missing where others of its prompt have it) is not trained. A
+    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained; no share of them stops the run. A
     `rollout_worker` of your own gives its own advantages.
 
     Args:
@@ -81,8 +82,9 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
 
     Raises:
         TypeError: args are of another class.
-        ValueError: as AsyncGRPOTrainer and `attach`; or the model has layers of sliding attention; or, when training
-            begins, the server tells log-probabilities of another temperature.
+        ValueError: as AsyncGRPOTrainer and `attach`; or the model has layers of sliding attention; or an environment is
+            one of `hf_muonclip.rl.environments`; or, when training begins, the server tells log-probabilities of
+            another temperature.
     """
 
     _tag_names = ["trl", "kimi-rl", "async"]  # noqa: RUF012 (TRL's attributes)
@@ -98,6 +100,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
             args = KimiAsyncRLConfig("kimi-async-rl")
         if not isinstance(args, KimiAsyncRLConfig):
             raise TypeError(f"KimiAsyncRLTrainer needs a KimiAsyncRLConfig; got {type(args).__name__}.")
+        _refuse_episodes(of_async.get("environment_factory"))
         super().__init__(model, reward_funcs, args, **of_async)
         policy: Any = self.model
         kinds = set(getattr(policy.config.get_text_config(), "layer_types", None) or []) - {"full_attention"}
@@ -184,6 +187,16 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         self._step_seq_len_weighted += length * forwarded
         self._step_samples += forwarded / length
         return loss
+
+
+def _refuse_episodes(factory: Any) -> None:
+    """Refuse environments whose rewards are asked for after TRL's worker has begun their next episode."""
+    for one in factory.values() if isinstance(factory, Mapping) else [factory]:
+        if isinstance(one, type) and issubclass(one, Episode):
+            raise ValueError(
+                f"the environment {one.__name__} keeps what an episode earned until its reward function asks, and "
+                "TRL's asynchronous worker uses it again before. Train it with KimiRLTrainer."
+            )
 
 
 def tree_mask(path_index: Tensor, query_starts: Tensor, path_starts: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Advantages of asynchronous rollouts as Kimi K2.5 defines them: rewards less their group's mean, undivided.
 
-TRL's worker divides them by the group's deviation, counts a reward of several that is missing as zero, and keeps
-samples without any in the loss.
+TRL's worker divides them by the group's deviation, counts a reward of several that is missing as zero, keeps samples
+without any in the loss, and ends with a reward function that raises.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from trl.experimental.async_grpo.async_rollout_worker import (
     RolloutGroup,
     RolloutSample,
@@ -16,12 +17,14 @@ from trl.experimental.async_grpo.async_rollout_worker import (
     _AsyncRolloutLoop,
 )
 
+from .rewards.reward_guard import NotMeasuredCount, causes_of, code_of, guarded
+
 
 class KimiRolloutLoop(_AsyncRolloutLoop):
     """TRL's loop of generation and scoring with the advantages of K2.5. Lives in the worker's process.
 
-    A sample whose reward is infinite, or left out (None, NaN) where the same function rewards others of its prompt, was
-    not measured: it leaves its group's mean, none of its tokens is trained, and `rewards/not_measured` counts it.
+    A sample was not measured for the reasons of `KimiRLTrainer`: it leaves its group's mean, none of its tokens is
+    trained, and `rewards/not_measured` counts it, `rewards/NAME/not_measured` by function and cause.
     """
 
     def __init__(self, **of_trl: Any) -> None:
@@ -30,9 +33,18 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
         self.reward_func_names = [
             name if name not in names[:place] else f"{name}_{place + 1}" for place, name in enumerate(names)
         ]
+        self._guarded = [
+            guarded(function, name) for function, name in zip(self.reward_funcs, self.reward_func_names, strict=False)
+        ]  # the names of environments that own their reward follow
+        self.reward_funcs = [*self._guarded]
+        self._not_measured = NotMeasuredCount(self._guarded, 1.0)
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
-        """Return the rows that a group of rollouts is trained by."""
+        """Return the rows that a group of rollouts is trained by.
+
+        Raises:
+            ValueError: a function returned what cannot be rewards.
+        """
         # TRL scores the group with one row per rollout, in order; the real rows follow.
         one_each = [[TrainingSequence([], [], [], "")] for _ in group.completions]
         scored = await super()._score_group(dataclasses.replace(group, completions_sequences=one_each))
@@ -40,14 +52,16 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
             [[sample.metrics[f"rewards/{name}"] for name in self.reward_func_names] for sample in scored],
             dtype=torch.float64,
         )
-        applies = ~rewards.isnan().all(0)  # a function that rewards nothing of a prompt does not apply to it
-        measured = (rewards.isfinite() | ~applies).all(1) & applies.any()
+        causes = causes_of(rewards, self._said(group), len(scored))
+        measured = (causes == 0).all(1)
+        shares = self._not_measured.shares(causes[:, : len(self._guarded)])
         totals = rewards.nansum(1).masked_fill(~measured, torch.nan)
         advantages = (totals - totals.nanmean()).nan_to_num(nan=0.0)
         samples = []
         for place, (sample, sequences) in enumerate(zip(scored, group.completions_sequences, strict=True)):
             counts = bool(measured[place])
-            metrics = sample.metrics | {"reward": float(totals[place]), "rewards/not_measured": float(not counts)}
+            of_sample = {"reward": float(totals[place]), "rewards/not_measured": float(not counts)}
+            metrics = sample.metrics | of_sample | shares
             for sequence in sequences:
                 masks = sequence.completion_mask if counts else [0] * len(sequence.completion_mask)
                 samples.append(
@@ -61,3 +75,14 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
                     )
                 )
         return samples
+
+    def _said(self, group: RolloutGroup) -> Tensor:
+        """Return what functions and environments said of each sample, (samples, functions), int."""
+        guards = [function.guard for function in self._guarded]
+        if malformed := [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]:
+            raise ValueError(f"a reward function must return one number or None per completion. {malformed[0]}.")
+        of_environments = [
+            [code_of(given[1] if given is not None and given[0] is kind else None) for given in group.env_rewards]
+            for kind in self._env_reward_types
+        ]
+        return torch.tensor([*(guard.said for guard in guards), *of_environments]).T.contiguous()

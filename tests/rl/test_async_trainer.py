@@ -1,6 +1,7 @@
 """The asynchronous trainer's gradient is K2.5's equation, with the log-probabilities of whoever sampled as pi_old."""
 
 import multiprocessing
+import pickle
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,10 @@ from trl.experimental.async_grpo.packing import TreeRow
 from true_logits import brute_force
 
 from hf_muonclip import MuonClip, attach
-from hf_muonclip.rl import KimiAsyncRLConfig, KimiAsyncRLTrainer
+from hf_muonclip.rl import GraderPool, KimiAsyncRLConfig, KimiAsyncRLTrainer, math_spec, mix
 from hf_muonclip.rl.async_trainer import tree_mask
+from hf_muonclip.rl.environments.episode import Episode
+from hf_muonclip.rl.rewards.not_measured import NotMeasured
 from hf_muonclip.rl.rollout_loop import KimiRolloutLoop
 
 
@@ -268,24 +271,14 @@ def gives(*rewards: Any) -> Any:
     return reward
 
 
-@pytest.mark.parametrize(
-    ("functions", "advantages", "trained"),
-    [
-        ([gives(1.0, 0.0, 0.0, 0.0)], [0.75, -0.25, -0.25, -0.25], [1, 1, 1, 1]),
-        ([gives(1.0, 1.001, 1.0, 1.0)], [-0.00025, 0.00075, -0.00025, -0.00025], [1, 1, 1, 1]),
-        ([gives(2.0, None, 0.0, float("inf"))], [1.0, 0, -1.0, 0], [1, 0, 1, 0]),
-        ([gives(1.0, 2.0, 3.0, None), gives(*[1.0] * 4)], [-1.0, 0.0, 1.0, 0.0], [1, 1, 1, 0]),
-        ([gives(*[None] * 4), gives(1.0, 3.0, 1.0, 3.0)], [-1.0, 1.0, -1.0, 1.0], [1, 1, 1, 1]),
-        ([gives(*[None] * 4)], [0.0] * 4, [0] * 4),
-    ],
-    ids=["plain", "close", "odd", "one of two", "does not apply", "none"],
-)
-def test_advantages_are_rewards_less_their_mean(functions: Any, advantages: Any, trained: Any) -> None:
-    rollouts = loop(reward_funcs=functions)
-    assert len(set(rollouts.reward_func_names)) == len(functions)  # all of them are called reward
+async def raises(**_: Any) -> list[Any]:
+    raise ZeroDivisionError
+
+
+def group_of_rollouts() -> RolloutGroup:
     rows = [[TrainingSequence([7, 8, 9 + place], [0, 1, 1], [0.0, -1.0, -2.0], "r")] for place in range(4)]
     rows[1] = [*rows[1], TrainingSequence([7, 3], [0, 1], [0.0, -3.0], "r")]  # a conversation that was rewritten
-    group = RolloutGroup(
+    return RolloutGroup(
         prompts=[[turn("user", 0)]] * 4,
         reward_kwargs={},
         completions=[[turn("assistant", place)] for place in range(4)],
@@ -298,6 +291,26 @@ def test_advantages_are_rewards_less_their_mean(functions: Any, advantages: Any,
         env_rewards=[],
         rollout_rewards=[None] * 4,
     )
+
+
+@pytest.mark.parametrize(
+    ("functions", "advantages", "trained"),
+    [
+        ([gives(1.0, 0.0, 0.0, 0.0)], [0.75, -0.25, -0.25, -0.25], [1, 1, 1, 1]),
+        ([gives(1.0, 1.001, 1.0, 1.0)], [-0.00025, 0.00075, -0.00025, -0.00025], [1, 1, 1, 1]),
+        ([gives(2.0, None, 0.0, float("inf"))], [1.0, 0, -1.0, 0], [1, 0, 1, 0]),
+        ([gives(1.0, 2.0, 3.0, None), gives(*[1.0] * 4)], [-1.0, 0.0, 1.0, 0.0], [1, 1, 1, 0]),
+        ([gives(*[None] * 4), gives(1.0, 3.0, 1.0, 3.0)], [-1.0, 1.0, -1.0, 1.0], [1, 1, 1, 1]),
+        ([gives(*[None] * 4)], [0.0] * 4, [0] * 4),
+        ([gives(*[NotMeasured("crash")] * 4), gives(1.0, 3.0, 1.0, 3.0)], [0.0] * 4, [0] * 4),
+        ([raises, gives(1.0, 3.0, 1.0, 3.0)], [0.0] * 4, [0] * 4),
+    ],
+    ids=["plain", "close", "odd", "one of two", "does not apply", "none", "not measured", "raises"],
+)
+def test_advantages_are_rewards_less_their_mean(functions: Any, advantages: Any, trained: Any) -> None:
+    rollouts = loop(reward_funcs=functions)
+    assert len(set(rollouts.reward_func_names)) == len(functions)  # all of them are called reward
+    group = group_of_rollouts()
     samples = rollouts._loop.run_until_complete(rollouts._score_group(group))
     assert [len(sample.input_ids) for sample in samples] == [3, 3, 2, 3, 3]
     of_rows = [0, 1, 1, 2, 3]
@@ -306,6 +319,44 @@ def test_advantages_are_rewards_less_their_mean(functions: Any, advantages: Any,
     assert samples[2].old_log_probs.tolist() == [0.0, -3.0]
     assert [sample.metrics["rewards/not_measured"] for sample in samples] == [1 - trained[place] for place in of_rows]
     assert {(sample.model_version, sample.group_id) for sample in samples} == {(3, 5)}
+
+
+def test_rewards_of_a_mixture_with_workers_travel_to_the_loop() -> None:
+    """As the worker starts it: what it is given is pickled; sync functions run in threads."""
+    exam = Dataset.from_dict({"prompt": ["w7"] * 4, "answer": ["4", "5", "6", "7"]})
+    with GraderPool(workers=1, deadline=30) as pool:
+        mixed = mix([math_spec(exam, pool=pool), math_spec(exam, name="other", pool=pool)])
+        functions = pickle.loads(pickle.dumps(mixed.reward_funcs))
+    group = group_of_rollouts()
+    texts = ["4", "5", "4", r"\boxed{4}"]
+    group.completions = [[{"role": "assistant", "content": text}] for text in texts]
+    group.reward_kwargs = {"answer": ["4"] * 4, "domain": ["other"] * 4}
+    rollouts = loop(reward_funcs=functions)
+    samples = rollouts._loop.run_until_complete(rollouts._score_group(group))
+    assert [sample.advantage for sample in samples] == [0.25, -0.75, -0.75, 0.25, 0.25]
+    assert not any(sample.metrics["rewards/not_measured"] for sample in samples)
+    for function in functions:
+        function.function.pool.close()
+
+
+def test_causes_are_logged_and_a_wrong_number_of_rewards_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    rollouts = loop(reward_funcs=[gives(1.0, NotMeasured("timeout", "slow"), NotMeasured("timeout"), 0.0)])
+    samples = rollouts._loop.run_until_complete(rollouts._score_group(group_of_rollouts()))
+    assert {sample.metrics["rewards/reward/not_measured/timeout"] for sample in samples} == {0.5}
+    assert "timeout: slow" in caplog.text
+    rollouts = loop(reward_funcs=[gives(1.0, 2.0)])
+    with pytest.raises(ValueError, match=naming("reward", "2 rewards", "4 samples")):
+        rollouts._loop.run_until_complete(rollouts._score_group(group_of_rollouts()))
+
+
+class Kept(Episode):
+    """An episode of an adapter."""
+
+
+@pytest.mark.parametrize("factory", [Kept, {"kept": Kept}], ids=["one", "several"])
+def test_environments_that_keep_their_rewards_are_refused(factory: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=naming("Kept", "KimiRLTrainer")):
+        KimiAsyncRLTrainer("none", even_tokens, config(tmp_path, "http://127.0.0.1:1"), environment_factory=factory)
 
 
 @pytest.mark.usefixtures("here")

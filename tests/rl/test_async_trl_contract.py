@@ -48,7 +48,7 @@ ATTRIBUTES = {
 }
 OF_TRANSFORMERS = {"args", "accelerator", "current_gradient_accumulation_steps", "model", "optimizer"}
 FIELDS = {
-    RolloutGroup: {"completions", "completions_sequences"},
+    RolloutGroup: {"completions", "completions_sequences", "env_rewards"},
     RolloutSample: {"input_ids", "completion_mask", "old_log_probs", "advantage", "metrics"},
     TrainingSequence: {"input_ids", "completion_mask", "old_log_probs", "rollout_id"},
 }
@@ -91,7 +91,10 @@ def test_the_worker_starts_the_loop_that_it_names() -> None:
     assert AsyncRolloutWorker._loop_cls is _AsyncRolloutLoop
     assert "self._loop_cls," in inspect.getsource(AsyncRolloutWorker.start), "trl starts another loop"
     assert list(inspect.signature(_AsyncRolloutLoop._score_group).parameters) == ["self", "group"]
-    assert "self.reward_func_names = [" in inspect.getsource(_AsyncRolloutLoop.__init__), "trl moved reward_func_names"
+    for name in ("reward_funcs = reward_funcs", "reward_func_names = [", "_env_reward_types = []"):
+        assert f"self.{name}" in inspect.getsource(_AsyncRolloutLoop.__init__), f"trl moved {name}"
+    assert "for reward_func in self.reward_funcs" in inspect.getsource(_AsyncRolloutLoop._score_group)
+    assert "env_rewards.append((env_type, reward))" in inspect.getsource(_AsyncRolloutLoop), "trl moved env_rewards"
 
 
 @pytest.mark.parametrize("owner", FIELDS, ids=lambda owner: owner.__name__)

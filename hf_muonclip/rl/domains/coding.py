@@ -117,7 +117,9 @@ class CodeReward:
         io: Sequence[Sequence[dict[str, str]] | None] | None = None,
         **_: Any,
     ) -> list[float]:
-        """Return 1 or 0 for each completion, or a `NotMeasured` where the executor failed."""
+        """Return 1 or 0 for each completion; a `NotMeasured` where the executor failed or a row has no test."""
+        if tests is None and io is None:
+            raise ValueError(f"the reward {self.__name__!r} needs a column 'tests' or 'io'; the dataset has neither.")
         none = [None] * len(completions)
         programs = [program_in(last_text(completion)) for completion in completions]
         with ThreadPoolExecutor(self.workers) as threads:
@@ -135,6 +137,8 @@ class CodeReward:
     def _reward(
         self, program: str | None, tests: Sequence[str] | None, pairs: Sequence[dict[str, str]] | None
     ) -> float:
+        if not tests and not pairs:
+            return NotMeasured("gold", "the row has no test")
         if program is None:
             return 0.0
         if tests:

@@ -43,7 +43,7 @@ def nemo_gym_spec(
     own verdict as none (a judge that failed, a sample to mask), the episode is not measured. A server that was started
     anew in the middle of an episode is not noticed where it verifies sessions that it does not know.
 
-    Rows with different tools become different environments (the column "environment"), which `mix` does not take.
+    Rows with different tools become different environments (the column "environment").
 
     Args:
         url: of the resource server.
@@ -141,18 +141,19 @@ class NemoGymReward(EpisodeReward):
 
         Args:
             completions: as sampled, chats.
-            environments: those that they were sampled in; None where no row has tools, and no session was needed.
+            environments: those that they were sampled in. Where no row has tools there are none, or in a mixture those
+                of others: the session begins here.
             columns: of the rows.
         """
+        none = [None] * len(completions)
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            if environments is None:
-                return [*threads.map(self._seed_and_verify, columns[ROW], completions)]
-            return [*threads.map(self._verify, environments, completions)]
+            return [*threads.map(self._verify, environments or none, columns.get(ROW) or none, completions)]
 
-    def _verify(self, environment: Any, completion: Any) -> float | None:
-        return environment._verify(completion) if isinstance(environment, self.environment) else None
-
-    def _seed_and_verify(self, row: str, completion: Any) -> float:
+    def _verify(self, environment: Any, row: str | None, completion: Any) -> float | None:
+        if isinstance(environment, self.environment):
+            return environment._verify(completion)
+        if row is None:
+            return None
         episode = self.environment[0]()
         episode.reset(**{ROW: row})
         return episode._verify(completion)

@@ -45,7 +45,7 @@ class GraderPool:
     `map` can be called from any thread and from coroutines (which it blocks; `await asyncio.to_thread(pool.map, ...)`
     does not); several at a time share the workers. Workers start when they are first needed, and again when they died.
     They end with `close`, with this interpreter, and when this process is killed. A forked process gets workers of its
-    own.
+    own, and so does a pool that is copied or sent to another process, which keeps its limits.
 
     This keeps a training alive and is no security boundary: a worker has the rights of the process that started it.
 
@@ -130,6 +130,11 @@ class GraderPool:
                     idle.end()
         for _ in range(self.workers - len(self._alive)):
             self._slots.put(None)  # whoever waits for one learns that the pool is closed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.closed:
+            raise ValueError(_CLOSED)
+        return type(self), (self.workers, self.deadline, self.memory)
 
     def __enter__(self) -> "GraderPool":
         return self

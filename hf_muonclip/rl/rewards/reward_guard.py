@@ -66,7 +66,7 @@ class Guard:
         if self.malformed:
             self.said = [MALFORMED] * samples
             return [float("nan")] * samples
-        self.said = [_code(reward) for reward in rewards]
+        self.said = [code_of(reward) for reward in rewards]
         for reward in rewards:
             if isinstance(reward, NotMeasured):
                 self.details.setdefault(reward.cause, reward.detail)
@@ -232,7 +232,8 @@ def said_by(functions: Sequence[Guarded], device: torch.device) -> Tensor:
     return torch.tensor([function.guard.said for function in functions], device=device).T.contiguous()
 
 
-def _code(reward: float | None) -> int:
+def code_of(reward: float | None) -> int:
+    """Return what a function says by a reward: `NUMBER`, `NONE`, or the code of a cause."""
     if isinstance(reward, NotMeasured):
         return _CODES[reward.cause]
     return NONE if reward is None else NUMBER

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ class Spec:
         train_dataset: with a column "prompt", and those that the functions need.
         reward_funcs: of TRL's signature; those that offer `gold(row)` are checked by `check_rewards`, the others are
             named in a warning.
-        environment_factory: as for GRPOTrainer.
+        environment_factory: as for GRPOTrainer; a dict of several with a column "environment".
         rows_checked: rows with a gold answer that each function is tried on; None for all.
         drop: leave out the rows of train_dataset that fail the check, all of which are then tried.
 
@@ -98,7 +98,8 @@ def mix(specs: Sequence[Spec], weights: Sequence[float] | None = None, seed: int
 
     A column "domain" names the Spec of each row, and reward functions are named, hence logged, "DOMAIN/FUNCTION". Rows
     are drawn without repeats until the Spec that its weight exhausts first has none left, and shuffled. A column that
-    a Spec does not have is None in its rows. Domains may have environments and others none.
+    a Spec does not have is None in its rows. Domains may have one environment, several (a dict, by the column
+    "environment") or none.
 
     Args:
         specs: with names of their own.
@@ -107,7 +108,8 @@ def mix(specs: Sequence[Spec], weights: Sequence[float] | None = None, seed: int
         name: of the mixture.
 
     Raises:
-        ValueError: names repeat, a weight is not positive, their number differs, or a column has two types.
+        ValueError: names repeat, a weight is not positive, their number differs, a column has two types, a Spec is a
+            mixture or has a column "domain" of its own, or rows name no environment where there are several.
     """
     names = [spec.name for spec in specs]
     weights = [1.0] * len(specs) if weights is None else weights
@@ -117,15 +119,17 @@ def mix(specs: Sequence[Spec], weights: Sequence[float] | None = None, seed: int
         raise ValueError(f"weights must be one positive number for each of {names}; got {weights}.")
     scale = min(len(spec.train_dataset) / weight for spec, weight in zip(specs, weights, strict=True))
     parts = []
-    for spec, weight in zip(specs, weights, strict=True):
-        data = spec.train_dataset
-        data = data.remove_columns([column for column in ("domain", "environment") if column in data.column_names])
-        chosen = random.Random(f"{seed} {spec.name}").sample(range(len(data)), max(int(scale * weight + 1e-9), 1))
-        parts.append(data.select(chosen).add_column("domain", [spec.name] * len(chosen)))
-    factories = {spec.name: spec.environment_factory or NoEnvironment for spec in specs}
     with_environments = any(spec.environment_factory is not None for spec in specs)
-    if with_environments:
-        parts = [part.add_column("environment", part["domain"]) for part in parts]
+    factories: dict[str, Any] = {}
+    for spec, weight in zip(specs, weights, strict=True):
+        _refuse_own_domain(spec)
+        data, number = spec.train_dataset, max(int(scale * weight + 1e-9), 1)
+        data = data.select(random.Random(f"{seed} {spec.name}").sample(range(len(data)), number))
+        of_spec, environments = _environments(spec, data)
+        factories |= of_spec
+        data = data.remove_columns([column for column in ("environment",) if column in data.column_names])
+        data = data.add_column("domain", [spec.name] * number)
+        parts.append(data.add_column("environment", environments) if with_environments else data)
     _refuse_two_types(names, parts)
     return Spec(
         name,
@@ -133,6 +137,30 @@ def mix(specs: Sequence[Spec], weights: Sequence[float] | None = None, seed: int
         [of_domain(spec.name, function) for spec in specs for function in spec.reward_funcs],
         factories if with_environments else None,
     )
+
+
+def _refuse_own_domain(spec: Spec) -> None:
+    if any(isinstance(function, OfDomain) for function in spec.reward_funcs):
+        raise ValueError(f"mix takes Specs of one domain each; {spec.name} is a mixture. Give the Specs that it mixes.")
+    if "domain" in spec.train_dataset.column_names:
+        raise ValueError(
+            f"mix adds a column 'domain' with the name of each row's Spec; {spec.name} has one already, which its "
+            "rewards could no longer read. Rename it."
+        )
+
+
+def _environments(spec: Spec, data: Dataset) -> tuple[dict[str, Any], list[str]]:
+    """Return the environments of a Spec by their names in a mixture, and the name of each row's."""
+    factory = spec.environment_factory
+    if not isinstance(factory, Mapping):
+        return {spec.name: factory or NoEnvironment}, [spec.name] * len(data)
+    of_rows = data["environment"] if "environment" in data.column_names else [None] * len(data)
+    if unknown := {*of_rows} - {*factory}:
+        raise ValueError(
+            f"where there are several environments, the column 'environment' must name that of each row; in "
+            f"{spec.name} it has {sorted(map(str, unknown))}, and there are {sorted(factory)}."
+        )
+    return {f"{spec.name}/{key}": value for key, value in factory.items()}, [f"{spec.name}/{key}" for key in of_rows]
 
 
 class NoEnvironment:

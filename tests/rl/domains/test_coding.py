@@ -276,3 +276,12 @@ def test_odd_completions_earn_nothing_in_time(executor: SubprocessExecutor) -> N
 def test_workers_must_be_positive(executor: SubprocessExecutor) -> None:
     with pytest.raises(ValueError, match=naming("workers", 0)):
         CodeReward(executor=executor, workers=0)
+
+
+def test_a_program_without_a_test_is_not_measured() -> None:
+    reward, program = CodeReward(), "```python\nx = 1\n```"
+    given = {"prompts": [""] * 3, "completions": [program, "no program", program]}
+    found = reward(**given, tests=[None, [], ["assert x == 1"]], io=None)
+    assert [getattr(one, "cause", one) for one in found] == ["gold", "gold", 1.0]
+    with pytest.raises(ValueError, match=naming("'tests'", "'io'")):
+        reward(**given)

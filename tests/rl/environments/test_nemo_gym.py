@@ -19,7 +19,7 @@ from transformers.utils import get_json_schema
 
 from hf_muonclip.rl.environments import nemo_gym_spec
 from hf_muonclip.rl.rewards.not_measured import NotMeasured
-from hf_muonclip.rl.rewards.spec import Spec
+from hf_muonclip.rl.rewards.spec import Spec, mix
 
 PYTHON = os.environ.get("NEMO_GYM_PYTHON", sys.executable)
 SERVER = "nemo_gym_server.py"
@@ -103,6 +103,37 @@ def test_rows_without_tools_need_no_environment(counter: str) -> None:
     (function,) = spec.reward_funcs
     rewards = function(completions=[[DONE], "nothing"], **{c: spec.train_dataset[c] for c in ("nemo_gym_row",)})
     assert rewards == [1.5, 0.0]
+
+
+def test_rows_without_tools_are_verified_in_a_mixture_with_environments(counter: str) -> None:
+    mixed = mix([spec_of(counter, row(expected_count=3), name="plain"), spec_of(counter, name="tools")])
+    plain, _ = mixed.reward_funcs
+    given = {"completions": [[DONE]] * 2, "domain": ["plain", "tools"], "nemo_gym_row": [None] * 2}
+    given["nemo_gym_row"] = [next(r["nemo_gym_row"] for r in mixed.train_dataset if r["domain"] == "plain")] * 2
+    episodes = [mixed.environment_factory[name]() for name in given["domain"]]
+    assert plain(**given, environments=episodes) == [1.5, None]
+
+
+def test_rows_with_different_tools_mix_with_others(counter: str) -> None:
+    several = spec_of(counter, row(INCREMENT), row(INCREMENT, RESET), name="several")
+    mixed = mix([several, spec_of(counter, row(INCREMENT), row(INCREMENT), name="one")])
+    names = mixed.train_dataset["environment"]
+    assert (
+        sorted(names)
+        == ["one", "one", "several/several", "several/several_1"]
+        == sorted([*mixed.environment_factory, "one"])
+    )
+    rewards = []
+    for example in mixed.train_dataset:
+        episode = mixed.environment_factory[example["environment"]]()
+        episode.reset(**{name: value for name, value in example.items() if name != "environment"})
+        episode.increment_counter(count=2)
+        assert hasattr(episode, "tool_reset") == (example["environment"] == "several/several_1")
+        given = {"completions": [[DONE]], "environments": [episode], "domain": [example["domain"]]}
+        rewards.append(
+            [function(**given, nemo_gym_row=[example["nemo_gym_row"]])[0] for function in mixed.reward_funcs]
+        )
+    assert sorted(map(str, rewards)) == ["[1.5, None]"] * 2 + ["[None, 1.5]"] * 2
 
 
 def test_rows_with_different_tools_are_different_environments(counter: str) -> None:

@@ -1,8 +1,10 @@
 """Graders may hang, crash, raise and fill memory: only their call is lost, in time, and nothing waits for them."""
 
 import asyncio
+import copy
 import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -177,6 +179,18 @@ def test_a_module_that_a_worker_cannot_import_is_an_error(
         module = __import__(name)
         with GraderPool(workers=1) as fresh, pytest.raises(RuntimeError, match=naming(f"{name}.grade", named)):
             fresh.map(module.grade, [()])
+
+
+def test_a_pool_travels_by_its_limits(pool: GraderPool) -> None:
+    first, second = pickle.loads(pickle.dumps((pool, pool)))
+    with first:
+        assert first is second is not pool
+        assert (first.workers, first.deadline, first.memory) == (2, DEADLINE, 1 << 30)
+        assert first.map(odd_graders.pid, [()])[0] not in pool.map(odd_graders.pid, [()] * 4)
+        copied = copy.deepcopy(first)
+    copied.close()
+    with pytest.raises(ValueError, match="closed"):
+        pickle.dumps(copied)
 
 
 def test_limits_must_be_positive() -> None:

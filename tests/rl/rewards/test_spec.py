@@ -166,6 +166,35 @@ def test_what_cannot_be_mixed_is_refused() -> None:
             mix([spec, other], weights)
 
 
+def test_what_rewards_would_read_wrongly_is_not_mixed() -> None:
+    left, right = Spec("left", additions(), [Sum()]), Spec("right", additions(), [Sum()])
+    with pytest.raises(ValueError, match=naming("both", "mixture")):
+        mix([mix([left, right], name="both"), Spec("more", additions(), [Sum()])])
+    with pytest.raises(ValueError, match=naming("'domain'", "own")):
+        mix([left, Spec("own", additions(domain="a"), [Sum()])])
+
+
+def test_several_environments_of_a_domain_keep_their_names(tmp_path: Path) -> None:
+    rooms = {"a": Room, "b": Room}
+    data = additions(8, chat=True).add_column("environment", ["a", "b"] * 4)
+    mixed = mix([Spec("left", additions(8, chat=True), [Sum()]), Spec("rooms", data, [], rooms)])
+    assert {*mixed.environment_factory} == {"left", "rooms/a", "rooms/b"}
+    answers = dict(zip(data["answer"], data["environment"], strict=True))
+    for row in mixed.train_dataset:
+        assert row["environment"] == ("left" if row["domain"] == "left" else f"rooms/{answers[row['answer']]}")
+    trainer = Watched(
+        tiny_policy(),
+        args=rl_config(tmp_path, max_steps=4),
+        processing_class=tool_tokenizer(),
+        **mixed.trainer_kwargs(),
+    )
+    trainer.train()
+    assert {"rewards/left/right_sum/mean", "rewards/Room/mean"} <= {n for log in trainer.state.log_history for n in log}
+    assert not +trainer.not_measured.total
+    with pytest.raises(ValueError, match=naming("'environment'", "rooms", "None")):
+        mix([Spec("rooms", additions(), [], rooms)])
+
+
 class Room:
     """An environment with one tool."""
 

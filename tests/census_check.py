@@ -148,8 +148,11 @@ def _computation(name: str, model: nn.Module, layout: AttentionLayout, call: Cal
     family = type(module).__name__.partition("Attention")[0]
     code = code_of(type(module)).replace(family, "") if family else code_of(type(module))
     held = {key: value for key, value in vars(module).items() if isinstance(value, int | float | str | None)}
-    held |= {key: getattr(getattr(module, "config", None), key, None) for key in re.findall(r"config\.(\w+)", code)}
-    held.pop("layer_idx", None)
+    try:
+        held |= {key: getattr(getattr(module, "config", None), key, None) for key in re.findall(r"config\.(\w+)", code)}
+        held.pop("layer_idx", None)
+    except RuntimeError:  # of a config whose layers differ, which refuses to be asked for all of them: not alike
+        pass
     parts = [(path, type(part).__name__.replace(family, "")) for path, part in module.named_modules() if path]
     given = [(key, _kind(value)) for key, value in [*enumerate(call[0]), *sorted(call[1].items())]]
     alike = replace(layout, name="", attention_class="", shares_weights_with=layout.shares_weights_with and "another")

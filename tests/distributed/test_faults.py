@@ -182,7 +182,6 @@ def test_torchrun_restarts_a_killed_run(tmp_path: Path) -> None:
     environment = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     code, _, errors = Script("-c", TORCHRUN, tmp_path, "step", folder=tmp_path, environment=environment).ended(180.0)
     assert code == 0, errors
-    assert "SIGKILL" in errors or "exitcode: -9" in errors
 
     for rank in range(2):
         assert (tmp_path / f"resumed-{rank}").read_text() == str(KILLED_AT)

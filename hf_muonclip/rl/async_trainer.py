@@ -71,8 +71,8 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
     a mask of all pairs, so that MuonClip sees each pair that counts and no other; on a row of token_budget tokens it
     takes their number squared in bytes.
 
-    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained; no share of them stops the run. A
-    `rollout_worker` of your own gives its own advantages.
+    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained; no share of them stops the run.
+    A `rollout_worker` of your own gives its own advantages.
 
     Args:
         model: folder or name on the Hub, as for AsyncGRPOTrainer.

@@ -116,8 +116,8 @@ class MeasuredBudgets:
                     f"{where} must be its first and its last value, positive and finite; got {pair!r}. For a factor "
                     "that stays, repeat it."
                 )
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be 1 or more; got {self.steps!r}. None takes the whole run.")
+        if self.steps is not None and not (isinstance(self.steps, int) and self.steps >= 1):
+            raise ValueError(f"steps must be a whole number, 1 or more; got {self.steps!r}. None takes the whole run.")
 
     @property
     def _by_type(self) -> Mapping[str, tuple[float, float]]:

@@ -250,6 +250,7 @@ def test_a_factor_past_its_end_stays_and_is_told(tmp_path: Path, caplog: pytest.
         (lambda: MeasuredBudgets((2.0,)), ["factor", "(2.0,)"]),  # type: ignore[arg-type]
         (lambda: MeasuredBudgets({"math": (1.0, math.inf)}), ["factor['math']", "(1.0, inf)"]),
         (lambda: MeasuredBudgets((2.0, 1.0), steps=0), ["steps", "0"]),
+        (lambda: MeasuredBudgets((2.0, 1.0), steps=2.5), ["steps", "2.5"]),  # type: ignore[arg-type]
     ],
 )
 def test_budgets_that_cannot_be(build: Callable[[], Any], named: list[str]) -> None:

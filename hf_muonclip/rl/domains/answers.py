@@ -12,7 +12,6 @@ r"""The final answer of a completion, by one rule, whatever is asked and whoever
 """
 
 import re
-from typing import Any
 
 REACH = 1_000_000  # characters at a completion's end that are read
 _TAIL = 20_000  # of them, those that are searched for an announcement where no mark is found
@@ -29,23 +28,6 @@ _SENTENCE_END = re.compile(r"\.(?=[\s*_]|$)")
 _FENCE = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _PAIRS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'))
 _LOOSE = ("**", "__")  # what an announcement in bold leaves at one end
-
-
-def completion_text(completion: Any) -> str:
-    """Return what the assistant said last, of a completion as TRL hands it to reward functions.
-
-    Args:
-        completion: a text, or a list of chat messages whose content is a text or a list of parts.
-    """
-    if isinstance(completion, str):
-        return completion
-    for message in reversed(completion or []):
-        if message.get("role", "assistant") == "assistant":
-            content = message.get("content")
-            if isinstance(content, str):
-                return content
-            return "".join(str(part.get("text") or "") for part in content or [] if isinstance(part, dict))
-    return ""
 
 
 def final_formula(text: str) -> str | None:

@@ -3,8 +3,8 @@
 from typing import Any
 
 
-def last_text(messages: Any) -> str:
-    """Return the text of a completion's or prompt's last message, without a reasoning that ends in </think>.
+def completion_text(messages: Any) -> str:
+    """Return the text of a completion's or prompt's last message.
 
     Args:
         messages: a text, or a list of chat messages whose content is a text, a list of parts, or None. A tool's message
@@ -16,7 +16,12 @@ def last_text(messages: Any) -> str:
         content = messages[-1].get("content") if messages and messages[-1].get("role") != "tool" else None
     if isinstance(content, list):
         content = "".join(str(part.get("text") or "") for part in content)
-    return str(content or "").rpartition("</think>")[2]
+    return str(content or "")
+
+
+def last_text(messages: Any) -> str:
+    """Return the `completion_text` without a reasoning that ends in </think>."""
+    return completion_text(messages).rpartition("</think>")[2]
 
 
 def whole_text(prompt: Any) -> str:

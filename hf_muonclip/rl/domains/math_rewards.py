@@ -13,7 +13,8 @@ from ...common.loggers import get_logger
 from ..graders.grader_pool import GraderPool, default_pool
 from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
-from .answers import completion_text, final_formula, undecorated
+from .answers import final_formula, undecorated
+from .completions import completion_text
 from .math_grader import grade, read_gold
 
 logger = get_logger(__name__)

@@ -18,7 +18,7 @@ from ...common.loggers import get_logger
 from ..graders.grader_pool import GraderPool, default_pool
 from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
-from .answers import completion_text
+from .completions import completion_text
 from .puzzle_grader import SIZE, grade, make_puzzle
 from .puzzles import RULES
 

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from hf_muonclip.rl.domains.answers import completion_text, final_formula, final_text, undecorated
+from hf_muonclip.rl.domains.answers import final_formula, final_text, undecorated
+from hf_muonclip.rl.domains.completions import completion_text
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,7 @@ def test_the_text_of_a_completion_is_what_the_assistant_said_last() -> None:
     )
     assert completion_text([{"role": "assistant", "content": None, "tool_calls": []}]) == ""
     assert completion_text([]) == ""
+    assert completion_text(chat[:-1]) == ""  # it ends with a tool's message: the model has given no answer
 
 
 @pytest.mark.parametrize(

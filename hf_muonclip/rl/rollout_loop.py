@@ -36,7 +36,7 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
         self._guarded = [
             guarded(function, name) for function, name in zip(self.reward_funcs, self.reward_func_names, strict=False)
         ]  # the names of environments that own their reward follow
-        self.reward_funcs = [*self._guarded]
+        self.reward_funcs: list[Any] = [*self._guarded]
         self._not_measured = NotMeasuredCount(self._guarded, 1.0)
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:

@@ -52,9 +52,10 @@ class KimiRLTrainer(GRPOTrainer):
     other settings than its defaults.
 
     A sample is not measured where a reward that it should have is missing: a `NotMeasured`, a NaN, an infinity, a None
-    where the same function rewards others of its prompt, or an exception of the function. It leaves its group's mean
-    and the loss, and is counted in `rewards/NAME/not_measured` and by cause. Where too many are (`max_not_measured`),
-    or a function returns what cannot be rewards, all ranks save a checkpoint and training raises.
+    where the same function rewards others of its prompt, or an exception of the function or of its environment's
+    `reset`. It leaves its group's mean and the loss, and is counted in `rewards/NAME/not_measured` and by cause. Where
+    too many are (`max_not_measured`), or a function returns what cannot be rewards, all ranks save a checkpoint and
+    training raises.
 
     Args:
         model: as for GRPOTrainer.

@@ -1,0 +1,91 @@
+"""The step of a datatrove pipeline that rephrases documents: one in, one per rephrasing that is kept out.
+
+Needs `pip install datatrove`; nothing else of the package imports this file.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from datatrove.data import Document, DocumentsPipeline
+from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.writers.disk_base import DiskWriter
+
+from .rephrase import Rephrased, Rephraser
+
+
+class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed
+    """Rephrases documents in a datatrove pipeline.
+
+        LocalPipelineExecutor([JsonlReader("in"), RephraseStep(Rephraser(generator)), JsonlWriter("out")], tasks=2)
+
+    Results depend on the documents alone: the same for any number of tasks and workers. Each has the metadata of its
+    source, and source_id, style, rephrasing (its number), cause, reasons, scores (JSON), prompt_tokens and new_tokens.
+    Statistics count what was kept, and what was dropped by cause. A generator that fails ends the task with its
+    GenerationError; datatrove then does all of the task again, and a response cache saves what was answered.
+
+    Args:
+        rephraser: with its settings. Its `title_column` names an entry of metadata, its `column` and `id_column` are
+            not read: datatrove's documents have text and id.
+        batch_size: documents that advance together.
+        exclusion_writer: takes what is dropped, with what was rewritten until then.
+
+    Raises:
+        ValueError: batch_size is not positive.
+    """
+
+    name = "Rephrase"
+    type = "SYNTHESIS"
+
+    def __init__(self, rephraser: Rephraser, batch_size: int = 64, exclusion_writer: DiskWriter | None = None) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more; got {batch_size!r}.")
+        super().__init__()
+        self.rephraser, self.batch_size, self.exclusion_writer = rephraser, batch_size, exclusion_writer
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Yield the rephrasings of each document that are kept, in order."""
+        with self.exclusion_writer or contextlib.nullcontext() as writer:
+            for batch in _batches(data or (), self.batch_size):
+                with self.track_time("batch"):
+                    found = self._rephrased(batch)
+                for source, row in found:
+                    self.stat_update("kept" if row.kept else f"dropped_{row.cause}")
+                    self.stat_update("prompt_tokens", value=row.prompt_tokens)
+                    self.stat_update("new_tokens", value=row.new_tokens)
+                    if row.kept:
+                        yield _document(source, row, row.text)
+                    elif writer is not None:
+                        writer.write(_document(source, row, "".join(row.rewritten)), rank)
+
+    def _rephrased(self, batch: list[Document]) -> Iterator[tuple[Document, Rephrased]]:
+        title = self.rephraser.title_column
+        rows = self.rephraser.rephrased(
+            [document.text for document in batch],
+            ids=[document.id for document in batch],
+            titles=[document.metadata.get(title) for document in batch] if title else None,
+        )
+        sources = (document for document in batch for _ in range(self.rephraser.rephrasings))
+        return zip(sources, rows, strict=True)
+
+
+def _document(source: Document, row: Rephrased, text: str) -> Document:
+    entries: dict[str, Any] = {
+        "source_id": row.source_id,
+        "style": row.style,
+        "rephrasing": row.rephrasing,
+        "cause": row.cause,
+        "reasons": row.reasons,
+        "scores": json.dumps(row.scores, sort_keys=True),
+        "prompt_tokens": row.prompt_tokens,
+        "new_tokens": row.new_tokens,
+    }
+    return Document(text=text, id=f"{row.source_id}/{row.rephrasing}", metadata={**source.metadata, **entries})
+
+
+def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    remaining = iter(documents)
+    while batch := list(islice(remaining, size)):
+        yield batch

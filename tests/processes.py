@@ -245,6 +245,7 @@ def _script(arguments: list[str], folder: Path, outputs: Path, environment: dict
         with Path(outputs, name).open("wb") as file:
             os.dup2(file.fileno(), stream)
     faulthandler.register(signal.SIGUSR1)  # writes the stacks of all threads
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     os.chdir(folder)
     os.environ.update(environment)
     try:

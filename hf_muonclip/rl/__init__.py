@@ -7,7 +7,7 @@ Needs `pip install hf_muonclip[rl]`; nothing else of the package imports this fo
 
 from typing import TYPE_CHECKING, Any
 
-from .lazy import imported
+from ..common.extras import imported
 
 if TYPE_CHECKING:
     from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
@@ -59,6 +59,7 @@ __all__ = [
     "select_moderate",
 ]
 
+LIBRARIES = ("trl", "datasets", "httpx", "math_verify", "reasoning_gym", "websockets")  # of the extra
 _HOMES = {
     "GraderPool": ".graders.grader_pool",
     "KimiAsyncRLConfig": ".async_trainer",
@@ -92,7 +93,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = imported(name, _HOMES[name], __name__)
+    value = imported(name, _HOMES[name], __name__, extra="rl", libraries=LIBRARIES)
     globals()[name] = value
     return value
 

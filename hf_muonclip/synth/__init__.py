@@ -13,15 +13,13 @@ from ..common.extras import imported
 if TYPE_CHECKING:
     from .fidelity import Fidelity, Thresholds, check_fidelity
     from .generator import Generated, GenerationError
-    from .rephrase import Rephrased, Rephraser
+    from .rephraser import Rephrased, Rephraser
     from .response_cache import CachedGenerator
     from .run import run_rephrasing
     from .server_generator import ServerGenerator
-    from .styles import STYLES, Style
     from .transformers_generator import TransformersGenerator
 
 __all__ = [
-    "STYLES",
     "CachedGenerator",
     "Fidelity",
     "Generated",
@@ -38,19 +36,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "STYLES": ".styles",
     "CachedGenerator": ".response_cache",
     "Fidelity": ".fidelity",
     "Generated": ".generator",
     "GenerationError": ".generator",
-    "Rephrased": ".rephrase",
-    "Rephraser": ".rephrase",
+    "Rephrased": ".rephraser",
+    "Rephraser": ".rephraser",
     "ServerGenerator": ".server_generator",
     "Style": ".styles",
     "Thresholds": ".fidelity",
     "TransformersGenerator": ".transformers_generator",
     "check_fidelity": ".fidelity",
-    "rephrase": ".rephrase",
+    "rephrase": ".rephraser",
     "run_rephrasing": ".run",
 }
 

@@ -17,7 +17,7 @@ _HARD = (
     r"\(a. B\)",
     "`a. B c`",
     "https://example.org/a.b?c=d. ",
-    "[see vol. 2. More](https://example.org/x_(y) \"A. B\")",
+    '[see vol. 2. More](https://example.org/x_(y) "A. B")',
     '<span title="One. Two three">',
     "wait... what",
 )
@@ -46,7 +46,12 @@ _ITEMS = (
     "  - a nested item about the old bridge",
     "- an item with code:\n\n  ```\n  A. B\n\n  C\n  ```",
 )
-_HEADINGS = ("# A heading. With a stop", "## Another one ##", "Underlined title\n================", "\\section{On A. B}")
+_HEADINGS = (
+    "# A heading. With a stop",
+    "## Another one ##",
+    "Underlined title\n================",
+    "\\section{On A. B}",
+)
 _CHINESE = "\u5317\u4eac\u662f\u4e2d\u56fd\u7684\u9996\u90fd\u3002\u5b83\u6709\u60a0\u4e45\u7684\u5386\u53f2\uff01"
 
 

@@ -69,7 +69,11 @@ def test_prose_is_no_verbatim() -> None:
         (f"{SENTENCE[:-2]}\n{SENTENCE}", 60, [f"{SENTENCE[:-2]}\n", SENTENCE]),
         ("one two three four", 9, ["one two ", "three ", "four"]),
         ("\u65e5\u672c\u8a9e" * 4, 6, ["\u65e5\u672c\u8a9e" * 2] * 2),
-        ("\u65e5\u672c\uff0c\u65e5\u672c\u3002\u65e5\u672c", 4, ["\u65e5\u672c\uff0c", "\u65e5\u672c\u3002", "\u65e5\u672c"]),
+        (
+            "\u65e5\u672c\uff0c\u65e5\u672c\u3002\u65e5\u672c",
+            4,
+            ["\u65e5\u672c\uff0c", "\u65e5\u672c\u3002", "\u65e5\u672c"],
+        ),
         ("x" * 100, 10, ["x" * 100]),
         ("- " + SENTENCE * 4, 50, ["- " + SENTENCE * 4]),
         ("10\u00a0km 20\u00a0km", 7, ["10\u00a0km ", "20\u00a0km"]),
@@ -123,7 +127,23 @@ PIECES = (
     "- | |- > # \u65e5 \u3002 \u2026 http:// \\ _ 1. +"
 ).split()
 LINES = ("\n", "\r", "\r\n", "a\n", "- a\n", "- a\n\n", "    a\n", "    ***\n", "| a\n", "a | b\n", "```\n", "~~~~\n")
-LINES += ("\0", " ", "\t", "a ", ". ", "A. ", "Mr. ", '." ', "``` ", "` `` ", "$\\$", "\n\n", "# a\n", "> ```\n", "[a](b ")
+LINES += (
+    "\0",
+    " ",
+    "\t",
+    "a ",
+    ". ",
+    "A. ",
+    "Mr. ",
+    '." ',
+    "``` ",
+    "` `` ",
+    "$\\$",
+    "\n\n",
+    "# a\n",
+    "> ```\n",
+    "[a](b ",
+)
 
 
 @pytest.mark.parametrize("piece", [*PIECES, *LINES])

@@ -95,9 +95,9 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
 
     Raises:
         TypeError: args are of another class.
-        ValueError: as AsyncGRPOTrainer, `check_columns` and `attach`; or the model has layers of sliding attention; or an environment is
-            one of `hf_muonclip.rl.environments`; or, when training begins, the server tells log-probabilities of
-            another temperature.
+        ValueError: as AsyncGRPOTrainer, `check_columns` and `attach`; or the model has layers of sliding attention; or an
+            environment is one of `hf_muonclip.rl.environments`; or, when training begins, the server tells
+            log-probabilities of another temperature.
     """
 
     _tag_names = ["trl", "kimi-rl", "async"]  # noqa: RUF012 (TRL's attributes)

@@ -198,7 +198,8 @@ class KimiRLTrainer(GRPOTrainer):
             told = "; ".join(dict.fromkeys(gather_object(own)))
             raise ValueError(f"a reward function must return one number or None per completion. {told}; {saved}.")
         raise NotMeasuredError(
-            f"{reason} (since the start: {self.not_measured.worst}); {saved}. See to the graders, then resume from it, or raise max_not_measured."
+            f"{reason} (since the start: {self.not_measured.worst}); {saved}. See to the graders, then resume from it, "
+            "or raise max_not_measured."
         )
 
     def _begin_batch(self) -> None:

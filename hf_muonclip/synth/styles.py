@@ -24,8 +24,12 @@ class Style:
 
 STYLES = (
     Style("encyclopedic", "Write as an encyclopedia does: impersonal, compact, with exact terms."),
-    Style("textbook", "Write as a textbook does: state each fact, and make plain how it follows from what precedes it."),
-    Style("lecture_notes", "Write as a lecturer's notes: short sentences that bring one point each, in the same order."),
+    Style(
+        "textbook", "Write as a textbook does: state each fact, and make plain how it follows from what precedes it."
+    ),
+    Style(
+        "lecture_notes", "Write as a lecturer's notes: short sentences that bring one point each, in the same order."
+    ),
     Style("question_and_answer", "Write as questions and answers: a short question for each point, then its answer."),
     Style("dialogue", "Write as a conversation in which one person explains the matter and another asks about it."),
     Style("conversational", "Write as you would tell a friend: spoken language, simple words, no jargon."),

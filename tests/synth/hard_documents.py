@@ -3,10 +3,11 @@
 import random
 from typing import NamedTuple
 
-_WORDS = (
+_PLAIN = (
     "river bridge council harvest engine winter theory market island letter copper forest signal captain measure "
     "garden window border museum factory village weather journey station harbour"
-).split()
+)
+_WORDS = _PLAIN.split()
 _HARD = (
     "Dr. J. S. Miller",
     "about 3.14 metres",
@@ -17,7 +18,7 @@ _HARD = (
     r"\(a. B\)",
     "`a. B c`",
     "https://example.org/a.b?c=d. ",
-    "[see vol. 2. More](https://example.org/x_(y) \"A. B\")",
+    '[see vol. 2. More](https://example.org/x_(y) "A. B")',
     '<span title="One. Two three">',
     "wait... what",
 )
@@ -46,7 +47,12 @@ _ITEMS = (
     "  - a nested item about the old bridge",
     "- an item with code:\n\n  ```\n  A. B\n\n  C\n  ```",
 )
-_HEADINGS = ("# A heading. With a stop", "## Another one ##", "Underlined title\n================", "\\section{On A. B}")
+_HEADINGS = (
+    "# A heading. With a stop",
+    "## Another one ##",
+    "Underlined title\n================",
+    "\\section{On A. B}",
+)
 _CHINESE = "\u5317\u4eac\u662f\u4e2d\u56fd\u7684\u9996\u90fd\u3002\u5b83\u6709\u60a0\u4e45\u7684\u5386\u53f2\uff01"
 
 
@@ -75,7 +81,9 @@ def hard_document(seed: int) -> tuple[str, list[Whole]]:
     for _ in range(draw.randrange(1, 14)):
         kind = draw.randrange(6)
         if kind == 0:
-            add(draw.choice(_VERBATIM), True)
+            add(piece := draw.choice(_VERBATIM), True)
+            if piece[0].isspace():
+                add("\n\nA line follows the code", None)
         elif kind == 1:
             for _ in range(draw.randrange(1, 4)):
                 item = draw.choice(_ITEMS)

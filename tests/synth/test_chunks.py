@@ -69,7 +69,11 @@ def test_prose_is_no_verbatim() -> None:
         (f"{SENTENCE[:-2]}\n{SENTENCE}", 60, [f"{SENTENCE[:-2]}\n", SENTENCE]),
         ("one two three four", 9, ["one two ", "three ", "four"]),
         ("\u65e5\u672c\u8a9e" * 4, 6, ["\u65e5\u672c\u8a9e" * 2] * 2),
-        ("\u65e5\u672c\uff0c\u65e5\u672c\u3002\u65e5\u672c", 4, ["\u65e5\u672c\uff0c", "\u65e5\u672c\u3002", "\u65e5\u672c"]),
+        (
+            "\u65e5\u672c\uff0c\u65e5\u672c\u3002\u65e5\u672c",
+            4,
+            ["\u65e5\u672c\uff0c", "\u65e5\u672c\u3002", "\u65e5\u672c"],
+        ),
         ("x" * 100, 10, ["x" * 100]),
         ("- " + SENTENCE * 4, 50, ["- " + SENTENCE * 4]),
         ("10\u00a0km 20\u00a0km", 7, ["10\u00a0km ", "20\u00a0km"]),
@@ -118,15 +122,32 @@ def test_sizes_are_taken_of_a_few_times_the_document(document: str) -> None:
     assert measured <= 7 * len(document)  # once whole, once a level, once a chunk
 
 
-PIECES = (
-    "` ~ $ $$ $a$ \\[ \\( \\begin{a} \\end{a} \\begin{a}\\end{b} <table> </table> <b <!-- --> [ [a]( [a](b) . .. ... a = * "
+MARKS = (
+    "` ~ $ $$ $a$ \\[ \\( \\begin{a} \\end{a} \\begin{a}\\end{b} "
+    "<table> </table> <b <!-- --> [ [a]( [a](b) . .. ... a = * "
     "- | |- > # \u65e5 \u3002 \u2026 http:// \\ _ 1. +"
-).split()
+)
 LINES = ("\n", "\r", "\r\n", "a\n", "- a\n", "- a\n\n", "    a\n", "    ***\n", "| a\n", "a | b\n", "```\n", "~~~~\n")
-LINES += ("\0", " ", "\t", "a ", ". ", "A. ", "Mr. ", '." ', "``` ", "` `` ", "$\\$", "\n\n", "# a\n", "> ```\n", "[a](b ")
+LINES += (
+    "\0",
+    " ",
+    "\t",
+    "a ",
+    ". ",
+    "A. ",
+    "Mr. ",
+    '." ',
+    "``` ",
+    "` `` ",
+    "$\\$",
+    "\n\n",
+    "# a\n",
+    "> ```\n",
+    "[a](b ",
+)
 
 
-@pytest.mark.parametrize("piece", [*PIECES, *LINES])
+@pytest.mark.parametrize("piece", [*MARKS.split(), *LINES])
 def test_time_grows_in_proportion(piece: str) -> None:
     def seconds(length: int) -> float:
         document = (piece * (length // len(piece) + 1))[:length] + "end"

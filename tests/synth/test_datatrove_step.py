@@ -33,13 +33,17 @@ def pipeline(folder: Path, name: str, tasks: int, workers: int = 1, **given: Any
         source.mkdir()
         for shard in range(2):
             lines = [
-                json.dumps({"text": text, "id": f"doc-{number}", "metadata": {"source": "test", "title": f"T {number}"}})
+                json.dumps(
+                    {"text": text, "id": f"doc-{number}", "metadata": {"source": "test", "title": f"T {number}"}}
+                )
                 for number, text in enumerate(DOCUMENTS)
                 if number % 2 == shard
             ]
             (source / f"{shard}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     step = RephraseStep(
-        rephraser(**given), batch_size=5, exclusion_writer=JsonlWriter(str(folder / f"{name}-dropped"), compression=None)
+        rephraser(**given),
+        batch_size=5,
+        exclusion_writer=JsonlWriter(str(folder / f"{name}-dropped"), compression=None),
     )
     steps = [JsonlReader(str(source)), step, JsonlWriter(str(folder / name), compression=None)]
     return LocalPipelineExecutor(steps, tasks=tasks, workers=workers, logging_dir=str(folder / f"{name}-logs")).run()

@@ -29,7 +29,10 @@ def found(text: str) -> list[tuple[str, bool]]:
         ("A.\n$$\nx\n$$\nB.", "$$\nx\n$$\n"),
         ("A.\n  $$x$$ ,\nB.", "  $$x$$ ,\n"),
         ("A.\n\\[ x \\]\nB.", "\\[ x \\]\n"),
-        ("A.\n\\begin{a}\n\n\\begin{a}\\end{b}\\end{a} \\end{a}.", "\\begin{a}\n\n\\begin{a}\\end{b}\\end{a} \\end{a}."),
+        (
+            "A.\n\\begin{a}\n\n\\begin{a}\\end{b}\\end{a} \\end{a}.",
+            "\\begin{a}\n\n\\begin{a}\\end{b}\\end{a} \\end{a}.",
+        ),
         ("A.\n<!-- x\n\ny -->\nB.", "<!-- x\n\ny -->\n"),
     ],
 )

@@ -4,6 +4,7 @@ They are forked from a server that has imported what ranks use once, so that a t
 """
 
 import atexit
+import faulthandler
 import multiprocessing
 import os
 import runpy
@@ -187,8 +188,12 @@ class Script:
         os.kill(self._process.pid, signal.SIGINT)
 
     def ended(self, timeout: float = 300.0) -> Ended:
-        """Wait, kill it after so many seconds, and tell how it ended."""
+        """Wait, kill it after so many seconds, and tell how it ended; if it was killed, its errors end with its stack."""
         self._process.join(timeout)
+        if timeout and self.runs():
+            assert self._process.pid
+            os.kill(self._process.pid, signal.SIGUSR1)
+            time.sleep(1.0)
         self._process.kill()
         self._process.join()
         with self._outputs as folder:
@@ -239,6 +244,8 @@ def _script(arguments: list[str], folder: Path, outputs: Path, environment: dict
     for stream, name in ((1, "printed"), (2, "errors")):
         with Path(outputs, name).open("wb") as file:
             os.dup2(file.fileno(), stream)
+    faulthandler.register(signal.SIGUSR1)  # writes the stacks of all threads
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     os.chdir(folder)
     os.environ.update(environment)
     try:

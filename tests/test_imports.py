@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 import hf_muonclip
-from hf_muonclip import hub, rl
+from hf_muonclip import hub, rl, synth
 
 PACKAGE = "hf_muonclip"
 ROOT = Path(__file__).parents[1]
@@ -36,8 +36,9 @@ WALLS = {
     "hub": "common models runs kimi_k2 export evaluation root",
     "trainer": "common models optim attention runs kimi_k2 export hub root",
     "rl": "common optim evaluation trainer",
+    "synth": "common",
     "inspection": "common models optim attention root",
-    "cli": "common attention kimi_k2 optim runs hub inspection root",
+    "cli": "common attention kimi_k2 optim runs hub inspection synth root",
 }
 LIBRARIES = {"common": "torch transformers", "optim": "torch", "attention": "torch transformers"}
 TRITON_KERNELS = {
@@ -172,6 +173,8 @@ def test_the_root_stays_small() -> None:
         ("hf_muonclip.export.save", "from ..hub.push import push_to_hub"),
         ("hf_muonclip.trainer.entry_points", "from ..rl import KimiRLTrainer"),
         ("hf_muonclip.cli.doctor", "from ..rl.config import KimiRLConfig"),
+        ("hf_muonclip.synth.run", "from ..rl.rewards.spec import Spec"),
+        ("hf_muonclip.rl.trainer", "from ..synth import Rephraser"),
     ],
 )
 def test_a_breach_is_seen(module: str, source: str) -> None:
@@ -213,6 +216,8 @@ def test_the_package_declares_what_it_imports() -> None:
         foreign = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - {PACKAGE}
         if module.startswith(f"{PACKAGE}.rl.environments.verifiers"):
             foreign -= {"verifiers", "mcp"}  # which no extra can bring beside openenv
+        if module == f"{PACKAGE}.synth.datatrove_step":
+            foreign -= {"datatrove"}  # who has a pipeline has it
         assert foreign <= declared, f"{module} imports {foreign - declared}, which pyproject.toml does not name"
 
 
@@ -317,7 +322,7 @@ def test_a_run_is_followed_without_transformers() -> None:
     assert loaded.isdisjoint({"transformers", "matplotlib"})
 
 
-@pytest.mark.parametrize("package", [hf_muonclip, hub, rl], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [hf_muonclip, hub, rl, synth], ids=lambda package: package.__name__)
 def test_public_names_are_sorted_and_resolve(package: ModuleType) -> None:
     assert list(package.__all__) == sorted(package.__all__)
     assert set(package.__all__) <= set(dir(package))
@@ -327,7 +332,7 @@ def test_public_names_are_sorted_and_resolve(package: ModuleType) -> None:
         package.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize("package", [hf_muonclip, hub, rl], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [hf_muonclip, hub, rl, synth], ids=lambda package: package.__name__)
 def test_no_public_name_is_that_of_a_module_whose_import_would_replace_it(package: ModuleType) -> None:
     modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
     assert not modules & {*package.__all__}

@@ -24,6 +24,7 @@ READMES = (
     "hf_muonclip/optim/README.md",
     "hf_muonclip/rl/README.md",
     "hf_muonclip/runs/README.md",
+    "hf_muonclip/synth/README.md",
     "hf_muonclip/trainer/README.md",
     "examples/accelerate_configs/README.md",
 )

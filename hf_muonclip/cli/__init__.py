@@ -6,6 +6,7 @@
     hf-muonclip watch runs/kimi_k2_nano/clipped
     hf-muonclip report runs/kimi_k2_nano/clipped
     hf-muonclip push runs/kimi_k2_nano/model me/kimi-k2-nano --dry-run
+    hf-muonclip synth rephrase documents.jsonl rephrased --model Qwen/Qwen3-4B
 
 Exit codes: 0 all is well; 1 the attention layout is refused, its proof failed, or the Hub or the connection failed,
 with the reason on stderr; 2 the command cannot run with the given arguments.
@@ -21,6 +22,7 @@ from .named_model import UsageError
 from .plan import add_plan_command
 from .push import add_push_command
 from .runs import add_viewing_commands
+from .synth import add_synth_command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,5 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     add_plan_command(commands)
     add_viewing_commands(commands)
     add_push_command(commands)
+    add_synth_command(commands)
     add_doctor_command(commands)
     return parser

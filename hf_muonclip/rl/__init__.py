@@ -5,8 +5,9 @@
 Needs `pip install hf_muonclip[rl]`; nothing else of the package imports this folder. Names are loaded on first use.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ..common.extras import imported
 
 if TYPE_CHECKING:
     from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
@@ -58,6 +59,7 @@ __all__ = [
     "select_moderate",
 ]
 
+LIBRARIES = ("trl", "datasets", "httpx", "math_verify", "reasoning_gym", "websockets")  # of the extra
 _HOMES = {
     "GraderPool": ".graders.grader_pool",
     "KimiAsyncRLConfig": ".async_trainer",
@@ -91,16 +93,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = import_module(_HOMES[name], __name__)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing not in ("trl", "datasets", "math_verify", "reasoning_gym"):
-            raise
-        raise ImportError(
-            f"{name} needs {missing}, which is not installed. Install it with pip install hf_muonclip[rl]."
-        ) from error
-    value = getattr(module, name)
+    value = imported(name, _HOMES[name], __name__, extra="rl", libraries=LIBRARIES)
     globals()[name] = value
     return value
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from trl.experimental.async_grpo.async_grpo_config import AsyncGRPOConfig
 from trl.experimental.async_grpo.async_grpo_trainer import AsyncGRPOTrainer
@@ -19,7 +20,11 @@ from trl.experimental.async_grpo.async_rollout_worker import AsyncRolloutWorker
 from ..trainer.entry_points import attach
 from .dropout import disable_dropout_
 from .environments.episode import Episode
+from .last_checkpoint import save_last_checkpoint
 from .objective import k25_loss
+from .prompts import check_columns
+from .rewards.guarded_environment import guarded_factory
+from .rewards.reward_guard import NotMeasuredError, NotMeasuredWindow, check_share
 from .rollout_loop import KimiRolloutLoop
 
 # Settings under which the server's log-probabilities are of another distribution than the trainer's.
@@ -33,17 +38,23 @@ class KimiAsyncRLConfig(AsyncGRPOConfig):
     Args:
         rl_tau: strength of the regularizer against the sampling policy; > 0. The paper gives no number. The ratio is
             kept in [1 - epsilon, 1 + epsilon_high].
+        max_not_measured: share of the samples of the last four steps that may be without a reward they should have;
+            above it, all ranks save a checkpoint and training raises. In [0, 1]; 1 never stops.
 
     Raises:
         ValueError: a setting is out of range, or would let the server sample from another distribution than it tells.
     """
 
     rl_tau: float = field(default=0.1, metadata={"help": "Strength of the regularizer against the sampling policy."})
+    max_not_measured: float = field(
+        default=0.5, metadata={"help": "Share of samples without a reward, over four steps, that stops the run."}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]
         if not 0 < self.rl_tau < math.inf:
             raise ValueError(f"rl_tau must be positive and finite; got {self.rl_tau!r}. 0.1 is the default.")
+        check_share(self.max_not_measured)
         low, high = self.ratio_bounds
         if not 0 < low <= 1 <= high < math.inf:
             raise ValueError(
@@ -71,8 +82,10 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
     a mask of all pairs, so that MuonClip sees each pair that counts and no other; on a row of token_budget tokens it
     takes their number squared in bytes.
 
-    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained; no share of them stops the run.
-    A `rollout_worker` of your own gives its own advantages.
+    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained. Where too many are
+    (`max_not_measured`), or a function returned what cannot be rewards, all ranks save a checkpoint and training
+    raises. An environment's `reset` may raise where the environment has a `get_reward`; otherwise it ends training. A
+    `rollout_worker` of your own gives its own advantages.
 
     Args:
         model: folder or name on the Hub, as for AsyncGRPOTrainer.
@@ -82,7 +95,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
 
     Raises:
         TypeError: args are of another class.
-        ValueError: as AsyncGRPOTrainer and `attach`; or the model has layers of sliding attention; or an environment is
+        ValueError: as AsyncGRPOTrainer, `check_columns` and `attach`; or the model has layers of sliding attention; or an environment is
             one of `hf_muonclip.rl.environments`; or, when training begins, the server tells log-probabilities of
             another temperature.
     """
@@ -100,7 +113,10 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
             args = KimiAsyncRLConfig("kimi-async-rl")
         if not isinstance(args, KimiAsyncRLConfig):
             raise TypeError(f"KimiAsyncRLTrainer needs a KimiAsyncRLConfig; got {type(args).__name__}.")
-        _refuse_episodes(of_async.get("environment_factory"))
+        factory = of_async.get("environment_factory")
+        _refuse_episodes(factory)
+        check_columns("train_dataset", of_async.get("train_dataset"), needs_prompt=factory is None)
+        of_async["environment_factory"] = guarded_factory(factory, rewards_see_failures=False)
         super().__init__(model, reward_funcs, args, **of_async)
         policy: Any = self.model
         kinds = set(getattr(policy.config.get_text_config(), "layer_types", None) or []) - {"full_attention"}
@@ -114,6 +130,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         worker: Any = self.rollout_worker
         if isinstance(worker, AsyncRolloutWorker):
             worker._loop_cls = KimiRolloutLoop
+        self._lately = NotMeasuredWindow(args.max_not_measured)
         if self.optimizer is None:
             attach(self)
 
@@ -136,8 +153,37 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
         """Return the micro-batches of a step, and how many tokens they train on all ranks."""
+        metrics = self._metrics["train"]
+        before = {name: len(values) for name, values in metrics.items()}
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._stop_where_rewards_fail({name: values[before.get(name, 0) :] for name, values in metrics.items()})
         return batches, sum(batch["global_n_tokens"][0] for batch in batches) if batches else None
+
+    def _stop_where_rewards_fail(self, told: dict[str, list[float]]) -> None:
+        """Save a checkpoint and raise, on all ranks alike, where rewards cannot be trusted to go on.
+
+        Args:
+            told: what the micro-batches of a step add to the metrics; on the main process, which alone draws them.
+        """
+        shares = told.get("rewards/not_measured") or [0.0]
+        self._lately.add(sum(shares) / len(shares))
+        malformed = [name[len("rewards/") : -len("/malformed")] for name in told if name.endswith("/malformed") and told[name]]
+        causes = [
+            f"{name} {max(values):g}" for name, values in told.items() if "/not_measured/" in name and any(values)
+        ]
+        ((malformed, reason, causes),) = broadcast_object_list([(malformed, self._lately.too_many, causes)])
+        if not (malformed or reason):
+            return
+        saved = save_last_checkpoint(self)
+        if malformed:
+            raise ValueError(
+                f"a reward function must return one number or None per completion. {', '.join(malformed)} did not, as "
+                f"the log of the worker tells; {saved}."
+            )
+        raise NotMeasuredError(
+            f"{reason} ({', '.join(causes)}); {saved}. See to the graders, then resume from it, or raise "
+            "max_not_measured."
+        )
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -6,6 +6,8 @@ from typing import Any
 
 from trl.trainer.grpo_config import GRPOConfig
 
+from .rewards.reward_guard import check_share
+
 OBJECTIVES = ("k2", "k25")
 
 # Settings of GRPOConfig that the objectives would ignore or that would change them: what each must be, and why.
@@ -97,12 +99,7 @@ class KimiRLConfig(GRPOConfig):
         self._refuse_what_is_ignored()
         self._check_bounds()
         self._check_temperature()
-        _require(
-            0 <= self.max_not_measured <= 1,
-            "max_not_measured must be in [0, 1]",
-            self.max_not_measured,
-            "0.5 is the default, and 1 never stops",
-        )
+        check_share(self.max_not_measured)
         _require(
             _is_positive(self.ptx_coef), "ptx_coef must be positive", self.ptx_coef, "Without PTX, pass no dataset"
         )

@@ -1,5 +1,6 @@
 """What a dataset of prompts must and must not have, told before the first completion is sampled."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from datasets import Dataset
@@ -21,29 +22,46 @@ _NOT_A_COLUMN = {
 }
 
 
-def check_prompts(dataset: Any, prompts_per_batch: int, needs_prompt: bool) -> None:
-    """Refuse a dataset that TRL would use wrongly in silence or fail on in the first step; others pass.
+def check_columns(name: str, dataset: Any, needs_prompt: bool) -> None:
+    """Refuse a dataset with columns that TRL would use wrongly in silence or fail on in the first step.
 
     Args:
-        dataset: the training set; only a map-style one is looked at.
-        prompts_per_batch: prompts for which TRL samples at once.
+        name: of the argument.
+        dataset: only a map-style one is looked at; or several by their names.
         needs_prompt: whether each row must bring its prompt, because no environment does.
 
     Raises:
-        ValueError: a column is missing or has a name that TRL uses itself, or the prompts fill no batch.
+        ValueError: a column is missing or has a name that TRL uses itself.
     """
+    if isinstance(dataset, Mapping):
+        for key, one in dataset.items():
+            check_columns(f"{name}[{key!r}]", one, needs_prompt)
     if not isinstance(dataset, Dataset):
         return
     if needs_prompt and "prompt" not in dataset.column_names:
         raise ValueError(
-            f"train_dataset must have a column prompt; it has {dataset.column_names}. Rename the one that holds them."
+            f"{name} must have a column prompt; it has {dataset.column_names}. Rename the one that holds them."
         )
-    for name in dataset.column_names:
-        if name in _NOT_A_COLUMN:
+    for column in dataset.column_names:
+        if column in _NOT_A_COLUMN:
             raise ValueError(
-                f"train_dataset must have no column {name!r}; {_NOT_A_COLUMN[name]}, and the dataset's would be lost. "
-                f"Rename it, for example to 'given_{name}'."
+                f"{name} must have no column {column!r}; {_NOT_A_COLUMN[column]}, and the dataset's would be lost. "
+                f"Rename it, for example to 'given_{column}'."
             )
+
+
+def check_batches(dataset: Any, prompts_per_batch: int) -> None:
+    """Refuse a training set that fills no batch, and warn of prompts that every pass leaves out.
+
+    Args:
+        dataset: the training set; only a map-style one is looked at.
+        prompts_per_batch: prompts for which TRL samples at once.
+
+    Raises:
+        ValueError: the prompts fill no batch.
+    """
+    if not isinstance(dataset, Dataset):
+        return
     if len(dataset) < prompts_per_batch:
         raise ValueError(
             f"train_dataset must fill one batch of {prompts_per_batch} prompts (generation_batch_size / "

@@ -17,14 +17,18 @@ from trl.experimental.async_grpo.async_rollout_worker import (
     _AsyncRolloutLoop,
 )
 
+from ..common.loggers import get_logger
 from .rewards.reward_guard import NotMeasuredCount, causes_of, code_of, guarded
+
+logger = get_logger(__name__)
 
 
 class KimiRolloutLoop(_AsyncRolloutLoop):
     """TRL's loop of generation and scoring with the advantages of K2.5. Lives in the worker's process.
 
     A sample was not measured for the reasons of `KimiRLTrainer`: it leaves its group's mean, none of its tokens is
-    trained, and `rewards/not_measured` counts it, `rewards/NAME/not_measured` by function and cause.
+    trained, and `rewards/not_measured` counts it, `rewards/NAME/not_measured` by function and cause. So does a group of
+    which a function returned what cannot be rewards; `rewards/NAME/malformed` tells the trainer, which stops.
     """
 
     def __init__(self, **of_trl: Any) -> None:
@@ -37,14 +41,10 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
             guarded(function, name) for function, name in zip(self.reward_funcs, self.reward_func_names, strict=False)
         ]  # the names of environments that own their reward follow
         self.reward_funcs: list[Any] = [*self._guarded]
-        self._not_measured = NotMeasuredCount(self._guarded, 1.0)
+        self._not_measured = NotMeasuredCount(self._guarded)
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
-        """Return the rows that a group of rollouts is trained by.
-
-        Raises:
-            ValueError: a function returned what cannot be rewards.
-        """
+        """Return the rows that a group of rollouts is trained by."""
         # TRL scores the group with one row per rollout, in order; the real rows follow.
         one_each = [[TrainingSequence([], [], [], "")] for _ in group.completions]
         scored = await super()._score_group(dataclasses.replace(group, completions_sequences=one_each))
@@ -54,14 +54,14 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
         )
         causes = causes_of(rewards, self._said(group), len(scored))
         measured = (causes == 0).all(1)
-        shares = self._not_measured.shares(causes[:, : len(self._guarded)])
+        told = self._not_measured.shares(causes[:, : len(self._guarded)]) | self._malformed()
         totals = rewards.nansum(1).masked_fill(~measured, torch.nan)
         advantages = (totals - totals.nanmean()).nan_to_num(nan=0.0)
         samples = []
         for place, (sample, sequences) in enumerate(zip(scored, group.completions_sequences, strict=True)):
             counts = bool(measured[place])
             of_sample = {"reward": float(totals[place]), "rewards/not_measured": float(not counts)}
-            metrics = sample.metrics | of_sample | shares
+            metrics = sample.metrics | of_sample | told
             for sequence in sequences:
                 masks = sequence.completion_mask if counts else [0] * len(sequence.completion_mask)
                 samples.append(
@@ -78,11 +78,16 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
 
     def _said(self, group: RolloutGroup) -> Tensor:
         """Return what functions and environments said of each sample, (samples, functions), int."""
-        guards = [function.guard for function in self._guarded]
-        if malformed := [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]:
-            raise ValueError(f"a reward function must return one number or None per completion. {malformed[0]}.")
         of_environments = [
             [code_of(given[1] if given is not None and given[0] is kind else None) for given in group.env_rewards]
             for kind in self._env_reward_types
         ]
-        return torch.tensor([*(guard.said for guard in guards), *of_environments]).T.contiguous()
+        return torch.tensor([*(function.guard.said for function in self._guarded), *of_environments]).T.contiguous()
+
+    def _malformed(self) -> dict[str, float]:
+        found = {}
+        for guard in (function.guard for function in self._guarded):
+            if guard.malformed:
+                logger.error("the reward function %s: %s.", guard.name, guard.malformed)
+                found[f"rewards/{guard.name}/malformed"] = 1.0
+        return found

@@ -20,10 +20,21 @@ from ..trainer.entry_points import attach
 from .budgets import BudgetReward, MeasuredBudgets, TypeBudgets, add_budgets_
 from .config import KimiRLConfig
 from .dropout import disable_dropout_
+from .last_checkpoint import save_last_checkpoint
 from .objective import k2_loss, k25_loss, sample_weights
-from .prompts import check_prompts
+from .prompts import check_batches, check_columns
 from .ptx import PackedRow, PTXBatches, PTXStream, next_token_loss, ptx_batches, targets
-from .rewards.reward_guard import MALFORMED, Guarded, NotMeasuredCount, NotMeasuredError, causes_of, guarded, said_by
+from .rewards.guarded_environment import episode_failures, guarded_factory
+from .rewards.reward_guard import (
+    MALFORMED,
+    Guarded,
+    NotMeasuredCount,
+    NotMeasuredError,
+    NotMeasuredWindow,
+    causes_of,
+    guarded,
+    said_by,
+)
 from .schedule import annealed
 from .temperature import scoring_temperature, set_temperature_
 
@@ -41,9 +52,10 @@ class KimiRLTrainer(GRPOTrainer):
     other settings than its defaults.
 
     A sample is not measured where a reward that it should have is missing: a `NotMeasured`, a NaN, an infinity, a None
-    where the same function rewards others of its prompt, or an exception of the function. It leaves its group's mean
-    and the loss, and is counted in `rewards/NAME/not_measured` and by cause. Where too many are (`max_not_measured`),
-    or a function returns what cannot be rewards, all ranks save a checkpoint and training raises.
+    where the same function rewards others of its prompt, or an exception of the function or of its environment's
+    `reset`. It leaves its group's mean and the loss, and is counted in `rewards/NAME/not_measured` and by cause. Where
+    too many are (`max_not_measured`), or a function returns what cannot be rewards, all ranks save a checkpoint and
+    training raises.
 
     Args:
         model: as for GRPOTrainer.
@@ -56,7 +68,7 @@ class KimiRLTrainer(GRPOTrainer):
 
     Raises:
         TypeError: args or budgets are of another class, or ptx_dataset is no dataset.
-        ValueError: as GRPOTrainer, `check_prompts`, `attach`, `add_budgets_` and `ptx_batches`.
+        ValueError: as GRPOTrainer, `check_columns`, `check_batches`, `attach`, `add_budgets_` and `ptx_batches`.
     """
 
     _tag_names = ["trl", "kimi-rl"]  # noqa: RUF012 (TRL's attributes)
@@ -84,13 +96,18 @@ class KimiRLTrainer(GRPOTrainer):
         assert args.generation_batch_size is not None
         assert args.num_generations is not None
         prompts_per_batch = args.generation_batch_size // args.num_generations
-        check_prompts(of_grpo.get("train_dataset"), prompts_per_batch, of_grpo.get("environment_factory") is None)
+        factory = of_grpo.get("environment_factory")
+        for name in ("train_dataset", "eval_dataset"):
+            check_columns(name, of_grpo.get(name), needs_prompt=factory is None)
+        check_batches(of_grpo.get("train_dataset"), prompts_per_batch)
+        of_grpo["environment_factory"] = guarded_factory(factory, rewards_see_failures=True)
         super().__init__(model, reward_funcs, args, **of_grpo)
         policy: Any = self.model
         disable_dropout_(policy)
         self._guarded: list[Guarded] = [*map(guarded, self.reward_funcs, self.reward_func_names)]
         self.reward_funcs: Any = [*self._guarded]  # which TRL calls
-        self.not_measured = NotMeasuredCount(self._guarded, args.max_not_measured)
+        self.not_measured = NotMeasuredCount(self._guarded)
+        self._lately = NotMeasuredWindow(args.max_not_measured)
         self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
         self._malformed = False  # whether a function returned on some rank what cannot be rewards
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
@@ -171,23 +188,17 @@ class KimiRLTrainer(GRPOTrainer):
 
     def _stop_where_rewards_fail(self) -> None:
         """Save a checkpoint and raise, on all ranks alike, where rewards cannot be trusted to go on."""
-        reason = self.not_measured.too_many if self._trains else ""
+        reason = self._lately.too_many if self._trains else ""
         if not (reason or self._malformed):
             return
-        saved = "nothing was saved, for it did not train"
-        if self.is_in_train:
-            self.log({})  # the counts of this batch
-            self._save_checkpoint(self.model, trial=None)  # type: ignore[no-untyped-call]
-            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
-            self.accelerator.wait_for_everyone()  # the first rank to raise ends the others, which may be writing
-            saved = f"checkpoint-{self.state.global_step} in {self.args.output_dir} has the state before this batch"
+        saved = save_last_checkpoint(self)
         if self._malformed:
             guards = [function.guard for function in self._guarded]
             own = [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]
             told = "; ".join(dict.fromkeys(gather_object(own)))
             raise ValueError(f"a reward function must return one number or None per completion. {told}; {saved}.")
         raise NotMeasuredError(
-            f"{reason}; {saved}. See to the graders, then resume from it, or raise max_not_measured."
+            f"{reason} (since the start: {self.not_measured.worst}); {saved}. See to the graders, then resume from it, or raise max_not_measured."
         )
 
     def _begin_batch(self) -> None:
@@ -231,6 +242,8 @@ class KimiRLTrainer(GRPOTrainer):
         TRL leaves samples without any reward out of their group's mean, and would count one reward of several that is
         missing as zero, and let an infinite one silence its group.
         """
+        for function in self._guarded:
+            function.guard.failures = episode_failures(self.environments)
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         judged = rewards if self._budget is None else rewards[:, :-1]  # a budget alone measures nothing
         said = self.accelerator.gather(said_by(self._guarded, rewards.device))
@@ -238,7 +251,7 @@ class KimiRLTrainer(GRPOTrainer):
         causes = causes_of(judged, said, self._generations)
         self._measured = (causes == 0).all(1)
         if self._trains:
-            self.not_measured.add(self._measured)
+            self._lately.add(1 - self._measured.float().mean().item())
         if self._budget is not None:
             self._budget.replace_(rewards)
         rewards = rewards.masked_fill(~self._measured.unsqueeze(-1), torch.nan)

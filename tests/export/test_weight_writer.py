@@ -156,8 +156,8 @@ def test_saving_takes_no_more_memory_than_a_few_shards(tmp_path: Path) -> None:
     """transformers copies every gate and up projection before it writes the first shard."""
     model, added = added_memory("ours", "float32", tmp_path / "plain")
     assert model > 130
-    assert added < 48
+    assert added < 56
     _, added = added_memory("ours", "bfloat16", tmp_path / "rounded")
-    assert added < 48
+    assert added < 56
     _, added = added_memory("transformers", "float32", tmp_path / "transformers")
     assert added > 64  # or this test cannot tell one from the other

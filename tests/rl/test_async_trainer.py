@@ -25,7 +25,7 @@ from trl.experimental.async_grpo.packing import TreeRow
 from true_logits import brute_force
 
 from hf_muonclip import MuonClip, attach
-from hf_muonclip.rl import GraderPool, KimiAsyncRLConfig, KimiAsyncRLTrainer, math_spec, mix
+from hf_muonclip.rl import GraderPool, KimiAsyncRLConfig, KimiAsyncRLTrainer, NotMeasuredError, math_spec, mix
 from hf_muonclip.rl.async_trainer import tree_mask
 from hf_muonclip.rl.environments.episode import Episode
 from hf_muonclip.rl.rewards.not_measured import NotMeasured
@@ -339,14 +339,17 @@ def test_rewards_of_a_mixture_with_workers_travel_to_the_loop() -> None:
         function.function.pool.close()
 
 
-def test_causes_are_logged_and_a_wrong_number_of_rewards_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_causes_are_logged_and_a_wrong_number_of_rewards_is_told(caplog: pytest.LogCaptureFixture) -> None:
     rollouts = loop(reward_funcs=[gives(1.0, NotMeasured("timeout", "slow"), NotMeasured("timeout"), 0.0)])
     samples = rollouts._loop.run_until_complete(rollouts._score_group(group_of_rollouts()))
     assert {sample.metrics["rewards/reward/not_measured/timeout"] for sample in samples} == {0.5}
     assert "timeout: slow" in caplog.text
-    rollouts = loop(reward_funcs=[gives(1.0, 2.0)])
-    with pytest.raises(ValueError, match=naming("reward", "2 rewards", "4 samples")):
-        rollouts._loop.run_until_complete(rollouts._score_group(group_of_rollouts()))
+    rollouts = loop(reward_funcs=[gives(1.0, 2.0), gives(1.0, 2.0, 3.0, 4.0)])
+    samples = rollouts._loop.run_until_complete(rollouts._score_group(group_of_rollouts()))
+    assert {sample.metrics["rewards/not_measured"] for sample in samples} == {1.0}
+    assert {sample.metrics["rewards/reward/malformed"] for sample in samples} == {1.0}
+    assert "rewards/reward_2/malformed" not in samples[0].metrics
+    assert "reward: it returned 2 rewards for 4 samples" in caplog.text
 
 
 class Kept(Episode):
@@ -380,6 +383,43 @@ def test_a_batch_of_what_was_not_measured_moves_nothing(folder: str, tmp_path: P
     assert all(p.grad is None or not p.grad.any() for p in trainer.model.parameters())
 
 
+def sometimes(completions: list[Any], **_: Any) -> list[Any]:
+    return [NotMeasured("timeout") if place % 4 else 1.0 for place in range(len(completions))]
+
+
+def too_few(completions: list[Any], **_: Any) -> list[float]:
+    return [1.0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("function", "error", "named", "step"),
+    [
+        (sometimes, NotMeasuredError, ["75%", "max_not_measured=0.5", "rewards/sometimes/not_measured/timeout"], 2),
+        (too_few, ValueError, ["too_few"], 0),
+    ],
+    ids=["not measured", "malformed"],
+)
+def test_rewards_that_fail_stop_the_run_with_a_checkpoint(
+    function: Any, error: type[Exception], named: list[str], step: int, folder: str, tmp_path: Path
+) -> None:
+    server = SamplingServer(tiny_policy())
+    trainer = KimiAsyncRLTrainer(
+        folder,
+        function,
+        config(tmp_path / "out", server.url, max_steps=8, gradient_accumulation_steps=1),
+        train_dataset=Dataset.from_list([{"prompt": [turn("user", seed)]} for seed in range(100)]),
+        processing_class=tokenizer(),
+        weight_transfer=WeightsOverHTTP(server.url),
+    )
+    with pytest.raises(error, match=naming(*named, f"checkpoint-{step}")):
+        trainer.train()
+    server.close()
+    assert trainer.state.global_step == step
+    assert (tmp_path / "out" / f"checkpoint-{step}" / "rollout_state.json").exists()
+
+
 @pytest.mark.usefixtures("here")
 def test_a_server_of_another_temperature_is_refused(folder: str, tmp_path: Path) -> None:
     server = SamplingServer(tiny_policy(), "raw_logprobs")
@@ -403,6 +443,7 @@ def test_a_server_of_another_temperature_is_refused(folder: str, tmp_path: Path)
     ("settings", "named"),
     [
         ({"rl_tau": 0.0}, ["rl_tau", "0.0"]),
+        ({"max_not_measured": 1.5}, ["max_not_measured", "1.5"]),
         ({"epsilon": 1.0}, ["epsilon", "1.0"]),
         ({"epsilon_high": -0.5}, ["epsilon", "-0.5"]),
         ({"top_p": 0.9}, ["top_p=0.9"]),

@@ -46,6 +46,7 @@ ATTRIBUTES = {
     "rollout_worker": AsyncRolloutWorker,
     "vllm_client": VLLMClient,
 }
+OF_WING = {"_lately", "_stop_where_rewards_fail"}
 OF_TRANSFORMERS = {"args", "accelerator", "current_gradient_accumulation_steps", "model", "optimizer"}
 FIELDS = {
     RolloutGroup: {"completions", "completions_sequences", "env_rewards"},
@@ -95,6 +96,8 @@ def test_the_worker_starts_the_loop_that_it_names() -> None:
         assert f"self.{name}" in inspect.getsource(_AsyncRolloutLoop.__init__), f"trl moved {name}"
     assert "for reward_func in self.reward_funcs" in inspect.getsource(_AsyncRolloutLoop._score_group)
     assert "env_rewards.append((env_type, reward))" in inspect.getsource(_AsyncRolloutLoop), "trl moved env_rewards"
+    for call in ("environment.reset, **reset_kwargs", "get_reward = environment.get_reward"):
+        assert call in inspect.getsource(_AsyncRolloutLoop), f"trl calls environments otherwise: {call}"
 
 
 @pytest.mark.parametrize("owner", FIELDS, ids=lambda owner: owner.__name__)
@@ -127,4 +130,4 @@ def test_batches_have_every_key() -> None:
 def test_the_list_is_complete() -> None:
     attributes, _ = names_read()
     of_config = {field.name for field in dataclasses.fields(KimiAsyncRLConfig)} | {"ratio_bounds"}
-    assert attributes - ATTRIBUTES.keys() - OF_TRANSFORMERS - of_config - OVERRIDDEN.keys() == set()
+    assert attributes - ATTRIBUTES.keys() - OF_TRANSFORMERS - OF_WING - of_config - OVERRIDDEN.keys() == set()

@@ -8,7 +8,7 @@ from datasets import Dataset
 from error_messages import naming
 from tiny_rl import rl_trainer
 
-from hf_muonclip.rl.prompts import check_prompts
+from hf_muonclip.rl.prompts import check_batches, check_columns
 
 
 def rows(count: int, **columns: Any) -> Dataset:
@@ -21,6 +21,14 @@ def rows(count: int, **columns: Any) -> Dataset:
 def test_names_that_trl_uses_itself(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=naming("train_dataset", repr(name))):
         rl_trainer(tmp_path, given={"train_dataset": rows(8, **{name: "w9"})})
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "by name"])
+def test_names_in_the_evaluation_set(several: bool, tmp_path: Path) -> None:
+    data: Any = rows(8, completions="w9")
+    data, name = ({"held out": data}, "eval_dataset['held out']") if several else (data, "eval_dataset")
+    with pytest.raises(ValueError, match=naming(name, "'completions'")):
+        rl_trainer(tmp_path, given={"eval_dataset": data})
 
 
 def test_other_columns_pass(tmp_path: Path) -> None:
@@ -39,7 +47,7 @@ def test_a_dataset_without_prompts(tmp_path: Path) -> None:
     data = Dataset.from_list([{"question": "w7"}] * 8)
     with pytest.raises(ValueError, match=naming("prompt", "['question']")):
         rl_trainer(tmp_path, given={"train_dataset": data})
-    check_prompts(data, 2, needs_prompt=False)  # an environment brings them
+    check_columns("train_dataset", data, needs_prompt=False)  # an environment brings them
 
 
 def test_fewer_prompts_than_a_batch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -51,4 +59,5 @@ def test_fewer_prompts_than_a_batch(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def test_streams_are_left_to_trl() -> None:
-    check_prompts(rows(1).to_iterable_dataset(), 8, needs_prompt=True)
+    check_columns("train_dataset", rows(1).to_iterable_dataset(), needs_prompt=True)
+    check_batches(rows(1).to_iterable_dataset(), 8)

@@ -57,7 +57,7 @@ ATTRIBUTES = {
     "generation_kwargs": dict,
 }
 # None unless they are given.
-OPTIONAL = {"environment_factories", "rollout_func"}
+OPTIONAL = {"environment_factories", "environments", "rollout_func"}
 WITH_VLLM = {"vllm_generation"}
 # Of a batch that TRL hands to the loss.
 BATCH = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages", "old_per_token_logps"}
@@ -133,6 +133,12 @@ def test_when_old_log_probabilities_are_passed() -> None:
     assert "self.args.steps_per_generation * self.num_iterations" in source, "trl samples at another interval"
 
 
+def test_environments_are_reset_and_asked_by_their_own_attributes() -> None:
+    """`guarded_environment` lays its own over them."""
+    assert "environment.reset(**reset_kwargs)" in inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    assert "e.get_reward() if type(e)" in inspect.getsource(GRPOTrainer.__init__)
+
+
 def test_the_mode_is_that_of_the_model() -> None:
     for method in (GRPOTrainer._generate_and_score_completions, GRPOTrainer._prepare_inputs):
         assert 'mode = "train" if self.model.training else "eval"' in inspect.getsource(method)
@@ -149,7 +155,7 @@ def test_the_list_is_complete() -> None:
             if isinstance(node, ast.Attribute) and _is_trainer(node.value):
                 used.add(node.attr)
     of_wing = own | set(vars(KimiRLTrainer)) - OVERRIDDEN.keys() - CLASS_ATTRIBUTES.keys()
-    of_wing |= {"_guarded", "_measured", "_malformed", "not_measured", "_scoring", "_budget"}
+    of_wing |= {"_guarded", "_lately", "_measured", "_malformed", "not_measured", "_scoring", "_budget"}
     of_wing |= {name for name in used if name[:4] == "_ptx"}
     listed = OVERRIDDEN.keys() | CALLED.keys() | ATTRIBUTES.keys() | OPTIONAL | WITH_VLLM | OF_TRANSFORMERS
     assert used - of_wing - listed - {"__init__", "__post_init__"} == set()

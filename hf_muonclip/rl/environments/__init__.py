@@ -5,8 +5,10 @@
 None of these libraries is needed to import this folder. Names are loaded on first use.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ...common.extras import imported
+from .. import LIBRARIES
 
 if TYPE_CHECKING:
     from .nemo_gym import nemo_gym_spec
@@ -21,7 +23,7 @@ _HOMES = {"nemo_gym_spec": ".nemo_gym", "openenv_spec": ".openenv", "verifiers_s
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name], __name__), name)
+    value = imported(name, _HOMES[name], __name__, extra="rl", libraries=LIBRARIES)
     globals()[name] = value
     return value
 

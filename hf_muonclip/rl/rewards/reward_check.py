@@ -10,7 +10,7 @@ import functools
 import inspect
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -170,6 +170,20 @@ def is_async(function: RewardFunction) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def for_rows(given: Mapping[str, Any], rows: Sequence[int], size: int) -> dict[str, Any]:
+    """Return what a reward function is given, for some of its samples alone.
+
+    Args:
+        given: lists with an entry per sample, and what is one for all.
+        rows: places of the samples.
+        size: their number in `given`.
+    """
+    return {
+        name: [values[row] for row in rows] if isinstance(values, list) and len(values) == size else values
+        for name, values in given.items()
+    }
 
 
 def name_of(function: RewardFunction) -> str:

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from ...common.loggers import get_logger
 from .not_measured import CAUSES, NotMeasured
-from .reward_check import is_async
+from .reward_check import for_rows, is_async
 
 logger = get_logger(__name__)
 
-# What a reward function said of a sample: a number, None, something that is none, or 1 + the place of a cause.
-NUMBER, NONE, MALFORMED = 0, -1, -2
+# What a reward function said of a sample: a number, None, something that is none, nothing because the sample's
+# environment failed, or 1 + the place of a cause.
+NUMBER, NONE, MALFORMED, EPISODE = 0, -1, -2, -3
 _CODES = {cause: code for code, cause in enumerate(CAUSES, start=1)}
 WINDOW = 4  # batches of completions
 
@@ -38,6 +39,7 @@ class Guard:
         said: of each sample of the last call, `NUMBER`, `NONE`, `MALFORMED` or the code of a cause.
         malformed: why what it returned last cannot be used; "" where it can.
         details: of each cause, what was seen first.
+        failures: of the batch to come, why samples have no reward whatever the function would say, by their places.
     """
 
     def __init__(self, name: str) -> None:
@@ -45,6 +47,7 @@ class Guard:
         self.said: list[int] = []
         self.malformed = ""
         self.details: dict[str, str] = {}
+        self.failures: dict[int, NotMeasured] = {}
         self._has_raised = False
 
     def all_failed(self, error: Exception, samples: int) -> list[NotMeasured]:
@@ -54,23 +57,31 @@ class Guard:
             logger.error("the reward function %s raised; its batch is not measured.", self.name, exc_info=error)
         return [NotMeasured("error", f"{type(error).__name__}: {error}")] * samples
 
+    def rows_of(self, samples: int) -> list[int]:
+        """Return the places of the samples that the function is asked about."""
+        return [row for row in range(samples) if row not in self.failures]
+
     def read(self, found: Any, samples: int) -> list[float | None]:
-        """Return what a function returned as numbers and None, and keep what it says."""
+        """Return what a function returned of `rows_of(samples)` as numbers and None, and keep what it says."""
+        rows = self.rows_of(samples)
         try:
             rewards = [one if one is None or isinstance(one, NotMeasured) else float(one) for one in found]
         except (TypeError, ValueError, RuntimeError) as error:
             self.malformed = f"it must return numbers; it returned {repr(found)[:60]} ({error})"
         else:
-            fits = len(rewards) == samples
-            self.malformed = "" if fits else f"it returned {len(rewards)} rewards for {samples} samples"
+            fits = len(rewards) == len(rows)
+            self.malformed = "" if fits else f"it returned {len(rewards)} rewards for {len(rows)} samples"
         if self.malformed:
             self.said = [MALFORMED] * samples
             return [float("nan")] * samples
-        self.said = [code_of(reward) for reward in rewards]
-        for reward in rewards:
+        self.said = [EPISODE] * samples
+        whole: list[float | None] = [self.failures.get(row) for row in range(samples)]
+        for row, reward in zip(rows, rewards, strict=True):
+            self.said[row], whole[row] = code_of(reward), reward
+        for reward in whole:
             if isinstance(reward, NotMeasured):
                 self.details.setdefault(reward.cause, reward.detail)
-        return rewards
+        return whole
 
 
 class GuardedReward:
@@ -83,10 +94,11 @@ class GuardedReward:
     def __call__(self, **given: Any) -> list[float | None]:
         """Return a reward per completion; None and NaN where there is none."""
         samples = len(given["completions"])
+        rows = self.guard.rows_of(samples)
         try:
-            found = self.function(**given)
+            found = self.function(**for_rows(given, rows, samples)) if rows else []
         except Exception as error:
-            found = self.guard.all_failed(error, samples)
+            found = self.guard.all_failed(error, len(rows))
         return self.guard.read(found, samples)
 
 
@@ -96,10 +108,11 @@ class AsyncGuardedReward(GuardedReward):
     async def __call__(self, **given: Any) -> list[float | None]:  # type: ignore[override]
         """Return a reward per completion; None and NaN where there is none."""
         samples = len(given["completions"])
+        rows = self.guard.rows_of(samples)
         try:
-            found = await self.function(**given)
+            found = await self.function(**for_rows(given, rows, samples)) if rows else []
         except Exception as error:
-            found = self.guard.all_failed(error, samples)
+            found = self.guard.all_failed(error, len(rows))
         return self.guard.read(found, samples)
 
 
@@ -118,10 +131,11 @@ class GuardedModel(nn.Module):
         try:
             found = self.model(**given)
         except Exception as error:
-            rewards = self.guard.read(self.guard.all_failed(error, samples), samples)
+            failed = self.guard.all_failed(error, len(self.guard.rows_of(samples)))
+            rewards = self.guard.read(failed, samples)
             found = SimpleNamespace(logits=torch.tensor(rewards, device=given["input_ids"].device).unsqueeze(1))
         else:
-            self.guard.said = [NUMBER] * samples
+            self.guard.said = [EPISODE if row in self.guard.failures else NUMBER for row in range(samples)]
         return found
 
 
@@ -139,7 +153,8 @@ def causes_of(rewards: Tensor, said: Tensor, num_generations: int) -> Tensor:
     """Return why each reward is missing.
 
     A function that gives None to all samples of a prompt does not apply to it, unless none does. One that gives a
-    reward to some of a prompt's samples should have given it to all.
+    reward to some of a prompt's samples should have given it to all. A sample whose environment failed says nothing of
+    whether a function applies.
 
     Args:
         rewards: (samples, functions); of all ranks, a prompt's together; NaN where there is none.
@@ -149,30 +164,63 @@ def causes_of(rewards: Tensor, said: Tensor, num_generations: int) -> Tensor:
     Returns:
         (samples, functions), int; 0 where nothing is missing, else 1 + the place in `CAUSES`.
     """
-    none = said == NONE
+    failed = said == EPISODE
+    none = (said == NONE) | failed
     applies = ~none.view(-1, num_generations, rewards.shape[1]).all(1)
     applies |= ~applies.any(1, keepdim=True)
-    causes = said.clamp(min=0)
+    causes = said.clamp(min=0).masked_fill(failed, _CODES["error"])
     causes = causes.masked_fill((causes == 0) & rewards.isnan(), _CODES["missing"])
     causes = causes.masked_fill(rewards.isinf(), _CODES["infinite"])
     return causes.masked_fill(~applies.repeat_interleave(num_generations, dim=0), 0)
 
 
+class NotMeasuredWindow:
+    """The share of samples without a reward in the last batches, and whether training must stop for it.
+
+    Args:
+        largest: share of the samples of `WINDOW` batches that may have none; 1 for all.
+    """
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
+        self._shares: deque[float] = deque(maxlen=WINDOW)
+
+    def add(self, share: float) -> None:
+        """Count a batch of training.
+
+        Args:
+            share: of its samples that lack a reward they should have.
+        """
+        self._shares.append(share)
+
+    @property
+    def too_many(self) -> str:
+        """Why the training must stop, as the beginning of a sentence; "" where it need not.
+
+        Batches that are still to come count as measured: a share of 1 / `WINDOW` or more forgives one bad batch.
+        """
+        if sum(self._shares) <= self.largest * WINDOW:
+            return ""
+        batches = len(self._shares)
+        return (
+            f"{sum(self._shares) / batches:.0%} of the samples of the last {batches} batches had no reward, more than "
+            f"max_not_measured={self.largest:g} of {WINDOW} batches"
+        )
+
+
 class NotMeasuredCount:
-    """How many samples had no reward: by function and cause, and lately.
+    """How many rewards were missing, by function and cause.
 
     Args:
         functions: of rewards, guarded.
-        share: of the samples of `WINDOW` batches that may lately have had none; 1 for all.
 
     Attributes:
         total: of each function and cause, since the training began.
     """
 
-    def __init__(self, functions: Sequence[Guarded], share: float) -> None:
-        self.guards, self.share = [function.guard for function in functions], share
+    def __init__(self, functions: Sequence[Guarded]) -> None:
+        self.guards = [function.guard for function in functions]
         self.total: Counter[tuple[str, str]] = Counter()
-        self._lately: deque[float] = deque(maxlen=WINDOW)  # shares of batches
 
     def shares(self, causes: Tensor) -> dict[str, float]:
         """Return what to log of a batch: of each function, the share without a reward, and by each cause seen so far.
@@ -207,23 +255,21 @@ class NotMeasuredCount:
             cause,
         )
 
-    def add(self, measured: Tensor) -> None:
-        """Count a batch of training: which of its samples have every reward that they should have, (samples,)."""
-        self._lately.append(1 - measured.float().mean().item())
-
     @property
-    def too_many(self) -> str:
-        """Why the training must stop, as the beginning of a sentence; "" where it need not.
+    def worst(self) -> str:
+        """What was missing most since the training began, in words."""
+        return ", ".join(f"{name} {count} by {cause}" for (name, cause), count in self.total.most_common(4) if count)
 
-        Batches that are still to come count as measured: a share of 1 / `WINDOW` or more forgives one bad batch.
-        """
-        if sum(self._lately) <= self.share * WINDOW:
-            return ""
-        batches = len(self._lately)
-        worst = ", ".join(f"{name} {count} by {cause}" for (name, cause), count in self.total.most_common(4) if count)
-        return (
-            f"{sum(self._lately) / batches:.0%} of the samples of the last {batches} batches had no reward, more than "
-            f"max_not_measured={self.share:g} of {WINDOW} batches (since the start: {worst})"
+
+def check_share(max_not_measured: float) -> None:
+    """Refuse a share that is none.
+
+    Raises:
+        ValueError: it is not in [0, 1].
+    """
+    if not 0 <= max_not_measured <= 1:
+        raise ValueError(
+            f"max_not_measured must be in [0, 1]; got {max_not_measured!r}. 0.5 is the default, and 1 never stops."
         )
 
 

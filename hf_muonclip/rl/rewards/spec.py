@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 
 from ...common.loggers import get_logger
-from .reward_check import CheckReport, RewardFunction, check_rewards, is_async, name_of
+from .reward_check import CheckReport, RewardFunction, check_rewards, for_rows, is_async, name_of
 
 logger = get_logger(__name__)
 
@@ -197,13 +197,8 @@ class OfDomain:
         return self._spread(own, len(given["domain"]), self.function(**of_domain) if own else [])
 
     def _own(self, given: dict[str, Any]) -> tuple[list[int], dict[str, Any]]:
-        size = len(given["domain"])
         own = [place for place, domain in enumerate(given["domain"]) if domain == self.domain]
-        of_domain = {
-            name: [values[place] for place in own] if isinstance(values, list) and len(values) == size else values
-            for name, values in given.items()
-        }
-        return own, of_domain
+        return own, for_rows(given, own, len(given["domain"]))
 
     def _spread(self, own: list[int], size: int, rewards: Sequence[Any]) -> list[Any]:
         if len(rewards) != len(own):

@@ -4,11 +4,12 @@ Graders work in real worker processes, which sleep, die, raise or fill their mem
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import odd_graders
+import faulty_grader
 import pytest
 from datasets import Dataset
 from tiny_rl import rl_trainer
@@ -33,15 +34,17 @@ class FaultyPool(GraderPool):
     def map(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         if not self.faulty:
             return super().map(function, calls)
+        os.environ[faulty_grader.MODULE] = function.__module__  # which workers read when they begin
         told = [
             (fault, function.__module__, function.__name__, call)
             for fault, call in zip(itertools.cycle(FAULTS), calls, strict=False)
         ]
-        return super().map(odd_graders.grade_or_fail, told)
+        return super().map(faulty_grader.grade_or_fail, told)
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[FaultyPool]:
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyPool]:
+    monkeypatch.setenv(faulty_grader.MODULE, "")
     with FaultyPool(workers=2, deadline=5.0, memory=1 << 30) as pool:
         yield pool
 

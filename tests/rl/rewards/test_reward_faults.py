@@ -170,6 +170,48 @@ class Walk:
         return self.rewards[self.place % 8]
 
 
+class FallingWalk(Walk):
+    """The same, of which one place cannot be reset, and another raises where its reward is asked for."""
+
+    rewards = (1.0, 3.0, 5.0, 0.0, 2.0, 4.0, 2.0, 0.0)
+    goal: int
+
+    def reset(self, **_: Any) -> str:
+        if self.place % 8 == 1:
+            raise ConnectionError("no room")
+        self.goal = self.place
+        return " w9"
+
+    def get_reward(self) -> Any:
+        if self.place % 8 == 6:
+            raise ZeroDivisionError
+        return super().get_reward()
+
+
+class FallingWalkLater(FallingWalk):
+    async def get_reward(self) -> Any:  # type: ignore[override]
+        return super().get_reward()
+
+
+def goals(environments: list[Any], **_: Any) -> list[float]:
+    return [float(environment.goal % 8 == 0) for environment in environments]  # which only a reset one has
+
+
+@pytest.mark.parametrize("environment", [FallingWalk, FallingWalkLater])
+def test_an_environment_that_raises_costs_its_own_sample(
+    environment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Walk, "made", 0)
+    given = {"reward_funcs": goals, "environment_factory": environment, "processing_class": tool_tokenizer()}
+    trainer = rl_trainer(tmp_path, given=given, max_steps=1)
+    trainer.train()
+    assert trainer.sampled[0]["sample_weights"].tolist() == pytest.approx([4 / 3, 0, *[4 / 3] * 4, 0, 4 / 3])
+    assert trainer.sampled[0]["advantages"].tolist() == pytest.approx([-1 / 3, 0, 8 / 3, -7 / 3, 0, 2, 0, -2])
+    name = environment.__name__
+    assert +trainer.not_measured.total == {(name, "error"): 2, ("goals", "error"): 1}
+    assert "reset of" in trainer.not_measured.guards[0].details["error"]
+
+
 def test_odd_rewards_of_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Walk, "made", 0)
     given = {"reward_funcs": None, "environment_factory": Walk, "processing_class": tool_tokenizer()}

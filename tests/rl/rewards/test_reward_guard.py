@@ -15,6 +15,7 @@ from trl.trainer.utils import is_async_callable
 
 from hf_muonclip.rl.rewards.not_measured import CAUSES, NotMeasured
 from hf_muonclip.rl.rewards.reward_guard import (
+    EPISODE,
     MALFORMED,
     NONE,
     NUMBER,
@@ -22,6 +23,7 @@ from hf_muonclip.rl.rewards.reward_guard import (
     AsyncGuardedReward,
     GuardedReward,
     NotMeasuredCount,
+    NotMeasuredWindow,
     causes_of,
     guarded,
     said_by,
@@ -131,7 +133,7 @@ def test_an_exception_is_told_once_with_its_traceback(caplog: pytest.LogCaptureF
 def test_each_cause_is_told_once_with_what_was_seen(caplog: pytest.LogCaptureFixture) -> None:
     found = [NotMeasured("timeout", "10 s"), NotMeasured("gold", "'?'"), NotMeasured("gold", "'!'"), 1.0]
     function, rewards = called(giving(found), 4)
-    count = NotMeasuredCount([function], 1.0)
+    count = NotMeasuredCount([function])
     causes = causes_of(torch.tensor(rewards).unsqueeze(1), said_by([function], torch.device("cpu")), 2)
     for _ in range(2):
         count.shares(causes)
@@ -154,6 +156,10 @@ def test_why_rewards_are_missing() -> None:
         # A whole prompt that failed is not one to which the function does not apply.
         ([(nan, 1.0)] * 4, [(timeout, 0)] * 4, [(timeout, 0)] * 4),
         ([(nan, 1.0)] * 4, [(0, 0)] * 4, [(CODE["missing"], 0)] * 4),
+        # An environment that failed says nothing of whether a function applies.
+        ([(1.0, nan), (nan, nan), (0.5, nan), (0.5, nan)], [(0, NONE), (EPISODE, EPISODE), (0, NONE), (0, NONE)],
+         [(0, 0), (CODE["error"], 0), (0, 0), (0, 0)]),
+        ([(nan, nan)] * 4, [(EPISODE, EPISODE)] * 4, [(CODE["error"], CODE["error"])] * 4),
         # Something must apply.
         ([(nan, nan)] * 4, [(NONE, NONE)] * 4, [(CODE["missing"], CODE["missing"])] * 4),
     ]  # fmt: skip
@@ -162,7 +168,7 @@ def test_why_rewards_are_missing() -> None:
 
 
 def test_shares_by_function_and_cause_are_logged_once_seen() -> None:
-    count = NotMeasuredCount([guarded(giving([]), name) for name in ("right", "long")], 0.5)
+    count = NotMeasuredCount([guarded(giving([]), name) for name in ("right", "long")])
     first = count.shares(torch.tensor([[0, 0], [CODE["timeout"], 0], [CODE["gold"], 0], [CODE["gold"], 0]]))
     assert first == {
         "rewards/right/not_measured": 0.75,
@@ -181,21 +187,54 @@ def test_shares_by_function_and_cause_are_logged_once_seen() -> None:
     [(0.5, 1.0, 3), (0.5, 0.5, None), (0.5, 0.6, WINDOW), (0.0, 0.1, 1), (1.0, 1.0, None), (0.2, 1.0, 1)],
 )
 def test_too_many(share: float, failing: float, stops_after: int | None) -> None:
-    count = NotMeasuredCount([guarded(giving([]), "right")], share)
-    causes = torch.tensor([CODE["crash"] if i < 10 * failing else 0 for i in range(10)]).unsqueeze(1)
+    window = NotMeasuredWindow(share)
     for batch in range(1, 10):
-        count.shares(causes)
-        count.add((causes == 0).all(1))
-        if count.too_many:
+        window.add(failing)
+        if window.too_many:
             assert batch == stops_after
-            for told in ("max_not_measured", f"{share:g}", "right", "crash"):
-                assert told in count.too_many
+            for told in (f"max_not_measured={share:g}", f"{failing:.0%}", f"{batch} batches"):
+                assert told in window.too_many
             return
     assert stops_after is None
 
 
 def test_one_bad_batch_is_forgiven_and_forgotten() -> None:
-    count = NotMeasuredCount([guarded(giving([]), "right")], 0.5)
+    window = NotMeasuredWindow(0.5)
     for bad in (True, False, False, False, True, False, False, True):
-        count.add(torch.full((4,), not bad))
-        assert not count.too_many
+        window.add(float(bad))
+        assert not window.too_many
+
+
+def test_what_was_missing_most_is_named() -> None:
+    count = NotMeasuredCount([guarded(giving([]), name) for name in ("right", "long")])
+    assert count.worst == ""
+    count.shares(torch.tensor([[CODE["crash"], CODE["gold"]], [CODE["crash"], 0]]))
+    assert count.worst == "right 2 by crash, long 1 by gold"
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
+def test_a_function_is_not_asked_about_episodes_that_failed(later: bool) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def reward(**given: Any) -> list[float]:
+        asked.append(given)
+        return [1.0] * len(given["completions"])
+
+    async def reward_later(**given: Any) -> list[float]:
+        return reward(**given)
+
+    guard = guarded(reward_later if later else reward, "right")
+    assert isinstance(guard, GuardedReward)
+    guard.guard.failures = {1: NotMeasured("error", "reset raised")}
+    given = {"completions": ["a", "b", "c"], "answer": [1, 2, 3], "seed": 5}
+    found: Any = guard(**given)
+    rewards = asyncio.run(found) if later else found
+    assert asked == [{"completions": ["a", "c"], "answer": [1, 3], "seed": 5}]
+    assert [rewards[0], rewards[2]] == [1.0, 1.0]
+    assert isinstance(rewards[1], NotMeasured)
+    assert guard.guard.said == [NUMBER, EPISODE, NUMBER]
+    assert guard.guard.details == {"error": "reset raised"}
+    guard.guard.failures = dict.fromkeys(range(3), NotMeasured("error"))
+    found = guard(**given)
+    assert all(isinstance(one, NotMeasured) for one in (asyncio.run(found) if later else found))
+    assert len(asked) == 1  # there was nothing to ask

@@ -1,0 +1,67 @@
+"""Kimi K2's training data: documents in other words whose facts are checked.
+
+    generator = CachedGenerator(TransformersGenerator("Qwen/Qwen3-4B"), "answers.sqlite")
+    dataset.map(Rephraser(generator, rephrasings=4), batched=True, remove_columns=dataset.column_names)
+
+Needs `pip install hf_muonclip[synth]`; the core never imports this folder. Names are loaded on first use.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ..common.extras import imported
+
+if TYPE_CHECKING:
+    from .fidelity import Fidelity, Thresholds, check_fidelity
+    from .generator import Generated, GenerationError
+    from .rephrase import Rephrased, Rephraser
+    from .response_cache import CachedGenerator
+    from .run import run_rephrasing
+    from .server_generator import ServerGenerator
+    from .styles import STYLES, Style
+    from .transformers_generator import TransformersGenerator
+
+__all__ = [
+    "STYLES",
+    "CachedGenerator",
+    "Fidelity",
+    "Generated",
+    "GenerationError",
+    "Rephrased",
+    "Rephraser",
+    "ServerGenerator",
+    "Style",
+    "Thresholds",
+    "TransformersGenerator",
+    "check_fidelity",
+    "rephrase",
+    "run_rephrasing",
+]
+
+_HOMES = {
+    "STYLES": ".styles",
+    "CachedGenerator": ".response_cache",
+    "Fidelity": ".fidelity",
+    "Generated": ".generator",
+    "GenerationError": ".generator",
+    "Rephrased": ".rephrase",
+    "Rephraser": ".rephrase",
+    "ServerGenerator": ".server_generator",
+    "Style": ".styles",
+    "Thresholds": ".fidelity",
+    "TransformersGenerator": ".transformers_generator",
+    "check_fidelity": ".fidelity",
+    "rephrase": ".rephrase",
+    "run_rephrasing": ".run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = imported(name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "pyarrow"))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,111 @@
+"""Documents of files, one after another: JSON Lines, Parquet, and text files as one document each."""
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson")
+_PARQUET = (".parquet",)
+_TEXT = (".txt", ".md")
+_ROWS = 256  # of a Parquet file at a time
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document.
+
+    Attributes:
+        name: file and place in it, or what its row calls it.
+        text: whatever the column holds; bytes where a text file is no UTF-8.
+        title: or None.
+    """
+
+    name: str
+    text: Any
+    title: str | None
+
+
+def document_files(inputs: Sequence[str | Path]) -> list[Path]:
+    """Return the files that inputs name: a file, or all files of a known kind in a folder, sorted by name.
+
+    Raises:
+        FileNotFoundError: an input does not exist, or a folder holds no file of a known kind.
+        ValueError: a file is of no known kind.
+    """
+    found: list[Path] = []
+    known = (*_JSON_LINES, *_PARQUET, *_TEXT)
+    for one in map(Path, inputs):
+        if one.is_dir():
+            inside = sorted(path for path in one.rglob("*") if path.is_file() and path.name.endswith(known))
+            if not inside:
+                raise FileNotFoundError(f"a folder of documents must hold files {known}; {one} has none.")
+            found += inside
+        elif not one.is_file():
+            raise FileNotFoundError(f"there is no file or folder {one}.")
+        elif not one.name.endswith(known):
+            raise ValueError(f"a file of documents must be one of {known}; got {one}.")
+        else:
+            found.append(one)
+    return found
+
+
+def read_documents(
+    files: Sequence[Path], column: str, id_column: str | None = None, title_column: str | None = None
+) -> Iterator[Document]:
+    """Yield the documents of files in order, holding a few hundred at a time.
+
+    Args:
+        files: as `document_files` returns them.
+        column: of the documents, in JSON Lines and Parquet.
+        id_column: of their names; None names them by file and place.
+        title_column: of titles.
+
+    Raises:
+        ValueError: a file lacks a column, or a line is no JSON object; with file and line.
+    """
+    for path in files:
+        for place, row in enumerate(_rows(path, [name for name in (column, id_column, title_column) if name])):
+            if isinstance(row, dict):
+                name = f"{path.name}:{place}" if id_column is None else str(row[id_column])
+                title = row[title_column] if title_column else None
+                yield Document(name, row[column], None if title is None else str(title))
+            else:
+                yield Document(path.name, row, None)
+
+
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+    if path.name.endswith(_TEXT):
+        content = path.read_bytes()
+        try:
+            yield content.decode("utf-8")
+        except UnicodeDecodeError:
+            yield content
+    elif path.name.endswith(_PARQUET):
+        import pyarrow.parquet
+
+        with pyarrow.parquet.ParquetFile(path) as file:
+            _check_columns(str(path), columns, file.schema_arrow.names)
+            for batch in file.iter_batches(_ROWS, columns=[*dict.fromkeys(columns)]):
+                yield from batch.to_pylist()
+    else:
+        with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise ValueError(f"line {number} of {path} is no JSON: {error}. Correct it or leave it out.") from error
+                if not isinstance(row, dict):
+                    raise ValueError(f"line {number} of {path} must be a JSON object; it is {type(row).__name__}.")
+                _check_columns(f"line {number} of {path}", columns, row)
+                yield row
+
+
+def _check_columns(where: str, columns: Sequence[str], there: Any) -> None:
+    for name in columns:
+        if name not in there:
+            raise ValueError(f"{where} must have a column {name!r}; it has {[*there]}. Name another, or add it.")

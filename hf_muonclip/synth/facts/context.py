@@ -1,0 +1,135 @@
+"""What stands around a word, and how much two surroundings have in common.
+
+Swapping two numbers, two names or two claims leaves all of them in the text. What changes is what stands around each.
+So every check that binds something to its place compares surroundings, and only ever by the difference: a word of the
+rewriting is suspicious where it fits the place of another word of the source clearly better than its own.
+"""
+
+from typing import NamedTuple
+
+from .reading import Facts
+
+# Of a place's weight: next to the word itself it counts whole, at the far end of a sentence a tenth.
+_NEAR, _FAR = 0.45, 0.1
+_NEIGHBOUR, _SIDE, _BEFORE = 0.6, 0.6, 0.3
+_BE = frozenset("is are was were be been being gets got".split())
+_PRONOUNS = frozenset("he she it they his her its their this these him them".split())
+_SKIPPED = frozenset(("and", "or", ",", "both", "the", "a", "an"))
+
+Context = dict[str, float]
+
+
+class Bound(NamedTuple):
+    """Something that a text binds to a place.
+
+    Attributes:
+        key: what it is; the same key in the other text is the same thing.
+        first: its first token.
+        last: its last token.
+        context: what stands around it.
+    """
+
+    key: str
+    first: int
+    last: int
+    context: Context
+
+
+def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> Context:
+    """Return what stands around some tokens of a sentence.
+
+    Args:
+        facts: of the text.
+        first: the first of the tokens.
+        last: the last of them.
+        roles: whether it matters on which side words stand (who defeats whom), the passive voice turned round.
+    """
+    text = facts.text
+    sentence = text.sentence_of[first]
+    places = text.places[sentence]
+    here = next((place.at for place in places if place.token >= first), places[-1].at + 1 if places else 0.0)
+    found: Context = {}
+    for place in places:
+        if first <= place.token <= last:
+            continue
+        weight = place.weight * max(1 / (1 + _NEAR * max(abs(place.at - here) - 1, 0)), _FAR)
+        if weight > found.get(place.feature, 0.0):
+            found[place.feature] = weight
+    if sentence and _leans_back(facts, sentence):
+        for feature, weight in facts.weights[sentence - 1].items():
+            found.setdefault(feature, _BEFORE * weight)
+    _add_neighbours(facts, first, last, found, roles)
+    if roles:
+        _add_sides(facts, first, last, found)
+    return found
+
+
+def _leans_back(facts: Facts, sentence: int) -> bool:
+    """Return whether a sentence starts with a pronoun, so that what it says is said of the sentence before."""
+    tokens = facts.text.sentences[sentence]
+    return any(facts.text.tokens[at].lower in _PRONOUNS for at in tokens[:3])
+
+
+def _add_neighbours(facts: Facts, first: int, last: int, found: Context, roles: bool) -> None:
+    """Add the words right before and right behind, function words too; names skip those they are joined with."""
+    text = facts.text
+    sentence = text.sentences[text.sentence_of[first]]
+    names = {at for name in facts.names for at in range(name.first, name.last + 1)} if roles else set()
+    before, after = first - 1, last + 1
+    if roles:
+        while before >= sentence.start and (before in names or text.tokens[before].lower in _SKIPPED):
+            before -= 1
+        while after < sentence.stop and (after in names or text.tokens[after].lower in _SKIPPED):
+            after += 1
+    if before >= sentence.start:
+        found[f"<{text.lemmas[before] or text.tokens[before].lower}"] = _NEIGHBOUR
+    if after < sentence.stop:
+        found[f">{text.lemmas[after] or text.tokens[after].lower}"] = _NEIGHBOUR
+
+
+def _add_sides(facts: Facts, first: int, last: int, found: Context) -> None:
+    """Add on which side of a name the words next to it stand: before what it does, behind what is done to it."""
+    text = facts.text
+    sentence = text.sentences[text.sentence_of[first]]
+    tokens = text.tokens
+    taken = 0
+    for at in range(last + 1, min(last + 9, sentence.stop)):  # what the name does, or what is done to it
+        if tokens[at].text in ";:":
+            break
+        if text.lemmas[at] and not tokens[at].text[0].isupper():
+            passive = _is_passive(facts, at, sentence)
+            found[f"{'}' if passive else '{'}{text.lemmas[at]}"] = _SIDE
+            taken += 1
+            if taken == 2:
+                break
+    if last + 1 < sentence.stop and tokens[last].lower.endswith("'s"):
+        for feature in [feature for feature in found if feature[0] == "{"]:
+            found["}" + feature[1:]] = found.pop(feature)
+    taken = 0
+    agent = any(tokens[at].lower == "by" for at in range(max(first - 2, sentence.start), first))
+    for at in range(first - 1, max(first - 9, sentence.start - 1), -1):
+        if tokens[at].text in ";:":
+            break
+        if text.lemmas[at] and not tokens[at].text[0].isupper():
+            found[f"{'{' if agent else '}'}{text.lemmas[at]}"] = _SIDE
+            taken += 1
+            if taken == 2:
+                break
+
+
+def _is_passive(facts: Facts, verb: int, sentence: range) -> bool:
+    """Return whether a participle stands behind a form of "be", with at most two words between."""
+    token = facts.text.tokens[verb].lower
+    if not token.endswith(("ed", "en", "ught", "wn", "ung", "id", "ft", "lt", "ost", "ade", "eat", "un")):
+        return False
+    return any(facts.text.tokens[at].lower in _BE for at in range(max(verb - 3, sentence.start), verb))
+
+
+def likeness(one: Context, other: Context) -> float:
+    """Return how much of a context the other one shares, in [0, 1]."""
+    total = sum(one.values())
+    if not total:
+        return 0.0
+    return sum(min(weight, other[feature]) for feature, weight in one.items() if feature in other) / total
+
+

@@ -1,0 +1,132 @@
+"""Where a text denies something, and of which word."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .text import Text
+from .words import LIGHT_STEMS, stem
+
+_CUES = frozenset("not never no none nobody nothing neither nor without cannot nowhere non".split())
+_CUES_BEFORE_TO = frozenset("fail refuse decline unable unwilling impossible failure refusal inability unlikely".split())
+_CUE_STEMS_BEFORE_TO = frozenset(map(stem, _CUES_BEFORE_TO))
+_NO_CUES_BEFORE = frozenset("only just merely simply until necessarily doubt sooner least".split())
+_BOUNDS = frozenset("more less fewer later earlier greater".split())
+_STOPS = frozenset((",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—"))
+# Said in other words: "did not survive" and "perished" are the same, so these excuse a negation that went or came.
+_NEGATIVE = """
+lack fail refuse reject deny prevent avoid absent absence missing end stop cease die ban forbid prohibit exclude hardly
+barely scarcely little few rare rarely seldom unable impossible unlikely unknown unaware collapse lose loss perish abandon
+neglect ignore decline oppose against despite except unless instead rather only free devoid empty void zero false wrong
+incapable without minus omit remain still yet unless until resist protect escape stay keep cancel halt dismiss disagree
+doubt different differ contrary opposite otherwise alone solely merely exempt spare immune withdraw withhold discontinue
+abolish drop defunct extinct former formerly unsuccessful vain futile useless unharmed intact unchanged untouched
+too prevented hinder inhibit block stall bar short insufficient inadequate incomplete fewer less least although however
+survive weak poor
+"""
+_NEGATIVE_STEMS = frozenset(map(stem, _NEGATIVE.split()))
+_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis")
+# They start like negations and are none.
+_NO_PREFIX = frozenset(
+    map(
+        stem,
+        """under until unit unite union unique universe university uniform understand inform information increase include
+        indeed income industry invent invest infant input inside intend interest international into invade involve inner
+        install instance instrument insist inspire instant intense internal interval introduce inhabit inherit initial
+        impress import imprint improve impact imply impose important immediate imagine image impulse display discover
+        discuss disease district discount distance distinct disc dish disk distribute dispatch dispute dismay miss mission
+        mist mister missile none nonetheless illustrate illness iron irony island uncle unto discipline disciple
+        discharge disposition dispose indifferent""".split(),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """A negation of a text.
+
+    Attributes:
+        cue: its token.
+        head: the word that it denies, a token; -1 where none follows.
+    """
+
+    cue: int
+    head: int
+
+
+def negations(text: Text) -> list[Negation]:
+    """Return the negations of a text; "not only", "no more than five" and the like are none."""
+    return [
+        Negation(index, _head(text, index))
+        for index, token in enumerate(text.tokens)
+        if token.kind == "word" and _is_cue(text, index)
+    ]
+
+
+def _is_cue(text: Text, index: int) -> bool:
+    token = text.tokens[index]
+    following = text.tokens[index + 1].lower if index + 1 < len(text.tokens) else ""
+    if token.lower.endswith("n't"):
+        return following not in _NO_CUES_BEFORE
+    if token.lower in _CUES:
+        if following in _NO_CUES_BEFORE or (following in _BOUNDS and _word(text, index + 2) == "than"):
+            return False
+        if token.lower == "no" and (following == "." or following.isdigit()):
+            return False
+        return not (token.lower == "not" and _word(text, index - 1) == "or")
+    return following == "to" and stem(token.lower) in _CUE_STEMS_BEFORE_TO
+
+
+def _word(text: Text, index: int) -> str:
+    return text.tokens[index].lower if 0 <= index < len(text.tokens) else ""
+
+
+def _head(text: Text, cue: int) -> int:
+    """Return the first word behind a cue that says something, adverbs and light verbs only where nothing else follows."""
+    second = -1
+    for index in range(cue + 1, min(cue + 7, text.sentences[text.sentence_of[cue]].stop)):
+        token = text.tokens[index]
+        if token.lower in _STOPS:
+            break
+        if not text.lemmas[index] or (token.lower == "longer" and index == cue + 1):
+            continue
+        if not (token.lower.endswith("ly") or stem(token.lower) in LIGHT_STEMS):
+            return index
+        second = second if second >= 0 else index
+    return second
+
+
+@lru_cache(maxsize=1 << 15)
+def denied_by_prefix(word: str) -> str:
+    """Return the stem of what a prefix denies, "" without one: "possibl" of "impossible"; see if a text holds it."""
+    if stem(word) in _NO_PREFIX:
+        return ""
+    for prefix in _PREFIXES:
+        if word.startswith(prefix) and len(word) - len(prefix) >= 4:
+            return stem(word[len(prefix) :].lstrip("-"))
+    if word.endswith("less") and len(word) > 7:
+        return stem(word[:-4])
+    return ""
+
+
+@lru_cache(maxsize=1 << 15)
+def _is_negative(word: str) -> bool:
+    return word.endswith("n't") or word in _CUES or stem(word) in _NEGATIVE_STEMS or bool(denied_by_prefix(word))
+
+
+def is_negative_around(text: Text, index: int) -> bool:
+    """Return whether the clause of a token says anything negative, in whatever words."""
+    sentence = text.sentences[text.sentence_of[index]]
+    for step in (-1, 1):
+        at = index
+        while at in sentence and not (at != index and text.tokens[at].lower in _STOPS):
+            if _is_negative(text.tokens[at].lower):
+                return True
+            at += step
+    return False
+
+
+def is_negative_sentence(text: Text, sentence: int) -> bool:
+    """Return whether a sentence says anything negative, in whatever words."""
+    return any(_is_negative(text.tokens[at].lower) for at in text.sentences[sentence])
+
+

@@ -1,0 +1,160 @@
+"""The order of events: what a text says came before what.
+
+Said by words ("before", "after", "then", "finally"), or in a narrative by the order of its sentences. Two sentences of
+an encyclopedic text may change places, two of a story may not; `is_narrative` decides by cues.
+"""
+
+from typing import NamedTuple
+
+from .alignment import Alignment
+from .reading import Facts
+from .text import Text
+
+_LEAST_FIT, _LEAST_GAP = 0.3, 0.12
+_STEPS = frozenset(
+    """then next later afterwards afterward subsequently finally eventually soon second secondly third thirdly lastly
+    thereafter ultimately""".split()
+)
+_FIRST = frozenset("first firstly initially originally".split())
+_BEFORE = frozenset(("before", "until", "till"))
+_AFTER = frozenset(("after", "once", "since", "following"))
+_STORY = frozenset("he she they i we him her his them my me our suddenly then when".split())
+_PAST = frozenset(
+    """was were had went came said took gave saw found made got knew thought told felt left kept held stood sat ran began
+    heard brought turned looked asked""".split()
+)
+
+
+class Claim(NamedTuple):
+    """That one thing came before another: each as features with weights."""
+
+    earlier: dict[str, float]
+    later: dict[str, float]
+    token: int
+
+
+def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
+    """Return a sentence for each order of events that the rewriting turns round."""
+    reasons = _turned_claims(source, rewritten)
+    ours, theirs = _step_of(source.text), _step_of(rewritten.text)
+    narrative = is_narrative(source.text)
+    places = [
+        (sentence, match.sentences[0])
+        for sentence, match in enumerate(alignment.of_rewritten)
+        if match.sentences and match.share >= 0.4 and match.weight >= 2
+    ]
+    for (first, ours_first), (second, ours_second) in zip(places, places[1:], strict=False):
+        if ours_first <= ours_second:
+            continue
+        told = narrative or _is_told(theirs, first, second) or _is_told(ours, ours_second, ours_first)
+        if told and not _also_later(alignment, second, ours_first):
+            one, other = rewritten.text.quote_sentence(first, 60), rewritten.text.quote_sentence(second, 60)
+            reasons.append(f'The source tells "{other}" before "{one}"; the rewriting turns the order round.')
+    return reasons
+
+
+def _also_later(alignment: Alignment, sentence: int, place: int) -> bool:
+    """Return whether a sentence is also taken from a later place of the source, so that its order stays open."""
+    return any(origin > place for origin in alignment.of_rewritten[sentence].sentences)
+
+
+def _is_told(steps: list[int], first: int, second: int) -> bool:
+    """Return whether words say that sentences come one after the other: a step at the second, or "first" at the first."""
+    return any(steps[at] > 0 for at in range(first + 1, second + 1)) or steps[first] < 0
+
+
+def _step_of(text: Text) -> list[int]:
+    """Return, of each sentence, 1 where its start says that it comes after the one before, -1 where it comes first."""
+    steps = []
+    for sentence in text.sentences:
+        words = [text.tokens[at].lower for at in sentence[:5]]
+        if any(word in _FIRST for word in words[:3]):
+            steps.append(-1)
+        elif any(word in _STEPS for word in words[:4]) or words[:2] == ["after", "that"] or "next" in words[:3]:
+            steps.append(1)
+        else:
+            steps.append(0)
+    return steps
+
+
+def is_narrative(text: Text) -> bool:
+    """Return whether a text tells a story, so that the order of its sentences says what came first.
+
+    By the share of its words that are pronouns of persons, "then" and "when", and verbs in the past: at least one in
+    twelve, and few numbers.
+    """
+    words = [token.lower for token in text.tokens if token.kind == "word"]
+    numbers = sum(token.kind == "number" for token in text.tokens)
+    if len(words) < 25 or numbers > len(words) / 40:
+        return False
+    story = sum(word in _STORY for word in words)
+    past = sum(word in _PAST or word.endswith("ed") for word in words)
+    return story >= len(words) / 25 and past >= len(words) / 20
+
+
+def _claims(facts: Facts) -> list[Claim]:
+    """Return what words say of the order within sentences: "X before Y", "after Y, X", "X, then Y"."""
+    text = facts.text
+    found: list[Claim] = []
+    for number, sentence in enumerate(text.sentences):
+        for index in sentence:
+            word = text.tokens[index].lower
+            if word == "prior" and index + 1 < sentence.stop and text.tokens[index + 1].lower == "to":
+                word = "before"
+            if word in _BEFORE or (word in _AFTER and _introduces(text, index, sentence)):
+                parts = _parts(facts, number, index, sentence)
+                if parts:
+                    main, other = parts
+                    found.append(Claim(main, other, index) if word in _BEFORE else Claim(other, main, index))
+            elif word in ("then", "afterwards", "subsequently", "finally") and index > sentence.start + 3:
+                earlier, later = _weights(facts, number, sentence.start, index), _weights(facts, number, index, sentence.stop)
+                if earlier and later:
+                    found.append(Claim(earlier, later, index))
+    return found
+
+
+def _introduces(text: Text, index: int, sentence: range) -> bool:
+    """Return whether "following" and the like join events: not "the following list", "since he was ill" is left in."""
+    before = text.tokens[index - 1].lower if index > sentence.start else ""
+    return before not in ("the", "a", "his", "her", "their", "its", "at", "all", "named")
+
+
+def _parts(
+    facts: Facts, number: int, index: int, sentence: range
+) -> tuple[dict[str, float], dict[str, float]] | None:
+    """Return what the main clause of a sentence says, and what the clause behind "before" or "after" says."""
+    text = facts.text
+    leads = all(not text.lemmas[at] for at in range(sentence.start, index))
+    commas = [at for at in range(index + 1, sentence.stop) if text.tokens[at].text in (",", ";")]
+    end = commas[0] if commas and (leads or commas[0] - index > 2) else sentence.stop
+    if leads and not commas:
+        return None
+    other = _weights(facts, number, index + 1, end)
+    main = _weights(facts, number, end, sentence.stop) if leads else _weights(facts, number, sentence.start, index)
+    return (main, other) if main and other else None
+
+
+def _weights(facts: Facts, number: int, first: int, stop: int) -> dict[str, float]:
+    return {place.feature: place.weight for place in facts.text.places[number] if first <= place.token < stop}
+
+
+def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
+    ours, theirs = _claims(source), _claims(rewritten)
+    reasons = []
+    for claim in theirs:
+        straight = crossed = 0.0
+        for other in ours:
+            same = (_fit(claim.earlier, other.earlier), _fit(claim.later, other.later))
+            turned = (_fit(claim.earlier, other.later), _fit(claim.later, other.earlier))
+            straight = max(straight, sum(same) / 2)
+            if min(turned) > 0:
+                crossed = max(crossed, sum(turned) / 2)
+        if crossed >= _LEAST_FIT and crossed - straight >= _LEAST_GAP:
+            sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[claim.token])
+            reasons.append(f'The source tells the events of "{sentence}" the other way round.')
+    return reasons
+
+
+def _fit(one: dict[str, float], other: dict[str, float]) -> float:
+    small = min(sum(one.values()), sum(other.values()))
+    return sum(min(weight, other[feature]) for feature, weight in one.items() if feature in other) / small

@@ -1,0 +1,141 @@
+"""Claims turned round: a negation that came or went, or a word replaced by its opposite.
+
+Each word has a side: that of an antonym, turned by a negation in front of it or by a prefix ("not rise" is on the side
+of "fall", "unable" on that of "not able"). A word contradicts where its surroundings are found in the other text around
+the opposite side only. A negation whose word was rephrased is looked for in the whole sentence, where anything negative
+excuses it.
+"""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from .alignment import Alignment
+from .antonyms import CONVERSES, POLES, pole_form
+from .context import Bound, context_of
+from .misfit import Misfit, worst_misfit
+from .negation import denied_by_prefix, is_negative_around, is_negative_sentence, negations
+from .reading import Facts
+from .words import head_of
+
+_LEAST_FIT, _LEAST_GAP = 0.3, 0.12
+_SENTENCE_FIT = 0.45
+_MOST_OCCURRENCES = 8
+
+
+class _Side(NamedTuple):
+    token: int
+    sign: int
+
+
+def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
+    """Return a sentence for each claim that the rewriting turns round."""
+    ours, theirs = _sides(source), _sides(rewritten)
+    reasons: list[str] = []
+    told: set[tuple[int, int]] = set()  # sentences that already have a reason
+    for pair in ours.keys() & theirs.keys():
+        signs = {side.sign for side in ours[pair]} | {side.sign for side in theirs[pair]}
+        if len(signs) < 2 or len(ours[pair]) > _MOST_OCCURRENCES or len(theirs[pair]) > _MOST_OCCURRENCES:
+            continue
+        by_negation = pair.startswith("=")
+        for one, other, one_sides, other_sides in (
+            (rewritten, source, theirs[pair], ours[pair]),
+            (source, rewritten, ours[pair], theirs[pair]),
+        ):
+            for side in one_sides:
+                if by_negation and side.sign > 0:
+                    continue  # seen from the side of the negation
+                misfit = _misfit(one, other, side, other_sides)
+                if not misfit or _is_excused(one, other, misfit, pair):
+                    continue
+                places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
+                places = places if one is source else places[::-1]
+                if places not in told:
+                    told.add(places)
+                    reasons.append(_reason(source, rewritten, places))
+    return reasons + _lone_negations(source, rewritten, alignment, told)
+
+
+def _sides(facts: Facts) -> dict[str, list[_Side]]:
+    """Return the sides of a text's words: of each antonym pair, and under "=" and its lemma of each word."""
+    text = facts.text
+    negated = {negation.head for negation in negations(text)}
+    names = {at for name in facts.names if name.sure for at in range(name.first, name.last + 1)}
+    found: dict[str, list[_Side]] = defaultdict(list)
+    for index, token in enumerate(text.tokens):
+        if token.kind != "word" or index in names:
+            continue
+        sign = -1 if index in negated else 1
+        for pair, side in POLES.get(pole_form(token.lower), ()):
+            found[pair].append(_Side(index, side * sign))
+        if text.lemmas[index]:
+            found["=" + text.lemmas[index]].append(_Side(index, sign))
+            if base := denied_by_prefix(token.lower):
+                found["=" + head_of(base)].append(_Side(index, -sign))
+    return found
+
+
+def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side]) -> Misfit | None:
+    if all(rival.sign == side.sign for rival in others):
+        return None
+
+    def bound(facts: Facts, place: _Side) -> Bound:
+        return Bound(str(place.sign), place.token, place.token, context_of(facts, place.token, place.token))
+
+    places = [bound(other, place) for place in others]
+    key = str(side.sign)
+    found = worst_misfit(
+        bound(one, side),
+        [place for place in places if place.key == key],
+        [place for place in places if place.key != key],
+    )
+    return found if found and found.fit >= _LEAST_FIT and found.gap >= _LEAST_GAP else None
+
+
+def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str) -> bool:
+    """Return whether two words that differ in their side may still say the same."""
+    if pair.startswith("="):
+        return is_negative_around(other.text, misfit.rival.first)
+    compared = _before_than(one, misfit.bound.first) or _before_than(other, misfit.rival.first)
+    if not compared and pair not in CONVERSES:
+        return False
+    return _subject(one, misfit.bound.first) != _subject(other, misfit.rival.first)
+
+
+def _before_than(facts: Facts, index: int) -> bool:
+    sentence = facts.text.sentences[facts.text.sentence_of[index]]
+    return any(facts.text.tokens[at].lower == "than" for at in range(index + 1, min(index + 5, sentence.stop)))
+
+
+def _subject(facts: Facts, index: int) -> str:
+    """Return the first thing that a sentence says before a word."""
+    places = facts.text.places[facts.text.sentence_of[index]]
+    return next((place.feature for place in places if place.token < index), "")
+
+
+def _lone_negations(
+    source: Facts, rewritten: Facts, alignment: Alignment, told: set[tuple[int, int]]
+) -> list[str]:
+    """Return a sentence for each negation whose whole sentence has nothing negative in the other text."""
+    reasons = []
+    known = {place for places in told for place in enumerate(places)}
+    denying = {rewritten.text.sentence_of[negation.cue] for negation in negations(rewritten.text)}
+    for sentence in sorted(denying):
+        origins = alignment.from_source(sentence)
+        match = alignment.of_rewritten[sentence]
+        if match.share < _SENTENCE_FIT or not match.sentences or (1, sentence) in known:
+            continue
+        if not any(is_negative_sentence(source.text, origin) for origin in origins):
+            reasons.append(_reason(source, rewritten, (match.sentences[0], sentence)))
+    denying = {source.text.sentence_of[negation.cue] for negation in negations(source.text)}
+    for sentence in sorted(denying):
+        match = alignment.of_source[sentence]
+        if match.share < _SENTENCE_FIT or not match.sentences or (0, sentence) in known:
+            continue
+        if not any(is_negative_sentence(rewritten.text, heir) for heir in match.sentences):
+            reasons.append(_reason(source, rewritten, (sentence, match.sentences[0])))
+    return reasons
+
+
+def _reason(source: Facts, rewritten: Facts, places: tuple[int, int]) -> str:
+    ours, theirs = source.text.quote_sentence(places[0]), rewritten.text.quote_sentence(places[1])
+    return f'The source says "{ours}", the rewriting the opposite: "{theirs}".'

@@ -1,0 +1,134 @@
+"""How many, how often and how surely: "all" is not "some", "always" not "rarely", "must" not "may"."""
+
+from typing import NamedTuple
+
+from .context import Bound, context_of
+from .misfit import worst_misfit
+from .reading import Facts
+from .text import Text
+
+_LEAST_FIT, _LEAST_GAP = 0.35, 0.15
+# Of each scale, its levels from most to least; a word of the rewriting contradicts where `_CLASH` of the levels is set.
+_SCALES = {
+    "share": (
+        "all every each everyone everybody everything entire entirely",
+        "most majority mostly",
+        "many numerous",
+        "some several certain",
+        "few minority little",
+        "none nobody nothing no",
+    ),
+    "frequency": (
+        "always constantly invariably continually",
+        "often frequently usually generally typically commonly normally regularly",
+        "sometimes occasionally",
+        "rarely seldom hardly infrequently",
+        "never",
+    ),
+    "duty": (
+        "must required require requires mandatory obligatory obliged compulsory shall",
+        "should ought recommended advised",
+        "may might can could optional optionally allowed permitted",
+    ),
+    "certainty": (
+        "will certainly definitely undoubtedly surely certain proved proven proves confirmed",
+        "probably likely",
+        "may might could possibly perhaps possible suggested suggests",
+    ),
+    "amount": ("exactly precisely", "about approximately around roughly nearly almost circa"),
+    "limit": ("at_least minimum", "at_most maximum up_to"),
+}
+_CLASHES = {
+    "share": {(0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (1, 3), (1, 4), (1, 5), (2, 4), (2, 5), (3, 5), (4, 5)},
+    "frequency": {(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)},
+    "duty": {(0, 2)},
+    "certainty": {(0, 2)},
+    "amount": {(0, 1)},
+    "limit": {(0, 1)},
+}
+_LEVELS: dict[str, list[tuple[str, int]]] = {}
+for _scale, _levels in _SCALES.items():
+    for _level, _words in enumerate(_levels):
+        for _word in _words.split():
+            _LEVELS.setdefault(_word, []).append((_scale, _level))
+
+
+class Quantifier(NamedTuple):
+    """A quantifier of a text.
+
+    Attributes:
+        token: where it stands.
+        scale: what it is compared on.
+        level: its place there, 0 for the most.
+    """
+
+    token: int
+    scale: str
+    level: int
+
+
+def quantifiers(text: Text) -> list[Quantifier]:
+    """Return the quantifiers of a text; a negated "all" is "some"."""
+    found = []
+    for index, token in enumerate(text.tokens):
+        word = token.lower
+        following = text.tokens[index + 1].lower if index + 1 < len(text.tokens) else ""
+        before = text.tokens[index - 1].lower if index else ""
+        if word in ("at", "up"):
+            word = f"{word}_{following}"
+        elif word in ("have", "has", "had", "needs", "need", "needed") and following == "to":
+            word = "must"
+        elif word == "most" and not (following == "of" or following.endswith("s")):
+            continue
+        elif word == "no" and following in ("longer", "more", "less", "fewer", "doubt", "."):
+            continue
+        elif word == "little" and before in ("a", "the") or (word == "may" and token.text == "May"):
+            continue
+        elif word == "certain" and before in ("is", "was", "are", "were"):
+            continue
+        for scale, level in _LEVELS.get(word, ()):
+            if scale == "share" and level == 0 and before == "not":
+                level = 3
+            elif scale == "duty" and (before == "not" or following in ("not", "never")):
+                continue  # "must not" and "may not" are left to the negations
+            found.append(Quantifier(index, scale, level))
+    return found
+
+
+def compare_quantifiers(source: Facts, rewritten: Facts) -> list[str]:
+    """Return a sentence for each quantifier that the rewriting replaces by one that says something else."""
+    ours, theirs = quantifiers(source.text), quantifiers(rewritten.text)
+    reasons = []
+    for quantifier in theirs:
+        rivals = [q for q in ours if q.scale == quantifier.scale and _clash(q, quantifier)]
+        if not rivals:
+            continue
+        same = [q for q in ours if q.scale == quantifier.scale and not _clash(q, quantifier)]
+        misfit = worst_misfit(
+            _bound(rewritten, quantifier),
+            [_bound(source, q) for q in same],
+            [_bound(source, q) for q in rivals],
+        )
+        if misfit and misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP:
+            before, after = misfit.rival.first, quantifier.token
+            reasons.append(
+                f'"{_said(source.text, before)}" of the source has become "{_said(rewritten.text, after)}".'
+            )
+    return reasons
+
+
+def _said(text: Text, index: int) -> str:
+    return text.quote(index, min(index + 3, text.sentences[text.sentence_of[index]].stop - 1))
+
+
+def _bound(facts: Facts, quantifier: Quantifier) -> Bound:
+    return Bound(
+        f"{quantifier.level}",
+        quantifier.token,
+        quantifier.token,
+        context_of(facts, quantifier.token, quantifier.token),
+    )
+
+
+def _clash(one: Quantifier, other: Quantifier) -> bool:
+    return tuple(sorted((one.level, other.level))) in _CLASHES[one.scale]

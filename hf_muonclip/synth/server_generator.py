@@ -1,0 +1,172 @@
+"""A model behind a server with OpenAI's API of chat completions: vLLM, SGLang, llama.cpp and others."""
+
+import asyncio
+import email.utils
+import json
+import time
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from .generator import (
+    Chat,
+    Generated,
+    GenerationError,
+    OnAnswer,
+    check_same_number,
+    check_sampling,
+)
+
+_AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses of a server that may answer another time
+_LONGEST_WAIT = 60.0  # seconds between two attempts, whatever the server asks for
+_SHOWN = 300  # characters of an answer in an error
+
+
+class ServerGenerator:
+    """A `Generator` behind a server.
+
+    Each chat is a request of its own, with its seed. A request that the server is too busy for (429, 503 and the like),
+    that is late or that does not arrive is sent again, after as long as the server asks for (Retry-After) or 1, 2, 4 ...
+    seconds, at most a minute. Whether equal seeds give equal texts is the server's affair: vLLM's do in the same batch
+    only. No saved token of the Hub is sent.
+
+    Args:
+        base_url: up to "/v1", as of OpenAI's client: "http://localhost:8000/v1".
+        model: its name on the server.
+        max_new_tokens: of an answer.
+        temperature: of sampling; 0 is greedy.
+        top_p: the smallest set of tokens of at least this probability is sampled from.
+        deadline: seconds of one request, from its first byte to the last.
+        retries: how often a request is sent again.
+        concurrency: requests at a time.
+        api_key: sent as a bearer token; None sends none.
+
+    Raises:
+        ValueError: base_url is no address, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        max_new_tokens: int = 1024,
+        temperature: float = 0.7,
+        top_p: float = 0.95,
+        deadline: float = 300.0,
+        retries: int = 5,
+        concurrency: int = 16,
+        api_key: str | None = None,
+    ) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise ValueError(f"base_url must begin with http:// or https://; got {base_url!r}.")
+        if not deadline > 0 or concurrency < 1 or retries < 0:
+            raise ValueError(
+                "deadline must be positive, concurrency 1 or more and retries 0 or more; got "
+                f"deadline={deadline!r}, concurrency={concurrency!r}, retries={retries!r}."
+            )
+        self._sampling = check_sampling(max_new_tokens, temperature, top_p)
+        self.url, self.model = f"{base_url.rstrip('/')}/chat/completions", model
+        self.deadline, self.retries, self.concurrency = deadline, retries, concurrency
+        self._api_key = api_key
+
+    @property
+    def identity(self) -> str:
+        """The model's name and the settings; the server does not say which weights it has, nor does its address."""
+        return f"server {self.model} {json.dumps(self._sampling, sort_keys=True)}"
+
+    def generate(
+        self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
+    ) -> list[Generated]:
+        """Return the answer to each chat, in order.
+
+        Raises:
+            GenerationError: a chat got no answer. The others under way are waited for, and on_answer has them.
+        """
+        check_same_number(chats, seeds)
+        # In a thread, whose event loop is nobody else's.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, self._all(chats, seeds, on_answer)).result()
+
+    async def _all(
+        self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None
+    ) -> list[Generated]:
+        headers = {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
+        todo = iter(range(len(chats)))
+        answers: dict[int, Generated] = {}
+        failures: list[GenerationError] = []
+
+        async def work(client: httpx.AsyncClient) -> None:
+            for place in todo:
+                if failures:  # what is under way ends, nothing more begins
+                    return
+                try:
+                    answers[place] = await self._answer(client, chats[place], seeds[place])
+                except GenerationError as failure:
+                    failures.append(failure)
+                    return
+                if on_answer is not None:
+                    on_answer(place, answers[place])
+
+        limits = httpx.Limits(max_connections=self.concurrency)
+        async with httpx.AsyncClient(headers=headers, timeout=None, limits=limits) as client:
+            working: list[Coroutine[Any, Any, None]] = [work(client) for _ in range(min(self.concurrency, len(chats)))]
+            await asyncio.gather(*working)
+        if failures:
+            raise failures[0]
+        return [answers[place] for place in range(len(chats))]
+
+    async def _answer(self, client: httpx.AsyncClient, chat: Chat, seed: int) -> Generated:
+        settings = self._sampling
+        body = {
+            "model": self.model,
+            "messages": chat,
+            "seed": seed,
+            "max_tokens": settings["max_new_tokens"],
+            "temperature": settings["temperature"],
+            "top_p": settings["top_p"],
+        }
+        for attempt in range(self.retries + 1):
+            wait = min(2.0**attempt, _LONGEST_WAIT)
+            try:
+                async with asyncio.timeout(self.deadline):
+                    response = await client.post(self.url, json=body)
+            except TimeoutError:
+                problem = f"no answer within {self.deadline:g} s"
+            except httpx.HTTPError as error:
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                if response.is_success:
+                    return self._read(response)
+                problem = f"{response.status_code}: {response.text[:_SHOWN]}"
+                if response.status_code not in _AGAIN:
+                    raise GenerationError(f"{self.url} refuses a chat with {problem}")
+                wait = min(_asked_wait(response) or wait, _LONGEST_WAIT)
+            if attempt < self.retries:
+                await asyncio.sleep(wait)
+        raise GenerationError(f"{self.url} gave no answer in {self.retries + 1} attempts; the last: {problem}")
+
+    def _read(self, response: httpx.Response) -> Generated:
+        try:
+            answer = response.json()
+            choice, usage = answer["choices"][0], answer["usage"]
+            text, ended = choice["message"]["content"], choice["finish_reason"]
+            tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+        except (ValueError, LookupError, TypeError) as error:
+            said = response.text[:_SHOWN]
+            raise GenerationError(f"{self.url} answered with no chat completion ({error!r}): {said}") from error
+        if not isinstance(text, str):
+            raise GenerationError(f"{self.url} answered without a text: {response.text[:_SHOWN]}")
+        return Generated(text, *tokens, finished=ended == "stop")
+
+
+def _asked_wait(response: httpx.Response) -> float | None:
+    """Return the seconds that Retry-After asks for, a number or a date; None where it asks for none."""
+    asked = response.headers.get("Retry-After", "")
+    try:
+        return max(float(asked), 0.0)
+    except ValueError:
+        date = email.utils.parsedate_tz(asked)
+        return None if date is None else max(email.utils.mktime_tz(date) - time.time(), 0.0)

@@ -1,0 +1,214 @@
+"""A model of transformers in this process, which samples each answer by a seed of its own."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+from .generator import Chat, Generated, OnAnswer, check_same_number, check_sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+DEFAULT_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+class TransformersGenerator:
+    """A `Generator` of transformers.
+
+    Chats become prompts by the tokenizer's chat template; without one, by their messages' texts with blank lines
+    between and behind. Sampling is the temperature's and top_p's alone: what the model's own generation config says of
+    penalties and top_k is left out. An answer depends on its chat and seed, and on its batch mates only as far as
+    floating-point sums do: in a batch, a token whose place in the distribution is within rounding of the number drawn
+    may become another.
+
+    The model is loaded with the first batch, in each process that is given this object.
+
+    Args:
+        model: a folder, a name on the Hub, or a model.
+        tokenizer: of a model that is given as an object; otherwise it is loaded with it.
+        max_new_tokens: of an answer.
+        temperature: of sampling; 0 is greedy.
+        top_p: the smallest set of tokens of at least this probability is sampled from.
+        batch_size: chats per forward.
+        device: where a loaded model runs; None takes an accelerator if there is one.
+
+    Raises:
+        ValueError: a number is out of range, or a model is given without its tokenizer.
+    """
+
+    def __init__(
+        self,
+        model: "str | Path | PreTrainedModel" = DEFAULT_MODEL,
+        tokenizer: Any = None,
+        *,
+        max_new_tokens: int = 1024,
+        temperature: float = 0.7,
+        top_p: float = 0.95,
+        batch_size: int = 8,
+        device: str | None = None,
+    ) -> None:
+        self._sampling = check_sampling(max_new_tokens, temperature, top_p)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more; got {batch_size!r}.")
+        named = isinstance(model, str | Path)
+        if not named and tokenizer is None:
+            raise ValueError(f"a model needs its tokenizer; got {type(model).__name__} alone. Or give a folder.")
+        self.name = str(model) if named else type(model).__name__
+        self.batch_size, self.device = batch_size, device
+        self._named = named
+        self._model: Any = None if named else model
+        self._tokenizer: Any = tokenizer
+        self._weights = ""
+
+    @property
+    def identity(self) -> str:
+        """The model, its weights and settings.
+
+        Weights are named by the commit of a model of the Hub, and by a digest of all of them otherwise.
+        """
+        if not self._weights:
+            model, tokenizer = self._loaded()
+            commit = getattr(model.config, "_commit_hash", None) if self._named else None
+            template = getattr(tokenizer, "chat_template", None)
+            self._weights = f"{commit or _digest(model)} {_short(json.dumps(template))}"
+        return f"transformers {self.name} {self._weights} {json.dumps(self._sampling, sort_keys=True)}"
+
+    def generate(
+        self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
+    ) -> list[Generated]:
+        """Return the answer to each chat, in order. Dropout is off meanwhile.
+
+        Raises:
+            ValueError: a chat leaves the model's window no room for max_new_tokens; nothing is generated then.
+        """
+        check_same_number(chats, seeds)
+        model, _ = self._loaded()
+        prompts = [self._prompt(chat) for chat in chats]
+        self._check_window(prompts)
+        by_length = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+        answers: dict[int, Generated] = {}
+        trained = model.training
+        model.eval()
+        try:
+            for first in range(0, len(by_length), self.batch_size):
+                places = by_length[first : first + self.batch_size]
+                batch = self._batch([prompts[place] for place in places], [seeds[place] for place in places])
+                for place, answer in zip(places, batch, strict=True):
+                    answers[place] = answer
+                    if on_answer is not None:
+                        on_answer(place, answer)
+        finally:
+            model.train(trained)
+        return [answers[place] for place in range(len(chats))]
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not self._named:
+            raise ValueError(
+                f"a TransformersGenerator of a {self.name} object cannot be sent to another process. Save the model "
+                "and its tokenizer to a folder, and give the folder."
+            )
+        return {**vars(self), "_model": None, "_tokenizer": None}
+
+    def _loaded(self) -> tuple[Any, Any]:
+        if self._model is None:
+            self._tokenizer = AutoTokenizer.from_pretrained(self.name)
+            model: Any = AutoModelForCausalLM.from_pretrained(self.name)
+            accelerator = torch.accelerator.current_accelerator()
+            self._model = model.to(self.device or (accelerator.type if accelerator else "cpu"))
+        return self._model, self._tokenizer
+
+    def _prompt(self, chat: Chat) -> list[int]:
+        if getattr(self._tokenizer, "chat_template", None) is None:
+            text = "".join(f"{message['content']}\n\n" for message in chat)
+            ids: list[int] = self._tokenizer(text)["input_ids"]
+            return ids
+        text = self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _check_window(self, prompts: Sequence[Sequence[int]]) -> None:
+        window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        longest, new = max(map(len, prompts), default=0), self._sampling["max_new_tokens"]
+        if window is not None and longest + new > window:
+            raise ValueError(
+                f"a chat and its answer must fit in the model's window of {window} tokens; a chat has {longest}, and "
+                f"max_new_tokens is {new}. Lower max_new_tokens, or make chunks smaller."
+            )
+
+    def _batch(self, prompts: list[list[int]], seeds: list[int]) -> list[Generated]:
+        longest = max(map(len, prompts))
+        ends = _end_tokens(self._model, self._tokenizer)
+        padding = self._tokenizer.pad_token_id
+        padding = padding if padding is not None else (ends[0] if ends else 0)
+        ids = torch.tensor([[padding] * (longest - len(prompt)) + prompt for prompt in prompts])
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        settings = GenerationConfig(
+            max_new_tokens=self._sampling["max_new_tokens"],
+            do_sample=False,  # `_Sampler` has sampled
+            eos_token_id=ends or None,
+            pad_token_id=padding,
+        )
+        sampler = _Sampler(seeds, self._sampling["temperature"], self._sampling["top_p"])
+        with torch.no_grad():
+            output = self._model.generate(
+                ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                generation_config=settings,
+                logits_processor=LogitsProcessorList([sampler]),
+            )
+        return [
+            self._answer(row[longest:].tolist(), len(prompt), ends) for row, prompt in zip(output, prompts, strict=True)
+        ]
+
+    def _answer(self, tokens: list[int], prompt_tokens: int, ends: Sequence[int]) -> Generated:
+        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        own = tokens if end is None else tokens[: end + 1]
+        text = self._tokenizer.decode(own, skip_special_tokens=True)
+        return Generated(text, prompt_tokens, len(own), end is not None)
+
+
+class _Sampler(LogitsProcessor):
+    """Leaves of each row's distribution the one token that is sampled, by one number of the row's own generator."""
+
+    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._temperature, self._top_p = temperature, top_p
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self._temperature == 0:
+            return scores
+        probabilities = torch.softmax(scores.double() / self._temperature, dim=-1)
+        if self._top_p < 1:
+            ordered, places = probabilities.sort(dim=-1, descending=True, stable=True)
+            before = ordered.cumsum(-1) - ordered  # what is more probable than each
+            probabilities = torch.zeros_like(probabilities).scatter_(
+                -1, places, ordered.masked_fill(before >= self._top_p, 0.0)
+            )
+        drawn = torch.stack([torch.rand((), dtype=torch.float64, generator=one) for one in self._generators])
+        sums = probabilities.cumsum(-1)
+        chosen = torch.searchsorted(sums, drawn.to(sums.device).unsqueeze(-1) * sums[:, -1:], right=True)
+        return torch.full_like(scores, -torch.inf).scatter_(-1, chosen.clamp(max=scores.shape[-1] - 1), 0.0)
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    found = ends if isinstance(ends, list) else [ends]
+    return sorted({token for token in (*found, tokenizer.eos_token_id) if token is not None})
+
+
+def _digest(model: Any) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _short(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

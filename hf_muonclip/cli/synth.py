@@ -58,7 +58,7 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     try:
         from ..synth.generator import GenerationError
-        from ..synth.rephrase import Rephraser, fidelity_gate
+        from ..synth.rephraser import Rephraser, fidelity_gate
         from ..synth.response_cache import CachedGenerator
         from ..synth.run import run_rephrasing
         from ..synth.styles import STYLES

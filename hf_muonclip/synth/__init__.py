@@ -13,7 +13,7 @@ from ..common.extras import imported
 if TYPE_CHECKING:
     from .fidelity import Fidelity, Thresholds, check_fidelity
     from .generator import Generated, GenerationError
-    from .rephrase import Rephrased, Rephraser
+    from .rephraser import Rephrased, Rephraser
     from .response_cache import CachedGenerator
     from .run import run_rephrasing
     from .server_generator import ServerGenerator
@@ -43,14 +43,14 @@ _HOMES = {
     "Fidelity": ".fidelity",
     "Generated": ".generator",
     "GenerationError": ".generator",
-    "Rephrased": ".rephrase",
-    "Rephraser": ".rephrase",
+    "Rephrased": ".rephraser",
+    "Rephraser": ".rephraser",
     "ServerGenerator": ".server_generator",
     "Style": ".styles",
     "Thresholds": ".fidelity",
     "TransformersGenerator": ".transformers_generator",
     "check_fidelity": ".fidelity",
-    "rephrase": ".rephrase",
+    "rephrase": ".rephraser",
     "run_rephrasing": ".run",
 }
 

@@ -64,7 +64,7 @@ def document_fault(document: object, most_characters: int) -> Fault | None:
         return Fault("too_long", [f"{len(document)} characters are more than {most_characters}"])
     if is_not_utf8(document):
         return Fault("not_utf8", ["the document holds lone surrogates, which no UTF-8 text has"])
-    if not document.strip().strip("\ufeff\0").strip():
+    if not document.strip().strip("\ufeff").strip():
         return Fault("empty", [f"{len(document)} characters hold nothing but white space"])
     control = len(_CONTROL.findall(document))
     if control > MOST_CONTROL_CHARACTERS * len(document):

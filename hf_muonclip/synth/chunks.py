@@ -16,7 +16,7 @@ from .blocks import blocks
 from .markup import protected_spans
 from .sentence_ends import sentence_ends
 
-LEAST_LETTERS = 12  # of a chunk that is worth rewriting
+LEAST_LETTERS = 12  # of a chunk that is worth rewriting, outside of links and the like
 _SEARCHED_FOR_HEADING = 4096  # characters
 
 _LETTER = re.compile(r"[^\W\d_]")
@@ -183,5 +183,14 @@ class _Cutter:
             yield from self._joined(group[: len(group) // 2])
             yield from self._joined(group[len(group) // 2 :])
         else:
-            letters = sum(1 for _ in islice(_LETTER.finditer(text), LEAST_LETTERS))
-            yield Chunk(text, verbatim=letters < LEAST_LETTERS)
+            yield Chunk(text, verbatim=not self._has_letters(group[0].start, group[-1].stop))
+
+    def _has_letters(self, start: int, stop: int) -> bool:
+        """Return whether there are enough letters to rewrite, outside of links, tags, formulas and code."""
+        letters = 0
+        number = bisect_left(self._starts, start)
+        while letters < LEAST_LETTERS and start < stop:
+            kept = self._kept[number] if number < len(self._kept) and self._starts[number] < stop else (stop, stop)
+            letters += sum(1 for _ in islice(_LETTER.finditer(self._document, start, kept[0]), LEAST_LETTERS))
+            start, number = kept[1], number + 1
+        return letters >= LEAST_LETTERS

@@ -13,7 +13,7 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
-from .rephrase import Rephrased, Rephraser
+from .rephraser import Rephrased, Rephraser
 
 
 class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed

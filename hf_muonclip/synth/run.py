@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .documents import Document, document_files, read_documents
-from .rephrase import Rephraser
+from .rephraser import Rephraser
 
 MANIFEST = "manifest.json"
 _FORMAT = 1

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hf_muonclip.synth.generator import Chat, Generated
+from hf_muonclip.synth.generator import Chat, Generated, OnAnswer
 
 _FILLERS = ("indeed", "quite", "so to say", "as told", "of course", "in fact", "here", "then", "by the way", "surely")
 Misbehaves = Callable[[str, str, random.Random], str | None]
@@ -29,11 +29,18 @@ class RuleGenerator:
     log: list[list[Chat]] | None = field(default=None)
     identity: str = "rule"
 
-    def generate(self, chats: Sequence[Chat], seeds: Sequence[int]) -> list[Generated]:
+    def generate(
+        self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
+    ) -> list[Generated]:
         """Return the answer to each chat."""
         if self.log is not None:
             self.log.append([[dict(turn) for turn in chat] for chat in chats])
-        return [self._answer(chat, seed) for chat, seed in zip(chats, seeds, strict=True)]
+        answers = []
+        for place, (chat, seed) in enumerate(zip(chats, seeds, strict=True)):
+            answers.append(self._answer(chat, seed))
+            if on_answer is not None:
+                on_answer(place, answers[-1])
+        return answers
 
     def _answer(self, chat: Chat, seed: int) -> Generated:
         draw = random.Random(seed)

@@ -122,6 +122,7 @@ def test_only_the_prompts_own_tags_are_taken_off(answer: str, text: str) -> None
         ("", "empty"),
         (" \n\t\u3000", "empty"),
         ("\ufeff\n", "empty"),
+        ("\0\0", "binary"),
         ("a" * 2001, "too_long"),
         ("caf\udce9", "not_utf8"),
         ("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary"),

@@ -89,7 +89,10 @@ def test_chunks_of_a_section_are_about_equal() -> None:
     assert max(sizes) - min(sizes) <= 2 * len(SENTENCE)
 
 
-@pytest.mark.parametrize(("text", "verbatim"), [("Short it is", True), ("* * *", True), ("It is long enough", False)])
+@pytest.mark.parametrize(
+    ("text", "verbatim"),
+    [("Short it is", True), ("* * *", True), ("It is long enough", False), ("![A picture of it](a.png)", True)],
+)
 def test_too_few_letters_to_rewrite(text: str, verbatim: bool) -> None:
     assert cut(text, 100) == [Chunk(text, verbatim)]
 

@@ -17,9 +17,12 @@ from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
 from hf_muonclip.synth.datatrove_step import RephraseStep
-from hf_muonclip.synth.rephrase import Rephraser
+from hf_muonclip.synth.rephraser import Rephraser
 
-DOCUMENTS = [hard_document(seed)[0] for seed in range(24)] + ["", "\0\0"]
+DOCUMENTS = [hard_document(seed)[0] for seed in range(24)] + [
+    " \n",
+    "\0\0",
+]  # datatrove's readers leave out documents of no characters
 
 
 def rephraser(**given: Any) -> Rephraser:

@@ -14,7 +14,7 @@ from rule_generator import RuleGenerator, before_of, passage_of
 from hf_muonclip.synth.answer_checks import CAUSES
 from hf_muonclip.synth.chunks import split_chunks
 from hf_muonclip.synth.generator import Chat, Generated, GenerationError
-from hf_muonclip.synth.rephrase import CONTEXT, Rephrased, Rephraser, count_outcomes, rephrase
+from hf_muonclip.synth.rephraser import CONTEXT, Rephrased, Rephraser, count_outcomes, rephrase
 from hf_muonclip.synth.styles import STYLES, Style
 
 PARAGRAPH = (

@@ -15,8 +15,8 @@ from hard_documents import hard_document
 from number_gate import same_numbers
 from rule_generator import RuleGenerator
 
-from hf_muonclip.synth import rephrase as module
-from hf_muonclip.synth.rephrase import Rephraser, count_outcomes
+from hf_muonclip.synth import rephraser as module
+from hf_muonclip.synth.rephraser import Rephraser, count_outcomes
 
 FOLDER = Path(__file__).parent
 DOCUMENTS = [hard_document(seed)[0] for seed in range(30)]
@@ -101,7 +101,7 @@ def test_the_cache_is_named_the_same_after_use_and_in_another_process(tmp_path: 
         "from datasets.fingerprint import Hasher\n"
         "from number_gate import same_numbers\n"
         "from rule_generator import RuleGenerator\n"
-        "from hf_muonclip.synth.rephrase import Rephraser\n"
+        "from hf_muonclip.synth.rephraser import Rephraser\n"
         "print(Hasher.hash(Rephraser(RuleGenerator(), gate=same_numbers, rephrasings=2, chunk_size=300)))\n"
     )
     assert run_python(code, tmp_path).strip() == name

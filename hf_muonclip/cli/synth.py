@@ -50,7 +50,9 @@ def add_synth_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     add("--seed", type=int, default=0, help="of styles and sampling (0)")
     add("--no-gate", action="store_true", help="keep rewritings whatever they say")
     add("--cache", type=Path, help="file of answers (OUTPUT/answers.sqlite)")
-    add("--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens read and written, to show cost")
+    add(
+        "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens read and written, to show cost"
+    )
     rephrase.set_defaults(run=run_rephrase)
 
 
@@ -150,9 +152,7 @@ def _summary(progress: "Progress", price: list[float] | None, output: str) -> st
     from ..synth.answer_checks import CAUSES
 
     rows = [["kept", f"{progress.kept:,}", f"{progress.kept_tokens:,} tokens"]]
-    rows += [
-        [cause, f"{progress.causes[cause]:,}", CAUSES[cause]] for cause in CAUSES if progress.causes[cause]
-    ]
+    rows += [[cause, f"{progress.causes[cause]:,}", CAUSES[cause]] for cause in CAUSES if progress.causes[cause]]
     lines = [f"{progress.documents:,} documents in {progress.shards} shards of {output}", *aligned(rows)]
     if price and progress.kept_tokens:
         each = _cost(progress, price) / progress.kept_tokens * 1e6

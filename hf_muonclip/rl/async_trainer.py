@@ -167,7 +167,9 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         """
         shares = told.get("rewards/not_measured") or [0.0]
         self._lately.add(sum(shares) / len(shares))
-        malformed = [name[len("rewards/") : -len("/malformed")] for name in told if name.endswith("/malformed") and told[name]]
+        malformed = [
+            name[len("rewards/") : -len("/malformed")] for name in told if name.endswith("/malformed") and told[name]
+        ]
         causes = [
             f"{name} {max(values):g}" for name, values in told.items() if "/not_measured/" in name and any(values)
         ]

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from .response_cache import CachedGenerator
     from .run import run_rephrasing
     from .server_generator import ServerGenerator
-    from .styles import STYLES, Style
     from .transformers_generator import TransformersGenerator
 
 __all__ = [
-    "STYLES",
     "CachedGenerator",
     "Fidelity",
     "Generated",
@@ -38,7 +36,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "STYLES": ".styles",
     "CachedGenerator": ".response_cache",
     "Fidelity": ".fidelity",
     "Generated": ".generator",

@@ -98,7 +98,9 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[Any]:
                 try:
                     row = json.loads(line)
                 except ValueError as error:
-                    raise ValueError(f"line {number} of {path} is no JSON: {error}. Correct it or leave it out.") from error
+                    raise ValueError(
+                        f"line {number} of {path} is no JSON: {error}. Correct it or leave it out."
+                    ) from error
                 if not isinstance(row, dict):
                     raise ValueError(f"line {number} of {path} must be a JSON object; it is {type(row).__name__}.")
                 _check_columns(f"line {number} of {path}", columns, row)

@@ -91,10 +91,11 @@ def run_rephrasing(
     if documents_per_shard < 1:
         raise ValueError(f"documents_per_shard must be 1 or more; got {documents_per_shard!r}.")
     files, folder = document_files(inputs), Path(output)
+    columns = rephraser.column, rephraser.id_column, rephraser.title_column
+    next(read_documents(files, *columns), None)  # a wrong column is told before a model is loaded
     _keep_manifest(folder, _manifest(files, rephraser, documents_per_shard))
     progress = Progress()
-    documents = read_documents(files, rephraser.column, rephraser.id_column, rephraser.title_column)
-    shards = enumerate(_shards(documents, documents_per_shard))
+    shards = enumerate(_shards(read_documents(files, *columns), documents_per_shard))
     missing = None
     for number, shard in shards:
         path = folder / f"part-{number:05d}.parquet"
@@ -202,4 +203,6 @@ def _replace(path: Path, content: bytes) -> None:
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}. All shards before are there") from error
+        raise OSError(
+            error.errno, f"{path} cannot be written: {error.strerror}. All shards before are there"
+        ) from error

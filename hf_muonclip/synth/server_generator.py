@@ -90,9 +90,7 @@ class ServerGenerator:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, self._all(chats, seeds, on_answer)).result()
 
-    async def _all(
-        self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None
-    ) -> list[Generated]:
+    async def _all(self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None) -> list[Generated]:
         headers = {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
         todo = iter(range(len(chats)))
         answers: dict[int, Generated] = {}

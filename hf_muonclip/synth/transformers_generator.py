@@ -39,7 +39,8 @@ class TransformersGenerator:
         device: where a loaded model runs; None takes an accelerator if there is one.
 
     Raises:
-        ValueError: a number is out of range, or a model is given without its tokenizer.
+        ValueError: a number is out of range, or a model is given without its tokenizer; with the first batch, the model
+            cannot be loaded.
     """
 
     def __init__(
@@ -117,8 +118,13 @@ class TransformersGenerator:
 
     def _loaded(self) -> tuple[Any, Any]:
         if self._model is None:
-            self._tokenizer = AutoTokenizer.from_pretrained(self.name)
-            model: Any = AutoModelForCausalLM.from_pretrained(self.name)
+            try:
+                self._tokenizer = AutoTokenizer.from_pretrained(self.name)
+                model: Any = AutoModelForCausalLM.from_pretrained(self.name)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"the model {self.name!r} cannot be loaded from a folder or the Hub: {error}"
+                ) from error
             accelerator = torch.accelerator.current_accelerator()
             self._model = model.to(self.device or (accelerator.type if accelerator else "cpu"))
         return self._model, self._tokenizer

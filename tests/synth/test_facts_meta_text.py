@@ -95,7 +95,9 @@ def test_markup_that_the_source_has_not_is_found(text: str, kind: str) -> None:
     assert kind not in markup(text, text)
 
 
-@pytest.mark.parametrize("text", [SOURCE, REWRITTEN, "If a < b and c > d, x * y * z holds.", "It cost 5 - 6 pounds - no more."])
+@pytest.mark.parametrize(
+    "text", [SOURCE, REWRITTEN, "If a < b and c > d, x * y * z holds.", "It cost 5 - 6 pounds - no more."]
+)
 def test_plain_text_has_no_markup(text: str) -> None:
     assert markup(SOURCE, text) == []
 

@@ -249,7 +249,18 @@ def test_words_are_read_up_to_the_end_of_the_number(words: str, value: float | N
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("I", 1), ("IV", 4), ("VIII", 8), ("XIV", 14), ("XL", 40), ("MCMXCVIII", 1998), ("IIII", None), ("VX", None), ("ABC", None), ("", None)],
+    [
+        ("I", 1),
+        ("IV", 4),
+        ("VIII", 8),
+        ("XIV", 14),
+        ("XL", 40),
+        ("MCMXCVIII", 1998),
+        ("IIII", None),
+        ("VX", None),
+        ("ABC", None),
+        ("", None),
+    ],
 )
 def test_roman_numerals_are_read_or_refused(text: str, value: int | None) -> None:
     assert roman(text) == value

@@ -28,7 +28,9 @@ def generator(**settings: Any) -> TransformersGenerator:
     model.generation_config.eos_token_id = [2, *range(115, 128)]  # many, so that answers end at different lengths
     with torch.no_grad():
         model.lm_head.weight.mul_(8)  # a distribution that is worth sampling from
-    return TransformersGenerator(model, tokenizer(), **{"max_new_tokens": 12, "temperature": 1.0, "top_p": 1.0, **settings})
+    return TransformersGenerator(
+        model, tokenizer(), **{"max_new_tokens": 12, "temperature": 1.0, "top_p": 1.0, **settings}
+    )
 
 
 def alone(made: TransformersGenerator, place: int, seed: int) -> Generated:

@@ -26,9 +26,7 @@ def guarded_factory(factory: Any, *, rewards_see_failures: bool) -> Any:
     if factory is None:
         return None
     if isinstance(factory, Mapping):
-        return {
-            name: guarded_factory(one, rewards_see_failures=rewards_see_failures) for name, one in factory.items()
-        }
+        return {name: guarded_factory(one, rewards_see_failures=rewards_see_failures) for name, one in factory.items()}
     return functools.partial(_guarded_environment, factory, rewards_see_failures)
 
 

@@ -131,5 +131,3 @@ def likeness(one: Context, other: Context) -> float:
     if not total:
         return 0.0
     return sum(min(weight, other[feature]) for feature, weight in one.items() if feature in other) / total
-
-

@@ -59,18 +59,15 @@ def date_at(text: Text, index: int) -> Date | None:
     if token.kind == "date":
         return _of_digits(token.text, index)
     if token.kind == "number":
-        return (
-            _day_first(text, index)
-            or _century_in_digits(text, index)
-            or _decade(text, index)
-            or _year(text, index)
-        )
+        return _day_first(text, index) or _century_in_digits(text, index) or _decade(text, index) or _year(text, index)
     if token.kind != "word":
         return None
     if token.lower in MONTHS and token.text[0].isupper():
         return _month_first(text, index)
     if token.lower in DECADES:
-        return Date(1900 + DECADES[token.lower], None, None, index, index, "decade") if _is_decade(text, index) else None
+        return (
+            Date(1900 + DECADES[token.lower], None, None, index, index, "decade") if _is_decade(text, index) else None
+        )
     return _century(text, index) or _day_first(text, index)
 
 

@@ -82,7 +82,9 @@ def foreign_share(source: str, rewritten: list[str]) -> tuple[float, str]:
 def _other_language(piece: str, home: str, source: str) -> str:
     words = _LETTERS.findall(piece.lower())
     own = sum(word in _WORDS[home] for word in words)
-    best, name = max((sum(word in other for word in words), language) for language, other in _OWN.items() if language != home)
+    best, name = max(
+        (sum(word in other for word in words), language) for language, other in _OWN.items() if language != home
+    )
     if best < 2 or best <= own or best < len(words) / 12:
         return ""
     return "" if piece.strip() in source else name

@@ -11,7 +11,9 @@ _GENERIC_STEMS = frozenset(map(stem, GENERIC | TITLES)) | GENERIC | TITLES
 # What may end a name or the adjective made of it: "Texas" and "Texan", "Darwin" and "Darwinian".
 _ENDINGS = frozenset(("", "n", "an", "ian", "ean", "ese", "ish", "i", "s", "er", "ers", "ic", "a", "o", "y", "ans", "ians", "us", "e", "as", "ite", "ist"))  # fmt: skip
 _NO_NAME_ENDINGS = ("ing", "tion", "sion", "ment", "ness", "ity", "ly", "s", "ed", "ers", "ism", "ance", "ence", "ists")
-_FINITE = frozenset("is was has had were are did does will would can could became began said made took went wrote".split())
+_FINITE = frozenset(
+    "is was has had were are did does will would can could became began said made took went wrote".split()
+)
 
 
 class NameDifferences(NamedTuple):
@@ -119,7 +121,9 @@ def _is_known(key: str, words: frozenset[str] | set[str]) -> bool:
         return False
     for word in words:
         if len(word) >= 4 and word[:3] == key[:3]:
-            shared = next((i for i, (a, b) in enumerate(zip(word, key, strict=False)) if a != b), min(len(word), len(key)))
+            shared = next(
+                (i for i, (a, b) in enumerate(zip(word, key, strict=False)) if a != b), min(len(word), len(key))
+            )
             if shared >= max(4, len(key) - 4) and word[shared:] in _ENDINGS and key[shared:] in _ENDINGS:
                 return True
     return False

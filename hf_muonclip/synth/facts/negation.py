@@ -7,11 +7,15 @@ from .text import Text
 from .words import LIGHT_STEMS, stem
 
 _CUES = frozenset("not never no none nobody nothing neither nor without cannot nowhere non".split())
-_CUES_BEFORE_TO = frozenset("fail refuse decline unable unwilling impossible failure refusal inability unlikely".split())
+_CUES_BEFORE_TO = frozenset(
+    "fail refuse decline unable unwilling impossible failure refusal inability unlikely".split()
+)
 _CUE_STEMS_BEFORE_TO = frozenset(map(stem, _CUES_BEFORE_TO))
 _NO_CUES_BEFORE = frozenset("only just merely simply until necessarily doubt sooner least".split())
 _BOUNDS = frozenset("more less fewer later earlier greater".split())
-_STOPS = frozenset((",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—"))
+_STOPS = frozenset(
+    (",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—")
+)
 # Said in other words: "did not survive" and "perished" are the same, so these excuse a negation that went or came.
 _NEGATIVE = """
 lack fail refuse reject deny prevent avoid absent absence missing end stop cease die ban forbid prohibit exclude hardly
@@ -128,5 +132,3 @@ def is_negative_around(text: Text, index: int) -> bool:
 def is_negative_sentence(text: Text, sentence: int) -> bool:
     """Return whether a sentence says anything negative, in whatever words."""
     return any(_is_negative(text.tokens[at].lower) for at in text.sentences[sentence])
-
-

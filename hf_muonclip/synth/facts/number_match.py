@@ -82,9 +82,11 @@ def _is_same(one: Number, other: Number) -> bool:
     if share == {"", "share"}:  # "half" and "50 percent"; "50" alone too
         parts = one if one.unit is None else other
         percent = other if parts is one else one
-        return abs(parts.value * 100 - worth(percent.value, percent.unit)) < 0.7 if percent.unit and (
-            0 < parts.value < 1
-        ) else parts.value == percent.value
+        return (
+            abs(parts.value * 100 - worth(percent.value, percent.unit)) < 0.7
+            if percent.unit and (0 < parts.value < 1)
+            else parts.value == percent.value
+        )
     if one.unit is None or other.unit is None:
         return one.value == other.value
     if one.unit.dimension == other.unit.dimension:
@@ -157,8 +159,6 @@ def _changed_bounds(ours: list[Number], theirs: list[Number]) -> list[tuple[Numb
         if b.bound and same and all(a.bound == -b.bound for a in same):
             pairs.append((same[0], b))
     return pairs
-
-
 
 
 def unit_class(number: Number) -> str:

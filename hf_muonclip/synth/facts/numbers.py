@@ -14,7 +14,9 @@ _CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "
 _ARTICLE_UNITS = frozenset("decade century millennium fortnight year month week day hour minute mile".split())
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _POWERED = re.compile(r"^([A-Za-z]{1,2})([23])$")
-_MORE = frozenset(("more", "greater", "over", "above", "exceeding", "least", "minimum", "exceeded", "exceeds", "upwards"))
+_MORE = frozenset(
+    ("more", "greater", "over", "above", "exceeding", "least", "minimum", "exceeded", "exceeds", "upwards")
+)
 _LESS = frozenset(("less", "fewer", "under", "below", "most", "maximum", "lower"))
 
 
@@ -194,7 +196,9 @@ def _with_unit(text: Text, first: int, last: int, value: float, digits: bool, so
     tokens = text.tokens
     start, sign = _sign(text, first)
     before = tokens[start - 1].text if start else ""
-    paid = simple_unit(before, True) if before in CURRENCY_MARKS or before in ("USD", "EUR", "GBP", "CHF", "Rs") else None
+    paid = (
+        simple_unit(before, True) if before in CURRENCY_MARKS or before in ("USD", "EUR", "GBP", "CHF", "Rs") else None
+    )
     if paid:
         start -= 1
         if start and tokens[start - 1].text in ("US", "A", "C", "NZ", "HK") and tokens[start].glued:

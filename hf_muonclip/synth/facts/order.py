@@ -107,7 +107,10 @@ def _claims(facts: Facts) -> list[Claim]:
                     main, other = parts
                     found.append(Claim(main, other, index) if word in _BEFORE else Claim(other, main, index))
             elif word in ("then", "afterwards", "subsequently", "finally") and index > sentence.start + 3:
-                earlier, later = _weights(facts, number, sentence.start, index), _weights(facts, number, index, sentence.stop)
+                earlier, later = (
+                    _weights(facts, number, sentence.start, index),
+                    _weights(facts, number, index, sentence.stop),
+                )
                 if earlier and later:
                     found.append(Claim(earlier, later, index))
     return found
@@ -119,9 +122,7 @@ def _introduces(text: Text, index: int, sentence: range) -> bool:
     return before not in ("the", "a", "his", "her", "their", "its", "at", "all", "named")
 
 
-def _parts(
-    facts: Facts, number: int, index: int, sentence: range
-) -> tuple[dict[str, float], dict[str, float]] | None:
+def _parts(facts: Facts, number: int, index: int, sentence: range) -> tuple[dict[str, float], dict[str, float]] | None:
     """Return what the main clause of a sentence says, and what the clause behind "before" or "after" says."""
     text = facts.text
     leads = all(not text.lemmas[at] for at in range(sentence.start, index))

@@ -112,9 +112,7 @@ def _subject(facts: Facts, index: int) -> str:
     return next((place.feature for place in places if place.token < index), "")
 
 
-def _lone_negations(
-    source: Facts, rewritten: Facts, alignment: Alignment, told: set[tuple[int, int]]
-) -> list[str]:
+def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment, told: set[tuple[int, int]]) -> list[str]:
     """Return a sentence for each negation whose whole sentence has nothing negative in the other text."""
     reasons = []
     known = {place for places in told for place in enumerate(places)}

@@ -111,9 +111,7 @@ def compare_quantifiers(source: Facts, rewritten: Facts) -> list[str]:
         )
         if misfit and misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP:
             before, after = misfit.rival.first, quantifier.token
-            reasons.append(
-                f'"{_said(source.text, before)}" of the source has become "{_said(rewritten.text, after)}".'
-            )
+            reasons.append(f'"{_said(source.text, before)}" of the source has become "{_said(rewritten.text, after)}".')
     return reasons
 
 

@@ -1,0 +1,80 @@
+"""`hf-muonclip synth rephrase` as a person types it, with a model here and one behind a server."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from chat_server import address, completion, serving
+from tiny_models import tiny_model, tiny_tokenizer
+
+from hf_muonclip.cli import main
+
+
+def write_documents(folder: Path) -> Path:
+    path = folder / "documents.jsonl"
+    texts = [f"The {number} ships left the harbour and came back in {number + 1800}." for number in range(4)]
+    path.write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts))
+    return path
+
+
+def reply(request: dict[str, Any]) -> tuple[int, Any]:
+    passage = request["messages"][-1]["content"].split("<passage>\n")[1].split("\n</passage>")[0]
+    text = passage.replace("left the harbour", "sailed from the port").replace("came back", "returned")
+    body = completion(text)
+    body["choices"][0]["finish_reason"] = "stop"
+    return 200, body | {"usage": {"prompt_tokens": 100, "completion_tokens": 10}}
+
+
+def test_documents_are_rephrased_by_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, output = write_documents(tmp_path), tmp_path / "out"
+    with serving(reply) as server:
+        command = ["synth", "rephrase", str(path), str(output), "--server", address(server), "--model", "m"]
+        assert main([*command, "--no-gate", "--price", "1", "10"]) == 0
+        asked = len(server.requests)
+        told = capsys.readouterr()
+        assert main([*command, "--no-gate"]) == 0
+        assert len(server.requests) == asked == 4
+    assert "4 documents in 1 shards" in told.out
+    assert "kept" in told.out
+    assert "cost 0.00" in told.err
+    assert "4 documents" in told.err
+    rows = pyarrow.parquet.read_table(output / "part-00000.parquet").to_pylist()
+    assert [row["text"] for row in rows] == [
+        f"The {number} ships sailed from the port and returned in {number + 1800}." for number in range(4)
+    ]
+    assert main(command) == 2  # with a gate, it would be something else
+    assert "gate" in capsys.readouterr().err
+
+
+def test_a_model_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, model = write_documents(tmp_path), tmp_path / "model"
+    tiny_model("llama_gqa", max_position_embeddings=2048).save_pretrained(model)
+    tiny_tokenizer().save_pretrained(model)
+    command = ["synth", "rephrase", str(path), str(tmp_path / "out"), "--model", str(model), "--max-new-tokens", "8"]
+    assert main(command) == 0
+    assert "4 documents" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "named"),
+    [
+        (["--server", "http://127.0.0.1:9/v1"], 2, "--model"),
+        (["--column", "body"], 2, "'body'"),
+        (["--styles", "baroque"], 2, "baroque"),
+        (["--rephrasings", "0"], 2, "rephrasings"),
+        (["--model", "no/such/folder"], 2, "no/such/folder"),
+    ],
+)
+def test_what_cannot_be(
+    more: list[str], code: int, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_documents(tmp_path)
+    assert main(["synth", "rephrase", str(path), str(tmp_path / "out"), *more]) == code
+    assert named in capsys.readouterr().err
+
+
+def test_a_missing_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["synth", "rephrase", str(tmp_path / "none.jsonl"), str(tmp_path / "out")]) == 2
+    assert "none.jsonl" in capsys.readouterr().err

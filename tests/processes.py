@@ -188,7 +188,7 @@ class Script:
         os.kill(self._process.pid, signal.SIGINT)
 
     def ended(self, timeout: float = 300.0) -> Ended:
-        """Wait, kill it after so many seconds, and tell how it ended; if it was killed, its errors end with its stack."""
+        """Wait, kill it after so many seconds, and tell how it ended; a killed one's errors end with its stack."""
         self._process.join(timeout)
         if timeout and self.runs():
             assert self._process.pid

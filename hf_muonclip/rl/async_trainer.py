@@ -42,7 +42,7 @@ class KimiAsyncRLConfig(AsyncGRPOConfig):
             above it, all ranks save a checkpoint and training raises. In [0, 1]; 1 never stops.
 
     Raises:
-        ValueError: a setting is out of range, or would let the server sample from another distribution than it tells.
+        ValueError: a setting is out of range, or would let the server sample from another distribution than it reports.
     """
 
     rl_tau: float = field(default=0.1, metadata={"help": "Strength of the regularizer against the sampling policy."})
@@ -77,27 +77,28 @@ class KimiAsyncRLConfig(AsyncGRPOConfig):
 class KimiAsyncRLTrainer(AsyncGRPOTrainer):
     """Asynchronous reinforcement learning as in Kimi K2.5 (arXiv 2602.02276), on TRL's AsyncGRPOTrainer.
 
-    The loss is eq. 1, its mean taken over all tokens of an optimizer step. Trains with MuonClip unless `optimizers=`
-    brings another optimizer, and without dropout, which the server does not have. Rows that share a beginning attend by
-    a mask of all pairs, so that MuonClip sees each pair that counts and no other; on a row of token_budget tokens it
-    takes their number squared in bytes.
+    The loss is eq. 1, averaged over all tokens of an optimizer step. Trains with MuonClip unless `optimizers=` brings
+    another optimizer, and without dropout, because the server samples without it. Samples that share a prefix are
+    packed into one row with an attention mask over all pairs, so that MuonClip sees each pair that counts and no other;
+    the mask of a row of n tokens takes n² bytes.
 
-    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained. Where too many are
-    (`max_not_measured`), or a function returned what cannot be rewards, all ranks save a checkpoint and training
-    raises. An environment's `reset` may raise where the environment has a `get_reward`; otherwise it ends training. A
-    `rollout_worker` of your own gives its own advantages.
+    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained. If more samples than
+    `max_not_measured` allows have no reward, or a function returns anything but a number or None per completion, all
+    ranks save a checkpoint and training raises. An error in an environment's `reset` costs one sample if the
+    environment has a `get_reward`, and ends training otherwise. A `rollout_worker` of your own brings its own
+    advantages.
 
     Args:
         model: folder or name on the Hub, as for AsyncGRPOTrainer.
         reward_funcs: as for AsyncGRPOTrainer: they run in another process.
         args: a `KimiAsyncRLConfig`.
-        of_async: further keywords of AsyncGRPOTrainer.
+        async_grpo_kwargs: further keywords of AsyncGRPOTrainer.
 
     Raises:
         TypeError: args are of another class.
-        ValueError: as AsyncGRPOTrainer, `check_columns` and `attach`; or the model has layers of sliding attention; or an environment is
-            one of `hf_muonclip.rl.environments`; or, when training begins, the server tells log-probabilities of
-            another temperature.
+        ValueError: as AsyncGRPOTrainer, `check_columns` and `attach`; or the model has layers of sliding attention; or
+            an environment is one of `hf_muonclip.rl.environments`; or, when training begins, the server reports
+            log-probabilities at another temperature.
     """
 
     _tag_names = ["trl", "kimi-rl", "async"]  # noqa: RUF012 (TRL's attributes)
@@ -107,17 +108,17 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
     args: KimiAsyncRLConfig
 
     def __init__(
-        self, model: str, reward_funcs: Any = None, args: KimiAsyncRLConfig | None = None, **of_async: Any
+        self, model: str, reward_funcs: Any = None, args: KimiAsyncRLConfig | None = None, **async_grpo_kwargs: Any
     ) -> None:
         if args is None:
             args = KimiAsyncRLConfig("kimi-async-rl")
         if not isinstance(args, KimiAsyncRLConfig):
             raise TypeError(f"KimiAsyncRLTrainer needs a KimiAsyncRLConfig; got {type(args).__name__}.")
-        factory = of_async.get("environment_factory")
+        factory = async_grpo_kwargs.get("environment_factory")
         _refuse_episodes(factory)
-        check_columns("train_dataset", of_async.get("train_dataset"), needs_prompt=factory is None)
-        of_async["environment_factory"] = guarded_factory(factory, rewards_see_failures=False)
-        super().__init__(model, reward_funcs, args, **of_async)
+        check_columns("train_dataset", async_grpo_kwargs.get("train_dataset"), needs_prompt=factory is None)
+        async_grpo_kwargs["environment_factory"] = guarded_factory(factory, rewards_see_failures=False)
+        super().__init__(model, reward_funcs, args, **async_grpo_kwargs)
         policy: Any = self.model
         kinds = set(getattr(policy.config.get_text_config(), "layer_types", None) or []) - {"full_attention"}
         if kinds:
@@ -135,7 +136,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
             attach(self)
 
     def get_train_dataloader(self) -> Any:
-        """Return batches of what the server samples, once it is known to tell the right log-probabilities."""
+        """Return batches of what the server samples, after checking that it reports the right log-probabilities."""
         worker: Any = self.rollout_worker
         if isinstance(worker, AsyncRolloutWorker) and self.args.temperature != 1:
             assert self.vllm_client is not None  # where there is a worker
@@ -143,9 +144,9 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
             mode = self.vllm_client.get_server_info()["model_config"].get("logprobs_mode")
             if mode != "processed_logprobs":
                 raise ValueError(
-                    f"temperature={self.args.temperature} needs a server that tells log-probabilities of that "
-                    f"temperature; this one tells {mode!r}. Start it with --logprobs-mode processed_logprobs, or leave "
-                    "temperature at 1."
+                    f"temperature={self.args.temperature} needs a server that reports log-probabilities at that "
+                    f"temperature; this one reports {mode!r}. Start it with --logprobs-mode processed_logprobs, or "
+                    "leave temperature at 1."
                 )
         return super().get_train_dataloader()
 
@@ -179,8 +180,8 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         saved = save_last_checkpoint(self)
         if malformed:
             raise ValueError(
-                f"a reward function must return one number or None per completion. {', '.join(malformed)} did not, as "
-                f"the log of the worker tells; {saved}."
+                f"a reward function must return one number or None per completion. {', '.join(malformed)} did not; the "
+                f"worker's log says what it returned; {saved}."
             )
         raise NotMeasuredError(
             f"{reason} ({', '.join(causes)}); {saved}. See to the graders, then resume from it, or raise "
@@ -228,7 +229,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
             *found, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
         for name, value in zip(("ratio", "log_ratio/token_abs_mean", "entropy", "clip_ratio"), found, strict=True):
             metrics[name].append((value, tokens))
-        # What TRL tells of a step's size and speed.
+        # What TRL reports of a step's size and speed.
         forwarded, length = float(inputs["global_n_forward_tokens"][0]), float(inputs["mean_seq_len"][0])
         self._step_forward_tokens += forwarded
         self._step_trained_tokens += float(inputs["global_n_tokens"][0])

@@ -28,11 +28,11 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
 
     A sample was not measured for the reasons of `KimiRLTrainer`: it leaves its group's mean, none of its tokens is
     trained, and `rewards/not_measured` counts it, `rewards/NAME/not_measured` by function and cause. So does a group of
-    which a function returned what cannot be rewards; `rewards/NAME/malformed` tells the trainer, which stops.
+    which a function returned what cannot be rewards; the trainer sees `rewards/NAME/malformed` and stops.
     """
 
-    def __init__(self, **of_trl: Any) -> None:
-        super().__init__(**of_trl)
+    def __init__(self, **loop_kwargs: Any) -> None:
+        super().__init__(**loop_kwargs)
         names = self.reward_func_names  # by which rewards are told apart
         self.reward_func_names = [
             name if name not in names[:place] else f"{name}_{place + 1}" for place, name in enumerate(names)

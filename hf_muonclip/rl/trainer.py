@@ -51,11 +51,11 @@ class KimiRLTrainer(GRPOTrainer):
     Trains with MuonClip unless `optimizers=` brings another optimizer; `attach(trainer, ...)` afterwards gives MuonClip
     other settings than its defaults.
 
-    A sample is not measured where a reward that it should have is missing: a `NotMeasured`, a NaN, an infinity, a None
+    A sample is not measured if a reward that it should have is missing: a `NotMeasured`, a NaN, an infinity, a None
     where the same function rewards others of its prompt, or an exception of the function or of its environment's
-    `reset`. It leaves its group's mean and the loss, and is counted in `rewards/NAME/not_measured` and by cause. Where
-    too many are (`max_not_measured`), or a function returns what cannot be rewards, all ranks save a checkpoint and
-    training raises.
+    `reset`. It is left out of its group's mean and of the loss, and counted in `rewards/NAME/not_measured` and by
+    cause. If more samples than `max_not_measured` allows have no reward, or a function returns anything but a number or
+    None per completion, all ranks save a checkpoint and training raises.
 
     Args:
         model: as for GRPOTrainer.
@@ -64,7 +64,7 @@ class KimiRLTrainer(GRPOTrainer):
         ptx_dataset: texts, chats or tokens, as `documents` reads them, for an auxiliary next-token loss that is logged
             as `ptx/loss`; may be a stream. None for none.
         budgets: how long responses may get and what a longer one costs, logged as `budget/TYPE/...`; None for none.
-        of_grpo: further keywords of GRPOTrainer: train_dataset, processing_class, peft_config, tools and others.
+        grpo_kwargs: further keywords of GRPOTrainer: train_dataset, processing_class, peft_config, tools and others.
 
     Raises:
         TypeError: args or budgets are of another class, or ptx_dataset is no dataset.
@@ -85,7 +85,7 @@ class KimiRLTrainer(GRPOTrainer):
         *,
         ptx_dataset: "Dataset | IterableDataset | None" = None,
         budgets: TypeBudgets | MeasuredBudgets | None = None,
-        **of_grpo: Any,
+        **grpo_kwargs: Any,
     ) -> None:
         if args is None:
             args = KimiRLConfig("kimi-rl")
@@ -96,12 +96,12 @@ class KimiRLTrainer(GRPOTrainer):
         assert args.generation_batch_size is not None
         assert args.num_generations is not None
         prompts_per_batch = args.generation_batch_size // args.num_generations
-        factory = of_grpo.get("environment_factory")
+        factory = grpo_kwargs.get("environment_factory")
         for name in ("train_dataset", "eval_dataset"):
-            check_columns(name, of_grpo.get(name), needs_prompt=factory is None)
-        check_batches(of_grpo.get("train_dataset"), prompts_per_batch)
-        of_grpo["environment_factory"] = guarded_factory(factory, rewards_see_failures=True)
-        super().__init__(model, reward_funcs, args, **of_grpo)
+            check_columns(name, grpo_kwargs.get(name), needs_prompt=factory is None)
+        check_batches(grpo_kwargs.get("train_dataset"), prompts_per_batch)
+        grpo_kwargs["environment_factory"] = guarded_factory(factory, rewards_see_failures=True)
+        super().__init__(model, reward_funcs, args, **grpo_kwargs)
         policy: Any = self.model
         disable_dropout_(policy)
         self._guarded: list[Guarded] = [*map(guarded, self.reward_funcs, self.reward_func_names)]
@@ -198,7 +198,8 @@ class KimiRLTrainer(GRPOTrainer):
             told = "; ".join(dict.fromkeys(gather_object(own)))
             raise ValueError(f"a reward function must return one number or None per completion. {told}; {saved}.")
         raise NotMeasuredError(
-            f"{reason} (since the start: {self.not_measured.worst}); {saved}. See to the graders, then resume from it, or raise max_not_measured."
+            f"{reason} (since the start: {self.not_measured.worst}); {saved}. See to the graders, then resume from it, "
+            "or raise max_not_measured."
         )
 
     def _begin_batch(self) -> None:

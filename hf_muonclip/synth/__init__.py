@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .response_cache import CachedGenerator
     from .run import run_rephrasing
     from .server_generator import ServerGenerator
+    from .styles import Style
     from .transformers_generator import TransformersGenerator
 
 __all__ = [

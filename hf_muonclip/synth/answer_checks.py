@@ -30,7 +30,7 @@ CAUSES = {
 MOST_REPEATED = 0.25  # share of an answer that may repeat it, beyond what the passage repeats
 ECHO = 0.8  # likeness from which an answer is the passage again
 ALIKE = 0.8  # likeness from which two rephrasings are alike
-MOST_OF_CONTEXT = 0.4  # share of the text before that an answer may say again
+MOST_OF_CONTEXT = 0.4  # share of the text before that an answer may say again, beyond what the source says again
 LEAST_REPEATED = 10  # runs of five words; fewer are names and set phrases
 MOST_CONTROL_CHARACTERS = 0.01  # of a document, U+FFFD among them
 
@@ -64,7 +64,7 @@ def document_fault(document: object, most_characters: int) -> Fault | None:
         return Fault("too_long", [f"{len(document)} characters are more than {most_characters}"])
     if is_not_utf8(document):
         return Fault("not_utf8", ["the document holds lone surrogates, which no UTF-8 text has"])
-    if not document.strip().strip("\ufeff\0").strip():
+    if not document.strip().strip("\ufeff").strip():
         return Fault("empty", [f"{len(document)} characters hold nothing but white space"])
     control = len(_CONTROL.findall(document))
     if control > MOST_CONTROL_CHARACTERS * len(document):
@@ -81,7 +81,7 @@ def unwrapped(answer: str) -> str:
     return (enclosed[2] if enclosed else answer).strip()
 
 
-def answer_fault(text: str, finished: bool, passage: str, written: str) -> Fault | None:
+def answer_fault(text: str, finished: bool, passage: str, written: str, preceding: str) -> Fault | None:
     """Return what an answer shows to be wrong with it by itself; None where nothing is.
 
     Args:
@@ -89,6 +89,7 @@ def answer_fault(text: str, finished: bool, passage: str, written: str) -> Fault
         finished: whether the model ended it.
         passage: that was to be rewritten.
         written: what the chat showed of the text before.
+        preceding: the end of the source before the passage, of about the same length.
     """
     if not finished:
         return Fault("unfinished", [f"the answer was ended at its token limit, behind {text[-40:]!r}"])
@@ -104,12 +105,19 @@ def answer_fault(text: str, finished: bool, passage: str, written: str) -> Fault
     like = likeness(shingles(text), shingles(passage))
     if like >= ECHO:
         return Fault("echo", [f"the answer shares {like:.0%} of its runs of three words with the passage"])
-    before = shingles(written, 5) - shingles(passage, 5)
-    now = shingles(text, 5)
-    again = len(before & now)
-    if again >= LEAST_REPEATED and again > MOST_OF_CONTEXT * min(len(before), len(now)):
-        return Fault("repeats_context", [f"{again} runs of five words stand in the text before already"])
+    again, own = _said_again(text, written), _said_again(passage, preceding)
+    if again > own + MOST_OF_CONTEXT:
+        return Fault(
+            "repeats_context", [f"{again:.0%} of what was rewritten before is said again, {own:.0%} in the source"]
+        )
     return None
+
+
+def _said_again(text: str, before: str) -> float:
+    """Return the share that two texts have in common of the shorter one's runs of five words; few are none."""
+    one, other = shingles(text, 5), shingles(before, 5)
+    again = len(one & other)
+    return again / min(len(one), len(other)) if again >= LEAST_REPEATED else 0.0
 
 
 def is_not_utf8(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""A document as blocks that follow each other without a gap: paragraphs, items of lists, headings, code, tables, formulas.
+"""A document as blocks without gaps between them: paragraphs, items of lists, headings, code, tables, formulas.
 
 Markdown first, with what LaTeX, HTML and MediaWiki write for the same.
 """
@@ -58,7 +58,8 @@ def blocks(text: str, spans: Sequence[Span]) -> list[Block]:
     reading = _Reading(text, spans)
     for number in range(len(reading.lines)):
         reading.read(number)
-    stops = [*(start for start, _ in reading.begun[1:]), len(text)]
+    starts = [start for start, _ in reading.begun]
+    stops = [*starts, len(text)][1:]
     return [Block(start, stop, kind) for (start, kind), stop in zip(reading.begun, stops, strict=True)]
 
 

@@ -16,8 +16,9 @@ from .blocks import blocks
 from .markup import protected_spans
 from .sentence_ends import sentence_ends
 
-LEAST_LETTERS = 12  # of a chunk that is worth rewriting
+LEAST_LETTERS = 12  # of a chunk that is worth rewriting, outside of links and the like
 _SEARCHED_FOR_HEADING = 4096  # characters
+_APART = 64
 
 _LETTER = re.compile(r"[^\W\d_]")
 _LINE_END = re.compile(r"[\r\n]+\s*")
@@ -102,7 +103,7 @@ class _Piece(NamedTuple):
 
 
 def _sentences_that_end_lines(text: str) -> Iterator[int]:
-    for end in sentence_ends(text):
+    for end in sentence_ends(text) if "\n" in text or "\r" in text else ():
         if text[max(end - 16, 0) : end].rstrip(" \t").endswith(("\n", "\r")):
             yield end
 
@@ -111,12 +112,27 @@ def _ends(pattern: re.Pattern[str]) -> Callable[[str], Iterable[int]]:
     return lambda text: (found.end() for found in pattern.finditer(text))
 
 
+def _some_ends(pattern: re.Pattern[str]) -> Callable[[str], Iterable[int]]:
+    """As `_ends`, so many characters apart: sizes of few pieces are soon taken, and each is far below a chunk's."""
+
+    def some(text: str) -> Iterator[int]:
+        last = 0
+        for found in pattern.finditer(text):
+            if found.end() - last >= _APART:
+                last = found.end()
+                yield last
+
+    return some
+
+
 # Where a piece that is too large may be cut, coarsest first.
 _LEVELS: tuple[Callable[[str], Iterable[int]], ...] = (
     _sentences_that_end_lines,
     sentence_ends,
     _ends(_LINE_END),
+    _some_ends(_WORD_END),
     _ends(_WORD_END),
+    _some_ends(_BETWEEN_CHARACTERS),
     _ends(_BETWEEN_CHARACTERS),
 )
 
@@ -183,5 +199,14 @@ class _Cutter:
             yield from self._joined(group[: len(group) // 2])
             yield from self._joined(group[len(group) // 2 :])
         else:
-            letters = sum(1 for _ in islice(_LETTER.finditer(text), LEAST_LETTERS))
-            yield Chunk(text, verbatim=letters < LEAST_LETTERS)
+            yield Chunk(text, verbatim=not self._has_letters(group[0].start, group[-1].stop))
+
+    def _has_letters(self, start: int, stop: int) -> bool:
+        """Return whether there are enough letters to rewrite, outside of links, tags, formulas and code."""
+        letters = 0
+        number = bisect_left(self._starts, start)
+        while letters < LEAST_LETTERS and start < stop:
+            kept = self._kept[number] if number < len(self._kept) and self._starts[number] < stop else (stop, stop)
+            letters += sum(1 for _ in islice(_LETTER.finditer(self._document, start, kept[0]), LEAST_LETTERS))
+            start, number = kept[1], number + 1
+        return letters >= LEAST_LETTERS

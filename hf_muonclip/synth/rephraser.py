@@ -129,10 +129,11 @@ class Rephraser:
     the document's title, and asks for the chunk alone. Around each answer stays the white space of the source, and
     what is no prose stays as it is: headings, code, tables, formulas.
 
-    An answer must be finished, not empty, no loop, no echo, no repetition of the text before (`answer_checks`), and pass the
-    gate. **The first one that does not drops its rephrasing, and nothing more is generated for it**: a text that is kept
-    was checked all through. The joined text must pass the gate too, and a rephrasing that is like an earlier one that
-    was kept is dropped. Each document gives `rephrasings` results in any case, also one that is empty, binary or no text.
+    An answer must be finished, not empty, no loop, no echo, no repetition of the text before (`answer_checks`), and
+    pass the gate. **The first one that does not drops its rephrasing, and nothing more is generated for it**: a text
+    that is kept was checked all through. The joined text must pass the gate too, and a rephrasing that is like an
+    earlier one that was kept is dropped. Each document gives `rephrasings` results in any case, also one that is empty,
+    binary or no text.
 
     All depends on a document's text, the settings and the generator alone: not on its place, its batch, the number of
     processes. Equal documents get equal rephrasings.
@@ -261,7 +262,7 @@ class Rephraser:
         rewritten: list[str] = []
         tokens = [0, 0]
         result = replace(result, chunks=[chunk.text for chunk in source.chunks], rewritten=rewritten)
-        before = ""
+        before = preceding = ""  # the end of what was rewritten, and of its source
         verdict: Verdict | None = None
         for place, chunk in enumerate(source.chunks):
             text = chunk.text
@@ -273,7 +274,7 @@ class Rephraser:
                 tokens = [tokens[0] + answer.prompt_tokens, tokens[1] + answer.new_tokens]
                 own = unwrapped(answer.text)
                 text = chunk.text.replace(passage, own, 1)
-                fault = answer_fault(own, answer.finished, passage, written)
+                fault = answer_fault(own, answer.finished, passage, written, preceding)
                 if fault is None and self.gate is not None:
                     verdict = self.gate(passage, own)
                     fault = None if verdict.faithful else Fault("unfaithful", verdict.reasons)
@@ -287,6 +288,7 @@ class Rephraser:
                     )
             rewritten.append(text)
             before = (before + text)[-2 * CONTEXT :]
+            preceding = (preceding + chunk.text)[-CONTEXT:]
         result = replace(_counted(result, tokens), text="".join(rewritten), kept=True)
         if self.gate is not None and len(source.chunks) > 1:
             verdict = self.gate(source.document, result.text)
@@ -337,8 +339,8 @@ def _together(jobs: Sequence[_Job], generator: "generators.Generator") -> list[R
             answers = generator.generate([asked[place][0] for place in places], [asked[place][1] for place in places])
         except GenerationError as error:
             error.add_note(
-                f"{len(results)} of {len(jobs)} rephrasings of this batch were finished. None is returned: answers that "
-                "a response cache holds are not paid for again when the same batch is rephrased."
+                f"{len(results)} of {len(jobs)} rephrasings of this batch were finished. None is returned: answers "
+                "that a response cache holds are not paid for again when the same batch is rephrased."
             )
             raise
         if len(answers) != len(places):

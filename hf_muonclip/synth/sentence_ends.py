@@ -13,19 +13,16 @@ _LONGEST_WORD = 24  # characters before a full stop that are looked at
 _WORD = re.compile(r"[^\s(\[\"'\u201c\u2018\u00ab]*\Z")
 _INITIALS = re.compile(r"(?:(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}|[^\W\d_])\Z")
 _NUMBER_OF_ITEM = re.compile(r"[\r\n][ \t>]*\d{1,3}\Z")
-_ABBREVIATIONS = frozenset(
-    # Titles and names.
-    "Mr Mrs Ms Mx Dr Prof St Ste Jr Sr Gen Col Maj Capt Cpt Lt Cmdr Sgt Rev Fr Hon Gov Sen Rep Pres Messrs Mme Mlle Hr Fr"
-    # Places, firms.
-    " Mt Ave Blvd Rd Univ Dept Inc Ltd Co Corp Bros"
-    # Between words.
-    " vs etc cf al viz resp approx ca est incl excl ed eds trans esp usw bzw vgl evtl ggf sog"
-    # Months and weekdays.
-    " Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Tues Wed Thu Thur Thurs Fri".split()
+# Titles and names; places and firms; between words; months and weekdays.
+_ABBREVIATIONS = re.compile(
+    r"(?:Mrs?|Ms|Mx|Dr|Prof|Ste?|Jr|Sr|Gen|Col|Maj|Capt|Cpt|Lt|Cmdr|Sgt|Rev|Fr|Hon|Gov|Sen|Rep|Pres|Messrs|Mme|Mlle|Hr"
+    r"|Mt|Ave|Blvd|Rd|Univ|Dept|Inc|Ltd|Co|Corp|Bros"
+    r"|vs|etc|cf|al|viz|resp|approx|ca|est|incl|excl|eds?|trans|esp|usw|bzw|vgl|evtl|ggf|sog"
+    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Mon|Tues?|Wed|Thu|Thurs?|Fri)\Z"
 )
-_BEFORE_NUMBERS = frozenset(
-    "No no Nos nos Nr nr Vol vol Vols vols pp Fig fig Figs figs Eq eq Eqs eqs Sec sec Secs Ch ch Chap chap Art art Abs"
-    " para Tab tab Ref ref Refs refs App Bd max min avg ver Ex ex Ps Gen Matt Cor Rom".split()
+_BEFORE_NUMBERS = re.compile(
+    r"(?:[Nn]os?|[Nn]r|[Vv]ols?|pp|[Ff]igs?|[Ee]qs?|[Ss]ecs?|[Cc]h|[Cc]hap|[Aa]rt|[Rr]efs?|[Ee]x|Abs|Bd|para|Tab|App|max"
+    r"|min|avg|ver|Ps|Matt|Cor|Rom)\Z"
 )
 
 
@@ -52,8 +49,8 @@ def _goes_on(text: str, found: re.Match[str]) -> bool:
     word = _WORD.search(before)
     last = word.group() if word else ""
     return (
-        last in _ABBREVIATIONS
-        or (last in _BEFORE_NUMBERS and following.isdigit())
+        _ABBREVIATIONS.match(last) is not None
+        or (following.isdigit() and _BEFORE_NUMBERS.match(last) is not None)
         or _INITIALS.match(last) is not None
         or _NUMBER_OF_ITEM.search(before) is not None
     )

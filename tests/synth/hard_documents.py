@@ -3,10 +3,11 @@
 import random
 from typing import NamedTuple
 
-_WORDS = (
+_PLAIN = (
     "river bridge council harvest engine winter theory market island letter copper forest signal captain measure "
     "garden window border museum factory village weather journey station harbour"
-).split()
+)
+_WORDS = _PLAIN.split()
 _HARD = (
     "Dr. J. S. Miller",
     "about 3.14 metres",
@@ -80,7 +81,9 @@ def hard_document(seed: int) -> tuple[str, list[Whole]]:
     for _ in range(draw.randrange(1, 14)):
         kind = draw.randrange(6)
         if kind == 0:
-            add(draw.choice(_VERBATIM), True)
+            add(piece := draw.choice(_VERBATIM), True)
+            if piece[0].isspace():
+                add("\n\nA line follows the code", None)
         elif kind == 1:
             for _ in range(draw.randrange(1, 4)):
                 item = draw.choice(_ITEMS)

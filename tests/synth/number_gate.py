@@ -17,7 +17,7 @@ class NumberVerdict:
 def same_numbers(source: str, rewritten: str) -> NumberVerdict:
     wanted, found = Counter(re.findall(r"\d+", source)), Counter(re.findall(r"\d+", rewritten))
     missing = list((wanted - found).elements()) + list((found - wanted).elements())
-    kept = (wanted & found).total() / max(wanted.total(), 1)
+    kept = (wanted & found).total() / wanted.total() if wanted else 1.0
     return NumberVerdict(not missing, {"numbers": kept}, [f"the number {number} differs" for number in missing])
 
 

@@ -25,15 +25,18 @@ BEFORE = (
     "The town lies where two valleys meet. Its market is held on Thursdays, and farmers come from both valleys to sell "
     "what they grow. There are two schools, a theatre, and since 1923 a museum of glass."
 )
-CHINESE = "\u8fd9\u5ea7\u6865\u5efa\u4e8e\u4e00\u516b\u56db\u56db\u5e74\uff0c\u7531\u5f53\u5730\u653f\u5e9c\u51fa\u8d44\u4fee\u5efa\u3002"
+CHINESE = (
+    "\u8fd9\u5ea7\u6865\u5efa\u4e8e\u4e00\u516b\u56db\u56db\u5e74\uff0c"
+    "\u7531\u5f53\u5730\u653f\u5e9c\u51fa\u8d44\u4fee\u5efa\u3002"
+)
 
 
 def good() -> str:
     return rewritten(PASSAGE, random.Random(1))
 
 
-def cause(text: str, finished: bool = True, passage: str = PASSAGE, written: str = BEFORE) -> str:
-    fault = answer_fault(text, finished, passage, written)
+def cause(text: str, finished: bool = True, passage: str = PASSAGE, written: str = BEFORE, preceding: str = "") -> str:
+    fault = answer_fault(text, finished, passage, written, preceding)
     if fault is None:
         return ""
     assert fault.cause in CAUSES
@@ -74,7 +77,8 @@ def test_each_fault_of_an_answer_has_its_cause(text: str, found: str) -> None:
 def test_what_the_passage_has_itself_is_no_fault() -> None:
     refrain = " ".join(["Row, row, row your boat, gently down the stream."] * 6)
     assert cause(rewritten(refrain, random.Random(3)), passage=refrain) == ""
-    assert cause(good(), written=PASSAGE) == ""
+    assert cause(good(), written=good(), preceding=PASSAGE) == ""
+    assert cause(good(), written=good()) == "repeats_context"
     tagged = PASSAGE + " The tag <passage> begins it."
     assert cause(rewritten(tagged, random.Random(0)), passage=tagged) == ""
 
@@ -118,6 +122,7 @@ def test_only_the_prompts_own_tags_are_taken_off(answer: str, text: str) -> None
         ("", "empty"),
         (" \n\t\u3000", "empty"),
         ("\ufeff\n", "empty"),
+        ("\0\0", "binary"),
         ("a" * 2001, "too_long"),
         ("caf\udce9", "not_utf8"),
         ("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary"),

@@ -89,7 +89,10 @@ def test_chunks_of_a_section_are_about_equal() -> None:
     assert max(sizes) - min(sizes) <= 2 * len(SENTENCE)
 
 
-@pytest.mark.parametrize(("text", "verbatim"), [("Short it is", True), ("* * *", True), ("It is long enough", False)])
+@pytest.mark.parametrize(
+    ("text", "verbatim"),
+    [("Short it is", True), ("* * *", True), ("It is long enough", False), ("![A picture of it](a.png)", True)],
+)
 def test_too_few_letters_to_rewrite(text: str, verbatim: bool) -> None:
     assert cut(text, 100) == [Chunk(text, verbatim)]
 
@@ -122,10 +125,11 @@ def test_sizes_are_taken_of_a_few_times_the_document(document: str) -> None:
     assert measured <= 7 * len(document)  # once whole, once a level, once a chunk
 
 
-PIECES = (
-    "` ~ $ $$ $a$ \\[ \\( \\begin{a} \\end{a} \\begin{a}\\end{b} <table> </table> <b <!-- --> [ [a]( [a](b) . .. ... a = * "
+MARKS = (
+    "` ~ $ $$ $a$ \\[ \\( \\begin{a} \\end{a} \\begin{a}\\end{b} "
+    "<table> </table> <b <!-- --> [ [a]( [a](b) . .. ... a = * "
     "- | |- > # \u65e5 \u3002 \u2026 http:// \\ _ 1. +"
-).split()
+)
 LINES = ("\n", "\r", "\r\n", "a\n", "- a\n", "- a\n\n", "    a\n", "    ***\n", "| a\n", "a | b\n", "```\n", "~~~~\n")
 LINES += (
     "\0",
@@ -146,7 +150,7 @@ LINES += (
 )
 
 
-@pytest.mark.parametrize("piece", [*PIECES, *LINES])
+@pytest.mark.parametrize("piece", [*MARKS.split(), *LINES])
 def test_time_grows_in_proportion(piece: str) -> None:
     def seconds(length: int) -> float:
         document = (piece * (length // len(piece) + 1))[:length] + "end"

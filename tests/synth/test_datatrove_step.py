@@ -19,7 +19,10 @@ from datatrove.pipeline.writers import JsonlWriter
 from hf_muonclip.synth.datatrove_step import RephraseStep
 from hf_muonclip.synth.rephraser import Rephraser
 
-DOCUMENTS = [hard_document(seed)[0] for seed in range(24)] + ["", "\0\0"]
+DOCUMENTS = [hard_document(seed)[0] for seed in range(24)] + [
+    " \n",
+    "\0\0",
+]  # datatrove's readers leave out documents of no characters
 
 
 def rephraser(**given: Any) -> Rephraser:

@@ -42,7 +42,7 @@ def test_map_gives_a_row_for_each_rephrasing() -> None:
     assert ["".join(row["chunks"]) for row in rows[::2]] == [
         document if row["chunks"] else "" for document, row in zip(DOCUMENTS, rows[::2], strict=True)
     ]
-    assert rows[0]["scores"] == '{"numbers": 1.0}'
+    assert {row["scores"] for row in rows if row["kept"]} == {'{"numbers": 1.0}'}
     assert count_outcomes(rows)["kept"] > 40
 
 
@@ -54,15 +54,17 @@ def test_streams_and_processes_give_the_same_rows() -> None:
     assert list(stream) == expected
 
 
-@pytest.mark.parametrize("first", [[ODD[0]] * 4, DOCUMENTS[:4]])
-def test_a_first_batch_of_one_kind_does_not_decide_on_types(first: list[str]) -> None:
-    second = DOCUMENTS[:4] if first[0] == "" else [ODD[0]] * 4
-    found = mapped(Dataset.from_dict({"text": first + second}), rephraser(), batch_size=4, writer_batch_size=4)
+@pytest.mark.parametrize("first", ["", ODD[3]])
+def test_a_first_batch_of_one_kind_does_not_decide_on_types(first: str) -> None:
+    second = "" if first else ODD[3]
+    found = mapped(
+        Dataset.from_dict({"text": [first] * 4 + [second] * 4}), rephraser(), batch_size=4, writer_batch_size=4
+    )
     assert count_outcomes(found) == {"kept": 8, "empty": 8}
 
 
 def test_missing_documents_and_ids_are_rows() -> None:
-    dataset = Dataset.from_dict({"text": [None, DOCUMENTS[1]], "name": ["a", None], "title": [None, "Of rivers"]})
+    dataset = Dataset.from_dict({"text": [None, ODD[3]], "name": ["a", None], "title": [None, "Of rivers"]})
     made = rephraser(id_column="name", title_column="title", rephrasings=1)
     found = dataset.map(made, batched=True, remove_columns=dataset.column_names, features=made.features).to_list()
     assert [row["cause"] for row in found] == ["not_text", ""]

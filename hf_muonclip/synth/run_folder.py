@@ -45,7 +45,7 @@ class Counts:
     def add(self, more: "Counts") -> None:
         """Add those of more documents."""
         self.documents += more.documents
-        self.causes += more.causes
+        self.causes = self.causes + more.causes  # another object, for who reads it meanwhile
         self.prompt_tokens += more.prompt_tokens
         self.new_tokens += more.new_tokens
         self.kept_tokens += more.kept_tokens

@@ -175,7 +175,7 @@ class TransformersGenerator:
         padding = padding if padding is not None else (ends[0] if ends else 0)
         ids = torch.tensor([[padding] * (longest - len(prompt)) + prompt for prompt in prompts])
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        settings = GenerationConfig(
+        settings = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=self._sampling["max_new_tokens"],
             do_sample=False,  # `_Sampler` has sampled
             eos_token_id=ends or None,

@@ -50,6 +50,23 @@ def test_documents_are_rephrased_by_a_server(tmp_path: Path, capsys: pytest.Capt
     assert "gate" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_workers_share_a_cache_and_make_the_same_shards(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    with serving(reply) as server:
+        command = ["synth", "rephrase", str(path), "--server", address(server), "--model", "m", "--no-gate"]
+        command[3:3] = [str(tmp_path / "out")]
+        assert main([*command, "--documents-per-shard", "1", "--workers", "2"]) == 0
+        assert len(server.requests) == 4
+        command[3] = str(tmp_path / "again")
+        assert main([*command, "--documents-per-shard", "1", "--cache", str(tmp_path / "out" / "answers.sqlite")]) == 0
+        assert len(server.requests) == 4
+    shards = sorted(found.name for found in (tmp_path / "out").glob("part-*"))
+    assert len(shards) == 4
+    for name in shards:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
 def test_a_model_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, model = write_documents(tmp_path), tmp_path / "model"
     tiny_model("llama_gqa", max_position_embeddings=2048).save_pretrained(model)

@@ -123,13 +123,3 @@ def _is_passive(facts: Facts, verb: int, sentence: range) -> bool:
     if not token.endswith(("ed", "en", "ught", "wn", "ung", "id", "ft", "lt", "ost", "ade", "eat", "un")):
         return False
     return any(facts.text.tokens[at].lower in _BE for at in range(max(verb - 3, sentence.start), verb))
-
-
-def likeness(one: Context, other: Context) -> float:
-    """Return how much of a context the other one shares, in [0, 1]."""
-    total = sum(one.values())
-    if not total:
-        return 0.0
-    return sum(min(weight, other[feature]) for feature, weight in one.items() if feature in other) / total
-
-

@@ -131,12 +131,15 @@ def _month_first(text: Text, index: int) -> Date | None:
         year, last = _year_after(text, day[1])
         return Date(year, month, day[0], index, last)
     year, last = _year_after(text, index)
-    if words[0] in ("may", "march", "mar") and year is None and not _after_preposition(text, index):
+    if year is None and not _is_bare_month(text, index):
         return None
     return Date(year, month, None, index, last)
 
 
-def _after_preposition(text: Text, index: int) -> bool:
+def _is_bare_month(text: Text, index: int) -> bool:
+    """Return whether a month stands alone and is no name ("Jan Aker", "June Carter") and no verb ("March on")."""
+    if len(text.tokens[index].text) < 5 and text.tokens[index].lower not in ("may", "june", "july"):
+        return False
     return index > 0 and text.tokens[index - 1].lower in (
         "in", "of", "since", "until", "by", "from", "to", "early", "late", "mid", "last", "next", "and", "during", "-",
     )  # fmt: skip

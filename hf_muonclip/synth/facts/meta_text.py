@@ -9,7 +9,8 @@ _OPENINGS = re.compile(
     rf"""^\W*(?:
       (?:sure|certainly|of\ course|absolutely|okay|ok|great|no\ problem|gladly|alright|understood|happy\ to\ help)\b\s*[,!.:—-]
     | (?:sure\ thing|i'?d\ be\ (?:happy|glad)|i\ would\ be\ (?:happy|glad)|i\ can\ (?:certainly\ )?help|let\ me\ (?:help|{_REWRITING}))\b
-    | (?:here(?:'s|\ is|\ are|\ you\ go)|below\ is|below\ are|the\ following\ is|this\ is)\b[^.\n]{{0,90}}\b{_REWRITING}\b[^.\n]{{0,60}}[:.\n]
+    | (?:here(?:'s|\ is|\ are|\ you\ go)|below\ is|below\ are|the\ following\ is)\b[^.\n]{{0,90}}\b{_REWRITING}\b[^.\n]{{0,60}}[:.\n]
+    | this\ is\ (?:a|the|my)\ (?:re-?writ|re-?phras|paraphras|re-?word|summar|revis)\w*
     | (?:the\ )?(?:re-?written|re-?phrased|paraphrased|revised|reworded|simplified|updated)\ (?:\w+\ )?{_REWRITING}\s*[:\n-]
     | (?:re-?writ\w*|re-?phras\w*|paraphras\w*|summary|revision|answer|response|output|translation|assistant|user|system|human|ai)\s*:
     | in\ (?:summary|short|other\ words)\W+the\ (?:passage|text|article|author|paragraph)\b
@@ -39,10 +40,10 @@ _NOTES = re.compile(
     | \bfeel\ free\ to\ (?:ask|let|reach|adjust|modify|contact)\b
     | \b(?:would|do)\ you\ (?:like|want|need)\ (?:me|any|another|more)\b
     | \bis\ there\ anything\ else\b
-    | (?:^|\n)\W*(?:note|n\.b|disclaimer|explanation|changes(?:\ made)?|key\ changes|comment|please\ note)\W*:\W
+    | (?:^|\n)\W{{0,6}}(?:note|n\.b|disclaimer|explanation|changes(?:\ made)?|key\ changes|comment|please\ note)\W{{0,3}}:\W
     | \b(?:in\ this|the|this|my)\ (?:re-?writ\w+|re-?phras\w+|paraphras\w+|rewording|revised\ version)(?:\ \w+)?\ (?:is|are|has|have|keeps?|maintains?|preserves?|retains?|uses?|aims?|conveys?|of\ the\ (?:passage|text|original))\b
-    | \b(?:i(?:'ve|\ have)?\ (?:re-?written|re-?wrote|re-?phrased|paraphrased|reworded|simplified|kept|preserved|changed|made\ sure|tried))\b
-    | \b(?:the|this)\ (?:original|source|given|provided|above|input)\ (?:text|passage|paragraph|{_REWRITING})\b
+    | \b(?:i(?:'ve|\ have)?\ (?:re-?written|re-?wrote|re-?phrased|paraphrased|reworded|simplified)\ (?:the|this|it|your))\b
+    | \b(?:the|this)\ (?:original|source|given|provided|above|input)\ (?:text|passage|paragraph)\b
     | \b(?:while|by)\ (?:preserving|keeping|maintaining|retaining)\ (?:all\ )?(?:the\ )?(?:original\ )?(?:facts|meaning|information|content)\b
     | \[\s*(?:end|insert|continued?|your|the\ rest|rest|note|text|\.\.\.|…)\b[^\]\n]*\]
     | \b(?:word\ count|total\ words)\s*:
@@ -55,10 +56,10 @@ _MARKUP = {
     "a code fence": re.compile(r"```|~~~"),
     "bold or italic marks": re.compile(r"\*\*[^*\n]+\*\*|(?<![\w*])\*[^\s*][^*\n]*\*(?![\w*])|__[^_\n]+__"),
     "a heading mark": re.compile(r"^\s{0,3}#{1,6}\s+\S|^[=-]{4,}\s*$", re.MULTILINE),
-    "list marks": re.compile(r"^\s*[-*•+]\s+\S.*\n+\s*[-*•+]\s+\S", re.MULTILINE),
-    "list numbers": re.compile(r"^\s*\d{1,2}[.)]\s+\S.*\n+(?:.*\n+)?\s*\d{1,2}[.)]\s+\S", re.MULTILINE),
+    "list marks": re.compile(r"^[ \t]*[-*•+][ \t]+\S.*\n+[ \t]*[-*•+]\s+\S", re.MULTILINE),
+    "list numbers": re.compile(r"^[ \t]*\d{1,2}[.)][ \t]+\S.*\n+(?:.*\n+)?[ \t]*\d{1,2}[.)]\s+\S", re.MULTILINE),
     "a link mark": re.compile(r"\[[^\]\n]+\]\([^)\n]+\)|\[\[[^\]\n]+\]\]"),
-    "table marks": re.compile(r"^\s*\|.*\|\s*$", re.MULTILINE),
+    "table marks": re.compile(r"^[ \t]*\|.*\|[ \t]*$", re.MULTILINE),
     "braces of data": re.compile(r'^\s*[{\[]\s*(?:"[^"\n]+"\s*[:,]|\{)'),
     "an HTML entity": re.compile(r"&(?:[a-z]{2,8}|#\d{2,5});", re.IGNORECASE),
     "LaTeX commands": re.compile(r"\\(?:begin|end|section|textbf|textit|emph|item|frac|text)\b"),
@@ -69,15 +70,15 @@ _MARKUP = {
 def meta_text(source: str, rewritten: str) -> str:
     """Return the first words that speak of the rewriting, refuse it or address the reader of a chat; "" without any.
 
-    What the source says too is never meant.
+    Where the source speaks in the same way, nothing is meant.
     """
     found = _OPENINGS.search(rewritten[:_START])
-    if found and found[0].strip().lower() not in source.lower():
+    if found and not _OPENINGS.search(source[:_START]):
         return _quote(found[0])
-    for pattern, part in ((_REFUSALS, rewritten), (_NOTES, rewritten)):
-        for match in pattern.finditer(part):
-            if match[0].strip().lower() not in source.lower():
-                return _quote(match[0])
+    for pattern in (_REFUSALS, _NOTES):
+        match = pattern.search(rewritten)
+        if match and not pattern.search(source):
+            return _quote(match[0])
     return ""
 
 

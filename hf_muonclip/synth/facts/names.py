@@ -26,8 +26,7 @@ GENERIC = frozenset(
     association organization organisation committee commission union federal national royal international prize award
     festival league cup championship world earth sun moon god internet bible english""".split()
 )
-_PARTICLES = frozenset("of the de von van der den la le du da di bin ibn al el del and & - ' y".split())
-_INSIDE = _PARTICLES - {"and", "the", "'"}
+_PARTICLES = frozenset("of de von van der den la le du da di bin ibn al el del & - y".split())
 
 
 class Name(NamedTuple):
@@ -94,11 +93,12 @@ def _may_be_name(text: Text, index: int) -> bool:
         return False
     if token.lower in FUNCTION_WORDS and not (token.text == "US" and index):
         return False
-    return token.lower not in TITLES and token.text != "I" and "'" not in token.lower.removesuffix("'s")
+    inner = token.text.removesuffix("'s").partition("'")[2]  # "O'Brien" is a name, "I'll" is not
+    return token.lower not in TITLES and token.text != "I" and (not inner or inner[0].isupper())
 
 
 def _counts(text: Text, index: int) -> bool:
-    return text.tokens[index].lower not in _PARTICLES and text.tokens[index].kind in ("word", "code", "initials")
+    return text.tokens[index].lower not in _PARTICLES | {"the"} and text.tokens[index].kind in ("word", "code", "initials")
 
 
 def _end_of_name(text: Text, index: int, stop: int, taken: set[int]) -> int:
@@ -107,10 +107,14 @@ def _end_of_name(text: Text, index: int, stop: int, taken: set[int]) -> int:
     while at < stop and at not in taken:
         if _may_be_name(text, at) and text.tokens[at - 1].lower.removesuffix("'s") == text.tokens[at - 1].lower:
             last = at
-        elif text.tokens[at].lower not in _INSIDE or at > last + 2:
+        elif at > last + 2 or not (text.tokens[at].lower in _PARTICLES or _is_article(text, at)):
             break
         at += 1
     return last
+
+
+def _is_article(text: Text, index: int) -> bool:
+    return text.tokens[index].lower == "the" and text.tokens[index - 1].lower == "of"
 
 
 def _starts(text: Text, index: int, start: int) -> bool:

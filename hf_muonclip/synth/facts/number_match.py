@@ -90,14 +90,15 @@ def _is_same(one: Number, other: Number) -> bool:
     if one.unit.dimension == other.unit.dimension:
         a, b = worth(one.value, one.unit), worth(other.value, other.unit)
         return abs(a - b) <= 1e-6 * max(abs(a), abs(b))
+    if one.value != other.value:
+        return False
     dimensions = {one.unit.dimension, other.unit.dimension}
-    if dimensions in ({"mass", "ton"}, {"angle", "temperature"}, {"share", "points"}, {"share", "angle"}):
-        return one.value == other.value and dimensions != {"share", "angle"} or _is_metric_ton(one, other)
-    return one.value == other.value and any(d.startswith("count/") for d in dimensions)
-
-
-def _is_metric_ton(one: Number, other: Number) -> bool:
-    return bool(one.unit and other.unit) and one.value == other.value and 1000.0 in (one.unit.factor, other.unit.factor)
+    if dimensions == {"mass", "ton"}:
+        return 1000.0 in (one.unit.factor, other.unit.factor)
+    if dimensions == {"mass", "sterling"}:  # "pounds" weigh or are paid
+        return 0.45359237 in (one.unit.factor, other.unit.factor)
+    # "degrees" may be of anything; "500 per square kilometre" may be said of anything
+    return dimensions == {"angle", "temperature"} or any(d.startswith("count/") for d in dimensions)
 
 
 def _explains(source: Facts, number: Number, kept: set[str]) -> bool:

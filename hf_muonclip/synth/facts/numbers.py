@@ -13,9 +13,10 @@ _DASHES = frozenset("-–—")  # noqa: RUF001
 _CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))  # noqa: RUF001
 _ARTICLE_UNITS = frozenset("decade century millennium fortnight year month week day hour minute mile".split())
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
+_ALSO_PREPOSITIONS = frozenset(("in", "at", "as", "us", "a"))
 _POWERED = re.compile(r"^([A-Za-z]{1,2})([23])$")
 _MORE = frozenset(("more", "greater", "over", "above", "exceeding", "least", "minimum", "exceeded", "exceeds", "upwards"))
-_LESS = frozenset(("less", "fewer", "under", "below", "most", "maximum", "lower"))
+_LESS = frozenset(("less", "fewer", "under", "below", "most", "maximum"))
 
 
 class Number(NamedTuple):
@@ -171,7 +172,8 @@ def _in_words(text: Text, index: int) -> Number | None:
         if len(following) > 1 and following[1] in _ARTICLE_UNITS:
             unit = simple_unit(following[1], False)
             return Number(1.0, unit, index, index + 1, soft=True)
-    if token.text.isupper() and index and text.tokens[index - 1].text[0].isupper() and (value := roman(token.text)):
+    is_numeral = token.text.isupper() and (len(token.text) > 1 or token.text in "IVX")
+    if is_numeral and index and text.tokens[index - 1].text[0].isupper() and (value := roman(token.text)):
         return Number(value, None, index, index, soft=value < 4, kind="ordinal") if before != "." else None
     following = _following(text, index)
     found = read_words(following)
@@ -240,6 +242,8 @@ def _unit_after(text: Text, last: int, digits: bool) -> tuple[Unit | None, int]:
     """Return the unit behind a token, and its last token."""
     words = [token.text for token in text.tokens[last + 1 : min(last + 8, text.sentences[text.sentence_of[last]].stop)]]
     at = 1 if words[:1] == ["-"] and len(words) > 1 and text.tokens[last + 1].glued else 0
+    if words[at : at + 1] and words[at] in _ALSO_PREPOSITIONS and not text.tokens[last + 1].glued:
+        return None, last
     unit, used = _one_unit(words[at:], digits)
     if not unit:
         for noun in (1, 2):  # "500 people per square kilometre"
@@ -249,9 +253,11 @@ def _unit_after(text: Text, last: int, digits: bool) -> tuple[Unit | None, int]:
                     return per(Unit("count", 1.0), other), last
         return None, last
     at += used
-    if words[at : at + 1] in (["per"], ["/"]) and words[at + 1 : at + 2] != ["cent"]:
+    joined = words[at] if at < len(words) else ""
+    if joined in ("per", "/", "a", "an"):
         other, used = _one_unit(words[at + 1 :], True)
-        if other:
+        is_rate = joined in ("per", "/") or (unit.dimension == "length" and other and other.dimension == "time")
+        if other and other.dimension != "share" and is_rate:
             return per(unit, other), last + at + 1 + used
     return unit, last + at
 

@@ -24,7 +24,7 @@ _UNITS = {
         mi | mile =1609.344; yd | yard =0.9144; ft | foot feet =0.3048; in | inch inches =0.0254; nmi | =1852; au AU | =1.495978707e11;
         ly | lightyear =9.4607304725808e15; pc | parsec =3.0856775814913673e16""",
     "mass": """g | gram gramme =1e-3; kg | kilogram kilogramme kilo =1; mg | milligram milligramme =1e-6; µg μg mcg ug | microgram =1e-9;
-        t | tonne =1e3; lb lbs | pound =0.45359237; oz | ounce =0.028349523125; st | stone =6.35029318""",
+        t | tonne =1e3; lb lbs | pound =0.45359237; oz | ounce =0.028349523125""",
     "ton": "| ton =1",
     "volume": """l L | litre liter =1e-3; ml mL | millilitre milliliter =1e-6; cl cL | centilitre centiliter =1e-5; dl dL | decilitre deciliter =1e-4;
         µl μL µL | microlitre microliter =1e-9; gal | gallon =3.785411784e-3; pt | pint =4.73176473e-4; qt | quart =9.46352946e-4;
@@ -37,7 +37,7 @@ _UNITS = {
     "temperature": "°C ℃ degC | celsius centigrade =1; K | kelvin =1",
     "fahrenheit": "°F ℉ degF | fahrenheit =1",
     "angle": "° deg | degree =1; rad | radian =57.29577951308232",
-    "share": "% | percent =1; ‰ | permille =0.1; | percentage_point =1; ppm | =1e-4; bps | basis_point =1e-2",
+    "share": "% | percent =1; ‰ | permille =0.1; ppm | =1e-4; bps | basis_point =1e-2",
     "points": "pp | percentage_points percentage_point =1",
     "frequency": "Hz | hertz =1; kHz | kilohertz =1e3; MHz | megahertz =1e6; GHz | gigahertz =1e9; THz | terahertz =1e12; rpm | =0.016666666666666666",
     "energy": """J | joule =1; kJ | kilojoule =1e3; MJ | megajoule =1e6; GJ | gigajoule =1e9; Wh | =3600; kWh | =3.6e6; MWh | =3.6e9; GWh | =3.6e12;
@@ -92,7 +92,7 @@ for _name in [name for name in _WORDS if "_" in name]:
 CURRENCY_MARKS = frozenset("$€£¥₹₽₩")
 CURRENCIES = frozenset("dollar euro sterling yen rupee yuan franc rouble mark krona peso won".split())
 # Symbols that are also words: only units where they stand right behind digits ("5 in", never "five in").
-_ALSO_WORDS = frozenset(("in", "a", "A", "as", "at", "st", "t", "us", "s", "d", "h", "l", "L", "g", "m", "B", "V", "N", "K", "W", "J", "pt", "min", "ms", "MP", "Cal", "Rs"))  # fmt: skip
+_ALSO_WORDS = frozenset(("in", "a", "A", "t", "us", "s", "d", "h", "l", "L", "g", "m", "B", "V", "N", "K", "W", "J", "pt", "min", "ms", "MP", "Cal", "Rs"))  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3, "²": 2, "³": 3}
 _GLUED_POWER = re.compile(r"^(.*?)([²³23])$")
 

@@ -74,8 +74,7 @@ brother brothers | sister sisters
 father | mother
 king | queen
 alive living | dead deceased
-war | peace
-victory triumph | defeat
+war | peace peacetime
 rural | urban
 domestic | foreign
 internal | external
@@ -103,7 +102,6 @@ acid acidic | alkaline
 horizontal horizontally | vertical vertically
 clockwise | counterclockwise anticlockwise
 forward forwards | backward backwards
-toward towards | away
 famous renowned celebrated | unknown obscure
 popular | unpopular
 same identical | different
@@ -137,7 +135,15 @@ encourage encouraged | discourage discouraged
 ~parent parents | child children
 ~employer | employee
 ~predecessor | successor
-~exceed exceeds | trail
+enable enabled | disable disabled
+ahead | behind
+client | server
+input inputs | output outputs
+sender | receiver recipient
+buyer | seller
+predator | prey
+plaintiff | defendant
+drug | placebo
 """
 
 

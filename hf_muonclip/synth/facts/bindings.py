@@ -8,15 +8,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .context import Bound, context_of
-from .misfit import Misfit, shared, worst_misfit
+from .misfit import Misfit, compare_places, gap, shared
 from .names import Name
-from .number_match import unit_class
+from .number_match import can_be_swapped, unit_class
 from .reading import Facts
 
 # One misfit alone has to be clearer than two that point at each other.
-_LEAST_FIT = 0.4
-_LEAST_GAP = 0.2
-_LEAST_MUTUAL_GAP = 0.08
+_LEAST_FIT = 0.25
+_LEAST_MUTUAL_FIT = 0.12
+_LEAST_GAP = 0.6
+_LEAST_MUTUAL_GAP = 0.25
+_AT_HOME = 0.97
+_JOINING = frozenset(("and", "or", ",", "&", "the"))
 _PRONOUNS = frozenset("he she it they his her its their him them who which".split())
 
 
@@ -31,7 +34,7 @@ class _Item(NamedTuple):
 def swapped_numbers(source: Facts, rewritten: Facts) -> list[str]:
     """Return a sentence for each number or date of the rewriting that stands where the source has another one."""
     ours, theirs = _numbers(source), _numbers(rewritten)
-    return _swaps(source, rewritten, ours, theirs, [], lambda a, b: a.group == b.group and a.keys.isdisjoint(b.keys))
+    return _swaps(source, rewritten, ours, theirs, [], _are_rival_numbers)
 
 
 def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
@@ -42,7 +45,12 @@ def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
     ours, theirs = _names(source), _names(rewritten)
     if len({key for item in theirs for key in item.keys}) < 2:
         return []
-    return _swaps(source, rewritten, ours, theirs, _named_by_pronouns(source), lambda a, b: a.keys.isdisjoint(b.keys))
+    joined = _joined(source)
+
+    def are_rivals(one: _Item, other: _Item) -> bool:
+        return one.keys.isdisjoint(other.keys) and one.keys.isdisjoint(joined.get(other.bound.first, ()))
+
+    return _swaps(source, rewritten, ours, theirs, _named_by_pronouns(source), are_rivals)
 
 
 def _numbers(facts: Facts) -> list[_Item]:
@@ -52,7 +60,7 @@ def _numbers(facts: Facts) -> list[_Item]:
             continue
         own = f"#{number.value:.10g}{number.text}"
         bound = Bound(own, number.first, number.last, context_of(facts, number.first, number.last))
-        items.append(_Item(bound, frozenset((number.key,)), unit_class(number)))
+        items.append(_Item(bound, frozenset((number.key, f"{number.value:.10g}")), unit_class(number)))
     for date in facts.dates:
         if date.span:
             continue
@@ -73,6 +81,26 @@ def _names(facts: Facts) -> list[_Item]:
         for name in facts.names
         if name.sure or _is_sure_elsewhere(facts, name)
     ]
+
+
+def _are_rival_numbers(one: _Item, other: _Item) -> bool:
+    return one.keys.isdisjoint(other.keys) and can_be_swapped(one.group, other.group)
+
+
+def _joined(facts: Facts) -> dict[int, set[str]]:
+    """Return, of each name's first token, the names with only "and" and commas between: their order tells nothing."""
+    joined: dict[int, set[str]] = {}
+    text = facts.text
+    for place, name in enumerate(facts.names):
+        last = name.last
+        for other in facts.names[place + 1 :]:
+            if any(text.tokens[at].lower not in _JOINING for at in range(last + 1, other.first)):
+                break
+            if all(text.tokens[at].lower != "respectively" for at in text.sentences[text.sentence_of[name.first]]):
+                joined.setdefault(name.first, set()).update(other.keys)
+                joined.setdefault(other.first, set()).update(name.keys)
+            last = other.last
+    return joined
 
 
 def _is_sure_elsewhere(facts: Facts, name: Name) -> bool:
@@ -102,30 +130,39 @@ def _swaps(
     stand_ins: list[_Item],
     are_rivals: Callable[[_Item, _Item], bool],
 ) -> list[str]:
-    misfits: list[tuple[_Item, _Item, Misfit]] = []
+    compared: list[tuple[_Item, _Item, Misfit]] = []
     for item in theirs:
         own = [other.bound for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
-        if not own or max(shared(item.bound.context, place.context, ()) for place in own) > 1 - _LEAST_MUTUAL_GAP:
+        if not own or max(shared(item.bound.context, place.context) for place in own) > _AT_HOME:
             continue
-        rivals = {id(other.bound): other for other in ours if are_rivals(item, other)}
-        worst = worst_misfit(item.bound, own, [rival.bound for rival in rivals.values()], _own_names(item, rivals))
-        if worst and worst.gap >= _LEAST_MUTUAL_GAP and worst.fit >= _LEAST_FIT:
-            misfits.append((item, rivals[id(worst.rival)], worst))
+        for rival in ours:
+            if are_rivals(item, rival) and not item.bound.context.keys().isdisjoint(rival.bound.context):
+                hidden = {item.bound.key, rival.bound.key} | item.keys | rival.keys
+                compared.append((item, rival, compare_places(item.bound, own, rival.bound, hidden)))
     reasons: dict[str, None] = {}
-    for item, rival, misfit in misfits:
-        mutual = any(
-            not other.keys.isdisjoint(rival.keys) and not back.keys.isdisjoint(item.keys) for other, back, _ in misfits
+    for item, rival, misfit in compared:
+        if misfit.fit < _LEAST_FIT or misfit.gap < _LEAST_MUTUAL_GAP:
+            continue
+        is_mutual = any(
+            other.fit >= _LEAST_MUTUAL_FIT
+            and gap(misfit.pro + other.pro, misfit.contra + other.contra) >= _LEAST_MUTUAL_GAP
+            for one, there, other in compared
+            if not one.keys.isdisjoint(rival.keys) and not there.keys.isdisjoint(item.keys)
         )
-        if mutual or misfit.gap >= _LEAST_GAP:
+        if is_mutual or (misfit.gap >= _LEAST_GAP and _replaces(source, rewritten, item, rival)):
             here = rewritten.text.quote(item.bound.first, item.bound.last)
-            there = source.text.quote(rival.bound.first, rival.bound.last)
+            there_said = source.text.quote(rival.bound.first, rival.bound.last)
             sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[item.bound.first])
-            reasons[f'"{here}" stands where the source has "{there}": "{sentence}"'] = None
+            reasons[f'"{here}" stands where the source has "{there_said}": "{sentence}"'] = None
     return list(reasons)
 
 
-def _own_names(item: _Item, rivals: dict[int, _Item]) -> Callable[[Bound, Bound], set[str]]:
-    def hidden(bound: Bound, rival: Bound) -> set[str]:
-        return {bound.key, rival.key} | item.keys | rivals[id(rival)].keys
+def _replaces(source: Facts, rewritten: Facts, item: _Item, rival: _Item) -> bool:
+    """Return whether one thing has replaced another: the sentence has lost the one and gained the other."""
+    here, there = rewritten.text.sentence_of[item.bound.first], source.text.sentence_of[rival.bound.first]
+    lost = rival.bound.key not in rewritten.weights[here]
+    return lost and _count(rewritten, here, item.bound.key) > _count(source, there, item.bound.key)
 
-    return hidden
+
+def _count(facts: Facts, sentence: int, feature: str) -> int:
+    return sum(place.feature == feature for place in facts.text.places[sentence])

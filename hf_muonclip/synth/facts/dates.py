@@ -141,7 +141,7 @@ def _is_bare_month(text: Text, index: int) -> bool:
     if len(text.tokens[index].text) < 5 and text.tokens[index].lower not in ("may", "june", "july"):
         return False
     return index > 0 and text.tokens[index - 1].lower in (
-        "in", "of", "since", "until", "by", "from", "to", "early", "late", "mid", "last", "next", "and", "during", "-",
+        "in", "of", "since", "until", "by", "from", "to", "early", "late", "mid", "last", "next", "and", "during", "-", "between", "through", "after", "before",
     )  # fmt: skip
 
 

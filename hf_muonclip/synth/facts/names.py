@@ -53,6 +53,10 @@ def name_key(word: str) -> str:
         return PLACES[word]
     word = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
     word = word.replace(".", "").replace("-", "")
+    if len(word) > 5:
+        for ending in ("ians", "ian", "ish", "ese", "ia"):
+            if word.endswith(ending) and len(word) - len(ending) >= 4:
+                return word[: -len(ending)]
     return stem(word) if len(word) > 4 else word
 
 
@@ -64,6 +68,7 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
         taken: tokens that belong to numbers and dates.
     """
     names: list[Name] = []
+    lower = {token.text for token in text.tokens if token.kind == "word" and token.text[0].islower()}
     for sentence in text.sentences:
         heading = _is_heading(text, sentence)
         index = sentence.start
@@ -75,6 +80,7 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
             initial = _starts(text, index, sentence.start)
             capitals = text.tokens[index].text.isupper() and len(text.tokens[index].text) > 1
             sure = not heading and (not initial or last > index or capitals)
+            sure = sure or (not heading and last == index and _looks_like_one(text, index, lower))
             keys = tuple(name_key(text.tokens[at].text) for at in range(index, last + 1) if _counts(text, at))
             if keys:
                 names.append(Name(index, last, keys, sure or keys[0] in _PLACE_KEYS))
@@ -83,6 +89,12 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
 
 
 _PLACE_KEYS = frozenset(PLACES.values())
+_NO_NAME_ENDINGS = ("ing", "tion", "sion", "ment", "ness", "ity", "ly", "s", "ed", "ers", "ism", "ance", "ence", "age")
+_FINITE = frozenset(
+    """is was has had were are did does will would can could must may should became began said made took went wrote won woke
+    ran gave told found came beat led left met saw knew felt held kept built fought taught brought bought sold sent lost put
+    never then also only soon""".split()
+)
 
 
 def _may_be_name(text: Text, index: int) -> bool:
@@ -123,6 +135,18 @@ def _starts(text: Text, index: int, start: int) -> bool:
     if before >= start and text.tokens[before].text in ('"', ":", "("):
         return True
     return all(text.tokens[at].kind == "mark" for at in range(start, index))
+
+
+def _looks_like_one(text: Text, index: int, lower: set[str]) -> bool:
+    """Return whether a word that starts a sentence reads as a name: "Napoleon was", "Curie's", never "Scientists"."""
+    word = text.tokens[index].lower.removesuffix("'s")
+    if word in lower or index + 1 >= len(text.tokens):
+        return False
+    if text.tokens[index].lower.endswith("'s"):
+        return True
+    following = text.tokens[index + 1].lower
+    is_verb = following in _FINITE or (following.endswith("ed") and len(following) > 4)
+    return is_verb and not word.endswith(_NO_NAME_ENDINGS)
 
 
 def _is_heading(text: Text, sentence: range) -> bool:

@@ -48,7 +48,7 @@ class Number(NamedTuple):
         if self.kind in ("version", "time", "clock"):
             return f"{self.kind}:{self.text or self.value}"
         if self.unit is None:
-            return f"{self.value:.10g}"
+            return f"{self.value:.10g}{self.kind}"
         return f"{worth(self.value, self.unit):.7g} {self.unit.dimension}"
 
 
@@ -123,6 +123,8 @@ def _time(text: Text, index: int, hour: int, minute: int) -> Number:
     """Return a time of day; the hour is its second word where "am" or "pm" follows."""
     following = _following(text, index, 5)[1:]
     word = following[0].replace(".", "") if following else ""
+    if word == "o'clock":
+        return Number(hour * 60 + minute, None, index, index + 1, kind="clock")
     if word in ("am", "pm"):
         return Number(hour % 12 * 60 + minute + 720 * (word == "pm"), None, index, index + 1, kind="time")
     kind = "time" if hour > 12 or hour == 0 else "clock"
@@ -186,6 +188,8 @@ def _in_words(text: Text, index: int) -> Number | None:
     if token.lower == "second" and found.words == 1 and before in ("per", "a", "each", "every", "/"):
         return None
     soft = found.words == 1 and (token.lower in WORDS or found.value <= 3) and "dozen" not in token.lower
+    if after.replace(".", "") in ("am", "pm", "o'clock") and found.value <= 12:
+        return _time(text, last, int(found.value), 0)._replace(first=index)
     if found.ordinal:
         return Number(found.value, None, index, last, soft=soft, kind="ordinal")
     return _with_unit(text, index, last, found.value, False, soft)
@@ -320,14 +324,21 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
         between = [token.lower for token in text.tokens[here.last + 1 : after.first]]
         if not between or not all(word in _CONNECTORS for word in between):
             continue
-        if here.unit is None and after.unit is not None:
+        apart = "," in between and between[-1] in ("and", "or")  # "aged 57.4, and 48 percent of them" shares nothing
+        if here.unit is None and after.unit is not None and not (apart and not _is_in_list(text, shared, place)):
             here = here._replace(unit=after.unit)
         is_range = between[0] in _DASHES or between[0] == "to"
         scale = next((s for s in (1e12, 1e9, 1e6) if after.value >= s and after.value / s < 1000), 1.0)
-        if is_range and scale > 1 and here.value < after.value / scale and here.value < 1000:
+        if is_range and here.unit == after.unit and scale > 1 and here.value < after.value / scale and here.value < 1000:
             here = here._replace(value=here.value * scale)
         shared[place] = here
     return shared
+
+
+def _is_in_list(text: Text, numbers: list[Number], place: int) -> bool:
+    """Return whether only a comma stands between a number and the one before it."""
+    before = numbers[place - 1] if place else None
+    return before is not None and [t.text for t in text.tokens[before.last + 1 : numbers[place].first]] == [","]
 
 
 def small_in_words(number: Number, text: Text) -> bool:

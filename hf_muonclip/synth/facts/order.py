@@ -18,6 +18,7 @@ _STEPS = frozenset(
 _FIRST = frozenset("first firstly initially originally".split())
 _BEFORE = frozenset(("before", "until", "till"))
 _AFTER = frozenset(("after", "once", "since", "following"))
+_SIDES = {"before": "before", "after": "after", "when": "after", "once": "after", "following": "after"}
 _STORY = frozenset("he she they i we him her his them my me our suddenly then when".split())
 _PAST = frozenset(
     """was were had went came said took gave saw found made got knew thought told felt left kept held stood sat ran began
@@ -35,7 +36,7 @@ class Claim(NamedTuple):
 
 def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
     """Return a sentence for each order of events that the rewriting turns round."""
-    reasons = _turned_claims(source, rewritten)
+    reasons = _turned_claims(source, rewritten) or _turned_words(source, rewritten)
     ours, theirs = _step_of(source.text), _step_of(rewritten.text)
     narrative = is_narrative(source.text)
     places = [
@@ -153,6 +154,35 @@ def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
             sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[claim.token])
             reasons.append(f'The source tells the events of "{sentence}" the other way round.')
     return reasons
+
+
+def _turned_words(source: Facts, rewritten: Facts) -> list[str]:
+    """Return a sentence for each "before" that has become "after", or the other way round, in front of the same words."""
+    ours, theirs = _openings(source), _openings(rewritten)
+    reasons = []
+    for word, said, rest, sentence in theirs:
+        same = [other for other in ours if other[1] == said]
+        if not same or any(other[0] == word for other in same):
+            continue
+        if any(_fit(rest, other[2]) >= _LEAST_FIT for other in same if rest and other[2]):
+            quoted = rewritten.text.quote_sentence(sentence)
+            reasons.append(f'The source tells the events of "{quoted}" the other way round.')
+    return reasons
+
+
+def _openings(facts: Facts) -> list[tuple[str, tuple[str, ...], dict[str, float], int]]:
+    """Return each "before" and "after": which of them, the words right behind, those of the rest, and the sentence."""
+    found = []
+    for number, places in enumerate(facts.text.places):
+        for index in facts.text.sentences[number]:
+            word = facts.text.tokens[index].lower
+            if word not in _SIDES:
+                continue
+            behind = [place for place in places if place.token > index][:2]
+            rest = {place.feature: place.weight for place in places if place not in behind}
+            if behind:
+                found.append((_SIDES[word], tuple(place.feature for place in behind), rest, number))
+    return found
 
 
 def _fit(one: dict[str, float], other: dict[str, float]) -> float:

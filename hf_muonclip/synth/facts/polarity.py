@@ -15,11 +15,12 @@ from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
 from .negation import denied_by_prefix, is_negative_around, is_negative_sentence, negations
 from .reading import Facts
-from .words import head_of
+from .words import LIGHT_STEMS, head_of, stem
 
-_LEAST_FIT, _LEAST_GAP = 0.3, 0.12
+_LEAST_FIT, _LEAST_GAP = 0.3, 0.3
 _SENTENCE_FIT = 0.45
 _MOST_OCCURRENCES = 8
+_GOING = frozenset("go goes went gone going moved move moves push pushed bring brought brings is was are were".split())
 
 
 class _Side(NamedTuple):
@@ -42,10 +43,10 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
             (source, rewritten, ours[pair], theirs[pair]),
         ):
             for side in one_sides:
-                if by_negation and side.sign > 0:
-                    continue  # seen from the side of the negation
+                if (side.sign > 0) if by_negation else (one is source):
+                    continue  # negations are seen from their own side, opposites from that of the rewriting
                 misfit = _misfit(one, other, side, other_sides)
-                if not misfit or _is_excused(one, other, misfit, pair):
+                if not misfit or _is_excused(one, other, misfit, pair, len({side.sign for side in other_sides}) == 1):
                     continue
                 places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
                 places = places if one is source else places[::-1]
@@ -65,9 +66,12 @@ def _sides(facts: Facts) -> dict[str, list[_Side]]:
         if token.kind != "word" or index in names:
             continue
         sign = -1 if index in negated else 1
-        for pair, side in POLES.get(pole_form(token.lower), ()):
+        word = token.lower
+        if word in ("up", "down") and index and text.tokens[index - 1].lower in _GOING:
+            word = "increase" if word == "up" else "decrease"
+        for pair, side in POLES.get(pole_form(word), ()):
             found[pair].append(_Side(index, side * sign))
-        if text.lemmas[index]:
+        if text.lemmas[index] and stem(token.lower) not in LIGHT_STEMS:
             found["=" + text.lemmas[index]].append(_Side(index, sign))
             if base := denied_by_prefix(token.lower):
                 found["=" + head_of(base)].append(_Side(index, -sign))
@@ -91,14 +95,23 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side]) -> Misfi
     return found if found and found.fit >= _LEAST_FIT and found.gap >= _LEAST_GAP else None
 
 
-def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str) -> bool:
+def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_side: bool) -> bool:
     """Return whether two words that differ in their side may still say the same."""
     if pair.startswith("="):
-        return is_negative_around(other.text, misfit.rival.first)
+        if is_negative_around(other.text, misfit.rival.first):
+            return True
+        # "should compress texts but not images": the word need not be said again
+        return is_only_side and _cues_near(other, misfit.rival.first) >= _cues_near(one, misfit.bound.first)
     compared = _before_than(one, misfit.bound.first) or _before_than(other, misfit.rival.first)
     if not compared and pair not in CONVERSES:
         return False
     return _subject(one, misfit.bound.first) != _subject(other, misfit.rival.first)
+
+
+def _cues_near(facts: Facts, index: int) -> int:
+    """Return how many negations the sentence of a token has."""
+    sentence = facts.text.sentence_of[index]
+    return sum(facts.text.sentence_of[negation.cue] == sentence for negation in negations(facts.text))
 
 
 def _before_than(facts: Facts, index: int) -> bool:

@@ -7,7 +7,7 @@ from .misfit import worst_misfit
 from .reading import Facts
 from .text import Text
 
-_LEAST_FIT, _LEAST_GAP = 0.35, 0.15
+_LEAST_FIT, _LEAST_GAP = 0.35, 0.3
 # Of each scale, its levels from most to least; a word of the rewriting contradicts where `_CLASH` of the levels is set.
 _SCALES = {
     "share": (

@@ -97,7 +97,7 @@ afraid scared frightened fearful
 old ancient aged elderly
 new recent novel modern
 wide broad
-near close nearby adjacent
+near nearby adjacent
 whole entire complete full
 different distinct varied diverse
 similar alike comparable

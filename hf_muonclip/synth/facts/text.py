@@ -139,7 +139,8 @@ def _starts_sentence(raw: str, tokens: list[Token], index: int) -> bool:
         return False
     if tokens[last].text != ".":
         return True
-    return not (word.lower in _ABBREVIATIONS or (len(word.text) == 1 and word.text.isupper() and word.text != "I"))
+    is_initial = len(word.text) == 1 and word.text.isupper() and word.text not in "IVX"  # "King George V."
+    return not (word.lower in _ABBREVIATIONS or is_initial)
 
 
 def count_places(text: Text, facts: dict[int, tuple[int, str]]) -> None:
@@ -163,6 +164,6 @@ def count_places(text: Text, facts: dict[int, tuple[int, str]]) -> None:
                 places.append(Place(index, text.lemmas[index], weight, at))
                 at += 1.0
             elif token.text in _BREAKS or token.lower in _JOINERS:
-                at += 1.5
+                at += 4.0 if token.text in ";:" else 1.5
             index += 1
         text.places.append(places)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from .context import Bound, context_of
 from .misfit import Misfit, compare_places, gap, shared
-from .names import Name
 from .number_match import can_be_swapped, unit_class
 from .reading import Facts
 
@@ -42,7 +41,7 @@ def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
 
     Where the source has a pronoun, any name shortly before it may stand.
     """
-    ours, theirs = _names(source), _names(rewritten)
+    ours, theirs = _names(source, rewritten), _names(rewritten, source)
     if len({key for item in theirs for key in item.keys}) < 2:
         return []
     joined = _joined(source)
@@ -71,7 +70,8 @@ def _numbers(facts: Facts) -> list[_Item]:
     return items
 
 
-def _names(facts: Facts) -> list[_Item]:
+def _names(facts: Facts, other: Facts) -> list[_Item]:
+    sure = {key for text in (facts, other) for name in text.names if name.sure for key in name.keys}
     return [
         _Item(
             Bound(name.keys[-1], name.first, name.last, context_of(facts, name.first, name.last, roles=True)),
@@ -79,7 +79,7 @@ def _names(facts: Facts) -> list[_Item]:
             "name",
         )
         for name in facts.names
-        if name.sure or _is_sure_elsewhere(facts, name)
+        if name.sure or not sure.isdisjoint(name.keys)
     ]
 
 
@@ -101,10 +101,6 @@ def _joined(facts: Facts) -> dict[int, set[str]]:
                 joined.setdefault(other.first, set()).update(name.keys)
             last = other.last
     return joined
-
-
-def _is_sure_elsewhere(facts: Facts, name: Name) -> bool:
-    return any(other.sure and not set(other.keys).isdisjoint(name.keys) for other in facts.names)
 
 
 def _named_by_pronouns(facts: Facts) -> list[_Item]:

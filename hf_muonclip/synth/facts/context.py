@@ -14,7 +14,7 @@ _FALL, _FAR = -1.2, 0.07
 _NEIGHBOUR, _SIDE, _BEFORE = 0.6, 0.6, 0.3
 _BE = frozenset("is are was were be been being gets got".split())
 _PRONOUNS = frozenset("he she it they his her its their this these him them".split())
-_CLAUSE_ENDS = frozenset((";", ":", "and", "but", "while", "whereas"))
+_CLAUSE_ENDS = frozenset("; : and but while whereas in on at for during since from with to into after before near".split())
 _REACH = 8
 _SKIPPED = frozenset(("and", "or", ",", "both", "the", "a", "an"))
 
@@ -83,9 +83,9 @@ def _add_neighbours(facts: Facts, first: int, last: int, found: Context, roles: 
             before -= 1
         while after < sentence.stop and (after in names or text.tokens[after].lower in _SKIPPED):
             after += 1
-    if before >= sentence.start:
+    if before >= sentence.start and text.tokens[before].lower not in _BE:
         found[f"<{text.lemmas[before] or text.tokens[before].lower}"] = _NEIGHBOUR
-    if after < sentence.stop:
+    if after < sentence.stop and text.tokens[after].lower not in _BE:
         found[f">{text.lemmas[after] or text.tokens[after].lower}"] = _NEIGHBOUR
 
 

@@ -120,20 +120,20 @@ def _day_first(text: Text, index: int) -> Date | None:
 
 def _month_first(text: Text, index: int) -> Date | None:
     words = _words(text, index, 3)
-    after = index + 1
+    first, after = index, index + 1
     if len(words) > 1 and words[1] == "." and len(words[0]) < 5:
-        after += 1
+        index, after = index + 1, after + 1
     elif len(words) > 1 and words[1] == "the":
         after += 1
     day = _day(text, after) if after < len(text.tokens) else None
     month = MONTHS[words[0]]
     if day:
         year, last = _year_after(text, day[1])
-        return Date(year, month, day[0], index, last)
+        return Date(year, month, day[0], first, last)
     year, last = _year_after(text, index)
     if year is None and not _is_bare_month(text, index):
         return None
-    return Date(year, month, None, index, last)
+    return Date(year, month, None, first, last)
 
 
 def _is_bare_month(text: Text, index: int) -> bool:

@@ -11,7 +11,7 @@ _OPENINGS = re.compile(
     | (?:sure\ thing|i'?d\ be\ (?:happy|glad)|i\ would\ be\ (?:happy|glad)|i\ can\ (?:certainly\ )?help|let\ me\ (?:help|{_REWRITING}))\b
     | (?:here(?:'s|\ is|\ are|\ you\ go)|below\ is|below\ are|the\ following\ is)\b[^.\n]{{0,90}}\b{_REWRITING}\b[^.\n]{{0,60}}[:.\n]
     | this\ is\ (?:a|the|my)\ (?:re-?writ|re-?phras|paraphras|re-?word|summar|revis)\w*
-    | (?:the\ )?(?:re-?written|re-?phrased|paraphrased|revised|reworded|simplified|updated)\ (?:\w+\ )?{_REWRITING}\s*[:\n-]
+    | (?:the\ )?(?:re-?written|re-?phrased|paraphrased|revised|reworded|simplified|updated)\ (?:\w+\ )?{_REWRITING}\s*\**\s*[:\n-]
     | (?:re-?writ\w*|re-?phras\w*|paraphras\w*|summary|revision|answer|response|output|translation|assistant|user|system|human|ai)\s*:
     | in\ (?:summary|short|other\ words)\W+the\ (?:passage|text|article|author|paragraph)\b
     | (?:the|this)\ (?:passage|text|paragraph|excerpt|given\ text|provided\ text)\ (?:describes|discusses|explains|is\ about|talks|provides|states|says|presents|outlines|mentions|highlights|above|below)\b

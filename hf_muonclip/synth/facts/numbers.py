@@ -324,12 +324,13 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
         between = [token.lower for token in text.tokens[here.last + 1 : after.first]]
         if not between or not all(word in _CONNECTORS for word in between):
             continue
+        given = here.unit
         apart = "," in between and between[-1] in ("and", "or")  # "aged 57.4, and 48 percent of them" shares nothing
         if here.unit is None and after.unit is not None and not (apart and not _is_in_list(text, shared, place)):
             here = here._replace(unit=after.unit)
         is_range = between[0] in _DASHES or between[0] == "to"
         scale = next((s for s in (1e12, 1e9, 1e6) if after.value >= s and after.value / s < 1000), 1.0)
-        if is_range and here.unit == after.unit and scale > 1 and here.value < after.value / scale and here.value < 1000:
+        if is_range and given in (None, after.unit) and scale > 1 and here.value < after.value / scale and here.value < 1000:
             here = here._replace(value=here.value * scale)
         shared[place] = here
     return shared

@@ -11,6 +11,7 @@ from .reading import Facts
 from .text import Text
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.12
+_LEAST_SHARE, _LEAST_WEIGHT = 0.4, 2.5
 _STEPS = frozenset(
     """then next later afterwards afterward subsequently finally eventually soon second secondly third thirdly lastly
     thereafter ultimately""".split()
@@ -42,7 +43,7 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
     places = [
         (sentence, match.sentences[0])
         for sentence, match in enumerate(alignment.of_rewritten)
-        if match.sentences and match.share >= 0.4 and match.weight >= 2
+        if match.sentences and match.share >= _LEAST_SHARE and match.weight >= _LEAST_WEIGHT
     ]
     for (first, ours_first), (second, ours_second) in zip(places, places[1:], strict=False):
         if ours_first <= ours_second:
@@ -161,7 +162,7 @@ def _turned_words(source: Facts, rewritten: Facts) -> list[str]:
     ours, theirs = _openings(source), _openings(rewritten)
     reasons = []
     for word, said, rest, sentence in theirs:
-        same = [other for other in ours if other[1] == said]
+        same = [other for other in ours if not set(other[1]).isdisjoint(said)]
         if not same or any(other[0] == word for other in same):
             continue
         if any(_fit(rest, other[2]) >= _LEAST_FIT for other in same if rest and other[2]):

@@ -17,7 +17,8 @@ from .negation import denied_by_prefix, is_negative_around, is_negative_sentence
 from .reading import Facts
 from .words import LIGHT_STEMS, head_of, stem
 
-_LEAST_FIT, _LEAST_GAP = 0.3, 0.3
+_LEAST_FIT = 0.3
+_LEAST_GAP, _LEAST_NEGATED_GAP = 0.5, 0.3
 _SENTENCE_FIT = 0.45
 _MOST_OCCURRENCES = 8
 _GOING = frozenset("go goes went gone going moved move moves push pushed bring brought brings is was are were".split())
@@ -45,7 +46,7 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
             for side in one_sides:
                 if (side.sign > 0) if by_negation else (one is source):
                     continue  # negations are seen from their own side, opposites from that of the rewriting
-                misfit = _misfit(one, other, side, other_sides)
+                misfit = _misfit(one, other, side, other_sides, _LEAST_NEGATED_GAP if by_negation else _LEAST_GAP)
                 if not misfit or _is_excused(one, other, misfit, pair, len({side.sign for side in other_sides}) == 1):
                     continue
                 places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
@@ -78,7 +79,7 @@ def _sides(facts: Facts) -> dict[str, list[_Side]]:
     return found
 
 
-def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side]) -> Misfit | None:
+def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], least_gap: float) -> Misfit | None:
     if all(rival.sign == side.sign for rival in others):
         return None
 
@@ -92,7 +93,7 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side]) -> Misfi
         [place for place in places if place.key == key],
         [place for place in places if place.key != key],
     )
-    return found if found and found.fit >= _LEAST_FIT and found.gap >= _LEAST_GAP else None
+    return found if found and found.fit >= _LEAST_FIT and found.gap >= least_gap else None
 
 
 def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_side: bool) -> bool:
@@ -131,22 +132,28 @@ def _lone_negations(
     """Return a sentence for each negation whose whole sentence has nothing negative in the other text."""
     reasons = []
     known = {place for places in told for place in enumerate(places)}
-    denying = {rewritten.text.sentence_of[negation.cue] for negation in negations(rewritten.text)}
-    for sentence in sorted(denying):
-        origins = alignment.from_source(sentence)
-        match = alignment.of_rewritten[sentence]
-        if match.share < _SENTENCE_FIT or not match.sentences or (1, sentence) in known:
-            continue
-        if not any(is_negative_sentence(source.text, origin) for origin in origins):
-            reasons.append(_reason(source, rewritten, (match.sentences[0], sentence)))
-    denying = {source.text.sentence_of[negation.cue] for negation in negations(source.text)}
-    for sentence in sorted(denying):
-        match = alignment.of_source[sentence]
-        if match.share < _SENTENCE_FIT or not match.sentences or (0, sentence) in known:
-            continue
-        if not any(is_negative_sentence(rewritten.text, heir) for heir in match.sentences):
-            reasons.append(_reason(source, rewritten, (sentence, match.sentences[0])))
+    for number, one, other in ((1, rewritten, source), (0, source, rewritten)):
+        for negation in negations(one.text):
+            sentence = one.text.sentence_of[negation.cue]
+            match = alignment.of_rewritten[sentence] if number else alignment.of_source[sentence]
+            if match.share < _SENTENCE_FIT or not match.sentences or (number, sentence) in known:
+                continue
+            there = alignment.from_source(sentence) if number else set(match.sentences)
+            if any(is_negative_sentence(other.text, at) or _says_opposite(one, negation.head, other, at) for at in there):
+                continue
+            known.add((number, sentence))
+            places = (match.sentences[0], sentence) if number else (sentence, match.sentences[0])
+            reasons.append(_reason(source, rewritten, places))
     return reasons
+
+
+def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:
+    """Return whether a sentence says, without negation, the opposite of a denied word: "died" of "did not survive"."""
+    if head < 0:
+        return False
+    denied = {(pair, -side) for pair, side in POLES.get(pole_form(one.text.tokens[head].lower), ())}
+    words = (other.text.tokens[at].lower for at in other.text.sentences[sentence])
+    return bool(denied) and any(pole in denied for word in words for pole in POLES.get(pole_form(word), ()))
 
 
 def _reason(source: Facts, rewritten: Facts, places: tuple[int, int]) -> str:

@@ -82,6 +82,7 @@ _SIBILANTS = ("ss", "sh", "ch", "x", "z")
 # Longest first: the ending, what stands for it, and how many letters must be left.
 _ENDINGS = (
     ("izations", "iz", 3), ("isations", "iz", 3), ("ization", "iz", 3), ("isation", "iz", 3), ("ational", "at", 3),
+    ("atory", "at", 3), ("is", "iz", 5),
     ("ising", "iz", 3), ("ised", "iz", 3), ("ise", "iz", 3), ("ize", "iz", 3),
     ("fulness", "ful", 3), ("ically", "ic", 3), ("ments", "", 4), ("ment", "", 4), ("nesses", "", 3), ("ness", "", 3),
     ("ities", "", 4), ("ity", "", 4), ("tions", "t", 3), ("tion", "t", 3), ("sions", "s", 3), ("sion", "s", 3),
@@ -116,7 +117,7 @@ def _without_inflection(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith("es") and word[:-2].endswith(_SIBILANTS):
         return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+    if word.endswith("s") and not word.endswith(("ss", "us", "is", "ews")):
         return word[:-1]
     for ending in ("ing", "ed"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and any(c in "aeiouy" for c in word[: -len(ending)]):

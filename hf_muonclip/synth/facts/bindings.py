@@ -128,13 +128,14 @@ def _swaps(
 ) -> list[str]:
     compared: list[tuple[_Item, _Item, Misfit]] = []
     for item in theirs:
-        own = [other.bound for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
-        if not own or max(shared(item.bound.context, place.context) for place in own) > _AT_HOME:
+        own = [other.bound.context for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
+        fit, home = max(((shared(item.bound.context, place), i) for i, place in enumerate(own)), default=(0.0, -1))
+        if not own or fit > _AT_HOME:
             continue
         for rival in ours:
             if are_rivals(item, rival) and not item.bound.context.keys().isdisjoint(rival.bound.context):
                 hidden = {item.bound.key, rival.bound.key} | item.keys | rival.keys
-                compared.append((item, rival, compare_places(item.bound, own, rival.bound, hidden)))
+                compared.append((item, rival, compare_places(item.bound, own[home], rival.bound, hidden)))
     reasons: dict[str, None] = {}
     for item, rival, misfit in compared:
         if misfit.fit < _LEAST_FIT or misfit.gap < _LEAST_MUTUAL_GAP:

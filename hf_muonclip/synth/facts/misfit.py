@@ -1,6 +1,6 @@
 """What of one text stands, in the other, where something else ought to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .context import Bound, Context
@@ -36,44 +36,45 @@ def gap(pro: float, contra: float) -> float:
     return (pro - contra) / (pro + contra + _DOUBT)
 
 
-def shared(one: Context, other: Context, without: Iterable[str] = ()) -> float:
-    """Return how much of a context the other one shares, in [0, 1], some features left out."""
-    total = common = 0.0
-    for feature, weight in one.items():
-        if feature in without:
-            continue
-        total += weight
-        if feature in other:
-            there = other[feature]
-            common += weight if weight < there else there
-    return common / total if total else 0.0
-
-
 def compare_places(
-    bound: Bound, own: Sequence[Bound], rival: Bound, without: frozenset[str] | set[str] = frozenset()
+    bound: Bound, own: Context, rival: Bound, without: frozenset[str] | set[str] = frozenset()
 ) -> Misfit:
-    """Return how something fits another's place, compared with the best of its own places.
+    """Return how something fits another's place, compared with its own.
 
     Args:
         bound: of one text.
-        own: where the same stands in the other text; may be empty.
+        own: what stands around the same in the other text, where it fits best; empty if it is not there.
         rival: what else stands in the other text.
         without: features that tell nothing between the two, as their own names.
     """
-    best: Context = {}
-    if own:
-        best = max((place.context for place in own), key=lambda place: shared(bound.context, place, without))
-    pro = contra = 0.0
+    pro = contra = total = common = 0.0
+    theirs = rival.context
     for feature, weight in bound.context.items():
-        if feature not in without:
-            difference = min(weight, rival.context.get(feature, 0.0)) - min(weight, best.get(feature, 0.0))
-            if difference > 0:
-                pro += difference
-            else:
-                contra -= difference
-    return Misfit(bound, rival, shared(bound.context, rival.context, without), pro, contra)
+        if feature in without:
+            continue
+        there, here = theirs.get(feature, 0.0), own.get(feature, 0.0)
+        total += weight
+        there = there if there < weight else weight
+        common += there
+        difference = there - (here if here < weight else weight)
+        if difference > 0:
+            pro += difference
+        else:
+            contra -= difference
+    return Misfit(bound, rival, common / total if total else 0.0, pro, contra)
 
 
 def worst_misfit(bound: Bound, own: Sequence[Bound], rivals: Sequence[Bound]) -> Misfit | None:
     """Return how something fits the place of the rival that speaks most clearly against its own; None without any."""
-    return max((compare_places(bound, own, rival) for rival in rivals), key=lambda misfit: misfit.gap, default=None)
+    home = max((place.context for place in own), key=lambda place: shared(bound.context, place), default={})
+    return max((compare_places(bound, home, rival) for rival in rivals), key=lambda misfit: misfit.gap, default=None)
+
+
+def shared(one: Context, other: Context) -> float:
+    """Return how much of a context the other one shares, in [0, 1]."""
+    total = sum(one.values())
+    common = 0.0
+    for feature in one.keys() & other.keys():
+        weight, there = one[feature], other[feature]
+        common += weight if weight < there else there
+    return common / total if total else 0.0

@@ -3,15 +3,17 @@
 import re
 from typing import NamedTuple
 
-from .dates import Date, date_at
-from .number_words import CARDINALS, DIGIT_SCALES, GLYPHS, WORDS, read_words, roman
-from .text import Text
+from .dates import MONTHS, Date, date_at
+from .number_words import CARDINALS, DECADES, DIGIT_SCALES, GLYPHS, ORDINALS, WORDS, read_words, roman
+from .text import Text, Token
 from .units import CURRENCIES, CURRENCY_MARKS, Unit, per, power_of, raised, simple_unit, worth
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")  # noqa: RUF001
 _DASHES = frozenset("-–—")  # noqa: RUF001
 _CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))  # noqa: RUF001
 _ARTICLE_UNITS = frozenset("decade century millennium fortnight year month week day hour minute mile".split())
+# Words with which a number or a date can start.
+_STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS))
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _ALSO_PREPOSITIONS = frozenset(("in", "at", "as", "us", "a"))
 _POWERED = re.compile(r"^([A-Za-z]{1,2})([23])$")
@@ -58,7 +60,7 @@ def read_numbers(text: Text) -> tuple[list[Number], list[Date]]:
     dates: list[Date] = []
     index, count = 0, len(text.tokens)
     while index < count:
-        if _is_label(text, index):
+        if not _may_start(text.tokens[index]) or _is_label(text, index):
             index += 1
         elif date := date_at(text, index):
             dates.append(date)
@@ -71,6 +73,12 @@ def read_numbers(text: Text) -> tuple[list[Number], list[Date]]:
         else:
             index += 1
     return _with_shared_units(text, numbers), dates
+
+
+def _may_start(token: Token) -> bool:
+    if token.kind == "word":
+        return token.lower in _STARTS or token.text.isupper()
+    return token.kind != "mark" or token.text in GLYPHS
 
 
 def _is_label(text: Text, index: int) -> bool:

@@ -11,7 +11,7 @@ from .reading import Facts
 from .text import Text
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.12
-_LEAST_SHARE, _LEAST_WEIGHT = 0.4, 2.5
+_LEAST_SHARE, _LEAST_WEIGHT = 0.4, 1.2
 _STEPS = frozenset(
     """then next later afterwards afterward subsequently finally eventually soon second secondly third thirdly lastly
     thereafter ultimately""".split()
@@ -43,7 +43,7 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
     places = [
         (sentence, match.sentences[0])
         for sentence, match in enumerate(alignment.of_rewritten)
-        if match.sentences and match.share >= _LEAST_SHARE and match.weight >= _LEAST_WEIGHT
+        if match.sentences and match.share >= _LEAST_SHARE and match.share * match.weight >= _LEAST_WEIGHT
     ]
     for (first, ours_first), (second, ours_second) in zip(places, places[1:], strict=False):
         if ours_first <= ours_second:

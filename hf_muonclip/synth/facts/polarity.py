@@ -13,7 +13,7 @@ from .alignment import Alignment
 from .antonyms import CONVERSES, POLES, pole_form
 from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
-from .negation import denied_by_prefix, is_negative_around, is_negative_sentence, negations
+from .negation import denied_by_prefix, is_negative_around
 from .reading import Facts
 from .words import LIGHT_STEMS, head_of, stem
 
@@ -60,7 +60,7 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
 def _sides(facts: Facts) -> dict[str, list[_Side]]:
     """Return the sides of a text's words: of each antonym pair, and under "=" and its lemma of each word."""
     text = facts.text
-    negated = {negation.head for negation in negations(text)}
+    negated = {negation.head for negation in facts.negations}
     names = {at for name in facts.names if name.sure for at in range(name.first, name.last + 1)}
     found: dict[str, list[_Side]] = defaultdict(list)
     for index, token in enumerate(text.tokens):
@@ -112,7 +112,7 @@ def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_sid
 def _cues_near(facts: Facts, index: int) -> int:
     """Return how many negations the sentence of a token has."""
     sentence = facts.text.sentence_of[index]
-    return sum(facts.text.sentence_of[negation.cue] == sentence for negation in negations(facts.text))
+    return sum(facts.text.sentence_of[negation.cue] == sentence for negation in facts.negations)
 
 
 def _before_than(facts: Facts, index: int) -> bool:
@@ -133,13 +133,13 @@ def _lone_negations(
     reasons = []
     known = {place for places in told for place in enumerate(places)}
     for number, one, other in ((1, rewritten, source), (0, source, rewritten)):
-        for negation in negations(one.text):
+        for negation in one.negations:
             sentence = one.text.sentence_of[negation.cue]
             match = alignment.of_rewritten[sentence] if number else alignment.of_source[sentence]
             if match.share < _SENTENCE_FIT or not match.sentences or (number, sentence) in known:
                 continue
             there = alignment.from_source(sentence) if number else set(match.sentences)
-            if any(is_negative_sentence(other.text, at) or _says_opposite(one, negation.head, other, at) for at in there):
+            if any(at in other.negative or _says_opposite(one, negation.head, other, at) for at in there):
                 continue
             known.add((number, sentence))
             places = (match.sentences[0], sentence) if number else (sentence, match.sentences[0])

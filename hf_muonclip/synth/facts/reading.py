@@ -5,6 +5,7 @@ from functools import cached_property, lru_cache
 
 from .dates import Date
 from .names import Name, name_key, read_names
+from .negation import Negation, is_negative_sentence, negations
 from .numbers import Number, read_numbers
 from .text import Text, count_places, read
 
@@ -29,6 +30,16 @@ class Facts:
     def weights(self) -> list[dict[str, float]]:
         """Of each sentence, what it says: features with their weights."""
         return [{place.feature: place.weight for place in places} for places in self.text.places]
+
+    @cached_property
+    def negations(self) -> list[Negation]:
+        """What the text denies."""
+        return negations(self.text)
+
+    @cached_property
+    def negative(self) -> frozenset[int]:
+        """The sentences that say anything negative, in whatever words."""
+        return frozenset(i for i in range(len(self.text.sentences)) if is_negative_sentence(self.text, i))
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:

@@ -49,7 +49,36 @@ def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
     def are_rivals(one: _Item, other: _Item) -> bool:
         return one.keys.isdisjoint(other.keys) and one.keys.isdisjoint(joined.get(other.bound.first, ()))
 
-    return _swaps(source, rewritten, ours, theirs, _named_by_pronouns(source), are_rivals)
+    swapped = _swaps(source, rewritten, ours, theirs, _named_by_pronouns(source), are_rivals)
+    return swapped or _turned_deeds(ours, theirs, source, rewritten)
+
+
+def _turned_deeds(ours: list[_Item], theirs: list[_Item], source: Facts, rewritten: Facts) -> list[str]:
+    """Return a sentence for each deed whose doer and whose object have changed places."""
+    done, told = _deeds(ours, source), _deeds(theirs, rewritten)
+    reasons = []
+    for doer, deed, other in told.keys() - done.keys():
+        if (other, deed, doer) in done.keys() - told.keys():
+            sentence = rewritten.text.quote_sentence(told[doer, deed, other])
+            reasons.append(f'The source has who does what to whom the other way round: "{sentence}"')
+    return reasons
+
+
+def _deeds(items: list[_Item], facts: Facts) -> dict[tuple[str, str, str], int]:
+    """Return, of each sentence, which name stands on which side of which word: (doer, word, other name)."""
+    found: dict[tuple[str, str, str], int] = {}
+    by_sentence: dict[int, list[_Item]] = {}
+    for item in items:
+        by_sentence.setdefault(facts.text.sentence_of[item.bound.first], []).append(item)
+    for sentence, named in by_sentence.items():
+        for doer in named:
+            deeds = [feature[1:] for feature in doer.bound.context if feature[0] == "{"]
+            for other in named:
+                if other is not doer and doer.keys.isdisjoint(other.keys):
+                    for deed in deeds:
+                        if "}" + deed in other.bound.context and "{" + deed not in other.bound.context:
+                            found.update({(a, deed, b): sentence for a in doer.keys for b in other.keys})
+    return found
 
 
 def _numbers(facts: Facts) -> list[_Item]:

@@ -9,6 +9,7 @@ from .words import stem
 _CUES = frozenset("not never no none nobody nothing neither nor without cannot nowhere non".split())
 _CUES_BEFORE_TO = frozenset("fail refuse decline unable unwilling impossible failure refusal inability unlikely".split())
 _CUE_STEMS_BEFORE_TO = frozenset(map(stem, _CUES_BEFORE_TO))
+_WHOLE_CLAUSE = frozenset("nobody nothing none neither nowhere nor".split())
 _NO_CUES_BEFORE = frozenset("only just merely simply until necessarily doubt sooner least long far unlike".split())
 _BOUNDS = frozenset("more less fewer later earlier greater".split())
 _STOPS = frozenset((",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—"))
@@ -55,7 +56,7 @@ class Negation:
 
     Attributes:
         cue: its token.
-        head: the word that it denies, a token; -1 where none follows.
+        head: the word that it denies, a token; -1 where it denies a whole clause, or only up to some time.
     """
 
     cue: int
@@ -93,6 +94,8 @@ def _word(text: Text, index: int) -> str:
 
 def _head(text: Text, cue: int) -> int:
     """Return the first word behind a cue that says something, adverbs only where nothing else follows."""
+    if text.tokens[cue].lower in _WHOLE_CLAUSE:
+        return -1
     second = -1
     for index in range(cue + 1, min(cue + 7, text.sentences[text.sentence_of[cue]].stop)):
         token = text.tokens[index]
@@ -101,7 +104,7 @@ def _head(text: Text, cue: int) -> int:
         if not text.lemmas[index] or (token.lower == "longer" and index == cue + 1):
             continue
         if not token.lower.endswith("ly"):
-            return index
+            return -1 if "until" in (_word(text, at) for at in range(index + 1, index + 5)) else index
         second = second if second >= 0 else index
     return second
 

@@ -13,10 +13,10 @@ _DASHES = frozenset("-–—")  # noqa: RUF001
 _CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))  # noqa: RUF001
 _ARTICLE_UNITS = frozenset("decade century millennium fortnight year month week day hour minute mile".split())
 # Words with which a number or a date can start.
-_STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS))
+_STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS, *GLYPHS))
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _ALSO_PREPOSITIONS = frozenset(("in", "at", "as", "us", "a"))
-_POWERED = re.compile(r"^([A-Za-z]{1,2})([23])$")
+_POWERED = re.compile(r"^([A-Za-z]{1,2})([23²³])$")
 _MORE = frozenset(("more", "greater", "over", "above", "exceeding", "least", "minimum", "exceeded", "exceeds", "upwards"))
 _LESS = frozenset(("less", "fewer", "under", "below", "most", "maximum"))
 
@@ -297,7 +297,7 @@ def _one_unit(words: list[str], digits: bool) -> tuple[Unit | None, int]:
         return (raised(unit, power), 2) if unit and unit.dimension == "length" else (None, 0)
     powered = _POWERED.match(word)
     if powered and (unit := simple_unit(powered[1], True)) and unit.dimension == "length":
-        return raised(unit, int(powered[2])), 1
+        return raised(unit, 2 if powered[2] in "2²" else 3), 1
     found = simple_unit(word, digits)
     if found and found.dimension == "length" and power_of(second) > 1 and second not in ("square", "cubic"):
         return raised(found, power_of(second)), 2
@@ -332,6 +332,8 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
         between = [token.lower for token in text.tokens[here.last + 1 : after.first]]
         if not between or not all(word in _CONNECTORS for word in between):
             continue
+        if between[0] in _DASHES and after.unit is None and here.unit and here.unit.dimension in CURRENCIES:  # "$5-10"
+            after = shared[place + 1] = after._replace(unit=here.unit)
         given = here.unit
         apart = "," in between and between[-1] in ("and", "or")  # "aged 57.4, and 48 percent of them" shares nothing
         if here.unit is None and after.unit is not None and not (apart and not _is_in_list(text, shared, place)):

@@ -11,7 +11,7 @@ from .reading import Facts
 from .text import Text
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.12
-_LEAST_SHARE, _LEAST_WEIGHT = 0.4, 1.2
+_LEAST_SHARE, _LEAST_COMMON, _LEAST_STORY_WEIGHT = 0.4, 2, 2.0
 _STEPS = frozenset(
     """then next later afterwards afterward subsequently finally eventually soon second secondly third thirdly lastly
     thereafter ultimately""".split()
@@ -40,15 +40,17 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
     reasons = _turned_claims(source, rewritten) or _turned_words(source, rewritten)
     ours, theirs = _step_of(source.text), _step_of(rewritten.text)
     narrative = is_narrative(source.text)
+    weights = [match.share * match.weight for match in alignment.of_rewritten]
     places = [
         (sentence, match.sentences[0])
         for sentence, match in enumerate(alignment.of_rewritten)
-        if match.sentences and match.share >= _LEAST_SHARE and match.share * match.weight >= _LEAST_WEIGHT
+        if match.sentences and match.share >= _LEAST_SHARE and match.common >= _LEAST_COMMON
     ]
     for (first, ours_first), (second, ours_second) in zip(places, places[1:], strict=False):
         if ours_first <= ours_second:
             continue
-        told = narrative or _is_told(theirs, first, second) or _is_told(ours, ours_second, ours_first)
+        is_story = narrative and min(weights[first], weights[second]) >= _LEAST_STORY_WEIGHT
+        told = is_story or _is_told(theirs, first, second) or _is_told(ours, ours_second, ours_first)
         if told and not _also_later(alignment, second, ours_first):
             one, other = rewritten.text.quote_sentence(first, 60), rewritten.text.quote_sentence(second, 60)
             reasons.append(f'The source tells "{other}" before "{one}"; the rewriting turns the order round.')

@@ -19,7 +19,7 @@ from .words import LIGHT_STEMS, head_of, stem
 
 _LEAST_FIT = 0.3
 _LEAST_GAP, _LEAST_NEGATED_GAP = 0.5, 0.3
-_SENTENCE_FIT = 0.45
+_SENTENCE_FIT = 0.4
 _MOST_OCCURRENCES = 8
 _GOING = frozenset("go goes went gone going moved move moves push pushed bring brought brings is was are were".split())
 
@@ -103,10 +103,18 @@ def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_sid
             return True
         # "should compress texts but not images": the word need not be said again
         return is_only_side and _cues_near(other, misfit.rival.first) >= _cues_near(one, misfit.bound.first)
+    if _denies_loosely(one, misfit.bound.first) != _denies_loosely(other, misfit.rival.first):
+        return True
     compared = _before_than(one, misfit.bound.first) or _before_than(other, misfit.rival.first)
     if not compared and pair not in CONVERSES:
         return False
     return _subject(one, misfit.bound.first) != _subject(other, misfit.rival.first)
+
+
+def _denies_loosely(facts: Facts, index: int) -> bool:
+    """Return whether the sentence of a word denies something as a whole: "nobody knew" is "it was unknown"."""
+    sentence = facts.text.sentence_of[index]
+    return any(n.head < 0 and facts.text.sentence_of[n.cue] == sentence for n in facts.negations)
 
 
 def _cues_near(facts: Facts, index: int) -> int:

@@ -23,7 +23,7 @@ create make produce generate manufacture form
 obtain get receive gain earn secure
 need require necessitate demand
 call name term dub known title entitle
-live reside dwell inhabit
+live reside
 quick fast rapid swift speedy
 begin originate origin
 often frequent regular

@@ -4,6 +4,8 @@ All are still in the text, so that counting them finds nothing. Each is held aga
 `context`.
 """
 
+import itertools
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,11 +14,11 @@ from .misfit import Misfit, compare_places, gap, shared
 from .number_match import can_be_swapped, unit_class
 from .reading import Facts
 
-# One misfit alone has to be clearer than two that point at each other.
-_LEAST_FIT = 0.25
-_LEAST_MUTUAL_FIT = 0.12
-_LEAST_GAP = 0.6
-_LEAST_MUTUAL_GAP = 0.25
+# Two things that point at each other's places may each fit them less well than one that stands there alone.
+_LEAST_FIT, _LEAST_GAP = 0.35, 0.42
+_LEAST_MUTUAL_FITS = (0.12, 0.25)
+_LEAST_MUTUAL_GAP, _LEAST_MUTUAL_PRO = 0.45, 0.9
+_MOST_OCCURRENCES = 12
 _AT_HOME = 0.97
 _JOINING = frozenset(("and", "or", ",", "&", "the"))
 _PRONOUNS = frozenset("he she it they his her its their him them who which".split())
@@ -156,6 +158,7 @@ def _swaps(
     are_rivals: Callable[[_Item, _Item], bool],
 ) -> list[str]:
     compared: list[tuple[_Item, _Item, Misfit]] = []
+    ours, theirs, stand_ins = _first_of_each(ours), _first_of_each(theirs), _first_of_each(stand_ins)
     for item in theirs:
         own = [other.bound.context for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
         fit, home = max(((shared(item.bound.context, place), i) for i, place in enumerate(own)), default=(0.0, -1))
@@ -165,22 +168,38 @@ def _swaps(
             if are_rivals(item, rival) and not item.bound.context.keys().isdisjoint(rival.bound.context):
                 hidden = {item.bound.key, rival.bound.key} | item.keys | rival.keys
                 compared.append((item, rival, compare_places(item.bound, own[home], rival.bound, hidden)))
+    backwards: dict[tuple[str, str], list[Misfit]] = defaultdict(list)  # by what stands there, and at whose place
+    for item, rival, misfit in compared:
+        for pair in itertools.product(item.keys, rival.keys):
+            backwards[pair].append(misfit)
     reasons: dict[str, None] = {}
     for item, rival, misfit in compared:
-        if misfit.fit < _LEAST_FIT or misfit.gap < _LEAST_MUTUAL_GAP:
-            continue
-        is_mutual = any(
-            other.fit >= _LEAST_MUTUAL_FIT
-            and gap(misfit.pro + other.pro, misfit.contra + other.contra) >= _LEAST_MUTUAL_GAP
-            for one, there, other in compared
-            if not one.keys.isdisjoint(rival.keys) and not there.keys.isdisjoint(item.keys)
-        )
-        if is_mutual or (misfit.gap >= _LEAST_GAP and _replaces(source, rewritten, item, rival)):
+        others = (other for pair in itertools.product(rival.keys, item.keys) for other in backwards.get(pair, ()))
+        alone = misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP and _replaces(source, rewritten, item, rival)
+        if alone or (misfit.pro and any(_is_mutual(misfit, other) for other in others)):
             here = rewritten.text.quote(item.bound.first, item.bound.last)
             there_said = source.text.quote(rival.bound.first, rival.bound.last)
             sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[item.bound.first])
             reasons[f'"{here}" stands where the source has "{there_said}": "{sentence}"'] = None
     return list(reasons)
+
+
+def _first_of_each(items: list[_Item]) -> list[_Item]:
+    """Return the items less those that have been there many times: what is everywhere is at home everywhere."""
+    seen: Counter[frozenset[str]] = Counter()
+    kept = []
+    for item in items:
+        seen[item.keys] += 1
+        if seen[item.keys] <= _MOST_OCCURRENCES:
+            kept.append(item)
+    return kept
+
+
+def _is_mutual(one: Misfit, other: Misfit) -> bool:
+    pro, contra = one.pro + other.pro, one.contra + other.contra
+    fits = min(one.fit, other.fit), max(one.fit, other.fit)
+    is_clear = gap(pro, contra) >= _LEAST_MUTUAL_GAP and pro >= _LEAST_MUTUAL_PRO
+    return is_clear and fits[0] >= _LEAST_MUTUAL_FITS[0] and fits[1] >= _LEAST_MUTUAL_FITS[1]
 
 
 def _replaces(source: Facts, rewritten: Facts, item: _Item, rival: _Item) -> bool:

@@ -10,7 +10,7 @@ _CUES = frozenset("not never no none nobody nothing neither nor without cannot n
 _CUES_BEFORE_TO = frozenset("fail refuse decline unable unwilling impossible failure refusal inability unlikely".split())
 _CUE_STEMS_BEFORE_TO = frozenset(map(stem, _CUES_BEFORE_TO))
 _WHOLE_CLAUSE = frozenset("nobody nothing none neither nowhere nor".split())
-_NO_CUES_BEFORE = frozenset("only just merely simply until necessarily doubt sooner least long far unlike".split())
+_NO_CUES_BEFORE = frozenset("only just merely simply until necessarily doubt sooner least unlike".split())
 _BOUNDS = frozenset("more less fewer later earlier greater".split())
 _STOPS = frozenset((",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—"))
 # Said in other words: "did not survive" and "perished" are the same, so these excuse a negation that went or came.

@@ -7,7 +7,7 @@ MORE_SAMPLES = (
     Sample(
         "chemist",
         "encyclopedic",
-        "Clara Vennik (14 February 1871 – 9 October 1938) was a Dutch chemist who discovered two rare minerals and improved the "  # noqa: RUF001
+        "Clara Vennik (14 February 1871 – 9 October 1938) was a Dutch chemist who discovered two rare minerals and improved the "
         "production of glass. Born in Delft as the third of five children, she studied at the University of Leiden, where women "
         "had been admitted only since 1878. She received her doctorate in 1897. From 1899 to 1911 she worked for the Holtz "
         "company in Jena, Germany, and there she met the physicist Otto Brandl, whom she married in 1903. Vennik returned to the "
@@ -45,7 +45,11 @@ MORE_SAMPLES = (
             ("number changed", "two rare minerals", "three rare minerals"),
             ("name replaced", "Germany", "Austria"),
             ("name replaced", "Holtz", "Zeiss"),
-            ("invented", "She received her doctorate", "She spoke eleven languages and kept parrots in her kitchen. She received her doctorate"),
+            (
+                "invented",
+                "She received her doctorate",
+                "She spoke eleven languages and kept parrots in her kitchen. She received her doctorate",
+            ),
         ),
     ),
     Sample(
@@ -72,7 +76,11 @@ MORE_SAMPLES = (
             ("number times ten", "1,840", "18,400"),
             ("antonym", "kilometres west", "kilometres east"),
             ("antonym", "from the left", "from the right"),
-            ("antonym", "Salmon have become rare, but trout are still abundant", "Salmon are still abundant, but trout have become rare"),
+            (
+                "antonym",
+                "Salmon have become rare, but trout are still abundant",
+                "Salmon are still abundant, but trout have become rare",
+            ),
             ("quantifier", "All towns", "Some towns"),
             ("quantifier", "every town along", "no town along"),
             ("bound turned", "more than 10 km", "less than 10 km"),
@@ -93,7 +101,7 @@ MORE_SAMPLES = (
         "An old shepherd lived alone with his dog Bran at the edge of the forest. One winter the snow lay so deep that the wolves "
         'came down to the village. "Do not leave the fold tonight," said the shepherd to Bran, and he went to borrow a gun from '
         "the miller. While he was away, a grey wolf scratched at the gate. Bran barked three times, but nobody came. Then the wolf "
-        "spoke to him: \"Let me in, and I will share the sheep with you.\" The dog answered that he had never stolen from a friend. "
+        'spoke to him: "Let me in, and I will share the sheep with you." The dog answered that he had never stolen from a friend. '
         "He fought the wolf until morning. When the shepherd came back, he found the wolf dead and Bran lying in the snow with a "
         "torn ear. He carried the dog into the house and gave him his own supper. After that winter the wolves stayed in the hills, "
         "and Bran was always allowed to sleep by the fire.",
@@ -124,7 +132,11 @@ MORE_SAMPLES = (
             ("quantifier", "was always", "was never"),
             ("order turned", "until morning", "after morning"),
             ("name replaced", "his dog Bran", "his dog Rex"),
-            ("events reordered", "Bran barked three times, but nobody came. Then the wolf spoke to him: \"Let me in, and I will share the sheep with you.\"", "The wolf spoke to him: \"Let me in, and I will share the sheep with you.\" Then Bran barked three times, but nobody came."),
+            (
+                "events reordered",
+                'Bran barked three times, but nobody came. Then the wolf spoke to him: "Let me in, and I will share the sheep with you."',
+                'The wolf spoke to him: "Let me in, and I will share the sheep with you." Then Bran barked three times, but nobody came.',
+            ),
             ("roles swapped", "the wolf dead and Bran lying", "Bran dead and the wolf lying"),
             ("invented", "He carried", "A golden coin shone between the paws of the animal. He carried"),
         ),
@@ -154,8 +166,16 @@ MORE_SAMPLES = (
             ("unit changed", "3.1 seconds", "3.1 minutes"),
             ("unit changed", "2 GB", "2 MB"),
             ("number times ten", "1,250", "125"),
-            ("number swapped", "84 seconds, while an incremental build after a small change took 3.1 seconds", "3.1 seconds, while an incremental build after a small change took 84 seconds"),
-            ("number swapped", "84 seconds for a full build of 1,250 modules, against 3.1 seconds", "3.1 seconds for a full build of 1,250 modules, against 84 seconds"),
+            (
+                "number swapped",
+                "84 seconds, while an incremental build after a small change took 3.1 seconds",
+                "3.1 seconds, while an incremental build after a small change took 84 seconds",
+            ),
+            (
+                "number swapped",
+                "84 seconds for a full build of 1,250 modules, against 3.1 seconds",
+                "3.1 seconds for a full build of 1,250 modules, against 84 seconds",
+            ),
             ("negated", "must not be shared", "must be shared"),
             ("negated", "are not available on", "are available on"),
             ("negated", "isn't available on", "is available on"),
@@ -196,9 +216,21 @@ MORE_SAMPLES = (
             ("number changed", "41,200", "42,100"),
             ("number changed", "58 percent", "85 percent"),
             ("number changed", "58%", "48%"),
-            ("number swapped", "winners receive €4 million, the losers €1.5 million", "winners receive €1.5 million, the losers €4 million"),
-            ("number swapped", "€4 million for the winners and €1.5 million for the losers", "€1.5 million for the winners and €4 million for the losers"),
-            ("number swapped", "only four shots on target, while Norvik had nine", "only nine shots on target, while Norvik had four"),
+            (
+                "number swapped",
+                "winners receive €4 million, the losers €1.5 million",
+                "winners receive €1.5 million, the losers €4 million",
+            ),
+            (
+                "number swapped",
+                "€4 million for the winners and €1.5 million for the losers",
+                "€1.5 million for the winners and €4 million for the losers",
+            ),
+            (
+                "number swapped",
+                "only four shots on target, while Norvik had nine",
+                "only nine shots on target, while Norvik had four",
+            ),
             ("negated", "had not been the favourite", "had been the favourite"),
             ("name swapped", "Sven Moen added", "Paulo Reis added"),
             ("name replaced", "Lars Vik", "Peter Cech"),
@@ -229,10 +261,22 @@ MORE_SAMPLES = (
             "by any railway line, and it is 85 kilometres to the nearest airport.",
         ),
         (
-            ("number swapped", "Tamil is spoken by 71% of the population, Telugu by 22%", "Tamil is spoken by 22% of the population, Telugu by 71%"),
-            ("number swapped", "speak Tamil, 22 percent Telugu and 4 percent Urdu", "speak Tamil, 4 percent Telugu and 22 percent Urdu"),
+            (
+                "number swapped",
+                "Tamil is spoken by 71% of the population, Telugu by 22%",
+                "Tamil is spoken by 22% of the population, Telugu by 71%",
+            ),
+            (
+                "number swapped",
+                "speak Tamil, 22 percent Telugu and 4 percent Urdu",
+                "speak Tamil, 4 percent Telugu and 22 percent Urdu",
+            ),
             ("number swapped", "78.2% for men and 69.5% for women", "69.5% for men and 78.2% for women"),
-            ("number swapped", "78.2 percent of men and 69.5 percent of women", "69.5 percent of men and 78.2 percent of women"),
+            (
+                "number swapped",
+                "78.2 percent of men and 69.5 percent of women",
+                "69.5 percent of men and 78.2 percent of women",
+            ),
             ("number swapped", "62,000", "19,500"),
             ("number swapped", "1.4 hectares", "3.1 hectares"),
             ("name swapped", "capital, Tolva", "capital, Beros"),

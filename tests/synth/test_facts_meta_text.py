@@ -95,7 +95,9 @@ def test_markup_that_the_source_has_not_is_found(text: str, kind: str) -> None:
     assert kind not in markup(text, text)
 
 
-@pytest.mark.parametrize("text", [SOURCE, REWRITTEN, "If a < b and c > d, x * y * z holds.", "It cost 5 - 6 pounds - no more."])
+@pytest.mark.parametrize(
+    "text", [SOURCE, REWRITTEN, "If a < b and c > d, x * y * z holds.", "It cost 5 - 6 pounds - no more."]
+)
 def test_plain_text_has_no_markup(text: str) -> None:
     assert markup(SOURCE, text) == []
 
@@ -117,7 +119,7 @@ OTHER = {
     "Italian": "Il lago si trova a nord della città ed è alimentato da due fiumi che vengono dalle montagne.",
     "Portuguese": "O lago fica ao norte da cidade e é alimentado por dois rios que vêm das montanhas.",
     "Dutch": "Het meer ligt ten noorden van de stad en wordt gevoed door twee rivieren die uit de bergen komen.",
-    "Cyrillic": "Озеро лежит к северу от города и питается двумя реками.",  # noqa: RUF001
+    "Cyrillic": "Озеро лежит к северу от города и питается двумя реками.",
     "Han": "湖位于城市以北，由两条河流供水。",  # noqa: RUF001
     "Greek": "Η λίμνη βρίσκεται βόρεια της πόλης.",  # noqa: RUF001
     "Arabic": "تقع البحيرة شمال المدينة ويغذيها نهران.",

@@ -70,18 +70,33 @@ SWAPPED_NAMES = [
     ("Germany defeated France in a long war.", "Germany was defeated by France in a long war."),
     ("In 1905 Anna Smith taught Peter Brown.", "In 1905 Peter Brown taught Anna Smith."),
     ("The train runs from Paris to London each day.", "The train runs from London to Paris each day."),
-    ("The capital of France is Paris. The capital of Italy is Rome.", "The capital of France is Rome. The capital of Italy is Paris."),
+    (
+        "The capital of France is Paris. The capital of Italy is Rome.",
+        "The capital of France is Rome. The capital of Italy is Paris.",
+    ),
     ("Smith wrote the music and Jones painted the walls.", "Jones wrote the music and Smith painted the walls."),
     ("In 1850 Brazil bought coal from Chile.", "In 1850 Chile bought coal from Brazil."),
-    ("The lake lies north of Bern and the forest lies near Basel.", "The lake lies north of Basel and the forest lies near Bern."),
+    (
+        "The lake lies north of Bern and the forest lies near Basel.",
+        "The lake lies north of Basel and the forest lies near Bern.",
+    ),
 ]
 KEPT_NAMES = [
     ("Germany defeated France in a long war.", "France was defeated by Germany in a long war."),
     ("Germany and France signed the treaty.", "France and Germany signed the treaty."),
     ("The train runs from Paris to London each day.", "Each day the train runs to London from Paris."),
-    ("The capital of France is Paris. The capital of Italy is Rome.", "Paris is the capital of France. Rome is Italy's capital."),
-    ("Smith wrote the music and Jones painted the walls.", "The walls were painted by Jones, and Smith wrote the music."),
-    ("Marie Curie was born in Warsaw. She won the prize with Pierre.", "Marie Curie was born in Warsaw. Curie won the prize with Pierre."),
+    (
+        "The capital of France is Paris. The capital of Italy is Rome.",
+        "Paris is the capital of France. Rome is Italy's capital.",
+    ),
+    (
+        "Smith wrote the music and Jones painted the walls.",
+        "The walls were painted by Jones, and Smith wrote the music.",
+    ),
+    (
+        "Marie Curie was born in Warsaw. She won the prize with Pierre.",
+        "Marie Curie was born in Warsaw. Curie won the prize with Pierre.",
+    ),
     ("In 1905 Anna Smith taught Peter Brown.", "Peter Brown was taught by Anna Smith in 1905."),
 ]
 
@@ -102,7 +117,10 @@ SWAPPED_NUMBERS = [
     ("Paris has 12 museums. London has 15 museums.", "Paris has 15 museums. London has 12 museums."),
     ("The dose is 5 mg for adults and 2 mg for children.", "The dose is 2 mg for adults and 5 mg for children."),
     ("He was born in 1850 and died in 1910.", "He was born in 1910 and died in 1850."),
-    ("It was opened on 3 May 1850 and closed on 5 June 1910.", "It was opened on 5 June 1910 and closed on 3 May 1850."),
+    (
+        "It was opened on 3 May 1850 and closed on 5 June 1910.",
+        "It was opened on 5 June 1910 and closed on 3 May 1850.",
+    ),
     ("Sales rose from 120 to 150 cars.", "Sales rose from 150 to 120 cars."),
     ("The red box weighs 12 kg, the blue one 15 kg.", "The red box weighs 15 kg, the blue one 12 kg."),
     ("Rows 10, 20 and 30 hold lead, tin and zinc.", "Rows 20, 10 and 30 hold lead, tin and zinc."),

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Claims that are turned round are found, however they are turned; the same claim in other words is let through."""
 
 import pytest
@@ -100,7 +101,10 @@ AGREEING = [
     ("The bird rarely sings at night.", "The bird seldom sings at night."),
     ("The filter must be replaced each month.", "It is required to replace the filter each month."),
     ("The belt may be replaced too.", "The belt can be replaced too."),
-    ("Usually the gate is open, but it is always locked at night.", "The gate is always locked at night and usually open."),
+    (
+        "Usually the gate is open, but it is always locked at night.",
+        "The gate is always locked at night and usually open.",
+    ),
     ("Some people left in May, others later.", "In May some of the people left."),
     ("He died in May and was the most famous writer.", "He was the most famous writer and died in May."),
 ]
@@ -126,7 +130,10 @@ TURNED_ORDER = [
     ("The king left the city before the siege began.", "The king left the city after the siege began."),
     ("After the siege the king left the city.", "Before the siege, the king left the city."),
     ("The king left the city before the siege began.", "The siege began before the king left the city."),
-    ("First the water is boiled. Then the salt is added. Finally the pasta is cooked.", "First the salt is added. Then the water is boiled. Finally the pasta is cooked."),
+    (
+        "First the water is boiled. Then the salt is added. Finally the pasta is cooked.",
+        "First the salt is added. Then the water is boiled. Finally the pasta is cooked.",
+    ),
     ("She opened the door, then lit the lamp.", "She lit the lamp, then opened the door."),
     ("The factory was closed until the war ended.", "The war ended until the factory was closed."),
 ]
@@ -136,7 +143,10 @@ KEPT_ORDER = [
     ("After the siege the king left the city.", "The king left the city once the siege was over."),
     ("First the water is boiled. Then the salt is added.", "To begin, the water is boiled. The salt is added next."),
     ("She opened the door, then lit the lamp.", "Having opened the door, she lit the lamp."),
-    ("The lake is deep and cold. The forest is home to bears.", "The forest is home to bears. The lake is deep and cold."),
+    (
+        "The lake is deep and cold. The forest is home to bears.",
+        "The forest is home to bears. The lake is deep and cold.",
+    ),
 ]
 
 

@@ -55,7 +55,9 @@ def test_forms_of_a_word_have_one_stem(words: str) -> None:
     assert len({stem(word) for word in words.split()}) == 1
 
 
-@pytest.mark.parametrize("pair", ["bus busy", "new news", "king ring", "rise fall", "north south", "sing song", "bed red"])
+@pytest.mark.parametrize(
+    "pair", ["bus busy", "new news", "king ring", "rise fall", "north south", "sing song", "bed red"]
+)
 def test_other_words_have_other_stems(pair: str) -> None:
     one, other = pair.split()
     assert stem(one) != stem(other)

@@ -37,7 +37,7 @@ positive positively | negative negatively
 true correct right accurate | false incorrect wrong inaccurate untrue
 success succeed successful successfully | failure fail failed unsuccessful unsuccessfully
 accept accepted approve approval approved | reject rejected refuse refused deny denied rejection
-allow allowed permit permitted enable legal lawful | forbid forbidden ban banned prohibit prohibited prevent illegal unlawful
+allow allowed permit permitted legal lawful | forbid forbidden ban banned prohibit prohibited prevent illegal unlawful
 support supported endorse favour favor advocate | oppose opposed opposition resist
 love loved like liked | hate hated dislike disliked
 friend ally allies | enemy foe

@@ -13,6 +13,7 @@ from .context import Bound, context_of
 from .misfit import Misfit, compare_places, gap, shared
 from .number_match import can_be_swapped, unit_class
 from .reading import Facts
+from .tables import word_set
 
 # Two things that point at each other's places may each fit them less well than one that stands there alone.
 _LEAST_FIT, _LEAST_GAP = 0.35, 0.42
@@ -21,7 +22,7 @@ _LEAST_MUTUAL_GAP, _LEAST_MUTUAL_PRO = 0.45, 0.9
 _MOST_OCCURRENCES = 12
 _AT_HOME = 0.97
 _JOINING = frozenset(("and", "or", ",", "&", "the"))
-_PRONOUNS = frozenset("he she it they his her its their him them who which".split())
+_PRONOUNS = word_set("he she it they his her its their him them who which")
 
 
 class _Item(NamedTuple):
@@ -85,14 +86,17 @@ def _deeds(items: list[_Item], facts: Facts) -> dict[tuple[str, str, str], int]:
 
 def _numbers(facts: Facts) -> list[_Item]:
     items = []
+    seen: Counter[str] = Counter()  # what is everywhere is at home everywhere
     for number in facts.numbers:
-        if number.soft:
+        seen[number.key] += 1
+        if number.soft or seen[number.key] > _MOST_OCCURRENCES:
             continue
         own = f"#{number.value:.10g}{number.text}"
         bound = Bound(own, number.first, number.last, context_of(facts, number.first, number.last))
         items.append(_Item(bound, frozenset((number.key, f"{number.value:.10g}")), unit_class(number)))
     for date in facts.dates:
-        if date.span:
+        seen[date.key] += 1
+        if date.span or seen[date.key] > _MOST_OCCURRENCES:
             continue
         own = f"#{date.year}" if date.year and not date.month else f"#{date.key}"
         bound = Bound(own, date.first, date.last, context_of(facts, date.first, date.last))
@@ -158,7 +162,6 @@ def _swaps(
     are_rivals: Callable[[_Item, _Item], bool],
 ) -> list[str]:
     compared: list[tuple[_Item, _Item, Misfit]] = []
-    ours, theirs, stand_ins = _first_of_each(ours), _first_of_each(theirs), _first_of_each(stand_ins)
     for item in theirs:
         own = [other.bound.context for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
         fit, home = max(((shared(item.bound.context, place), i) for i, place in enumerate(own)), default=(0.0, -1))
@@ -182,17 +185,6 @@ def _swaps(
             sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[item.bound.first])
             reasons[f'"{here}" stands where the source has "{there_said}": "{sentence}"'] = None
     return list(reasons)
-
-
-def _first_of_each(items: list[_Item]) -> list[_Item]:
-    """Return the items less those that have been there many times: what is everywhere is at home everywhere."""
-    seen: Counter[frozenset[str]] = Counter()
-    kept = []
-    for item in items:
-        seen[item.keys] += 1
-        if seen[item.keys] <= _MOST_OCCURRENCES:
-            kept.append(item)
-    return kept
 
 
 def _is_mutual(one: Misfit, other: Misfit) -> bool:

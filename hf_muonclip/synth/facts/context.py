@@ -8,13 +8,14 @@ rewriting is suspicious where it fits the place of another word of the source cl
 from typing import NamedTuple
 
 from .reading import Facts
+from .tables import word_set
 
 # Of a place's weight: next to the word itself it counts whole, and ever less with the distance.
 _FALL, _FAR = -1.2, 0.07
 _NEIGHBOUR, _SIDE, _BEFORE = 0.6, 0.6, 0.3
-_BE = frozenset("is are was were be been being gets got".split())
-_PRONOUNS = frozenset("he she it they his her its their this these him them".split())
-_CLAUSE_ENDS = frozenset("; : and but while whereas in on at for during since from with to into after before near".split())
+_BE = word_set("is are was were be been being gets got")
+_PRONOUNS = word_set("he she it they his her its their this these him them")
+_CLAUSE_ENDS = word_set("; : and but while whereas in on at for during since from with to into after before near")
 _REACH = 8
 _SKIPPED = frozenset(("and", "or", ",", "both", "the", "a", "an"))
 

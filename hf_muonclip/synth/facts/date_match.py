@@ -5,7 +5,8 @@ from typing import NamedTuple
 from .dates import Date
 from .reading import Facts
 
-_MONTH_NAMES = "January February March April May June July August September October November December".split()
+_MONTHS = "January February March April May June July August September October November December"
+_MONTH_NAMES = _MONTHS.split()
 
 
 class DateDifferences(NamedTuple):
@@ -75,5 +76,9 @@ def in_words(date: Date) -> str:
         return f"century {number}" if number > 0 else f"century {1 - number} BC"
     if date.span:
         return f"{year}s"
-    parts = ["" if date.day is None else str(date.day), "" if date.month is None else _MONTH_NAMES[date.month - 1], year]
+    parts = [
+        "" if date.day is None else str(date.day),
+        "" if date.month is None else _MONTH_NAMES[date.month - 1],
+        year,
+    ]
     return " ".join(part for part in parts if part)

@@ -1,8 +1,9 @@
-"""Dates in any spelling: "3 May 1998", "May 3, 1998", "1998-05-03", "the 3rd of May", "May 1998", "44 BC", "the 1990s"."""
+"""Dates in any spelling: "3 May 1998", "May 3, 1998", "1998-05-03", "the 3rd of May", "44 BC", "the 1990s"."""
 
 from typing import NamedTuple
 
 from .number_words import DECADES, ORDINALS, SCALE_ORDINALS, read_words, roman
+from .tables import word_set
 from .text import Text
 
 _NAMES = "january february march april may june july august september october november december"
@@ -59,18 +60,15 @@ def date_at(text: Text, index: int) -> Date | None:
     if token.kind == "date":
         return _of_digits(token.text, index)
     if token.kind == "number":
-        return (
-            _day_first(text, index)
-            or _century_in_digits(text, index)
-            or _decade(text, index)
-            or _year(text, index)
-        )
+        return _day_first(text, index) or _century_in_digits(text, index) or _decade(text, index) or _year(text, index)
     if token.kind != "word":
         return None
     if token.lower in MONTHS and token.text[0].isupper():
         return _month_first(text, index)
     if token.lower in DECADES:
-        return Date(1900 + DECADES[token.lower], None, None, index, index, "decade") if _is_decade(text, index) else None
+        return (
+            Date(1900 + DECADES[token.lower], None, None, index, index, "decade") if _is_decade(text, index) else None
+        )
     return _century(text, index) or _day_first(text, index)
 
 
@@ -136,17 +134,20 @@ def _month_first(text: Text, index: int) -> Date | None:
     return Date(year, month, None, first, last)
 
 
+_BEFORE_MONTHS = word_set(
+    "in of since until by from to early late mid last next and during - between through after before"
+)
+
+
 def _is_bare_month(text: Text, index: int) -> bool:
     """Return whether a month stands alone and is no name ("Jan Aker", "June Carter") and no verb ("March on")."""
     if len(text.tokens[index].text) < 5 and text.tokens[index].lower not in ("may", "june", "july"):
         return False
-    return index > 0 and text.tokens[index - 1].lower in (
-        "in", "of", "since", "until", "by", "from", "to", "early", "late", "mid", "last", "next", "and", "during", "-", "between", "through", "after", "before",
-    )  # fmt: skip
+    return index > 0 and text.tokens[index - 1].lower in _BEFORE_MONTHS
 
 
 def _year_after(text: Text, index: int) -> tuple[int | None, int]:
-    """Return the year behind a token, with or without a comma or "of", and its last token; (None, index) without one."""
+    """Return the year behind a token, a comma or "of" between or not, and its last token; (None, index) without one."""
     words = _words(text, index + 1, 6) if index + 1 < len(text.tokens) else []
     skipped = 1 if words[:1] in ([","], ["of"], ["in"]) else 0
     at = index + 1 + skipped
@@ -190,12 +191,11 @@ def _year(text: Text, index: int) -> Date | None:
     return Date(year, None, None, index, index)
 
 
-_COUNTED = frozenset(
-    """m km kg g mg cm mm ml l kb mb gb hz khz mhz w kw mw metres meters kilometres kilometers miles feet ft people men
+_COUNTED = word_set("""m km kg g mg cm mm ml l kb mb gb hz khz mhz w kw mw metres meters kilometres kilometers miles
+feet ft people men
     women soldiers troops dollars euros pounds tonnes tons grams kilograms hours days years copies employees students
     workers residents inhabitants votes units items pages words bytes litres liters hectares acres pixels rpm hp percent
-    degrees kelvin steps houses homes families members horses ships aircraft books patients participants""".split()
-)
+    degrees kelvin steps houses homes families members horses ships aircraft books patients participants""")
 
 
 def _decade(text: Text, index: int) -> Date | None:

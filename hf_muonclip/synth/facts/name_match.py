@@ -5,11 +5,12 @@ from typing import NamedTuple
 from .names import GENERIC, TITLES, Name
 from .place_names import LONG_FORMS, PLACES
 from .reading import Facts
+from .tables import word_set
 from .words import stem
 
 _GENERIC_STEMS = frozenset(map(stem, GENERIC | TITLES)) | GENERIC | TITLES
 # What may end a name or the adjective made of it: "Texas" and "Texan", "Darwin" and "Darwinian".
-_ENDINGS = frozenset(("", "n", "an", "ian", "ean", "ese", "ish", "i", "s", "er", "ers", "ic", "a", "o", "y", "ans", "ians", "us", "e", "as", "ite", "ist"))  # fmt: skip
+_ENDINGS = word_set("n an ian ean ese ish i s er ers ic a o y ans ians us e as ite ist") | {""}
 
 
 class NameDifferences(NamedTuple):
@@ -53,7 +54,7 @@ def compare_names(source: Facts, rewritten: Facts) -> NameDifferences:
 
 
 def _is_mixed(name: Name, facts: Facts, other: Facts) -> bool:
-    """Return whether a name joins parts of two names of the other text: "Otto Hoek" of "Otto Brandl" and "Maria Hoek"."""
+    """Return whether a name joins parts of two: "Otto Hoek" of "Otto Brandl" and "Maria Hoek"."""
     if len(name.keys) != 2 or name.last != name.first + 1 or not name.sure:
         return False
     if any(key in _GENERIC_STEMS or key in PLACES.values() for key in name.keys):
@@ -84,7 +85,7 @@ def _short_forms(facts: Facts, other: Facts) -> set[str]:
     words = facts.vocabulary
     candidates = {key for name in other.names for key in name.keys if 2 <= len(key) <= 6}
     initials = {_initials(facts, name) for name in facts.names if name.last > name.first}
-    initials |= {text for text in _initials_of_words(facts, candidates)}
+    initials |= _initials_of_words(facts, candidates)
     found |= candidates & initials
     own = {key for name in facts.names for key in name.keys if 2 <= len(key) <= 6}
     for name in other.names:
@@ -104,7 +105,7 @@ def _initials(facts: Facts, name: Name) -> str:
 
 
 def _initials_of_words(facts: Facts, wanted: set[str]) -> set[str]:
-    """Return which of some abbreviations are the initials of neighbouring words, in any case: "central bank rate" CBR."""
+    """Return which of some abbreviations are initials of neighbouring words, in any case: "central bank rate" CBR."""
     if not wanted:
         return set()
     words = [token.lower[0] for token in facts.text.tokens if token.kind == "word" and len(token.text) > 3]
@@ -119,7 +120,9 @@ def _is_known(key: str, words: frozenset[str] | set[str]) -> bool:
         return False
     for word in words:
         if len(word) >= 4 and word[:3] == key[:3]:
-            shared = next((i for i, (a, b) in enumerate(zip(word, key, strict=False)) if a != b), min(len(word), len(key)))
+            shared = next(
+                (i for i, (a, b) in enumerate(zip(word, key, strict=False)) if a != b), min(len(word), len(key))
+            )
             if shared >= max(4, len(key) - 4) and word[shared:] in _ENDINGS and key[shared:] in _ENDINGS:
                 return True
     return False

@@ -9,24 +9,23 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .place_names import PLACES
+from .tables import word_set
 from .text import Text
 from .words import FUNCTION_WORDS, stem
 
 # They come and go with a name, or stand for it.
-TITLES = frozenset(
-    """mr mrs ms miss dr sir dame lord lady president king queen prince princess emperor empress tsar general colonel captain
+TITLES = word_set("""mr mrs ms miss dr sir dame lord lady president king queen prince princess emperor empress tsar
+general colonel captain
     major admiral professor prof minister chancellor governor senator pope bishop saint st count countess duke duchess
-    baron sultan prime doctor judge justice chief mayor ceo father mother uncle aunt brother sister""".split()
-)
-GENERIC = frozenset(
-    """river lake mount mountain mountains sea ocean bay gulf city town village university college school street avenue
+    baron sultan prime doctor judge justice chief mayor ceo father mother uncle aunt brother sister""")
+GENERIC = word_set("""river lake mount mountain mountains sea ocean bay gulf city town village university college
+school street avenue
     road bridge war battle empire republic kingdom island islands company corporation inc ltd party church cathedral
     castle palace house hall museum park station airport valley desert peninsula county province state district
     parliament government army navy force ministry department council court treaty act law bank institute society
     association organization organisation committee commission union federal national royal international prize award
-    festival league cup championship world earth sun moon god internet bible english""".split()
-)
-_PARTICLES = frozenset("of de von van der den la le du da di bin ibn al el del & - y".split())
+    festival league cup championship world earth sun moon god internet bible english""")
+_PARTICLES = word_set("of de von van der den la le du da di bin ibn al el del & - y")
 
 
 class Name(NamedTuple):
@@ -90,11 +89,11 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
 
 _PLACE_KEYS = frozenset(PLACES.values())
 _NO_NAME_ENDINGS = ("ing", "tion", "sion", "ment", "ness", "ity", "ly", "s", "ed", "ers", "ism", "ance", "ence", "age")
-_FINITE = frozenset(
-    """is was has had were are did does will would can could must may should became began said made took went wrote won woke
-    ran gave told found came beat led left met saw knew felt held kept built fought taught brought bought sold sent lost put
-    never then also only soon""".split()
-)
+_FINITE = word_set("""is was has had were are did does will would can could must may should became began said made
+took went wrote won woke
+    ran gave told found came beat led left met saw knew felt held kept built fought taught brought bought sold sent
+    lost put
+    never then also only soon""")
 
 
 def _may_be_name(text: Text, index: int) -> bool:
@@ -111,7 +110,11 @@ def _may_be_name(text: Text, index: int) -> bool:
 
 
 def _counts(text: Text, index: int) -> bool:
-    return text.tokens[index].lower not in _PARTICLES | {"the"} and text.tokens[index].kind in ("word", "code", "initials")
+    return text.tokens[index].lower not in _PARTICLES | {"the"} and text.tokens[index].kind in (
+        "word",
+        "code",
+        "initials",
+    )
 
 
 def _end_of_name(text: Text, index: int, stop: int, taken: set[int]) -> int:

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .tables import word_set
 from .text import Text
 from .words import stem
 
-_CUES = frozenset("not never no none nobody nothing neither nor without cannot nowhere non".split())
-_CUES_BEFORE_TO = frozenset("fail refuse decline unable unwilling impossible failure refusal inability unlikely".split())
+_CUES = word_set("not never no none nobody nothing neither nor without cannot nowhere non")
+_CUES_BEFORE_TO = word_set("fail refuse decline unable unwilling impossible failure refusal inability unlikely")
 _CUE_STEMS_BEFORE_TO = frozenset(map(stem, _CUES_BEFORE_TO))
-_WHOLE_CLAUSE = frozenset("nobody nothing none neither nowhere nor".split())
-_NO_CUES_BEFORE = frozenset("only just merely simply until necessarily doubt sooner least unlike".split())
-_BOUNDS = frozenset("more less fewer later earlier greater".split())
-_STOPS = frozenset((",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—"))
+_WHOLE_CLAUSE = word_set("nobody nothing none neither nowhere nor")
+_NO_CUES_BEFORE = word_set("only just merely simply until necessarily doubt sooner least unlike")
+_BOUNDS = word_set("more less fewer later earlier greater")
+_STOPS = frozenset(
+    (",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—")
+)
 # Said in other words: "did not survive" and "perished" are the same, so these excuse a negation that went or came.
 _NEGATIVE = """
 lack fail refuse reject deny prevent avoid absent absence missing stop cease ban forbid prohibit exclude hardly
@@ -23,15 +26,16 @@ solely merely exempt spare immune withdraw withhold discontinue abolish defunct 
 vain futile useless unharmed intact unchanged untouched hinder inhibit block stall bar insufficient inadequate
 incomplete fewer less least away gone mere alone stay remain
 """
-_NEGATIVE_STEMS = frozenset(map(stem, _NEGATIVE.split()))
+_NEGATIVE_STEMS = frozenset(map(stem, word_set(_NEGATIVE)))
 # Words that start with "in" or "im" deny something only where they are listed.
 _DENYING = frozenset(
     map(
         stem,
-        """inactive incapable inadequate incorrect incomplete indirect inexpensive infrequent informal insecure insufficient
+        word_set("""inactive incapable inadequate incorrect incomplete indirect inexpensive infrequent informal
+        insecure insufficient
         invalid invisible inaccurate inability inconclusive inconsistent ineffective inefficient infertile intolerant
         indefinite inedible inflexible insane insoluble intact involuntary impossible impractical imperfect improbable
-        immobile immoral impatient impolite impure immature inaccessible unable""".split(),
+        immobile immoral impatient impolite impure immature inaccessible unable"""),
     )
 )
 _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis")
@@ -39,13 +43,15 @@ _PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non", "mis")
 _NO_PREFIX = frozenset(
     map(
         stem,
-        """under until unit unite union unique universe university uniform understand inform information increase include
+        word_set("""under until unit unite union unique universe university uniform understand inform information
+        increase include
         indeed income industry invent invest infant input inside intend interest international into invade involve inner
         install instance instrument insist inspire instant intense internal interval introduce inhabit inherit initial
         impress import imprint improve impact imply impose important immediate imagine image impulse display discover
-        discuss disease district discount distance distinct disc dish disk distribute dispatch dispute dismay miss mission
+        discuss disease district discount distance distinct disc dish disk distribute dispatch dispute dismay miss
+        mission
         mist mister missile none nonetheless illustrate illness iron irony island uncle unto discipline disciple
-        discharge disposition dispose indifferent""".split(),
+        discharge disposition dispose indifferent"""),
     )
 )
 
@@ -80,7 +86,11 @@ def _is_cue(text: Text, index: int) -> bool:
     if token.lower in _CUES:
         if following in _NO_CUES_BEFORE or (following in _BOUNDS and _word(text, index + 2) == "than"):
             return False
-        if "but" in (following, _word(text, index + 2), _word(text, index + 3)) and token.lower in ("no", "nothing", "none"):
+        if "but" in (following, _word(text, index + 2), _word(text, index + 3)) and token.lower in (
+            "no",
+            "nothing",
+            "none",
+        ):
             return False  # "no company but his dog"
         if token.lower == "no" and (following == "." or following.isdigit()):
             return False
@@ -144,5 +154,3 @@ def is_negative_around(text: Text, index: int) -> bool:
 def is_negative_sentence(text: Text, sentence: int) -> bool:
     """Return whether a sentence says anything negative, in whatever words."""
     return any(_is_negative(text.tokens[at].lower) for at in text.sentences[sentence])
-
-

@@ -88,9 +88,11 @@ def _is_same(one: Number, other: Number) -> bool:
     if share == {"", "share"}:  # "half" and "50 percent"; "50" alone too
         parts = one if one.unit is None else other
         percent = other if parts is one else one
-        return abs(parts.value * 100 - worth(percent.value, percent.unit)) < 0.7 if percent.unit and (
-            0 < parts.value < 1
-        ) else parts.value == percent.value
+        return (
+            abs(parts.value * 100 - worth(percent.value, percent.unit)) < 0.7
+            if percent.unit and (0 < parts.value < 1)
+            else parts.value == percent.value
+        )
     if one.unit is None or other.unit is None:
         return one.value == other.value
     if one.unit.dimension == other.unit.dimension:
@@ -123,7 +125,7 @@ def _explains(facts: Facts, number: Number, shared_keys: set[str]) -> bool:
 
 
 def _follows(source: Facts, rewritten: Facts, number: Number) -> bool:
-    """Return whether a number of one text only sums up the other: how many a sentence lists, or the years between dates."""
+    """Return whether a number of one text only sums up the other: how many a sentence lists, or years between dates."""
     if number.unit and number.unit.dimension == "months":
         years = sorted({date.year for date in source.dates if date.year})
         spans = {abs(b - a) for i, a in enumerate(years) for b in years[i + 1 :]}
@@ -164,8 +166,6 @@ def _changed_bounds(ours: list[Number], theirs: list[Number]) -> list[tuple[Numb
         if b.bound and same and all(a.bound == -b.bound for a in same):
             pairs.append((same[0], b))
     return pairs
-
-
 
 
 def can_be_swapped(one: str, other: str) -> bool:

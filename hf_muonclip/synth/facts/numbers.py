@@ -5,19 +5,22 @@ from typing import NamedTuple
 
 from .dates import MONTHS, Date, date_at
 from .number_words import CARDINALS, DECADES, DIGIT_SCALES, GLYPHS, ORDINALS, WORDS, read_words, roman
+from .tables import word_set
 from .text import Text, Token
 from .units import CURRENCIES, CURRENCY_MARKS, Unit, per, power_of, raised, simple_unit, worth
 
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")  # noqa: RUF001
-_DASHES = frozenset("-–—")  # noqa: RUF001
-_CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))  # noqa: RUF001
-_ARTICLE_UNITS = frozenset("decade century millennium fortnight year month week day hour minute mile".split())
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_DASHES = frozenset("-–—")
+_CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))
+_ARTICLE_UNITS = word_set("decade century millennium fortnight year month week day hour minute mile")
 # Words with which a number or a date can start.
 _STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS, *GLYPHS))
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _ALSO_PREPOSITIONS = frozenset(("in", "at", "as", "us", "a"))
 _POWERED = re.compile(r"^([A-Za-z]{1,2})([23²³])$")
-_MORE = frozenset(("more", "greater", "over", "above", "exceeding", "least", "minimum", "exceeded", "exceeds", "upwards"))
+_MORE = frozenset(
+    ("more", "greater", "over", "above", "exceeding", "least", "minimum", "exceeded", "exceeds", "upwards")
+)
 _LESS = frozenset(("less", "fewer", "under", "below", "most", "maximum"))
 
 
@@ -208,7 +211,9 @@ def _with_unit(text: Text, first: int, last: int, value: float, digits: bool, so
     tokens = text.tokens
     start, sign = _sign(text, first)
     before = tokens[start - 1].text if start else ""
-    paid = simple_unit(before, True) if before in CURRENCY_MARKS or before in ("USD", "EUR", "GBP", "CHF", "Rs") else None
+    paid = (
+        simple_unit(before, True) if before in CURRENCY_MARKS or before in ("USD", "EUR", "GBP", "CHF", "Rs") else None
+    )
     if paid:
         start -= 1
         if start and tokens[start - 1].text in ("US", "A", "C", "NZ", "HK") and tokens[start].glued:
@@ -229,7 +234,7 @@ def _sign(text: Text, index: int) -> tuple[int, int]:
     if index and tokens[index - 1].lower in ("minus", "negative"):
         return index - 1, -1
     alone = index > 0 and tokens[index].glued and not (tokens[index - 1].glued and tokens[index - 2].text not in "($€£")
-    return (index - 1, -1) if alone and tokens[index - 1].text in ("-", "–") else (index, 1)  # noqa: RUF001
+    return (index - 1, -1) if alone and tokens[index - 1].text in ("-", "–") else (index, 1)
 
 
 def _scale(text: Text, last: int, digits: bool, paid: bool) -> tuple[float, int]:
@@ -340,7 +345,13 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
             here = here._replace(unit=after.unit)
         is_range = between[0] in _DASHES or between[0] == "to"
         scale = next((s for s in (1e12, 1e9, 1e6) if after.value >= s and after.value / s < 1000), 1.0)
-        if is_range and given in (None, after.unit) and scale > 1 and here.value < after.value / scale and here.value < 1000:
+        if (
+            is_range
+            and given in (None, after.unit)
+            and scale > 1
+            and here.value < after.value / scale
+            and here.value < 1000
+        ):
             here = here._replace(value=here.value * scale)
         shared[place] = here
     return shared

@@ -4,27 +4,27 @@ Said by words ("before", "after", "then", "finally"), or in a narrative by the o
 an encyclopedic text may change places, two of a story may not; `is_narrative` decides by cues.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from .alignment import Alignment
 from .reading import Facts
+from .tables import word_set
 from .text import Text
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.12
 _LEAST_SHARE, _LEAST_COMMON, _LEAST_STORY_WEIGHT = 0.4, 2, 2.0
-_STEPS = frozenset(
-    """then next later afterwards afterward subsequently finally eventually soon second secondly third thirdly lastly
-    thereafter ultimately""".split()
-)
-_FIRST = frozenset("first firstly initially originally".split())
+_STEPS = word_set("""then next later afterwards afterward subsequently finally eventually soon second secondly third
+thirdly lastly
+    thereafter ultimately""")
+_FIRST = word_set("first firstly initially originally")
 _BEFORE = frozenset(("before", "until", "till"))
 _AFTER = frozenset(("after", "once", "since", "following"))
 _SIDES = {"before": "before", "after": "after", "when": "after", "once": "after", "following": "after"}
-_STORY = frozenset("he she they i we him her his them my me our suddenly then when".split())
-_PAST = frozenset(
-    """was were had went came said took gave saw found made got knew thought told felt left kept held stood sat ran began
-    heard brought turned looked asked""".split()
-)
+_STORY = word_set("he she they i we him her his them my me our suddenly then when")
+_PAST = word_set("""was were had went came said took gave saw found made got knew thought told felt left kept held
+stood sat ran began
+    heard brought turned looked asked""")
 
 
 class Claim(NamedTuple):
@@ -46,7 +46,7 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
         for sentence, match in enumerate(alignment.of_rewritten)
         if match.sentences and match.share >= _LEAST_SHARE and match.common >= _LEAST_COMMON
     ]
-    for (first, ours_first), (second, ours_second) in zip(places, places[1:], strict=False):
+    for (first, ours_first), (second, ours_second) in pairwise(places):
         if ours_first <= ours_second:
             continue
         is_story = narrative and min(weights[first], weights[second]) >= _LEAST_STORY_WEIGHT
@@ -63,7 +63,7 @@ def _also_later(alignment: Alignment, sentence: int, place: int) -> bool:
 
 
 def _is_told(steps: list[int], first: int, second: int) -> bool:
-    """Return whether words say that sentences come one after the other: a step at the second, or "first" at the first."""
+    """Return whether words say that sentences follow each other: a step at the second, or "first" at the first."""
     return any(steps[at] > 0 for at in range(first + 1, second + 1)) or steps[first] < 0
 
 
@@ -111,7 +111,10 @@ def _claims(facts: Facts) -> list[Claim]:
                     main, other = parts
                     found.append(Claim(main, other, index) if word in _BEFORE else Claim(other, main, index))
             elif word in ("then", "afterwards", "subsequently", "finally") and index > sentence.start + 3:
-                earlier, later = _weights(facts, number, sentence.start, index), _weights(facts, number, index, sentence.stop)
+                earlier, later = (
+                    _weights(facts, number, sentence.start, index),
+                    _weights(facts, number, index, sentence.stop),
+                )
                 if earlier and later:
                     found.append(Claim(earlier, later, index))
     return found
@@ -123,9 +126,7 @@ def _introduces(text: Text, index: int, sentence: range) -> bool:
     return before not in ("the", "a", "his", "her", "their", "its", "at", "all", "named")
 
 
-def _parts(
-    facts: Facts, number: int, index: int, sentence: range
-) -> tuple[dict[str, float], dict[str, float]] | None:
+def _parts(facts: Facts, number: int, index: int, sentence: range) -> tuple[dict[str, float], dict[str, float]] | None:
     """Return what the main clause of a sentence says, and what the clause behind "before" or "after" says."""
     text = facts.text
     leads = all(not text.lemmas[at] for at in range(sentence.start, index))
@@ -160,7 +161,7 @@ def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
 
 
 def _turned_words(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each "before" that has become "after", or the other way round, in front of the same words."""
+    """Return a sentence for each "before" that has become "after", or the reverse, in front of the same words."""
     ours, theirs = _openings(source), _openings(rewritten)
     reasons = []
     for word, said, rest, sentence in theirs:

@@ -15,13 +15,14 @@ from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
 from .negation import denied_by_prefix, is_negative_around
 from .reading import Facts
+from .tables import word_set
 from .words import LIGHT_STEMS, head_of, stem
 
 _LEAST_FIT = 0.3
 _LEAST_GAP, _LEAST_NEGATED_GAP = 0.5, 0.3
 _SENTENCE_FIT = 0.4
 _MOST_OCCURRENCES = 8
-_GOING = frozenset("go goes went gone going moved move moves push pushed bring brought brings is was are were".split())
+_GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
 
 
 class _Side(NamedTuple):
@@ -134,9 +135,7 @@ def _subject(facts: Facts, index: int) -> str:
     return next((place.feature for place in places if place.token < index), "")
 
 
-def _lone_negations(
-    source: Facts, rewritten: Facts, alignment: Alignment, told: set[tuple[int, int]]
-) -> list[str]:
+def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment, told: set[tuple[int, int]]) -> list[str]:
     """Return a sentence for each negation whose whole sentence has nothing negative in the other text."""
     reasons = []
     known = {place for places in told for place in enumerate(places)}

@@ -78,13 +78,13 @@ def quantifiers(text: Text) -> list[Quantifier]:
             word = f"{word}_{following}"
         elif word in ("have", "has", "had", "needs", "need", "needed") and following == "to":
             word = "must"
-        elif word == "most" and not (following == "of" or following.endswith("s")):
-            continue
-        elif word == "no" and following in ("longer", "more", "less", "fewer", "doubt", "."):
-            continue
-        elif word == "little" and before in ("a", "the") or (word == "may" and token.text == "May"):
-            continue
-        elif word == "certain" and before in ("is", "was", "are", "were"):
+        elif (
+            (word == "most" and not (following == "of" or following.endswith("s")))
+            or (word == "no" and following in ("longer", "more", "less", "fewer", "doubt", "."))
+            or (word == "little" and before in ("a", "the"))
+            or (word == "may" and token.text == "May")
+            or (word == "certain" and before in ("is", "was", "are", "were"))
+        ):
             continue
         for scale, level in _LEVELS.get(word, ()):
             if scale == "share" and level == 0 and before == "not":
@@ -111,9 +111,7 @@ def compare_quantifiers(source: Facts, rewritten: Facts) -> list[str]:
         )
         if misfit and misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP:
             before, after = misfit.rival.first, quantifier.token
-            reasons.append(
-                f'"{_said(source.text, before)}" of the source has become "{_said(rewritten.text, after)}".'
-            )
+            reasons.append(f'"{_said(source.text, before)}" of the source has become "{_said(rewritten.text, after)}".')
     return reasons
 
 

@@ -21,7 +21,7 @@ def repeated_share(facts: Facts) -> float:
 
 
 def repeated_sentences(facts: Facts) -> Counter[tuple[str, ...]]:
-    """Return how often each sentence of at least three content words stands in a text, by its content words in order."""
+    """Return how often each sentence of three content words or more stands in a text, by its content words in order."""
     said = (tuple(place.feature for place in places) for places in facts.text.places)
     return Counter(words for words in said if len(words) > 2)
 

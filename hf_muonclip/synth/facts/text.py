@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .tables import word_set
 from .words import LIGHT_STEMS, lemma, stem
 
 _TOKEN = re.compile(
@@ -11,8 +12,10 @@ _TOKEN = re.compile(
       (?P<date>\d{4}-\d{1,2}-\d{1,2}(?![\d-])|\d{1,2}/\d{1,2}/\d{2,4}(?![\d/]))
     | (?P<time>\d{1,2}:\d{2}(?::\d{2})?(?![\d:]))
     | (?P<version>[vV]?\d+(?:\.\d+){2,}[A-Za-z0-9]*)
-    | (?P<code>(?!(?:mid|pre|post|early|late|circa|ca?|non|sub|US|USD|EUR|GBP|A?U?D)-?\d)[A-Za-z]{1,8}-?\d[A-Za-z0-9]*)
-    | (?P<number>\d+(?:\.\d+)?[eE][-+]?\d+(?!\w)|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:[ ]\d{3})+(?![\d.,]*\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
+    | (?P<code>(?!(?:mid|pre|post|early|late|circa|ca?|non|sub|US|USD|EUR|GBP|A?U?D)-?\d)
+        [A-Za-z]{1,8}-?\d[A-Za-z0-9]*)
+    | (?P<number>\d+(?:\.\d+)?[eE][-+]?\d+(?!\w)
+        |\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:[ ]\d{3})+(?![\d.,]*\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
     | (?P<initials>(?:[A-Za-z]\.){2,})
     | (?P<word>[^\W\d_]+(?:'[^\W\d_]+)*)
     | (?P<mark>\S)
@@ -26,13 +29,12 @@ _PLAIN = str.maketrans(
 _ENDS = frozenset(".!?…。！？")  # noqa: RUF001
 _CLOSES = frozenset("\"')]}*_")
 _OPENS = frozenset("\"'([{*_")
-_BULLETS = frozenset("-*•–—#|")  # noqa: RUF001
-_ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof st mt sr jr rev gen col capt lt sgt hon gov sen rep pres vs etc no nos vol fig eq ca cf al approx
-    dept est inc ltd co corp bros jan feb mar apr jun jul aug sep sept oct nov dec ave blvd min max avg""".split()
-)
-_BREAKS = frozenset(",;:()[]—–")  # noqa: RUF001
-_JOINERS = frozenset("and but while whereas or although though because when after before until which who".split())
+_BULLETS = frozenset("-*•–—#|")
+_ABBREVIATIONS = word_set("""mr mrs ms dr prof st mt sr jr rev gen col capt lt sgt hon gov sen rep pres vs etc no nos
+vol fig eq ca cf al approx
+    dept est inc ltd co corp bros jan feb mar apr jun jul aug sep sept oct nov dec ave blvd min max avg""")
+_BREAKS = frozenset(",;:()[]—–")
+_JOINERS = word_set("and but while whereas or although though because when after before until which who")
 
 
 class Token(NamedTuple):

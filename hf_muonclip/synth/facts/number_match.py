@@ -161,9 +161,9 @@ def _stand_alike(source: Facts, one: Number, rewritten: Facts, other: Number) ->
 def _changed_bounds(ours: list[Number], theirs: list[Number]) -> list[tuple[Number, Number]]:
     """Return pairs of the same number, "more than" it in one text and "less than" it in the other."""
     pairs = []
-    for b in theirs:
+    for b in (number for number in theirs if number.bound):
         same = [a for a in ours if a.key == b.key]
-        if b.bound and same and all(a.bound == -b.bound for a in same):
+        if same and all(a.bound == -b.bound for a in same):
             pairs.append((same[0], b))
     return pairs
 

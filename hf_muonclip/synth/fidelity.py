@@ -68,13 +68,13 @@ class Thresholds:
     polarity: float = 1.0
     quantifiers: float = 1.0
     order: float = 1.0
-    length: float = 0.5
+    length: float = 0.45
     repetition: float = 0.9
     doubled: float = 1.0
     language: float = 0.97
     meta_text: float = 1.0
-    content_recall: float = 0.25
-    content_support: float = 0.25
+    content_recall: float = 0.15
+    content_support: float = 0.15
     complete: float = 1.0
     grounded: float = 1.0
     similarity: float = 0.5

@@ -4,6 +4,8 @@ A line that starts with "~" holds converses: "Rome won" and "Carthage lost" are 
 contradicts where both are said of the same.
 """
 
+from collections.abc import Iterable
+
 from .words import FUNCTION_WORDS, lemma, stem
 
 _LINES = """
@@ -167,3 +169,11 @@ def pole_form(word: str) -> str:
 
 # Of each word, the pairs it belongs to and its side in each, 1 or -1; and which pairs are converses.
 POLES, CONVERSES = _read()
+
+
+def are_converse(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Return whether the words of a sentence hold one side of a pair of converses, and those of another the other."""
+    sides = {pole for word in one for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES}
+    return bool(sides) and any(
+        (pair, -side) in sides for word in other for pair, side in POLES.get(pole_form(word), ())
+    )

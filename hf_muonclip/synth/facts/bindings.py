@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .antonyms import are_converse
 from .context import Bound, context_of
 from .misfit import Misfit, compare_places, gap, shared
 from .number_match import can_be_swapped, unit_class
@@ -16,7 +17,7 @@ from .reading import Facts
 from .tables import word_set
 
 # Two things that point at each other's places may each fit them less well than one that stands there alone.
-_LEAST_FIT, _LEAST_GAP = 0.35, 0.42
+_LEAST_FIT, _LEAST_GAP, _LEAST_PRO = 0.35, 0.42, 0.65
 _LEAST_MUTUAL_FITS = (0.12, 0.25)
 _LEAST_MUTUAL_GAP, _LEAST_MUTUAL_PRO = 0.45, 0.9
 _MOST_OCCURRENCES = 12
@@ -61,8 +62,10 @@ def _turned_deeds(ours: list[_Item], theirs: list[_Item], source: Facts, rewritt
     done, told = _deeds(ours, source), _deeds(theirs, rewritten)
     reasons = []
     for doer, deed, other in told.keys() - done.keys():
-        if (other, deed, doer) in done.keys() - told.keys():
-            sentence = rewritten.text.quote_sentence(told[doer, deed, other])
+        turned = (other, deed, doer)
+        here = told[doer, deed, other]
+        if turned in done.keys() - told.keys() and not _are_converse(source, done[turned], rewritten, here):
+            sentence = rewritten.text.quote_sentence(here)
             reasons.append(f'The source has who does what to whom the other way round: "{sentence}"')
     return reasons
 
@@ -91,8 +94,7 @@ def _numbers(facts: Facts) -> list[_Item]:
         seen[number.key] += 1
         if number.soft or seen[number.key] > _MOST_OCCURRENCES:
             continue
-        own = f"#{number.value:.10g}{number.text}"
-        bound = Bound(own, number.first, number.last, context_of(facts, number.first, number.last))
+        bound = Bound(number.feature, number.first, number.last, context_of(facts, number.first, number.last))
         items.append(_Item(bound, frozenset((number.key, f"{number.value:.10g}")), unit_class(number)))
     for date in facts.dates:
         seen[date.key] += 1
@@ -178,13 +180,22 @@ def _swaps(
     reasons: dict[str, None] = {}
     for item, rival, misfit in compared:
         others = (other for pair in itertools.product(rival.keys, item.keys) for other in backwards.get(pair, ()))
-        alone = misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP and _replaces(source, rewritten, item, rival)
+        alone = misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP and misfit.pro >= _LEAST_PRO and _replaces(source, rewritten, item, rival)
         if alone or (misfit.pro and any(_is_mutual(misfit, other) for other in others)):
-            here = rewritten.text.quote(item.bound.first, item.bound.last)
-            there_said = source.text.quote(rival.bound.first, rival.bound.last)
-            sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[item.bound.first])
-            reasons[f'"{here}" stands where the source has "{there_said}": "{sentence}"'] = None
+            there = source.text.sentence_of[rival.bound.first]
+            here = rewritten.text.sentence_of[item.bound.first]
+            if _are_converse(source, there, rewritten, here):
+                continue
+            said = rewritten.text.quote(item.bound.first, item.bound.last)
+            meant = source.text.quote(rival.bound.first, rival.bound.last)
+            sentence = rewritten.text.quote_sentence(here)
+            reasons[f'"{said}" stands where the source has "{meant}": "{sentence}"'] = None
     return list(reasons)
+
+
+def _are_converse(source: Facts, there: int, rewritten: Facts, here: int) -> bool:
+    """Return whether two sentences say the same from both ends: "Rome won", "Carthage lost"."""
+    return are_converse(source.text.words_of(there), rewritten.text.words_of(here))
 
 
 def _is_mutual(one: Misfit, other: Misfit) -> bool:

@@ -129,9 +129,9 @@ def _month_first(text: Text, index: int) -> Date | None:
         year, last = _year_after(text, day[1])
         return Date(year, month, day[0], first, last)
     year, last = _year_after(text, index)
-    if year is None and not _is_bare_month(text, index):
+    if year is None and not _is_bare_month(text, first):
         return None
-    return Date(year, month, None, first, last)
+    return Date(year, month, None, first, first if year is None else last)
 
 
 _BEFORE_MONTHS = word_set(

@@ -77,12 +77,14 @@ def foreign_share(source: str, rewritten: list[str]) -> tuple[float, str]:
     """
     home = language_of(source)
     allowed = scripts(source)
+    own_script = max(allowed, key=allowed.__getitem__, default="")
     letters = foreign = 0
     where = ""
     for piece in rewritten:
-        size = sum(count for count in scripts(piece).values())
+        found = scripts(piece)
+        size = sum(found.values())
         letters += size
-        outside = {name: count for name, count in scripts(piece).items() if count > 2 * allowed.get(name, 0)}
+        outside = {name: n for name, n in found.items() if name != own_script and n > 2 * allowed.get(name, 0)}
         if outside and max(outside.values()) >= 4:
             foreign += sum(outside.values())
             where = where or max(outside, key=outside.__getitem__)

@@ -48,6 +48,11 @@ class Number(NamedTuple):
     text: str = ""
 
     @property
+    def feature(self) -> str:
+        """What it counts as where sentences are compared."""
+        return f"#{self.value:.10g}{self.text}"
+
+    @property
     def key(self) -> str:
         """What two spellings of the number have in common."""
         if self.kind in ("version", "time", "clock"):

@@ -84,6 +84,10 @@ class Text:
     lemmas: list[str]
     places: list[list[Place]] = field(default_factory=list)
 
+    def words_of(self, sentence: int) -> list[str]:
+        """Return the words of a sentence, in lower case."""
+        return [self.tokens[at].lower for at in self.sentences[sentence]]
+
     def quote(self, first: int, last: int) -> str:
         """Return the words from one token to another as they stand in the text."""
         return " ".join(self.raw[self.tokens[first].start : self.tokens[last].end].split())

@@ -24,7 +24,7 @@ thick thicker | thin thinner
 heavy heavier heaviest | light lighter lightest lightweight
 fast faster fastest quick rapid rapidly quickly swift | slow slower slowest slowly gradual gradually
 early earlier earliest | late later latest
-old older oldest ancient | new newer newest modern young younger youngest recent
+old older oldest elder eldest ancient | new newer newest modern young younger youngest recent
 strong stronger strongest strongly powerful | weak weaker weakest weakly feeble
 hard difficult harder | easy easier simple easily
 hot hotter warm warmer | cold colder cool cooler
@@ -172,8 +172,7 @@ POLES, CONVERSES = _read()
 
 
 def are_converse(one: Iterable[str], other: Iterable[str]) -> bool:
-    """Return whether the words of a sentence hold one side of a pair of converses, and those of another the other."""
-    sides = {pole for word in one for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES}
-    return bool(sides) and any(
-        (pair, -side) in sides for word in other for pair, side in POLES.get(pole_form(word), ())
-    )
+    """Return whether two sentences hold a pair of converses, each one side of it only."""
+    ours = {pole for word in one for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES}
+    theirs = {pole for word in other for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES} if ours else set()
+    return any((pair, -side) in theirs - ours for pair, side in ours - theirs)

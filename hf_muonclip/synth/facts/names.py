@@ -77,6 +77,8 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
                 continue
             last = _end_of_name(text, index, sentence.stop, taken)
             initial = _starts(text, index, sentence.start)
+            if initial and last > index and not _may_be_name(text, index + 1):
+                last = index  # "Citizens of Rome"
             capitals = text.tokens[index].text.isupper() and len(text.tokens[index].text) > 1
             sure = not heading and (not initial or last > index or capitals)
             sure = sure or (not heading and last == index and _looks_like_one(text, index, lower))

@@ -111,6 +111,8 @@ def _head(text: Text, cue: int) -> int:
         token = text.tokens[index]
         if token.lower in _STOPS:
             break
+        if token.lower == "like" and index <= cue + 2:  # "did not like"
+            return index
         if not text.lemmas[index] or (token.lower == "longer" and index == cue + 1):
             continue
         if not token.lower.endswith("ly"):

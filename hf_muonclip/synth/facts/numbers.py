@@ -348,7 +348,8 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
         apart = "," in between and between[-1] in ("and", "or")  # "aged 57.4, and 48 percent of them" shares nothing
         if here.unit is None and after.unit is not None and not (apart and not _is_in_list(text, shared, place)):
             here = here._replace(unit=after.unit)
-        is_range = between[0] in _DASHES or between[0] == "to"
+        opens = here.first > 0 and text.tokens[here.first - 1].lower == "between"
+        is_range = between[0] in _DASHES or between[0] == "to" or (between == ["and"] and opens)
         scale = next((s for s in (1e12, 1e9, 1e6) if after.value >= s and after.value / s < 1000), 1.0)
         if (
             is_range

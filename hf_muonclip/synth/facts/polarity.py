@@ -18,9 +18,9 @@ from .reading import Facts
 from .tables import word_set
 from .words import LIGHT_STEMS, head_of, stem
 
-_LEAST_FIT = 0.3
-_LEAST_GAP, _LEAST_NEGATED_GAP = 0.5, 0.3
-_SENTENCE_FIT = 0.4
+_LEAST_FIT, _LEAST_GAP = 0.3, 0.5
+_LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
+_AROUND, _LEAST_SAID = 3, 0.65
 _MOST_OCCURRENCES = 8
 _GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
 
@@ -47,7 +47,7 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
             for side in one_sides:
                 if (side.sign > 0) if by_negation else (one is source):
                     continue  # negations are seen from their own side, opposites from that of the rewriting
-                misfit = _misfit(one, other, side, other_sides, _LEAST_NEGATED_GAP if by_negation else _LEAST_GAP)
+                misfit = _misfit(one, other, side, other_sides, by_negation)
                 if not misfit or _is_excused(one, other, misfit, pair, len({side.sign for side in other_sides}) == 1):
                     continue
                 places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
@@ -80,7 +80,7 @@ def _sides(facts: Facts) -> dict[str, list[_Side]]:
     return found
 
 
-def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], least_gap: float) -> Misfit | None:
+def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool) -> Misfit | None:
     if all(rival.sign == side.sign for rival in others):
         return None
 
@@ -94,7 +94,8 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], least_ga
         [place for place in places if place.key == key],
         [place for place in places if place.key != key],
     )
-    return found if found and found.fit >= _LEAST_FIT and found.gap >= least_gap else None
+    fit, gap = (_LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP) if by_negation else (_LEAST_FIT, _LEAST_GAP)
+    return found if found and found.fit >= fit and found.gap >= gap else None
 
 
 def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_side: bool) -> bool:
@@ -143,15 +144,28 @@ def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment, told:
         for negation in one.negations:
             sentence = one.text.sentence_of[negation.cue]
             match = alignment.of_rewritten[sentence] if number else alignment.of_source[sentence]
-            if match.share < _SENTENCE_FIT or not match.sentences or (number, sentence) in known:
-                continue
             there = alignment.from_source(sentence) if number else set(match.sentences)
+            if (number, sentence) in known or not _is_said_there(one, negation.cue, other, there):
+                continue
             if any(at in other.negative or _says_opposite(one, negation.head, other, at) for at in there):
                 continue
             known.add((number, sentence))
-            places = (match.sentences[0], sentence) if number else (sentence, match.sentences[0])
+            heir = match.sentences[0] if match.sentences else min(there)
+            places = (heir, sentence) if number else (sentence, heir)
             reasons.append(_reason(source, rewritten, places))
     return reasons
+
+
+def _is_said_there(one: Facts, cue: int, other: Facts, sentences: set[int]) -> bool:
+    """Return whether some sentences have nearly all the words around a negation, so that only the negation is missing."""
+    if one.text.tokens[cue].lower == "without":
+        return False  # "left without his hat", "left his hat behind"
+    longer = cue + 1 if one.text.tokens[min(cue + 1, len(one.text.tokens) - 1)].lower == "longer" else -1  # "no longer"
+    places = [place for place in one.text.places[one.text.sentence_of[cue]] if place.token != longer]
+    around = [p for p in places if p.token < cue][-_AROUND:] + [p for p in places if p.token > cue][:_AROUND]
+    total = sum(place.weight for place in around)
+    said = {feature for sentence in sentences for feature in other.weights[sentence]}
+    return total > 0 and sum(p.weight for p in around if p.feature in said) >= _LEAST_SAID * total
 
 
 def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:

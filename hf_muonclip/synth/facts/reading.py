@@ -65,7 +65,7 @@ def read_facts(raw: str) -> Facts:
     for date in dates:
         taken[date.first] = (date.last, f"#{date.year}" if date.year and not date.month else f"#{date.key}")
     covered = {at for first, (last, _) in taken.items() for at in range(first, last + 1)}
-    covered.update(at for number in numbers if number.kind == "ordinal" for at in range(number.first, number.last + 1))
+    covered.update(at for number in numbers for at in range(number.first, number.last + 1))
     names = read_names(text, covered)
     for name in names:
         if name.sure:

@@ -87,7 +87,7 @@ class Thresholds:
 
 
 DEFAULT = Thresholds()
-_DROPPED, _INVENTED = 0.3, 0.3  # of the share that is usual in a pair: see `compare_claims`
+_DROPPED, _INVENTED = 0.38, 0.33  # of the share that is usual in a pair: see `compare_claims`
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ barely scarcely few rare rarely seldom unable impossible unlikely unknown unawar
 neglect ignore decline oppose despite except unless instead rather only free devoid empty void zero false wrong
 incapable without minus omit resist escape keep cancel halt dismiss disagree doubt contrary opposite otherwise
 solely merely exempt spare immune withdraw withhold discontinue abolish defunct extinct former formerly unsuccessful
-vain futile useless unharmed intact unchanged untouched hinder inhibit block stall bar insufficient inadequate
+vain futile useless silent mute unharmed intact unchanged untouched hinder inhibit block stall bar insufficient inadequate
 incomplete fewer less least away gone mere alone stay remain
 """
 _NEGATIVE_STEMS = frozenset(map(stem, word_set(_NEGATIVE)))

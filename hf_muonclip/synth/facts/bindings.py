@@ -21,7 +21,7 @@ _LEAST_FIT, _LEAST_GAP, _LEAST_PRO = 0.35, 0.42, 0.65
 _LEAST_MUTUAL_FITS = (0.12, 0.25)
 _LEAST_MUTUAL_GAP, _LEAST_MUTUAL_PRO = 0.45, 0.9
 _MOST_OCCURRENCES = 12
-_AT_HOME = 0.97
+_AT_HOME = 0.93
 _TO = frozenset(("to", "-", "–", "—", "until", "till", "through"))
 _JOINING = frozenset(("and", "or", ",", "&", "the"))
 _PRONOUNS = word_set("he she it they his her its their him them who which")
@@ -54,7 +54,8 @@ def _turned_ranges(source: Facts, rewritten: Facts) -> list[str]:
 def _ranges(facts: Facts) -> dict[tuple[str, str], tuple[int, int]]:
     """Return the ranges of a text by the keys of their ends, with their first and last token."""
     tokens = facts.text.tokens
-    ends = sorted((one.first, one.last, one.key) for one in (*facts.numbers, *facts.dates))
+    ends = [(number.first, number.last, number.key) for number in facts.numbers]
+    ends = sorted([*ends, *((date.first, date.last, date.key) for date in facts.dates)])
     found = {}
     for (first, last, start), (after, end_last, end) in itertools.pairwise(ends):
         between = [token.lower for token in tokens[last + 1 : after]]
@@ -204,7 +205,12 @@ def _swaps(
     reasons: dict[str, None] = {}
     for item, rival, misfit in compared:
         others = (other for pair in itertools.product(rival.keys, item.keys) for other in backwards.get(pair, ()))
-        alone = misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP and misfit.pro >= _LEAST_PRO and _replaces(source, rewritten, item, rival)
+        alone = (
+            misfit.fit >= _LEAST_FIT
+            and misfit.gap >= _LEAST_GAP
+            and misfit.pro >= _LEAST_PRO
+            and _replaces(source, rewritten, item, rival)
+        )
         if alone or (misfit.pro and any(_is_mutual(misfit, other) for other in others)):
             there = source.text.sentence_of[rival.bound.first]
             here = rewritten.text.sentence_of[item.bound.first]

@@ -23,8 +23,8 @@ barely scarcely few rare rarely seldom unable impossible unlikely unknown unawar
 neglect ignore decline oppose despite except unless instead rather only free devoid empty void zero false wrong
 incapable without minus omit resist escape keep cancel halt dismiss disagree doubt contrary opposite otherwise
 solely merely exempt spare immune withdraw withhold discontinue abolish defunct extinct former formerly unsuccessful
-vain futile useless silent mute unharmed intact unchanged untouched hinder inhibit block stall bar insufficient inadequate
-incomplete fewer less least away gone mere alone stay remain
+vain futile useless silent mute unharmed intact unchanged untouched hinder inhibit block stall bar insufficient
+inadequate incomplete fewer less least away gone mere alone stay remain
 """
 _NEGATIVE_STEMS = frozenset(map(stem, word_set(_NEGATIVE)))
 # Words that start with "in" or "im" deny something only where they are listed.
@@ -74,7 +74,8 @@ def negations(text: Text) -> list[Negation]:
     return [
         Negation(index, _head(text, index))
         for index, token in enumerate(text.tokens)
-        if token.kind == "word" and _is_cue(text, index)
+        if (token.lower in _CUES or token.lower.endswith("n't") or _word(text, index + 1) == "to")
+        and _is_cue(text, index)
     ]
 
 

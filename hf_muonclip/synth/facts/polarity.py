@@ -22,7 +22,8 @@ _LEAST_FIT, _LEAST_GAP = 0.3, 0.5
 _LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
 _AROUND, _LEAST_SAID = 3, 0.58
 _MOST_OCCURRENCES = 8
-_CUES_BEFORE = ("<no", "<not", "<never", "<without", "<cannot", "<to", "<any")
+# As neighbours they tell nothing: the negation itself is what is compared.
+_CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))
 _GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
 
 
@@ -86,9 +87,8 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negat
         return None
 
     def bound(facts: Facts, place: _Side) -> Bound:
-        context = context_of(facts, place.token, place.token)
-        for cue in _CUES_BEFORE:
-            context.pop(cue, None)  # the negation itself is what is compared
+        around = context_of(facts, place.token, place.token)
+        context = {feature: weight for feature, weight in around.items() if feature not in _CUES_BEFORE}
         return Bound(str(place.sign), place.token, place.token, context)
 
     places = [bound(other, place) for place in others]

@@ -1,6 +1,6 @@
 """Everything that is compared of one text, read once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 from .dates import Date
@@ -19,12 +19,14 @@ class Facts:
         numbers: in their order.
         dates: in their order, bare years included.
         names: in their order.
+        contexts: what was found to stand around tokens; see `context_of`.
     """
 
     text: Text
     numbers: list[Number]
     dates: list[Date]
     names: list[Name]
+    contexts: dict[tuple[int, int, bool], dict[str, float]] = field(default_factory=dict)
 
     @cached_property
     def weights(self) -> list[dict[str, float]]:

@@ -65,7 +65,7 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
 
 def _told_by_source(steps: list[int], places: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the pairs of sentences of the rewriting whose order the source tells in words, as they now stand."""
-    at = {}
+    at: dict[int, int] = {}
     for sentence, place in places:
         at.setdefault(place, sentence)
     return [
@@ -102,8 +102,7 @@ def _step_of(text: Text) -> list[int]:
 def is_narrative(text: Text) -> bool:
     """Return whether a text tells a story, so that the order of its sentences says what came first.
 
-    By the share of its words that are pronouns of persons, "then" and "when", and verbs in the past: at least one in
-    twelve, and few numbers.
+    At least one word in 25 is a pronoun of persons, "then" or "when", one in 20 a verb in the past; few are numbers.
     """
     words = [token.lower for token in text.tokens if token.kind == "word"]
     numbers = sum(token.kind == "number" for token in text.tokens)

@@ -20,7 +20,7 @@ from .words import LIGHT_STEMS, head_of, stem
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.5
 _LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
-_AROUND, _LEAST_SAID = 3, 0.58
+_AROUND, _LEAST_AROUND, _LEAST_SAID = 3, 2.5, 0.58
 _MOST_OCCURRENCES = 8
 # As neighbours they tell nothing: the negation itself is what is compared.
 _CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))
@@ -178,7 +178,8 @@ def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
     around = [p for p in places if p.token < cue][-_AROUND:] + [p for p in places if p.token > cue][:_AROUND]
     total = sum(place.weight for place in around)
     said = other.weights[sentence]
-    return sum(place.weight for place in around if place.feature in said) / total if total else 0.0
+    share = sum(place.weight for place in around if place.feature in said) / total if total else 0.0
+    return share if total >= _LEAST_AROUND or share > 0.95 else 0.0
 
 
 def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:

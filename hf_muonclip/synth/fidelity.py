@@ -30,7 +30,7 @@ _SHOWN = 5  # reasons of one check
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What each score must reach; calibrated on labelled pairs, the held-out part of which was not looked at.
+    """What each score must reach; set on rewritings by hand and their corruptions, with no held-out pair looked at.
 
     Scores that count contradictions are 1 without any, so that 1 means "none".
 
@@ -62,7 +62,7 @@ class Thresholds:
     units: float = 1.0
     dates: float = 1.0
     number_places: float = 1.0
-    entities_recall: float = 0.7
+    entities_recall: float = 0.5
     entities_novelty: float = 1.0
     roles: float = 1.0
     polarity: float = 1.0
@@ -87,7 +87,7 @@ class Thresholds:
 
 
 DEFAULT = Thresholds()
-_DROPPED, _INVENTED = 0.3, 0.3  # of the share that is usual in a pair: see `compare_claims`
+_DROPPED, _INVENTED = 0.38, 0.33  # of the share that is usual in a pair: see `compare_claims`
 
 
 @dataclass(frozen=True)

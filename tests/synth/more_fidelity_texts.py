@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""More texts like those of `fidelity_texts`, written before the gate was first run and not used to set its thresholds."""
+"""More texts like those of `fidelity_texts`."""
 
 from fidelity_texts import Sample
 

@@ -5,6 +5,7 @@ contradicts where both are said of the same.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .words import FUNCTION_WORDS, lemma, stem
 
@@ -162,6 +163,7 @@ def _read() -> tuple[dict[str, tuple[tuple[str, int], ...]], frozenset[str]]:
     return {word: tuple(pairs.items()) for word, pairs in sides.items()}, frozenset(converses)
 
 
+@lru_cache(maxsize=1 << 15)
 def pole_form(word: str) -> str:
     """Return the form under which a word in lower case stands in the table: its stem, or itself if a function word."""
     return word if word in FUNCTION_WORDS or not lemma(word) else stem(word)
@@ -174,5 +176,7 @@ POLES, CONVERSES = _read()
 def are_converse(one: Iterable[str], other: Iterable[str]) -> bool:
     """Return whether two sentences hold a pair of converses, each one side of it only."""
     ours = {pole for word in one for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES}
-    theirs = {pole for word in other for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES} if ours else set()
+    theirs = (
+        {pole for word in other for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES} if ours else set()
+    )
     return any((pair, -side) in theirs - ours for pair, side in ours - theirs)

@@ -21,7 +21,8 @@ _LEAST_FIT, _LEAST_GAP, _LEAST_PRO = 0.35, 0.42, 0.65
 _LEAST_MUTUAL_FITS = (0.12, 0.25)
 _LEAST_MUTUAL_GAP, _LEAST_MUTUAL_PRO = 0.45, 0.9
 _MOST_OCCURRENCES = 12
-_AT_HOME = 0.97
+_AT_HOME = 0.93
+_TO = frozenset(("to", "-", "–", "—", "until", "till", "through"))
 _JOINING = frozenset(("and", "or", ",", "&", "the"))
 _PRONOUNS = word_set("he she it they his her its their him them who which")
 
@@ -37,7 +38,31 @@ class _Item(NamedTuple):
 def swapped_numbers(source: Facts, rewritten: Facts) -> list[str]:
     """Return a sentence for each number or date of the rewriting that stands where the source has another one."""
     ours, theirs = _numbers(source), _numbers(rewritten)
-    return _swaps(source, rewritten, ours, theirs, [], _are_rival_numbers)
+    return _swaps(source, rewritten, ours, theirs, [], _are_rival_numbers) or _turned_ranges(source, rewritten)
+
+
+def _turned_ranges(source: Facts, rewritten: Facts) -> list[str]:
+    """Return a sentence for each range whose ends have changed places: "from 1850 to 1910", "1910-1850"."""
+    ours, theirs = _ranges(source), _ranges(rewritten)
+    return [
+        f'"{rewritten.text.quote(*theirs[start, end])}" is "{source.text.quote(*ours[end, start])}" in the source.'
+        for start, end in theirs.keys() - ours.keys()
+        if (end, start) in ours.keys() - theirs.keys()
+    ]
+
+
+def _ranges(facts: Facts) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return the ranges of a text by the keys of their ends, with their first and last token."""
+    tokens = facts.text.tokens
+    ends = [(number.first, number.last, number.key) for number in facts.numbers]
+    ends = sorted([*ends, *((date.first, date.last, date.key) for date in facts.dates)])
+    found = {}
+    for (first, last, start), (after, end_last, end) in itertools.pairwise(ends):
+        between = [token.lower for token in tokens[last + 1 : after]]
+        opens = tokens[first - 1].lower if first else ""
+        if (len(between) == 1 and between[0] in _TO) or (between == ["and"] and opens == "between"):
+            found[start, end] = first, end_last
+    return found
 
 
 def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
@@ -180,7 +205,12 @@ def _swaps(
     reasons: dict[str, None] = {}
     for item, rival, misfit in compared:
         others = (other for pair in itertools.product(rival.keys, item.keys) for other in backwards.get(pair, ()))
-        alone = misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP and misfit.pro >= _LEAST_PRO and _replaces(source, rewritten, item, rival)
+        alone = (
+            misfit.fit >= _LEAST_FIT
+            and misfit.gap >= _LEAST_GAP
+            and misfit.pro >= _LEAST_PRO
+            and _replaces(source, rewritten, item, rival)
+        )
         if alone or (misfit.pro and any(_is_mutual(misfit, other) for other in others)):
             there = source.text.sentence_of[rival.bound.first]
             here = rewritten.text.sentence_of[item.bound.first]

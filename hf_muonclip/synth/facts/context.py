@@ -39,7 +39,7 @@ class Bound(NamedTuple):
 
 
 def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> Context:
-    """Return what stands around some tokens of a sentence.
+    """Return what stands around some tokens of a sentence; it is kept with the facts, so do not change it.
 
     Args:
         facts: of the text.
@@ -47,6 +47,9 @@ def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> C
         last: the last of them.
         roles: whether it matters on which side words stand (who defeats whom), the passive voice turned round.
     """
+    known = facts.contexts.get((first, last, roles))
+    if known is not None:
+        return known
     text = facts.text
     sentence = text.sentence_of[first]
     places = text.places[sentence]
@@ -64,6 +67,7 @@ def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> C
     _add_neighbours(facts, first, last, found, roles)
     if roles:
         _add_sides(facts, first, last, found)
+    facts.contexts[first, last, roles] = found
     return found
 
 

@@ -63,8 +63,8 @@ def scripts(raw: str) -> dict[str, int]:
 
 def language_of(raw: str) -> str:
     """Return the language whose frequent words a text in Latin script has most of, or "" where there are too few."""
-    words = _LETTERS.findall(raw.lower())
-    counts = Counter({language: sum(word in own for word in words) for language, own in _WORDS.items()})
+    said = Counter(_LETTERS.findall(raw.lower()))
+    counts = Counter({name: sum(said[word] for word in words & said.keys()) for name, words in _WORDS.items()})
     (language, most), (_, second) = counts.most_common(2)
     return language if most >= _LEAST_WORDS and most > second else ""
 
@@ -96,10 +96,8 @@ def foreign_share(source: str, rewritten: list[str]) -> tuple[float, str]:
 
 def _other_language(piece: str, home: str, source: str) -> str:
     words = _LETTERS.findall(piece.lower())
-    own = sum(word in _WORDS[home] for word in words)
-    best, name = max(
-        (sum(word in other for word in words), language) for language, other in _OWN.items() if language != home
-    )
-    if best < 2 or best <= own or best < len(words) / 12:
+    different = frozenset(words)
+    best, name = max((len(other & different), language) for language, other in _OWN.items() if language != home)
+    if best < 2 or best <= len(_WORDS[home] & different) or best < len(words) / 12:
         return ""
     return "" if piece.strip() in source else name

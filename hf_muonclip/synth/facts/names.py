@@ -72,6 +72,10 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
         heading = _is_heading(text, sentence)
         index = sentence.start
         while index < sentence.stop:
+            token = text.tokens[index]
+            if token.text[0].islower() and token.kind == "word":
+                index += 1
+                continue
             if index in taken or not _may_be_name(text, index):
                 index += 1
                 continue

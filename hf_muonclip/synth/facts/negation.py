@@ -21,10 +21,10 @@ _NEGATIVE = """
 lack fail refuse reject deny prevent avoid absent absence missing stop cease ban forbid prohibit exclude hardly
 barely scarcely few rare rarely seldom unable impossible unlikely unknown unaware collapse lose loss perish abandon
 neglect ignore decline oppose despite except unless instead rather only free devoid empty void zero false wrong
-incapable without minus omit until resist escape keep cancel halt dismiss disagree doubt contrary opposite otherwise
+incapable without minus omit resist escape keep cancel halt dismiss disagree doubt contrary opposite otherwise
 solely merely exempt spare immune withdraw withhold discontinue abolish defunct extinct former formerly unsuccessful
-vain futile useless unharmed intact unchanged untouched hinder inhibit block stall bar insufficient inadequate
-incomplete fewer less least away gone mere alone stay remain
+vain futile useless silent mute unharmed intact unchanged untouched hinder inhibit block stall bar insufficient
+inadequate incomplete fewer less least away gone mere alone stay remain
 """
 _NEGATIVE_STEMS = frozenset(map(stem, word_set(_NEGATIVE)))
 # Words that start with "in" or "im" deny something only where they are listed.
@@ -74,7 +74,8 @@ def negations(text: Text) -> list[Negation]:
     return [
         Negation(index, _head(text, index))
         for index, token in enumerate(text.tokens)
-        if token.kind == "word" and _is_cue(text, index)
+        if (token.lower in _CUES or token.lower.endswith("n't") or _word(text, index + 1) == "to")
+        and _is_cue(text, index)
     ]
 
 
@@ -141,18 +142,19 @@ def _is_negative(word: str) -> bool:
     return word.endswith("n't") or word in _CUES or stem(word) in _NEGATIVE_STEMS or bool(denied_by_prefix(word))
 
 
-def is_negative_around(text: Text, index: int) -> bool:
-    """Return whether the clause of a token says anything negative, in whatever words."""
+def negative_around(text: Text, index: int) -> set[str]:
+    """Return the stems of what the clause of a token says negatively, in whatever words."""
     sentence = text.sentences[text.sentence_of[index]]
+    found = set()
     for step in (-1, 1):
         at = index
         while at in sentence and not (at != index and text.tokens[at].lower in _STOPS):
             if _is_negative(text.tokens[at].lower):
-                return True
+                found.add(stem(text.tokens[at].lower))
             at += step
-    return False
+    return found
 
 
-def is_negative_sentence(text: Text, sentence: int) -> bool:
-    """Return whether a sentence says anything negative, in whatever words."""
-    return any(_is_negative(text.tokens[at].lower) for at in text.sentences[sentence])
+def negative_words(text: Text, sentence: int) -> set[str]:
+    """Return the stems of what a sentence says negatively, in whatever words."""
+    return {stem(word) for word in text.words_of(sentence) if _is_negative(word)}

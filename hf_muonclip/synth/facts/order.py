@@ -46,15 +46,38 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
         for sentence, match in enumerate(alignment.of_rewritten)
         if match.sentences and match.share >= _LEAST_SHARE and match.common >= _LEAST_COMMON
     ]
-    for (first, ours_first), (second, ours_second) in pairwise(places):
-        if ours_first <= ours_second:
+    place_of = dict(places)
+    told = [(first, second) for first, second in pairwise(range(len(theirs))) if _follows(theirs, first, second)]
+    told += _told_by_source(ours, places)
+    told += [
+        (first, second)
+        for (first, _), (second, _) in pairwise(places)
+        if narrative and min(weights[first], weights[second]) >= _LEAST_STORY_WEIGHT
+    ]
+    for first, second in dict.fromkeys(told):
+        if first not in place_of or second not in place_of or place_of[first] <= place_of[second]:
             continue
-        is_story = narrative and min(weights[first], weights[second]) >= _LEAST_STORY_WEIGHT
-        told = is_story or _is_told(theirs, first, second) or _is_told(ours, ours_second, ours_first)
-        if told and not _also_later(alignment, second, ours_first):
+        if not _also_later(alignment, second, place_of[first]):
             one, other = rewritten.text.quote_sentence(first, 60), rewritten.text.quote_sentence(second, 60)
             reasons.append(f'The source tells "{other}" before "{one}"; the rewriting turns the order round.')
     return reasons
+
+
+def _told_by_source(steps: list[int], places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the pairs of sentences of the rewriting whose order the source tells in words, as they now stand."""
+    at: dict[int, int] = {}
+    for sentence, place in places:
+        at.setdefault(place, sentence)
+    return [
+        (min(at[i], at[j]), max(at[i], at[j]))
+        for i, j in pairwise(range(len(steps)))
+        if _follows(steps, i, j) and i in at and j in at
+    ]
+
+
+def _follows(steps: list[int], first: int, second: int) -> bool:
+    """Return whether words say that a sentence follows the one before: a step at it, or "first" at the other."""
+    return steps[second] > 0 or steps[first] < 0
 
 
 def _also_later(alignment: Alignment, sentence: int, place: int) -> bool:
@@ -62,17 +85,12 @@ def _also_later(alignment: Alignment, sentence: int, place: int) -> bool:
     return any(origin > place for origin in alignment.of_rewritten[sentence].sentences)
 
 
-def _is_told(steps: list[int], first: int, second: int) -> bool:
-    """Return whether words say that sentences follow each other: a step at the second, or "first" at the first."""
-    return any(steps[at] > 0 for at in range(first + 1, second + 1)) or steps[first] < 0
-
-
 def _step_of(text: Text) -> list[int]:
     """Return, of each sentence, 1 where its start says that it comes after the one before, -1 where it comes first."""
     steps = []
     for sentence in text.sentences:
         words = [text.tokens[at].lower for at in sentence[:5]]
-        if any(word in _FIRST for word in words[:3]):
+        if any(word in _FIRST for word in words[:1]):
             steps.append(-1)
         elif any(word in _STEPS for word in words[:4]) or words[:2] == ["after", "that"] or "next" in words[:3]:
             steps.append(1)
@@ -84,8 +102,7 @@ def _step_of(text: Text) -> list[int]:
 def is_narrative(text: Text) -> bool:
     """Return whether a text tells a story, so that the order of its sentences says what came first.
 
-    By the share of its words that are pronouns of persons, "then" and "when", and verbs in the past: at least one in
-    twelve, and few numbers.
+    At least one word in 25 is a pronoun of persons, "then" or "when", one in 20 a verb in the past; few are numbers.
     """
     words = [token.lower for token in text.tokens if token.kind == "word"]
     numbers = sum(token.kind == "number" for token in text.tokens)

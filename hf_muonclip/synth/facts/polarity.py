@@ -13,15 +13,17 @@ from .alignment import Alignment
 from .antonyms import CONVERSES, POLES, pole_form
 from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
-from .negation import denied_by_prefix, is_negative_around
+from .negation import denied_by_prefix, negative_around
 from .reading import Facts
 from .tables import word_set
 from .words import LIGHT_STEMS, head_of, stem
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.5
 _LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
-_AROUND, _LEAST_SAID = 3, 0.65
+_AROUND, _LEAST_AROUND, _LEAST_SAID = 3, 2.5, 0.58
 _MOST_OCCURRENCES = 8
+# As neighbours they tell nothing: the negation itself is what is compared.
+_CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))
 _GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
 
 
@@ -85,7 +87,9 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negat
         return None
 
     def bound(facts: Facts, place: _Side) -> Bound:
-        return Bound(str(place.sign), place.token, place.token, context_of(facts, place.token, place.token))
+        around = context_of(facts, place.token, place.token)
+        context = {feature: weight for feature, weight in around.items() if feature not in _CUES_BEFORE}
+        return Bound(str(place.sign), place.token, place.token, context)
 
     places = [bound(other, place) for place in others]
     key = str(side.sign)
@@ -101,7 +105,8 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negat
 def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_side: bool) -> bool:
     """Return whether two words that differ in their side may still say the same."""
     if pair.startswith("="):
-        if is_negative_around(other.text, misfit.rival.first):
+        # A negative word that both sentences have does not stand for the negation.
+        if negative_around(other.text, misfit.rival.first) - _plain(one, misfit.bound.first):
             return True
         # "should compress texts but not images": the word need not be said again
         return is_only_side and _cues_near(other, misfit.rival.first) >= _cues_near(one, misfit.bound.first)
@@ -145,27 +150,36 @@ def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment, told:
             sentence = one.text.sentence_of[negation.cue]
             match = alignment.of_rewritten[sentence] if number else alignment.of_source[sentence]
             there = alignment.from_source(sentence) if number else set(match.sentences)
-            if (number, sentence) in known or not _is_said_there(one, negation.cue, other, there):
+            said = {at: _share_around(one, negation.cue, other, at) for at in there}
+            if (number, sentence) in known or not said or max(said.values()) < _LEAST_SAID:
                 continue
-            if any(at in other.negative or _says_opposite(one, negation.head, other, at) for at in there):
+            best = max(said, key=said.__getitem__)
+            if other.negative[best] - _plain(one, negation.cue) or _says_opposite(one, negation.head, other, best):
                 continue
             known.add((number, sentence))
-            heir = match.sentences[0] if match.sentences else min(there)
-            places = (heir, sentence) if number else (sentence, heir)
-            reasons.append(_reason(source, rewritten, places))
+            reasons.append(_reason(source, rewritten, (best, sentence) if number else (sentence, best)))
     return reasons
 
 
-def _is_said_there(one: Facts, cue: int, other: Facts, sentences: set[int]) -> bool:
-    """Return whether some sentences have nearly all the words around a negation, so that only the negation is missing."""
-    if one.text.tokens[cue].lower == "without":
-        return False  # "left without his hat", "left his hat behind"
-    longer = cue + 1 if one.text.tokens[min(cue + 1, len(one.text.tokens) - 1)].lower == "longer" else -1  # "no longer"
+def _plain(one: Facts, index: int) -> set[str]:
+    """Return the stems of the negative words in the sentence of a token that are no negations."""
+    sentence = one.text.sentence_of[index]
+    cues = {stem(one.text.tokens[negation.cue].lower) for negation in one.negations}
+    return one.negative[sentence] - cues
+
+
+def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
+    """Return the share of the words around a negation that a sentence of the other text has."""
+    tokens = one.text.tokens
+    if tokens[cue].lower == "without":
+        return 0.0  # "left without his hat", "left his hat behind"
+    longer = cue + 1 if cue + 1 < len(tokens) and tokens[cue + 1].lower == "longer" else -1  # "no longer"
     places = [place for place in one.text.places[one.text.sentence_of[cue]] if place.token != longer]
     around = [p for p in places if p.token < cue][-_AROUND:] + [p for p in places if p.token > cue][:_AROUND]
     total = sum(place.weight for place in around)
-    said = {feature for sentence in sentences for feature in other.weights[sentence]}
-    return total > 0 and sum(p.weight for p in around if p.feature in said) >= _LEAST_SAID * total
+    said = other.weights[sentence]
+    share = sum(place.weight for place in around if place.feature in said) / total if total else 0.0
+    return share if total >= _LEAST_AROUND or share > 0.95 else 0.0
 
 
 def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:

@@ -53,6 +53,9 @@ for _scale, _levels in _SCALES.items():
             _LEVELS.setdefault(_word, []).append((_scale, _level))
 
 
+_FIRST_WORDS = frozenset((*_LEVELS, "at", "up", "have", "has", "had", "needs", "need", "needed"))
+
+
 class Quantifier(NamedTuple):
     """A quantifier of a text.
 
@@ -72,6 +75,8 @@ def quantifiers(text: Text) -> list[Quantifier]:
     found = []
     for index, token in enumerate(text.tokens):
         word = token.lower
+        if word not in _FIRST_WORDS:
+            continue
         following = text.tokens[index + 1].lower if index + 1 < len(text.tokens) else ""
         before = text.tokens[index - 1].lower if index else ""
         if word in ("at", "up"):

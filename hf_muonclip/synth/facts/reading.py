@@ -1,11 +1,11 @@
 """Everything that is compared of one text, read once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 from .dates import Date
 from .names import GENERIC, Name, name_key, read_names
-from .negation import Negation, is_negative_sentence, negations
+from .negation import Negation, negations, negative_words
 from .numbers import Number, read_numbers
 from .text import Text, count_places, read
 
@@ -19,12 +19,14 @@ class Facts:
         numbers: in their order.
         dates: in their order, bare years included.
         names: in their order.
+        contexts: what was found to stand around tokens; see `context_of`.
     """
 
     text: Text
     numbers: list[Number]
     dates: list[Date]
     names: list[Name]
+    contexts: dict[tuple[int, int, bool], dict[str, float]] = field(default_factory=dict)
 
     @cached_property
     def weights(self) -> list[dict[str, float]]:
@@ -37,9 +39,9 @@ class Facts:
         return negations(self.text)
 
     @cached_property
-    def negative(self) -> frozenset[int]:
-        """The sentences that say anything negative, in whatever words."""
-        return frozenset(i for i in range(len(self.text.sentences)) if is_negative_sentence(self.text, i))
+    def negative(self) -> list[set[str]]:
+        """Of each sentence, the stems of what it says negatively, in whatever words."""
+        return [negative_words(self.text, sentence) for sentence in range(len(self.text.sentences))]
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:

@@ -118,7 +118,10 @@ def _sentences(raw: str, tokens: list[Token]) -> list[range]:
     found: list[range] = []
     first = 0
     for index in range(1, len(tokens)):
-        if not tokens[index].glued and _starts_sentence(raw, tokens, index):
+        before, here = tokens[index - 1], tokens[index]
+        if here.glued or (before.kind == "word" and here.start == before.end + 1 and raw[before.end] == " "):
+            continue
+        if _starts_sentence(raw, tokens, index):
             found.append(range(first, index))
             first = index
     if tokens:

@@ -29,7 +29,8 @@ FUNCTION_WORDS = word_set("""
 LIGHT = word_set("""
     make take give come go become remain seem appear know call name include contain consist use say tell see find put
     set keep begin start become way thing part kind type form time people man woman new old good great able today now
-    particular certain various several different number amount total further additional overall back down away around
+    particular certain various several different number amount total further additional occur happen exist overall
+    back down away around
     """)
 
 # The base form first.

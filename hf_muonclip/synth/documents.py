@@ -1,7 +1,9 @@
 """Documents of files, one after another: JSON Lines, Parquet, and text files as one document each."""
 
+import contextlib
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +54,30 @@ def document_files(inputs: Sequence[str | Path]) -> list[Path]:
     return found
 
 
+def count_documents(
+    files: Sequence[Path], column: str, id_column: str | None = None, title_column: str | None = None
+) -> int:
+    """Return the number of documents of files, whose first rows are looked at: before anything is paid for.
+
+    Arguments are those of `read_documents`.
+
+    Raises:
+        ValueError: a file cannot be read, or its first row lacks a column.
+    """
+    count = 0
+    for path in files:
+        if path.name.endswith(_TEXT):
+            count += 1
+        elif path.name.endswith(_PARQUET):
+            with _parquet(path) as file:
+                _check_columns(str(path), _named(column, id_column, title_column), file.schema_arrow.names)
+                count += file.metadata.num_rows
+        else:
+            next(_rows(path, _named(column, id_column, title_column)), None)
+            count += sum(1 for _, line in _lines(path) if line.strip())
+    return count
+
+
 def read_documents(
     files: Sequence[Path], column: str, id_column: str | None = None, title_column: str | None = None
 ) -> Iterator[Document]:
@@ -67,13 +93,17 @@ def read_documents(
         ValueError: a file lacks a column, or a line is no JSON object; with file and line.
     """
     for path in files:
-        for place, row in enumerate(_rows(path, [name for name in (column, id_column, title_column) if name])):
+        for place, row in enumerate(_rows(path, _named(column, id_column, title_column))):
             if isinstance(row, dict):
                 name = f"{path.name}:{place}" if id_column is None else str(row[id_column])
                 title = row[title_column] if title_column else None
                 yield Document(name, row[column], None if title is None else str(title))
             else:
                 yield Document(path.name, row, None)
+
+
+def _named(*columns: str | None) -> list[str]:
+    return [*dict.fromkeys(name for name in columns if name)]
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[Any]:
@@ -84,27 +114,42 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[Any]:
         except UnicodeDecodeError:
             yield content
     elif path.name.endswith(_PARQUET):
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with _parquet(path) as file:
             _check_columns(str(path), columns, file.schema_arrow.names)
-            for batch in file.iter_batches(_ROWS, columns=[*dict.fromkeys(columns)]):
+            for batch in file.iter_batches(_ROWS, columns=[*columns]):
                 yield from batch.to_pylist()
     else:
+        for number, line in _lines(path):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number} of {path} is no JSON: {error}. Correct it or leave it out.") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} of {path} must be a JSON object; it is {type(row).__name__}.")
+            _check_columns(f"line {number} of {path}", columns, row)
+            yield row
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
         with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise ValueError(
-                        f"line {number} of {path} is no JSON: {error}. Correct it or leave it out."
-                    ) from error
-                if not isinstance(row, dict):
-                    raise ValueError(f"line {number} of {path} must be a JSON object; it is {type(row).__name__}.")
-                _check_columns(f"line {number} of {path}", columns, row)
-                yield row
+            yield from enumerate(lines, start=1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is broken: {error}. Fetch it again, or leave it out.") from error
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield file
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"{path} is broken: {error}. Write it again, or leave it out.") from error
 
 
 def _check_columns(where: str, columns: Sequence[str], there: Any) -> None:

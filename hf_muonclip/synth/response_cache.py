@@ -109,8 +109,8 @@ class CachedGenerator:
             return self._connection().execute(statement, values).fetchone()
         except sqlite3.Error as error:
             raise OSError(
-                f"the response cache {self.path} cannot be used: {error}. What it held is still there; free the disk, or "
-                "name another file."
+                f"the response cache {self.path} cannot be used: {error}. What it held is still there; free the disk, "
+                "or name another file."
             ) from error
 
     def _connection(self) -> sqlite3.Connection:

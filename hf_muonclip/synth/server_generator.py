@@ -1,12 +1,14 @@
 """A model behind a server with OpenAI's API of chat completions: vLLM, SGLang, llama.cpp and others."""
 
 import asyncio
+import contextlib
 import email.utils
 import json
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,6 +22,8 @@ from .generator import (
 )
 
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses of a server that may answer another time
+# Why an answer ended, and whether the model ended it. All else ("abort", "error", null) is a server's failure.
+_ENDS = {"stop": True, "length": False, "content_filter": False}
 _LONGEST_WAIT = 60.0  # seconds between two attempts, whatever the server asks for
 _SHOWN = 300  # characters of an answer in an error
 
@@ -28,9 +32,9 @@ class ServerGenerator:
     """A `Generator` behind a server.
 
     Each chat is a request of its own, with its seed. A request that the server is too busy for (429, 503 and the like),
-    that is late or that does not arrive is sent again, after as long as the server asks for (Retry-After) or 1, 2, 4 ...
-    seconds, at most a minute. Whether equal seeds give equal texts is the server's affair: vLLM's do in the same batch
-    only. No saved token of the Hub is sent.
+    that is late, does not arrive or is given up by the server ("abort") is sent again, after as long as the server asks
+    for (Retry-After) or 1, 2, 4 ... seconds, at most a minute. Whether equal seeds give equal texts is the server's
+    affair: vLLM's do in the same batch only. No saved token of the Hub is sent.
 
     Args:
         base_url: up to "/v1", as of OpenAI's client: "http://localhost:8000/v1".
@@ -42,6 +46,8 @@ class ServerGenerator:
         retries: how often a request is sent again.
         concurrency: requests at a time.
         api_key: sent as a bearer token; None sends none.
+        extra_body: further fields of each request, or others in their place, such as
+            {"chat_template_kwargs": {"enable_thinking": False}} for models that think.
 
     Raises:
         ValueError: base_url is no address, or a number is out of range.
@@ -59,9 +65,10 @@ class ServerGenerator:
         retries: int = 5,
         concurrency: int = 16,
         api_key: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url must begin with http:// or https://; got {base_url!r}.")
+        if not _is_address(base_url):
+            raise ValueError(f"base_url must be an address such as http://localhost:8000/v1; got {base_url!r}.")
         if not deadline > 0 or concurrency < 1 or retries < 0:
             raise ValueError(
                 "deadline must be positive, concurrency 1 or more and retries 0 or more; got "
@@ -70,12 +77,12 @@ class ServerGenerator:
         self._sampling = check_sampling(max_new_tokens, temperature, top_p)
         self.url, self.model = f"{base_url.rstrip('/')}/chat/completions", model
         self.deadline, self.retries, self.concurrency = deadline, retries, concurrency
-        self._api_key = api_key
+        self._api_key, self._extra = api_key, dict(extra_body or {})
 
     @property
     def identity(self) -> str:
         """The model's name and the settings; the server does not say which weights it has, nor does its address."""
-        return f"server {self.model} {json.dumps(self._sampling, sort_keys=True)}"
+        return f"server {self.model} {json.dumps({**self._sampling, **self._extra}, sort_keys=True)}"
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
@@ -86,11 +93,26 @@ class ServerGenerator:
             GenerationError: a chat got no answer. The others under way are waited for, and on_answer has them.
         """
         check_same_number(chats, seeds)
+        loops: list[asyncio.AbstractEventLoop] = []
         # In a thread, whose event loop is nobody else's.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, self._all(chats, seeds, on_answer)).result()
+            asking = thread.submit(asyncio.run, self._all(chats, seeds, on_answer, loops))
+            try:
+                return asking.result()
+            except KeyboardInterrupt:  # nothing more is asked, or waited for
+                with contextlib.suppress(RuntimeError):  # it has just ended
+                    for loop in loops:
+                        loop.call_soon_threadsafe(_cancel_all, loop)
+                raise
 
-    async def _all(self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None) -> list[Generated]:
+    async def _all(
+        self,
+        chats: Sequence[Chat],
+        seeds: Sequence[int],
+        on_answer: OnAnswer | None,
+        loops: list[asyncio.AbstractEventLoop],
+    ) -> list[Generated]:
+        loops.append(asyncio.get_running_loop())
         headers = {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
         todo = iter(range(len(chats)))
         answers: dict[int, Generated] = {}
@@ -125,6 +147,7 @@ class ServerGenerator:
             "max_tokens": settings["max_new_tokens"],
             "temperature": settings["temperature"],
             "top_p": settings["top_p"],
+            **self._extra,
         }
         for attempt in range(self.retries + 1):
             wait = min(2.0**attempt, _LONGEST_WAIT)
@@ -136,28 +159,52 @@ class ServerGenerator:
             except httpx.HTTPError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
-                if response.is_success:
-                    return self._read(response)
                 problem = f"{response.status_code}: {response.text[:_SHOWN]}"
-                if response.status_code not in _AGAIN:
+                if response.is_success:
+                    answer = self._read(response)
+                    if answer is not None:
+                        return answer
+                elif response.status_code not in _AGAIN:
                     raise GenerationError(f"{self.url} refuses a chat with {problem}")
                 wait = min(_asked_wait(response) or wait, _LONGEST_WAIT)
             if attempt < self.retries:
                 await asyncio.sleep(wait)
         raise GenerationError(f"{self.url} gave no answer in {self.retries + 1} attempts; the last: {problem}")
 
-    def _read(self, response: httpx.Response) -> Generated:
+    def _read(self, response: httpx.Response) -> Generated | None:
+        """Return the answer; None where the server has given it up.
+
+        Raises:
+            GenerationError: it is no chat completion.
+        """
         try:
             answer = response.json()
             choice, usage = answer["choices"][0], answer["usage"]
-            text, ended = choice["message"]["content"], choice["finish_reason"]
+            text, finished = choice["message"]["content"], _ENDS.get(choice["finish_reason"])
             tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
         except (ValueError, LookupError, TypeError) as error:
             said = response.text[:_SHOWN]
             raise GenerationError(f"{self.url} answered with no chat completion ({error!r}): {said}") from error
+        if finished is None:
+            return None
+        if text is None and not finished:  # a model that was still thinking
+            text = ""
         if not isinstance(text, str):
             raise GenerationError(f"{self.url} answered without a text: {response.text[:_SHOWN]}")
-        return Generated(text, *tokens, finished=ended == "stop")
+        return Generated(text, *tokens, finished)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets, or a port that is none
+        return False
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 def _asked_wait(response: httpx.Response) -> float | None:

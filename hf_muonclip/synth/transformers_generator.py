@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from .generator import Chat, Generated, OnAnswer, check_same_number, check_sampling
+from .generator import Chat, Generated, GenerationError, OnAnswer, check_same_number, check_sampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,11 +21,14 @@ DEFAULT_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 class TransformersGenerator:
     """A `Generator` of transformers.
 
-    Chats become prompts by the tokenizer's chat template; without one, by their messages' texts with blank lines
-    between and behind. Sampling is the temperature's and top_p's alone: what the model's own generation config says of
-    penalties and top_k is left out. An answer depends on its chat and seed, and on its batch mates only as far as
-    floating-point sums do: in a batch, a token whose place in the distribution is within rounding of the number drawn
-    may become another.
+    Chats become prompts by the tokenizer's chat template, with thinking off where the template has such a switch;
+    without a template, by their messages' texts with blank lines between and behind. Sampling is the temperature's and
+    top_p's alone: what the model's own generation config says of penalties and top_k is left out.
+
+    An answer depends on its chat and seed, and on its batch mates as far as floating-point sums do: logits are rounded
+    otherwise in another batch, and one token that becomes another changes all that follow. Of 12 answers of 96 tokens
+    of SmolLM2-135M on a CPU, alone, by five and by twelve, all 12 were the same in float32 and none in bfloat16. Where
+    a run that was ended must go on as it would have, take float32, or a batch_size of 1.
 
     The model is loaded with the first batch, in each process that is given this object.
 
@@ -37,10 +40,12 @@ class TransformersGenerator:
         top_p: the smallest set of tokens of at least this probability is sampled from.
         batch_size: chats per forward.
         device: where a loaded model runs; None takes an accelerator if there is one.
+        dtype: of a loaded model's weights, such as "float32"; None takes that in which they were saved on an
+            accelerator, and float32 on a CPU.
 
     Raises:
-        ValueError: a number is out of range, or a model is given without its tokenizer; with the first batch, the model
-            cannot be loaded.
+        ValueError: a number or dtype is out of range, or a model is given without its tokenizer; with the first batch,
+            the model cannot be loaded.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class TransformersGenerator:
         top_p: float = 0.95,
         batch_size: int = 8,
         device: str | None = None,
+        dtype: str | None = None,
     ) -> None:
         self._sampling = check_sampling(max_new_tokens, temperature, top_p)
         if batch_size < 1:
@@ -61,7 +67,9 @@ class TransformersGenerator:
         if not named and tokenizer is None:
             raise ValueError(f"a model needs its tokenizer; got {type(model).__name__} alone. Or give a folder.")
         self.name = str(model) if named else type(model).__name__
-        self.batch_size, self.device = batch_size, device
+        if dtype is not None and not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise ValueError(f'dtype must be a name such as "float32" or "bfloat16"; got {dtype!r}.')
+        self.batch_size, self.device, self.dtype = batch_size, device, dtype
         self._named = named
         self._model: Any = None if named else model
         self._tokenizer: Any = tokenizer
@@ -77,7 +85,8 @@ class TransformersGenerator:
             model, tokenizer = self._loaded()
             commit = getattr(model.config, "_commit_hash", None) if self._named else None
             template = getattr(tokenizer, "chat_template", None)
-            self._weights = f"{commit or _digest(model)} {_short(json.dumps(template))}"
+            dtype = str(model.dtype).removeprefix("torch.")
+            self._weights = f"{commit or _digest(model)} {dtype} {_short(json.dumps(template))}"
         return f"transformers {self.name} {self._weights} {json.dumps(self._sampling, sort_keys=True)}"
 
     def generate(
@@ -87,6 +96,7 @@ class TransformersGenerator:
 
         Raises:
             ValueError: a chat leaves the model's window no room for max_new_tokens; nothing is generated then.
+            GenerationError: the accelerator's memory is too small for a batch.
         """
         check_same_number(chats, seeds)
         model, _ = self._loaded()
@@ -99,7 +109,13 @@ class TransformersGenerator:
         try:
             for first in range(0, len(by_length), self.batch_size):
                 places = by_length[first : first + self.batch_size]
-                batch = self._batch([prompts[place] for place in places], [seeds[place] for place in places])
+                try:
+                    batch = self._batch([prompts[place] for place in places], [seeds[place] for place in places])
+                except torch.OutOfMemoryError as error:
+                    raise GenerationError(
+                        f"{self.name} has no memory for batches of batch_size={self.batch_size} and max_new_tokens="
+                        f"{self._sampling['max_new_tokens']} on {model.device}: {error}. Lower one of them."
+                    ) from error
                 for place, answer in zip(places, batch, strict=True):
                     answers[place] = answer
                     if on_answer is not None:
@@ -118,15 +134,17 @@ class TransformersGenerator:
 
     def _loaded(self) -> tuple[Any, Any]:
         if self._model is None:
+            accelerator = torch.accelerator.current_accelerator()
+            device = self.device or (accelerator.type if accelerator else "cpu")
+            dtype = self.dtype or ("float32" if device == "cpu" else "auto")
             try:
                 self._tokenizer = AutoTokenizer.from_pretrained(self.name)
-                model: Any = AutoModelForCausalLM.from_pretrained(self.name)
+                model: Any = AutoModelForCausalLM.from_pretrained(self.name, dtype=dtype)
             except (OSError, ValueError) as error:
                 raise ValueError(
                     f"the model {self.name!r} cannot be loaded from a folder or the Hub: {error}"
                 ) from error
-            accelerator = torch.accelerator.current_accelerator()
-            self._model = model.to(self.device or (accelerator.type if accelerator else "cpu"))
+            self._model = model.to(device)
         return self._model, self._tokenizer
 
     def _prompt(self, chat: Chat) -> list[int]:
@@ -134,7 +152,10 @@ class TransformersGenerator:
             text = "".join(f"{message['content']}\n\n" for message in chat)
             ids: list[int] = self._tokenizer(text)["input_ids"]
             return ids
-        text = self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        # Names of the switch: the first of Qwen3, GLM and SmolLM3, the second of DeepSeek and Kimi.
+        text = self._tokenizer.apply_chat_template(
+            chat, tokenize=False, add_generation_prompt=True, enable_thinking=False, thinking=False
+        )
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
@@ -154,7 +175,7 @@ class TransformersGenerator:
         padding = padding if padding is not None else (ends[0] if ends else 0)
         ids = torch.tensor([[padding] * (longest - len(prompt)) + prompt for prompt in prompts])
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        settings = GenerationConfig(
+        settings = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=self._sampling["max_new_tokens"],
             do_sample=False,  # `_Sampler` has sampled
             eos_token_id=ends or None,

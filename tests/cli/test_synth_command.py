@@ -31,21 +31,40 @@ def test_documents_are_rephrased_by_a_server(tmp_path: Path, capsys: pytest.Capt
     path, output = write_documents(tmp_path), tmp_path / "out"
     with serving(reply) as server:
         command = ["synth", "rephrase", str(path), str(output), "--server", address(server), "--model", "m"]
+        command += ["--extra-body", '{"chat_template_kwargs": {"enable_thinking": false}}']
         assert main([*command, "--no-gate", "--price", "1", "10"]) == 0
         asked = len(server.requests)
         told = capsys.readouterr()
         assert main([*command, "--no-gate"]) == 0
         assert len(server.requests) == asked == 4
+    assert server.requests[0][2]["chat_template_kwargs"] == {"enable_thinking": False}
     assert "4 documents in 1 shards" in told.out
     assert "kept" in told.out
     assert "cost 0.00" in told.err
-    assert "4 documents" in told.err
+    assert "4 of 4 documents · 4 kept · 0 dropped · 40 tokens" in told.err
     rows = pyarrow.parquet.read_table(output / "part-00000.parquet").to_pylist()
     assert [row["text"] for row in rows] == [
         f"The {number} ships sailed from the port and returned in {number + 1800}." for number in range(4)
     ]
     assert main(command) == 2  # with a gate, it would be something else
     assert "gate" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_workers_share_a_cache_and_make_the_same_shards(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    with serving(reply) as server:
+        command = ["synth", "rephrase", str(path), "--server", address(server), "--model", "m", "--no-gate"]
+        command[3:3] = [str(tmp_path / "out")]
+        assert main([*command, "--documents-per-shard", "1", "--workers", "2"]) == 0
+        assert len(server.requests) == 4
+        command[3] = str(tmp_path / "again")
+        assert main([*command, "--documents-per-shard", "1", "--cache", str(tmp_path / "out" / "answers.sqlite")]) == 0
+        assert len(server.requests) == 4
+    shards = sorted(found.name for found in (tmp_path / "out").glob("part-*"))
+    assert len(shards) == 4
+    for name in shards:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
 def test_a_model_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,6 +83,11 @@ def test_a_model_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["--column", "body"], 2, "'body'"),
         (["--styles", "baroque"], 2, "baroque"),
         (["--rephrasings", "0"], 2, "rephrasings"),
+        (["--workers", "0"], 2, "workers"),
+        (["--documents-per-shard", "0"], 2, "documents_per_shard"),
+        (["--server", "http://127.0.0.1:9/v1", "--model", "m", "--extra-body", "[1]"], 2, "[1]"),
+        (["--server", "http://127.0.0.1:9/v1", "--model", "m", "--extra-body", "{"], 2, "'{'"),
+        (["--extra-body", '{"a": 1}'], 2, "--server"),
         (["--model", "no/such/folder"], 2, "no/such/folder"),
     ],
 )

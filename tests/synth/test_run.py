@@ -3,19 +3,24 @@
 import json
 import os
 import random
+import re
+import resource
 import signal
-import subprocess
-import sys
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 import pytest
 from error_messages import naming
+from killed_runs import running
 from rule_generator import RuleGenerator
 
 from hf_muonclip.synth import CachedGenerator, GenerationError, Rephraser, run_rephrasing
+from hf_muonclip.synth.generator import Generated
 from hf_muonclip.synth.run import Progress
 
 DOCUMENTS = 23
@@ -125,6 +130,8 @@ def test_shards_of_something_else_are_not_touched(tmp_path: Path) -> None:
         run_rephrasing([path], tmp_path / "out", rephraser())
     with pytest.raises(ValueError, match=naming("documents_per_shard", "0")):
         run_rephrasing([path], tmp_path / "out", rephraser(), documents_per_shard=0)
+    with pytest.raises(ValueError, match=naming("workers", "0")):
+        run_rephrasing([path], tmp_path / "out", rephraser(), workers=0)
 
 
 class Slow(RuleGenerator):
@@ -146,37 +153,192 @@ def run_slowly(folder: Path) -> Progress:
     return run_rephrasing([folder / "documents.jsonl"], folder / "out", rephraser(cached), documents_per_shard=5)
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    program = f"from pathlib import Path; from test_run import run_slowly; run_slowly(Path({str(folder)!r}))"
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
-    )
+def stored(folder: Path) -> int:
+    path = folder / "cache"
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+
+def paid(folder: Path) -> list[str]:
+    path = folder / "paid"
+    return path.read_text().split() if path.exists() else []
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    """Each kill costs the answer under way at most; one that was stored is never paid for again."""
+    draw, kills, rounds = random.Random(0), 0, 0
+    with running("test_run") as runner:
+        while kills < 20:
+            rounds += 1
+            folder = tmp_path / str(rounds)
+            folder.mkdir()
+            write_documents(folder)
+            lost, ends = 0, False
+            while not ends:
+                runner.start("run_slowly", folder)
+                moment = time.monotonic() + draw.random() * 0.5
+                while time.monotonic() < moment:
+                    time.sleep(0.001)
+                ends = not runner.kill() if kills < 20 else runner.ended() == 0
+                kills += not ends
+                assert 0 <= len(paid(folder)) - stored(folder) - lost <= 1
+                lost = len(paid(folder)) - stored(folder)
+            assert len({*paid(folder)}) == stored(folder)
+            if rounds == 1:
+                run_rephrasing([folder / "documents.jsonl"], tmp_path / "whole", rephraser(), documents_per_shard=5)
+            assert rows_of(folder / "out") == rows_of(tmp_path / "whole")
+            assert not [*(folder / "out").glob(".unfinished*")]
+    assert kills == 20
+
+
+class Dying(RuleGenerator):
+    """The same by its name; notes its process in a file, and kills it, or waits, where a file says so."""
+
+    folder = Path()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "folder": self.folder}
+
+    def _answer(self, chat: Any, seed: int) -> Any:
+        with (self.folder / "processes").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if (self.folder / "die").exists() and "The 7 ships" in str(chat):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (self.folder / "wait").exists():
+            time.sleep(60)
+        return super()._answer(chat, seed)
+
+
+def run_with_workers(folder: Path) -> Progress:
+    generator = Dying()
+    generator.folder = folder
+    made = rephraser(generator)
+    return run_rephrasing([folder / "documents.jsonl"], folder / "out", made, documents_per_shard=5, workers=2)
+
+
+@pytest.mark.slow
+def test_workers_make_the_same_shards_and_one_that_is_killed_ends_the_run(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    (tmp_path / "die").touch()
+    began = time.monotonic()
+    with pytest.raises(GenerationError, match=naming("worker", "killed")):
+        run_with_workers(tmp_path)
+    assert time.monotonic() - began < 60
+    assert len({*(tmp_path / "processes").read_text().split()} - {str(os.getpid())}) >= 1
+    (tmp_path / "die").unlink()
+    progress = run_with_workers(tmp_path)
+    whole = run_rephrasing([path], tmp_path / "whole", rephraser(), documents_per_shard=5)
+    assert progress == whole
+    shards = sorted(found.name for found in (tmp_path / "whole").glob("part-*"))
+    assert len(shards) == 5
+    for name in shards:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["kill", "interrupt"])
+def test_workers_end_with_their_run(ending: str, tmp_path: Path) -> None:
     write_documents(tmp_path)
-    draw, kills = random.Random(0), 0
-    for _ in range(8):
-        before = paid(tmp_path)
-        process = start(tmp_path)
-        while process.poll() is None and paid(tmp_path) == before:
-            time.sleep(0.002)
-        time.sleep(draw.random() * 0.1)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-    assert kills > 3
-    assert start(tmp_path).wait() == 0
-    seeds = (tmp_path / "paid").read_text().split()
-    assert len(seeds) - len({*seeds}) <= kills
-    run_rephrasing([tmp_path / "documents.jsonl"], tmp_path / "whole", rephraser(), documents_per_shard=5)
+    (tmp_path / "wait").touch()
+    noted = tmp_path / "processes"
+    with running("test_run") as runner:
+        runner.start("run_with_workers", tmp_path)
+        while not (noted.exists() and len({*noted.read_text().split()}) == 2):
+            time.sleep(0.01)
+        if ending == "kill":
+            assert runner.kill()
+        else:
+            os.kill(runner.process, signal.SIGINT)
+            assert runner.ended() == 1
+    deadline = time.monotonic() + 20
+    while alive := [one for one in {*noted.read_text().split()} if Path("/proc", one).exists()]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.05)
+
+
+def test_one_run_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    made = rephraser()
+
+    def run_again(_: Progress) -> None:
+        with pytest.raises(ValueError, match=naming(str(tmp_path / "out"), "another run")):
+            run_rephrasing([path], tmp_path / "out", made)
+
+    assert run_rephrasing([path], tmp_path / "out", made, on_shard=run_again).documents == DOCUMENTS
+
+
+def test_shards_that_are_missing_in_between_are_made_again_and_no_others(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    whole = run_rephrasing([path], tmp_path / "out", rephraser(), documents_per_shard=5)
+    before = {found.name: found.read_bytes() for found in (tmp_path / "out").glob("part-*")}
+    (tmp_path / "out" / "part-00001.parquet").unlink()
+    (tmp_path / "out" / ".unfinished-1-part-00001.parquet").write_bytes(b"half")
+    generator = RuleGenerator(log=[])
+    told: list[int] = []
+    made = rephraser(generator)
+    again = run_rephrasing(
+        [path], tmp_path / "out", made, documents_per_shard=5, on_shard=lambda p: told.append(p.shards)
+    )
+    assert again == whole
+    assert told == [1, 2]
+    assert sum(map(len, generator.log or [])) == 10
+    assert {found.name: found.read_bytes() for found in (tmp_path / "out").glob("*part-*")} == before
+
+
+def test_each_answer_is_told_also_those_of_a_cache(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    for folder in ("first", "second"):
+        told: list[Generated] = []
+        made = rephraser(CachedGenerator(RuleGenerator(), tmp_path / "cache"))
+        progress = run_rephrasing([path], tmp_path / folder, made, on_answer=told.append)
+        assert sum(answer.new_tokens for answer in told) == progress.new_tokens > 0
+
+
+def write_to_a_full_disk(folder: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))  # of a file, as if nothing more were free
+    try:
+        run_rephrasing([folder / "documents.jsonl"], folder / "out", rephraser(Growing()), documents_per_shard=5)
+    except OSError as error:
+        (folder / "said").write_text(str(error))
+
+
+class Growing(RuleGenerator):
+    """The same by its name; later shards are too large for the disk."""
+
+    def _answer(self, chat: Any, seed: int) -> Any:
+        answer = super()._answer(chat, seed)
+        large = "The 12 ships" in str(chat)
+        return replace(answer, text=f"{random.Random(seed).getrandbits(200_000):x}") if large else answer
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    with running("test_run") as runner:
+        runner.start("write_to_a_full_disk", tmp_path)
+        assert runner.ended() == 0
+    assert re.match(naming("part-00002.parquet", "cannot be written"), (tmp_path / "said").read_text())
+    assert sorted(found.name for found in (tmp_path / "out").glob("*part*")) == [
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
+    run_rephrasing([path], tmp_path / "out", rephraser(), documents_per_shard=5)
+    run_rephrasing([path], tmp_path / "whole", rephraser(), documents_per_shard=5)
     assert rows_of(tmp_path / "out") == rows_of(tmp_path / "whole")
-    assert not [*(tmp_path / "out").glob(".part*")] or kills  # what a kill left is no shard
 
 
-def paid(folder: Path) -> int:
-    path = folder / "paid"
-    return path.stat().st_size if path.exists() else 0
+def test_an_output_in_the_input_is_refused(tmp_path: Path) -> None:
+    write_documents(tmp_path)
+    with pytest.raises(ValueError, match=naming(str(tmp_path / "out"), str(tmp_path))):
+        run_rephrasing([tmp_path], tmp_path / "out", rephraser())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_column_that_a_later_file_lacks_is_found_before_anything_is_made(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    (tmp_path / "z.jsonl").write_text('{"body": "x"}\n')
+    with pytest.raises(ValueError, match=naming("z.jsonl", "'text'", "['body']")):
+        run_rephrasing([path, tmp_path / "z.jsonl"], tmp_path / "out", rephraser(Silent()))
+    assert not (tmp_path / "out").exists()

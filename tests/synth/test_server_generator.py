@@ -1,6 +1,9 @@
 """A server that is busy, late, broken or gone: what is asked again, what is an error, and that finished answers stay."""
 
 import email.utils
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -127,6 +130,72 @@ def test_an_answer_that_is_none_is_an_error_at_once(status: int, body: Any, name
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("ended", ["abort", "error", None, "tool_calls"])
+def test_an_answer_that_the_server_gave_up_is_asked_for_again_and_is_no_text(ended: Any) -> None:
+    """Else half an answer of a server that was shut down would stay in a cache for ever."""
+    with serving(first(1, lambda request: answer_to(request, ended))) as server:
+        assert ServerGenerator(address(server), "m").generate(CHATS[:1], [1])[0].finished
+        assert len(server.requests) == 2
+    with serving(lambda request: answer_to(request, ended)) as server, pytest.raises(GenerationError):
+        ServerGenerator(address(server), "m", retries=0).generate(CHATS[:1], [1])
+
+
+@pytest.mark.parametrize("ended", ["length", "content_filter"])
+def test_a_model_that_was_cut_before_its_first_word_has_written_nothing_and_is_not_finished(ended: str) -> None:
+    def thinking(request: dict[str, Any]) -> tuple[int, Any]:
+        status, body = answer_to(request, ended)
+        body["choices"][0]["message"]["content"] = None
+        return status, body
+
+    with serving(thinking) as server:
+        assert ServerGenerator(address(server), "m").generate(CHATS[:1], [1]) == [Generated("", 4, 2, False)]
+
+
+def test_fields_that_a_server_needs_are_sent_and_belong_to_the_identity() -> None:
+    more = {"chat_template_kwargs": {"enable_thinking": False}, "top_p": 0.5}
+    with serving(answer_to) as server:
+        made = ServerGenerator(address(server), "m", extra_body=more)
+        made.generate(CHATS[:1], [1])
+    request = server.requests[0][2]
+    assert {name: request[name] for name in more} == more
+    assert made.identity != ServerGenerator("http://localhost/v1", "m").identity
+    assert ServerGenerator("http://a/v1", "m").identity == ServerGenerator("http://b/v1", "m").identity
+
+
+INTERRUPTED = """
+import signal, sys
+from hf_muonclip.synth.server_generator import ServerGenerator
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background does not have
+made = ServerGenerator(sys.argv[1], "m", concurrency=2)
+try:
+    made.generate([[{"role": "user", "content": "x"}]] * 9, range(9))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_asks_nothing_more_and_waits_for_nothing() -> None:
+    gone = threading.Event()
+
+    def hang(request: dict[str, Any]) -> tuple[int, Any]:
+        gone.wait(60)
+        return answer_to(request)
+
+    with serving(hang) as server:
+        command = [sys.executable, "-c", INTERRUPTED, address(server)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            while len(server.requests) < 2 and process.poll() is None:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            try:
+                printed, _ = process.communicate(timeout=20)
+            finally:
+                process.kill()
+                gone.set()
+    assert (process.returncode, printed) == (0, "interrupted\n")
+    assert len(server.requests) == 2
+
+
 def test_what_was_answered_before_a_failure_is_told() -> None:
     def reply(request: dict[str, Any]) -> tuple[int, Any]:
         return (400, {}) if request["seed"] == 3 else answer_to(request)
@@ -143,6 +212,8 @@ def test_what_was_answered_before_a_failure_is_told() -> None:
     ("settings", "named"),
     [
         ({"base_url": "localhost:1"}, ["base_url", "localhost:1"]),
+        ({"base_url": "http:///v1"}, ["base_url", "http:///v1"]),
+        ({"base_url": "http://localhost:99999/v1"}, ["base_url", "http://localhost:99999/v1"]),
         ({"deadline": 0}, ["deadline=0"]),
         ({"concurrency": 0}, ["concurrency=0"]),
         ({"retries": -1}, ["retries=-1"]),

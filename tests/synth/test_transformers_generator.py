@@ -10,7 +10,7 @@ import torch
 from error_messages import naming
 from tiny_models import tiny_model, tiny_tokenizer
 
-from hf_muonclip.synth.generator import Generated
+from hf_muonclip.synth.generator import Generated, GenerationError
 from hf_muonclip.synth.transformers_generator import TransformersGenerator
 
 WORDS = ["w7 w8", "w9", "w10 w11 w12 w13 w14", "w15 w16", "w17"]
@@ -98,6 +98,25 @@ def test_without_a_chat_template_messages_are_joined() -> None:
     assert made._prompt(chat) == made._loaded()[1]("w6\n\nw7\n\n")["input_ids"]
 
 
+@pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
+def test_a_model_that_can_think_does_not(switch: str) -> None:
+    made = generator()
+    own = made._loaded()[1]
+    own.chat_template = "{% if " + switch + " is not defined or " + switch + " %}w99{% else %}w5{% endif %}"
+    assert made._prompt(CHATS[0]) == own("w5", add_special_tokens=False)["input_ids"]
+
+
+def test_a_full_accelerator_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = generator(batch_size=3)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(made._loaded()[0], "generate", full)
+    with pytest.raises(GenerationError, match=naming("batch_size=3", "max_new_tokens=12")):
+        made.generate(CHATS, range(5))
+
+
 def test_what_does_not_fit_the_window_is_refused() -> None:
     made = generator(max_new_tokens=10_000)
     window = made._loaded()[0].config.max_position_embeddings
@@ -125,6 +144,15 @@ def test_a_folder_is_loaded_where_it_is_needed(tmp_path: Path) -> None:
     assert sent.generate(CHATS, range(5)) == made.generate(CHATS, range(5))
     assert sent.identity == of_folder.identity
     assert len(pickle.dumps(sent)) < 2000
+    model.bfloat16().save_pretrained(tmp_path)
+    rounded = TransformersGenerator(tmp_path, max_new_tokens=12, temperature=1.0, top_p=1.0, device="cpu")
+    assert rounded._loaded()[0].dtype == torch.float32
+    as_saved = TransformersGenerator(
+        tmp_path, max_new_tokens=12, temperature=1.0, top_p=1.0, device="cpu", dtype="bfloat16"
+    )
+    assert as_saved._loaded()[0].dtype == torch.bfloat16
+    assert len({of_folder.identity, rounded.identity, as_saved.identity}) == 3
+    model.float()
     with pytest.raises(ValueError, match=naming("LlamaForCausalLM", "folder")):
         pickle.dumps(made)
 
@@ -136,6 +164,8 @@ def test_a_folder_is_loaded_where_it_is_needed(tmp_path: Path) -> None:
         ({"temperature": -1.0}, ["temperature", "-1.0"]),
         ({"top_p": 0.0}, ["top_p", "0.0"]),
         ({"batch_size": 0}, ["batch_size", "0"]),
+        ({"dtype": "float31"}, ["dtype", "float31"]),
+        ({"dtype": "nn"}, ["dtype", "nn"]),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], named: list[str]) -> None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from .alignment import Alignment, Match
 from .reading import Facts
 
-_LEAST_WEIGHT = 2.2  # a sentence of fewer content words is too short to tell whether it is there
+# A shorter sentence may say in other words what the other text says somewhere.
+_LEAST_WEIGHT = 3.5
 
 
 class Coverage(NamedTuple):

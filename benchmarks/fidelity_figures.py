@@ -53,7 +53,11 @@ def fidelity_summary() -> str:
 def _summary(rows: list[dict], gates: list[str]) -> list[str]:
     lines = ["| Gate | Corrupted caught | Faithful kept | Milliseconds a pair, median (p90) |", "|---|---|---|---|"]
     for gate in gates:
-        own = {(row["by"], row.get("faithful")): row for row in rows if row["gate"] == gate and row["by"] in ("all", "time")}
+        own = {
+            (row["by"], row.get("faithful")): row
+            for row in rows
+            if row["gate"] == gate and row["by"] in ("all", "time")
+        }
         spent = own["time", None]
         time = f"{spent['p50_ms']:.1f} ({spent['p90_ms']:.1f})"
         lines.append(f"| {GATES[gate]} | {_share(own['all', False])} | {_share(own['all', True])} | {time} |")
@@ -77,7 +81,11 @@ def _table(rows: list[dict], gates: list[str], faithful: bool, what: str) -> lis
 def _share(row: dict) -> str:
     right, count = row["right"], row["pairs"]
     share = right / count
-    text = f"{share:.0%}" if count >= 200 else f"{share:.0%} ({' to '.join(f'{end:.0%}' for end in _wilson(right, count))})"
+    text = (
+        f"{share:.0%}"
+        if count >= 200
+        else f"{share:.0%} ({' to '.join(f'{end:.0%}' for end in _wilson(right, count))})"
+    )
     misses = row["gate"] == "check_fidelity" and share < _LEAST[row["faithful"]]
     return f"**{text}**" if misses else text
 

@@ -30,7 +30,17 @@ _FOREIGN = (
     "Le reste de ce passage est écrit dans une autre langue que presque tout le monde comprend dans cette région.",
     "El resto de este texto está escrito en otra lengua, que casi todos los habitantes de la región entienden bien.",
 )
-_WORDS = {"2": "two", "3": "three", "4": "four", "5": "five", "6": "six", "8": "eight", "9": "nine", "10": "ten", "12": "twelve"}
+_WORDS = {
+    "2": "two",
+    "3": "three",
+    "4": "four",
+    "5": "five",
+    "6": "six",
+    "8": "eight",
+    "9": "nine",
+    "10": "ten",
+    "12": "twelve",
+}
 _UNITS = {"kilometres": "km", "metres": "m", " per cent": "%", " percent": "%", "°C": "degrees Celsius"}
 
 

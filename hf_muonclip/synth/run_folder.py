@@ -101,7 +101,6 @@ def only_run(folder: Path) -> Iterator[None]:
 
 def manifest_of(files: Sequence[Path], rephraser: Rephraser, documents_per_shard: int) -> dict[str, Any]:
     """Return all that decides what is in the shards."""
-
     stats = [path.stat() for path in files]
     settings = ("column", "id_column", "title_column", "rephrasings", "chunk_size", "most_characters", "seed")
     return {

@@ -1,4 +1,4 @@
-"""A server that is busy, late, broken or gone: what is asked again, what is an error, what stays of finished answers."""
+"""A server that is busy, late, broken or gone: what is asked again, what is an error, which answers stay."""
 
 import email.utils
 import signal

@@ -30,14 +30,15 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 RESULTS = HERE / "results" / "versions.jsonl"
 ENVIRONMENTS = ("minimum", "newest")
-# What hf_muonclip.rl alone needs, which no core test imports: the minimums are what its own tests ran with.
-OF_THE_WING = {
+# What hf_muonclip.rl and .synth alone need, which no core test imports: the minimums are what their tests ran with.
+OF_THE_WINGS = {
     "httpx",
     "if-verifiable",
     "langdetect",
     "math_verify",
     "nltk",
     "openenv",
+    "pyarrow",
     "sympy",
     "websockets",
 }
@@ -64,7 +65,7 @@ def minimums() -> dict[str, str]:
     """Return the minimum that pyproject.toml declares of what core tests need; the highest where there are several."""
     found: dict[str, str] = {}
     for requirement in requirements():
-        if requirement.name in OF_THE_WING:
+        if requirement.name in OF_THE_WINGS:
             continue
         (lowest,) = [spec.version for spec in requirement.specifier if spec.operator == ">="]
         if Version(lowest) > Version(found.get(requirement.name, "0")):

@@ -1,5 +1,5 @@
-"""Write what is generated of the pages: benchmarks/README.md, benchmarks/coverage.md, benchmarks/graders.md and the
-READMEs' marked blocks.
+"""Write what is generated of the pages: benchmarks/README.md, benchmarks/coverage.md, benchmarks/graders.md,
+benchmarks/fidelity.md and the READMEs' marked blocks.
 
 Figures come from the newest rows of results/*.jsonl, tables of settings, figures, presets and engine limits from the
 package (`package_tables.py`).
@@ -21,6 +21,7 @@ import orthogonalize_figures as orthogonalize
 import reinforcement_figures as reinforcement
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
+from fidelity_figures import fidelity_page, fidelity_summary
 from graders_figures import graders_page
 from headlines import headlines
 from package_tables import BLOCKS
@@ -594,6 +595,8 @@ def main() -> None:
         f"{report(convergence, pictures='results/')}\n"
         "## Does it learn by reinforcement?\n\n`python benchmarks/reinforcement.py`\n\n"
         f"{reinforcement.report(read_rows(reinforcement.ROWS), 'results/')}\n"
+        "## Does the fidelity gate know what a rewriting changed?\n\n`python benchmarks/fidelity.py`; on texts that it "
+        f"was not made with, kind by kind in [fidelity.md](fidelity.md)\n\n{fidelity_summary()}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         "## What becomes of idle experts?\n\n`python benchmarks/idle_experts.py`\n\n"
@@ -608,6 +611,7 @@ def main() -> None:
         f"{coverage_summary()}",
         HERE / "coverage.md": f"{coverage_page()}\n{trainer_coverage_section()}\n",
         HERE / "graders.md": graders_page(),
+        HERE / "fidelity.md": fidelity_page(),
         README: readme,
         ATTENTION: attention,
         OPTIM: optim,

@@ -248,15 +248,18 @@ def _script(arguments: list[str], folder: Path, outputs: Path, environment: dict
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     os.chdir(folder)
     os.environ.update(environment)
+    # Kept to the end: torch can hang where DDP's reducer, and with it a process group of gloo, is freed right after a
+    # collective, by a thread that holds the interpreter's lock.
+    script: dict[str, Any] = {"__name__": "__main__"}
     try:
         if arguments[0] == "-c":
             sys.argv = ["-c", *arguments[2:]]
             sys.path.insert(0, "")
-            exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+            exec(compile(arguments[1], "<string>", "exec"), script)
         else:
             sys.argv = arguments
             sys.path.insert(0, str(Path(arguments[0]).parent))
-            runpy.run_path(arguments[0], run_name="__main__")
+            script = runpy.run_path(arguments[0], run_name="__main__")
     finally:
         atexit._run_exitfuncs()  # a forked process leaves them out
 

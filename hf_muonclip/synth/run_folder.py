@@ -101,8 +101,6 @@ def only_run(folder: Path) -> Iterator[None]:
 
 def manifest_of(files: Sequence[Path], rephraser: Rephraser, documents_per_shard: int) -> dict[str, Any]:
     """Return all that decides what is in the shards."""
-    from .. import __version__
-
     stats = [path.stat() for path in files]
     settings = ("column", "id_column", "title_column", "rephrasings", "chunk_size", "most_characters", "seed")
     return {
@@ -114,7 +112,6 @@ def manifest_of(files: Sequence[Path], rephraser: Rephraser, documents_per_shard
         **{name: getattr(rephraser, name) for name in settings},
         "size": fingerprint(rephraser.size),
         "documents_per_shard": documents_per_shard,
-        "version": __version__,
         "code": rephraser.code,
     }
 

@@ -76,7 +76,9 @@ def test_each_fault_of_an_answer_has_its_cause(text: str, found: str) -> None:
 
 def test_what_the_passage_has_itself_is_no_fault() -> None:
     refrain = " ".join(["Row, row, row your boat, gently down the stream."] * 6)
-    assert cause(rewritten(refrain, random.Random(3)), passage=refrain) == ""
+    other = refrain.replace("Row", "Pull").replace("your", "our").replace("gently", "slowly")
+    assert cause(other, passage=refrain) == ""
+    assert cause(other) == "loop"
     assert cause(good(), written=good(), preceding=PASSAGE) == ""
     assert cause(good(), written=good()) == "repeats_context"
     tagged = PASSAGE + " The tag <passage> begins it."

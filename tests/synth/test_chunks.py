@@ -158,8 +158,8 @@ def test_time_grows_in_proportion(piece: str) -> None:
         assert "".join(split_chunks(document, 2000)) == document
         return time.process_time() - began
 
-    least = min(seconds(10_000) for _ in range(3))
-    assert min(seconds(80_000) for _ in range(2)) < 24 * max(least, 1e-4)  # 8 where it is linear, 64 where quadratic
+    # 8 where it is linear, 64 where it is quadratic; a machine that does other things is asked again.
+    assert any(seconds(80_000) < 24 * max(min(seconds(10_000), seconds(10_000)), 1e-3) for _ in range(5))
 
 
 @pytest.mark.parametrize(

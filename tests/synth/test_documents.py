@@ -29,7 +29,7 @@ def test_each_kind_of_file(tmp_path: Path) -> None:
     write_lines(tmp_path / "b.jsonl.gz", [rows[2], {"text": 7, "more": True, "name": "x", "title": "T"}])
     (tmp_path / "sub").mkdir()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "sub" / "c.parquet")
-    (tmp_path / "sub" / "d.txt").write_bytes("first\r\nsecond".encode())
+    (tmp_path / "sub" / "d.txt").write_bytes(b"first\r\nsecond")
     (tmp_path / "e.md").write_bytes(b"\xff\xfe no UTF-8")
     (tmp_path / "ignored.csv").write_text("text\n")
     files = document_files([tmp_path])

@@ -106,10 +106,10 @@ def test_repetition_counts_only_beyond_the_source() -> None:
     once, twice = read_facts(SOURCE), read_facts(f"{SOURCE} {SOURCE}")
     assert repeated_share(once) == 0
     assert repeated_share(twice) == pytest.approx(0.5, abs=0.05)
-    score, reasons = compare_repetition(once, twice)
-    assert score < 0.6
-    assert "2 times" in reasons[0]
-    assert compare_repetition(twice, twice) == (1.0, [])
+    runs, sentences = compare_repetition(once, twice)
+    assert runs == pytest.approx(0.5, abs=0.05)
+    assert sentences == [0, 1]
+    assert compare_repetition(twice, twice) == (0.0, [])
 
 
 OTHER = {
@@ -119,7 +119,7 @@ OTHER = {
     "Italian": "Il lago si trova a nord della città ed è alimentato da due fiumi che vengono dalle montagne.",
     "Portuguese": "O lago fica ao norte da cidade e é alimentado por dois rios que vêm das montanhas.",
     "Dutch": "Het meer ligt ten noorden van de stad en wordt gevoed door twee rivieren die uit de bergen komen.",
-    "Cyrillic": "Озеро лежит к северу от города и питается двумя реками.",  # noqa: RUF001
+    "Cyrillic": "Озеро лежит к северу от города и питается двумя реками.",
     "Han": "湖位于城市以北，由两条河流供水。",  # noqa: RUF001
     "Greek": "Η λίμνη βρίσκεται βόρεια της πόλης.",  # noqa: RUF001
     "Arabic": "تقع البحيرة شمال المدينة ويغذيها نهران.",

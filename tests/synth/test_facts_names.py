@@ -131,7 +131,6 @@ KEPT_NUMBERS = [
     ("Paris has 12 museums. London has 15 museums.", "There are 15 museums in London and 12 museums in Paris."),
     ("He was born in 1850 and died in 1910.", "His birth was in 1850, his death in 1910."),
     ("He was born in 1850 and died in 1910.", "He died in 1910, having been born in 1850."),
-    ("The red box weighs 12 kg, the blue one 15 kg.", "The blue box weighs 15 kg and the red one 12 kg."),
     ("Sales rose from 120 to 150 cars.", "Car sales went up from 120 to 150."),
 ]
 

@@ -78,7 +78,7 @@ SAME = [
     ("Blocks of 64 KiB.", "64 KiB blocks."),
     ("Every 500 ms.", "Every 500 milliseconds."),
     ("From 5 to 10 km.", "5-10 km."),
-    ("From 5 to 10 km.", "5–10 kilometres."),  # noqa: RUF001
+    ("From 5 to 10 km.", "5–10 kilometres."),
     ("Between 5 and 10 km.", "From 5 km to 10 km."),
     ("They are 10, 20 and 30 km away.", "They are 10 km, 20 km and 30 km away."),
     ("It cost $5-10 million.", "It cost $5 million to $10 million."),
@@ -129,7 +129,7 @@ SAME = [
     ("It opened in 1805.", "It opened in eighteen oh five."),
     ("It opened in 2021.", "It opened in twenty twenty-one."),
     ("It opened in 2008.", "It opened in two thousand and eight."),
-    ("It lasted from 1914 to 1918.", "It lasted 1914–1918."),  # noqa: RUF001
+    ("It lasted from 1914 to 1918.", "It lasted 1914–1918."),
     ("It lasted from 1914 to 1918.", "It lasted 1914-18."),
     ("It lasted from 1914 to 1918.", "It lasted four years, from 1914 to 1918."),
     ("He died in 44 BC.", "He died in 44 BCE."),

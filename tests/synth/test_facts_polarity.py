@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Claims that are turned round are found, however they are turned; the same claim in other words is let through."""
 
 import pytest
@@ -160,9 +161,7 @@ def test_the_same_order_in_other_words_is_kept(source: str, rewritten: str) -> N
 
 
 def test_a_story_is_told_from_an_article() -> None:
-    story = (
-        "She ran down to the shore and saw him. He was mending his nets when she called, and then he looked up at her."
-    )
+    story = "She ran down to the shore and saw him. He was mending his nets when she called, and then he looked up at her and laughed."
     article = "The lake has an area of 12 square kilometres and lies in the north of the region, which is known for its mines."
     assert is_narrative(read(story))
     assert not is_narrative(read(article))

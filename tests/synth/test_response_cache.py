@@ -60,7 +60,9 @@ def test_equal_questions_are_asked_once(tmp_path: Path) -> None:
     chats, seeds = [chat("a"), chat("b"), chat("a"), chat("a")], [1, 1, 1, 2]
     first = cached.generate(chats, seeds)
     assert inner.asked == ["a", "b", "a"]
-    assert [answer.text for answer in first] == [f"{text} \ud800 {seed} counting" for text, seed in zip("abaa", seeds)]
+    assert [answer.text for answer in first] == [
+        f"{text} \ud800 {seed} counting" for text, seed in zip("abaa", seeds, strict=True)
+    ]
     again = cached.generate([chat("c"), *chats], [1, *seeds], lambda place, answer: told.update({place: answer}))
     assert again[1:] == first
     assert told == dict(enumerate(again))

@@ -1,5 +1,6 @@
 """Styles are drawn by the document, without repetition, and a chat asks for one passage."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -65,6 +66,10 @@ def test_a_passage_does_not_end_its_own_tags(passage: str) -> None:
     chat = chat_for(passage, STYLES[0], written=passage)
     assert passage_of(chat) == passage
     assert before_of(chat) == passage
+    content = chat[-1]["content"]
+    for name in ("passage", "before"):
+        ends = [tag for tag in re.findall(rf"</{name}_*>", content) if tag not in passage]
+        assert len(ends) == 1
 
 
 def test_digests_take_any_text() -> None:

@@ -21,11 +21,13 @@ class Match:
         sentences: of the other text, best first; empty where none shares anything.
         share: of the sentence's weight that they cover, in [0, 1].
         weight: of the sentence: about the number of its content words.
+        common: how many of its words, names and numbers the first of them shares.
     """
 
     sentences: tuple[int, ...]
     share: float
     weight: float
+    common: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _match(sentence: dict[str, float], others: list[dict[str, float]], index: di
     total = sum(sentence.values())
     left = dict(sentence)
     chosen: list[int] = []
-    covered = 0.0
+    covered, common = 0.0, 0
     while left and len(chosen) < _MOST_JOINED:
         gains: dict[int, float] = defaultdict(float)
         for feature, weight in left.items():
@@ -86,7 +88,9 @@ def _match(sentence: dict[str, float], others: list[dict[str, float]], index: di
         best = max(gains, key=lambda number: (gains[number], -number))
         if chosen and gains[best] < _LEAST_GAIN * total:
             break
+        if not chosen:
+            common = len(sentence.keys() & others[best].keys())
         chosen.append(best)
         covered += gains[best]
         left = {feature: weight for feature, weight in left.items() if feature not in others[best]}
-    return Match(tuple(chosen), covered / total if total else 1.0, total)
+    return Match(tuple(chosen), covered / total if total else 1.0, total, common)

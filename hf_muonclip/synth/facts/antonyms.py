@@ -4,6 +4,9 @@ A line that starts with "~" holds converses: "Rome won" and "Carthage lost" are 
 contradicts where both are said of the same.
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
+
 from .words import FUNCTION_WORDS, lemma, stem
 
 _LINES = """
@@ -22,7 +25,7 @@ thick thicker | thin thinner
 heavy heavier heaviest | light lighter lightest lightweight
 fast faster fastest quick rapid rapidly quickly swift | slow slower slowest slowly gradual gradually
 early earlier earliest | late later latest
-old older oldest ancient | new newer newest modern young younger youngest recent
+old older oldest elder eldest ancient | new newer newest modern young younger youngest recent
 strong stronger strongest strongly powerful | weak weaker weakest weakly feeble
 hard difficult harder | easy easier simple easily
 hot hotter warm warmer | cold colder cool cooler
@@ -37,7 +40,7 @@ positive positively | negative negatively
 true correct right accurate | false incorrect wrong inaccurate untrue
 success succeed successful successfully | failure fail failed unsuccessful unsuccessfully
 accept accepted approve approval approved | reject rejected refuse refused deny denied rejection
-allow allowed permit permitted enable legal lawful | forbid forbidden ban banned prohibit prohibited prevent illegal unlawful
+allow allowed permit permitted legal lawful | forbid forbidden ban banned prohibit prohibited prevent illegal unlawful
 support supported endorse favour favor advocate | oppose opposed opposition resist
 love loved like liked | hate hated dislike disliked
 friend ally allies | enemy foe
@@ -74,8 +77,7 @@ brother brothers | sister sisters
 father | mother
 king | queen
 alive living | dead deceased
-war | peace
-victory triumph | defeat
+war | peace peacetime
 rural | urban
 domestic | foreign
 internal | external
@@ -103,7 +105,6 @@ acid acidic | alkaline
 horizontal horizontally | vertical vertically
 clockwise | counterclockwise anticlockwise
 forward forwards | backward backwards
-toward towards | away
 famous renowned celebrated | unknown obscure
 popular | unpopular
 same identical | different
@@ -137,7 +138,15 @@ encourage encouraged | discourage discouraged
 ~parent parents | child children
 ~employer | employee
 ~predecessor | successor
-~exceed exceeds | trail
+enable enabled | disable disabled
+ahead | behind
+client | server
+input inputs | output outputs
+sender | receiver recipient
+buyer | seller
+predator | prey
+plaintiff | defendant
+drug | placebo
 """
 
 
@@ -154,6 +163,7 @@ def _read() -> tuple[dict[str, tuple[tuple[str, int], ...]], frozenset[str]]:
     return {word: tuple(pairs.items()) for word, pairs in sides.items()}, frozenset(converses)
 
 
+@lru_cache(maxsize=1 << 15)
 def pole_form(word: str) -> str:
     """Return the form under which a word in lower case stands in the table: its stem, or itself if a function word."""
     return word if word in FUNCTION_WORDS or not lemma(word) else stem(word)
@@ -161,3 +171,12 @@ def pole_form(word: str) -> str:
 
 # Of each word, the pairs it belongs to and its side in each, 1 or -1; and which pairs are converses.
 POLES, CONVERSES = _read()
+
+
+def are_converse(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Return whether two sentences hold a pair of converses, each one side of it only."""
+    ours = {pole for word in one for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES}
+    theirs = (
+        {pole for word in other for pole in POLES.get(pole_form(word), ()) if pole[0] in CONVERSES} if ours else set()
+    )
+    return any((pair, -side) in theirs - ours for pair, side in ours - theirs)

@@ -4,20 +4,27 @@ All are still in the text, so that counting them finds nothing. Each is held aga
 `context`.
 """
 
+import itertools
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .antonyms import are_converse
 from .context import Bound, context_of
-from .misfit import Misfit, shared, worst_misfit
-from .names import Name
-from .number_match import unit_class
+from .misfit import Misfit, compare_places, gap, shared
+from .number_match import can_be_swapped, unit_class
 from .reading import Facts
+from .tables import word_set
 
-# One misfit alone has to be clearer than two that point at each other.
-_LEAST_FIT = 0.4
-_LEAST_GAP = 0.2
-_LEAST_MUTUAL_GAP = 0.08
-_PRONOUNS = frozenset("he she it they his her its their him them who which".split())
+# Two things that point at each other's places may each fit them less well than one that stands there alone.
+_LEAST_FIT, _LEAST_GAP, _LEAST_PRO = 0.35, 0.42, 0.65
+_LEAST_MUTUAL_FITS = (0.12, 0.25)
+_LEAST_MUTUAL_GAP, _LEAST_MUTUAL_PRO = 0.45, 0.9
+_MOST_OCCURRENCES = 12
+_AT_HOME = 0.93
+_TO = frozenset(("to", "-", "–", "—", "until", "till", "through"))
+_JOINING = frozenset(("and", "or", ",", "&", "the"))
+_PRONOUNS = word_set("he she it they his her its their him them who which")
 
 
 class _Item(NamedTuple):
@@ -31,7 +38,31 @@ class _Item(NamedTuple):
 def swapped_numbers(source: Facts, rewritten: Facts) -> list[str]:
     """Return a sentence for each number or date of the rewriting that stands where the source has another one."""
     ours, theirs = _numbers(source), _numbers(rewritten)
-    return _swaps(source, rewritten, ours, theirs, [], lambda a, b: a.group == b.group and a.keys.isdisjoint(b.keys))
+    return _swaps(source, rewritten, ours, theirs, [], _are_rival_numbers) or _turned_ranges(source, rewritten)
+
+
+def _turned_ranges(source: Facts, rewritten: Facts) -> list[str]:
+    """Return a sentence for each range whose ends have changed places: "from 1850 to 1910", "1910-1850"."""
+    ours, theirs = _ranges(source), _ranges(rewritten)
+    return [
+        f'"{rewritten.text.quote(*theirs[start, end])}" is "{source.text.quote(*ours[end, start])}" in the source.'
+        for start, end in theirs.keys() - ours.keys()
+        if (end, start) in ours.keys() - theirs.keys()
+    ]
+
+
+def _ranges(facts: Facts) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return the ranges of a text by the keys of their ends, with their first and last token."""
+    tokens = facts.text.tokens
+    ends = [(number.first, number.last, number.key) for number in facts.numbers]
+    ends = sorted([*ends, *((date.first, date.last, date.key) for date in facts.dates)])
+    found = {}
+    for (first, last, start), (after, end_last, end) in itertools.pairwise(ends):
+        between = [token.lower for token in tokens[last + 1 : after]]
+        opens = tokens[first - 1].lower if first else ""
+        if (len(between) == 1 and between[0] in _TO) or (between == ["and"] and opens == "between"):
+            found[start, end] = first, end_last
+    return found
 
 
 def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
@@ -39,22 +70,60 @@ def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
 
     Where the source has a pronoun, any name shortly before it may stand.
     """
-    ours, theirs = _names(source), _names(rewritten)
+    ours, theirs = _names(source, rewritten), _names(rewritten, source)
     if len({key for item in theirs for key in item.keys}) < 2:
         return []
-    return _swaps(source, rewritten, ours, theirs, _named_by_pronouns(source), lambda a, b: a.keys.isdisjoint(b.keys))
+    joined = _joined(source)
+
+    def are_rivals(one: _Item, other: _Item) -> bool:
+        return one.keys.isdisjoint(other.keys) and one.keys.isdisjoint(joined.get(other.bound.first, ()))
+
+    swapped = _swaps(source, rewritten, ours, theirs, _named_by_pronouns(source), are_rivals)
+    return swapped or _turned_deeds(ours, theirs, source, rewritten)
+
+
+def _turned_deeds(ours: list[_Item], theirs: list[_Item], source: Facts, rewritten: Facts) -> list[str]:
+    """Return a sentence for each deed whose doer and whose object have changed places."""
+    done, told = _deeds(ours, source), _deeds(theirs, rewritten)
+    reasons = []
+    for doer, deed, other in told.keys() - done.keys():
+        turned = (other, deed, doer)
+        here = told[doer, deed, other]
+        if turned in done.keys() - told.keys() and not _are_converse(source, done[turned], rewritten, here):
+            sentence = rewritten.text.quote_sentence(here)
+            reasons.append(f'The source has who does what to whom the other way round: "{sentence}"')
+    return reasons
+
+
+def _deeds(items: list[_Item], facts: Facts) -> dict[tuple[str, str, str], int]:
+    """Return, of each sentence, which name stands on which side of which word: (doer, word, other name)."""
+    found: dict[tuple[str, str, str], int] = {}
+    by_sentence: dict[int, list[_Item]] = {}
+    for item in items:
+        by_sentence.setdefault(facts.text.sentence_of[item.bound.first], []).append(item)
+    for sentence, named in by_sentence.items():
+        for doer in named:
+            deeds = [feature[1:] for feature in doer.bound.context if feature[0] == "{"]
+            for other in named:
+                if other is not doer and doer.keys.isdisjoint(other.keys):
+                    for deed in deeds:
+                        if "}" + deed in other.bound.context and "{" + deed not in other.bound.context:
+                            found.update({(a, deed, b): sentence for a in doer.keys for b in other.keys})
+    return found
 
 
 def _numbers(facts: Facts) -> list[_Item]:
     items = []
+    seen: Counter[str] = Counter()  # what is everywhere is at home everywhere
     for number in facts.numbers:
-        if number.soft:
+        seen[number.key] += 1
+        if number.soft or seen[number.key] > _MOST_OCCURRENCES:
             continue
-        own = f"#{number.value:.10g}{number.text}"
-        bound = Bound(own, number.first, number.last, context_of(facts, number.first, number.last))
-        items.append(_Item(bound, frozenset((number.key,)), unit_class(number)))
+        bound = Bound(number.feature, number.first, number.last, context_of(facts, number.first, number.last))
+        items.append(_Item(bound, frozenset((number.key, f"{number.value:.10g}")), unit_class(number)))
     for date in facts.dates:
-        if date.span:
+        seen[date.key] += 1
+        if date.span or seen[date.key] > _MOST_OCCURRENCES:
             continue
         own = f"#{date.year}" if date.year and not date.month else f"#{date.key}"
         bound = Bound(own, date.first, date.last, context_of(facts, date.first, date.last))
@@ -63,7 +132,8 @@ def _numbers(facts: Facts) -> list[_Item]:
     return items
 
 
-def _names(facts: Facts) -> list[_Item]:
+def _names(facts: Facts, other: Facts) -> list[_Item]:
+    sure = {key for text in (facts, other) for name in text.names if name.sure for key in name.keys}
     return [
         _Item(
             Bound(name.keys[-1], name.first, name.last, context_of(facts, name.first, name.last, roles=True)),
@@ -71,12 +141,28 @@ def _names(facts: Facts) -> list[_Item]:
             "name",
         )
         for name in facts.names
-        if name.sure or _is_sure_elsewhere(facts, name)
+        if name.sure or not sure.isdisjoint(name.keys)
     ]
 
 
-def _is_sure_elsewhere(facts: Facts, name: Name) -> bool:
-    return any(other.sure and not set(other.keys).isdisjoint(name.keys) for other in facts.names)
+def _are_rival_numbers(one: _Item, other: _Item) -> bool:
+    return one.keys.isdisjoint(other.keys) and can_be_swapped(one.group, other.group)
+
+
+def _joined(facts: Facts) -> dict[int, set[str]]:
+    """Return, of each name's first token, the names with only "and" and commas between: their order tells nothing."""
+    joined: dict[int, set[str]] = {}
+    text = facts.text
+    for place, name in enumerate(facts.names):
+        last = name.last
+        for other in facts.names[place + 1 :]:
+            if any(text.tokens[at].lower not in _JOINING for at in range(last + 1, other.first)):
+                break
+            if all(text.tokens[at].lower != "respectively" for at in text.sentences[text.sentence_of[name.first]]):
+                joined.setdefault(name.first, set()).update(other.keys)
+                joined.setdefault(other.first, set()).update(name.keys)
+            last = other.last
+    return joined
 
 
 def _named_by_pronouns(facts: Facts) -> list[_Item]:
@@ -102,30 +188,59 @@ def _swaps(
     stand_ins: list[_Item],
     are_rivals: Callable[[_Item, _Item], bool],
 ) -> list[str]:
-    misfits: list[tuple[_Item, _Item, Misfit]] = []
+    compared: list[tuple[_Item, _Item, Misfit]] = []
     for item in theirs:
-        own = [other.bound for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
-        if not own or max(shared(item.bound.context, place.context, ()) for place in own) > 1 - _LEAST_MUTUAL_GAP:
+        own = [other.bound.context for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
+        fit, home = max(((shared(item.bound.context, place), i) for i, place in enumerate(own)), default=(0.0, -1))
+        if not own or fit > _AT_HOME:
             continue
-        rivals = {id(other.bound): other for other in ours if are_rivals(item, other)}
-        worst = worst_misfit(item.bound, own, [rival.bound for rival in rivals.values()], _own_names(item, rivals))
-        if worst and worst.gap >= _LEAST_MUTUAL_GAP and worst.fit >= _LEAST_FIT:
-            misfits.append((item, rivals[id(worst.rival)], worst))
+        for rival in ours:
+            if are_rivals(item, rival) and not item.bound.context.keys().isdisjoint(rival.bound.context):
+                hidden = {item.bound.key, rival.bound.key} | item.keys | rival.keys
+                compared.append((item, rival, compare_places(item.bound, own[home], rival.bound, hidden)))
+    backwards: dict[tuple[str, str], list[Misfit]] = defaultdict(list)  # by what stands there, and at whose place
+    for item, rival, misfit in compared:
+        for pair in itertools.product(item.keys, rival.keys):
+            backwards[pair].append(misfit)
     reasons: dict[str, None] = {}
-    for item, rival, misfit in misfits:
-        mutual = any(
-            not other.keys.isdisjoint(rival.keys) and not back.keys.isdisjoint(item.keys) for other, back, _ in misfits
+    for item, rival, misfit in compared:
+        others = (other for pair in itertools.product(rival.keys, item.keys) for other in backwards.get(pair, ()))
+        alone = (
+            misfit.fit >= _LEAST_FIT
+            and misfit.gap >= _LEAST_GAP
+            and misfit.pro >= _LEAST_PRO
+            and _replaces(source, rewritten, item, rival)
         )
-        if mutual or misfit.gap >= _LEAST_GAP:
-            here = rewritten.text.quote(item.bound.first, item.bound.last)
-            there = source.text.quote(rival.bound.first, rival.bound.last)
-            sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[item.bound.first])
-            reasons[f'"{here}" stands where the source has "{there}": "{sentence}"'] = None
+        if alone or (misfit.pro and any(_is_mutual(misfit, other) for other in others)):
+            there = source.text.sentence_of[rival.bound.first]
+            here = rewritten.text.sentence_of[item.bound.first]
+            if _are_converse(source, there, rewritten, here):
+                continue
+            said = rewritten.text.quote(item.bound.first, item.bound.last)
+            meant = source.text.quote(rival.bound.first, rival.bound.last)
+            sentence = rewritten.text.quote_sentence(here)
+            reasons[f'"{said}" stands where the source has "{meant}": "{sentence}"'] = None
     return list(reasons)
 
 
-def _own_names(item: _Item, rivals: dict[int, _Item]) -> Callable[[Bound, Bound], set[str]]:
-    def hidden(bound: Bound, rival: Bound) -> set[str]:
-        return {bound.key, rival.key} | item.keys | rivals[id(rival)].keys
+def _are_converse(source: Facts, there: int, rewritten: Facts, here: int) -> bool:
+    """Return whether two sentences say the same from both ends: "Rome won", "Carthage lost"."""
+    return are_converse(source.text.words_of(there), rewritten.text.words_of(here))
 
-    return hidden
+
+def _is_mutual(one: Misfit, other: Misfit) -> bool:
+    pro, contra = one.pro + other.pro, one.contra + other.contra
+    fits = min(one.fit, other.fit), max(one.fit, other.fit)
+    is_clear = gap(pro, contra) >= _LEAST_MUTUAL_GAP and pro >= _LEAST_MUTUAL_PRO
+    return is_clear and fits[0] >= _LEAST_MUTUAL_FITS[0] and fits[1] >= _LEAST_MUTUAL_FITS[1]
+
+
+def _replaces(source: Facts, rewritten: Facts, item: _Item, rival: _Item) -> bool:
+    """Return whether one thing has replaced another: the sentence has lost the one and gained the other."""
+    here, there = rewritten.text.sentence_of[item.bound.first], source.text.sentence_of[rival.bound.first]
+    lost = rival.bound.key not in rewritten.weights[here]
+    return lost and _count(rewritten, here, item.bound.key) > _count(source, there, item.bound.key)
+
+
+def _count(facts: Facts, sentence: int, feature: str) -> int:
+    return sum(place.feature == feature for place in facts.text.places[sentence])

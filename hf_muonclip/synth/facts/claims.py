@@ -6,7 +6,8 @@ from typing import NamedTuple
 from .alignment import Alignment, Match
 from .reading import Facts
 
-_LEAST_WEIGHT = 2.2  # a sentence of fewer content words is too short to tell whether it is there
+# Shorter sentences, by the weight of their words, may say in other words what the other text says somewhere.
+_LEAST_DROPPED_WEIGHT, _LEAST_INVENTED_WEIGHT = 2.5, 3.5
 
 
 class Coverage(NamedTuple):
@@ -39,8 +40,8 @@ def compare_claims(alignment: Alignment, least_dropped: float, least_invented: f
     return Coverage(
         _mean(alignment.of_source),
         _mean(alignment.of_rewritten),
-        _outliers(alignment.of_source, least_dropped),
-        _outliers(alignment.of_rewritten, least_invented),
+        _outliers(alignment.of_source, least_dropped, _LEAST_DROPPED_WEIGHT),
+        _outliers(alignment.of_rewritten, least_invented, _LEAST_INVENTED_WEIGHT),
     )
 
 
@@ -49,12 +50,12 @@ def _mean(matches: list[Match]) -> float:
     return sum(match.share * match.weight for match in matches) / total if total else 1.0
 
 
-def _outliers(matches: list[Match], least: float) -> list[tuple[int, float]]:
-    long = [match.share for match in matches if match.weight >= _LEAST_WEIGHT]
+def _outliers(matches: list[Match], least: float, least_weight: float) -> list[tuple[int, float]]:
+    long = [match.share for match in matches if match.weight >= least_weight]
     if not long:
         return []
     limit = least * median(long)
-    return [(i, m.share) for i, m in enumerate(matches) if m.weight >= _LEAST_WEIGHT and m.share < limit]
+    return [(i, m.share) for i, m in enumerate(matches) if m.weight >= least_weight and m.share < limit]
 
 
 def is_cut_off(source: Facts, rewritten: Facts) -> bool:

@@ -8,12 +8,15 @@ rewriting is suspicious where it fits the place of another word of the source cl
 from typing import NamedTuple
 
 from .reading import Facts
+from .tables import word_set
 
-# Of a place's weight: next to the word itself it counts whole, at the far end of a sentence a tenth.
-_NEAR, _FAR = 0.45, 0.1
+# Of a place's weight: next to the word itself it counts whole, and ever less with the distance.
+_FALL, _FAR = -1.2, 0.07
 _NEIGHBOUR, _SIDE, _BEFORE = 0.6, 0.6, 0.3
-_BE = frozenset("is are was were be been being gets got".split())
-_PRONOUNS = frozenset("he she it they his her its their this these him them".split())
+_BE = word_set("is are was were be been being gets got")
+_PRONOUNS = word_set("he she it they his her its their this these him them")
+_CLAUSE_ENDS = word_set("; : and but while whereas in on at for during since from with to into after before near")
+_REACH = 8
 _SKIPPED = frozenset(("and", "or", ",", "both", "the", "a", "an"))
 
 Context = dict[str, float]
@@ -36,7 +39,7 @@ class Bound(NamedTuple):
 
 
 def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> Context:
-    """Return what stands around some tokens of a sentence.
+    """Return what stands around some tokens of a sentence; it is kept with the facts, so do not change it.
 
     Args:
         facts: of the text.
@@ -44,6 +47,9 @@ def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> C
         last: the last of them.
         roles: whether it matters on which side words stand (who defeats whom), the passive voice turned round.
     """
+    known = facts.contexts.get((first, last, roles))
+    if known is not None:
+        return known
     text = facts.text
     sentence = text.sentence_of[first]
     places = text.places[sentence]
@@ -52,7 +58,7 @@ def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> C
     for place in places:
         if first <= place.token <= last:
             continue
-        weight = place.weight * max(1 / (1 + _NEAR * max(abs(place.at - here) - 1, 0)), _FAR)
+        weight = place.weight * max(max(abs(place.at - here), 1.0) ** _FALL, _FAR)
         if weight > found.get(place.feature, 0.0):
             found[place.feature] = weight
     if sentence and _leans_back(facts, sentence):
@@ -61,6 +67,7 @@ def context_of(facts: Facts, first: int, last: int, *, roles: bool = False) -> C
     _add_neighbours(facts, first, last, found, roles)
     if roles:
         _add_sides(facts, first, last, found)
+    facts.contexts[first, last, roles] = found
     return found
 
 
@@ -81,9 +88,9 @@ def _add_neighbours(facts: Facts, first: int, last: int, found: Context, roles: 
             before -= 1
         while after < sentence.stop and (after in names or text.tokens[after].lower in _SKIPPED):
             after += 1
-    if before >= sentence.start:
+    if before >= sentence.start and text.tokens[before].lower not in _BE:
         found[f"<{text.lemmas[before] or text.tokens[before].lower}"] = _NEIGHBOUR
-    if after < sentence.stop:
+    if after < sentence.stop and text.tokens[after].lower not in _BE:
         found[f">{text.lemmas[after] or text.tokens[after].lower}"] = _NEIGHBOUR
 
 
@@ -91,30 +98,28 @@ def _add_sides(facts: Facts, first: int, last: int, found: Context) -> None:
     """Add on which side of a name the words next to it stand: before what it does, behind what is done to it."""
     text = facts.text
     sentence = text.sentences[text.sentence_of[first]]
-    tokens = text.tokens
-    taken = 0
-    for at in range(last + 1, min(last + 9, sentence.stop)):  # what the name does, or what is done to it
-        if tokens[at].text in ";:":
+    is_agent = any(text.tokens[at].lower == "by" for at in range(max(first - 2, sentence.start), first))
+    is_owner = text.tokens[last].lower.endswith("'s")
+    for word in _words_beside(facts, range(last + 1, sentence.stop)):
+        is_done_to = is_owner or _is_passive(facts, word, sentence)
+        found[("}" if is_done_to else "{") + text.lemmas[word]] = _SIDE
+    for word in _words_beside(facts, range(first - 1, sentence.start - 1, -1)):
+        found[("{" if is_agent else "}") + text.lemmas[word]] = _SIDE
+
+
+def _words_beside(facts: Facts, tokens: range) -> list[int]:
+    """Return the two words nearest to a name on one side, names and numbers left out, up to the end of its clause."""
+    text = facts.text
+    words: list[int] = []
+    for at in tokens[:_REACH]:
+        token = text.tokens[at]
+        if token.lower in _CLAUSE_ENDS:
             break
-        if text.lemmas[at] and not tokens[at].text[0].isupper():
-            passive = _is_passive(facts, at, sentence)
-            found[f"{'}' if passive else '{'}{text.lemmas[at]}"] = _SIDE
-            taken += 1
-            if taken == 2:
+        if text.lemmas[at] and not token.text[0].isupper() and not token.glued:
+            words.append(at)
+            if len(words) == 2:
                 break
-    if last + 1 < sentence.stop and tokens[last].lower.endswith("'s"):
-        for feature in [feature for feature in found if feature[0] == "{"]:
-            found["}" + feature[1:]] = found.pop(feature)
-    taken = 0
-    agent = any(tokens[at].lower == "by" for at in range(max(first - 2, sentence.start), first))
-    for at in range(first - 1, max(first - 9, sentence.start - 1), -1):
-        if tokens[at].text in ";:":
-            break
-        if text.lemmas[at] and not tokens[at].text[0].isupper():
-            found[f"{'{' if agent else '}'}{text.lemmas[at]}"] = _SIDE
-            taken += 1
-            if taken == 2:
-                break
+    return words
 
 
 def _is_passive(facts: Facts, verb: int, sentence: range) -> bool:
@@ -123,11 +128,3 @@ def _is_passive(facts: Facts, verb: int, sentence: range) -> bool:
     if not token.endswith(("ed", "en", "ught", "wn", "ung", "id", "ft", "lt", "ost", "ade", "eat", "un")):
         return False
     return any(facts.text.tokens[at].lower in _BE for at in range(max(verb - 3, sentence.start), verb))
-
-
-def likeness(one: Context, other: Context) -> float:
-    """Return how much of a context the other one shares, in [0, 1]."""
-    total = sum(one.values())
-    if not total:
-        return 0.0
-    return sum(min(weight, other[feature]) for feature, weight in one.items() if feature in other) / total

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from .dates import Date
 from .reading import Facts
 
-_MONTH_NAMES = "January February March April May June July August September October November December".split()
+_MONTHS = "January February March April May June July August September October November December"
+_MONTH_NAMES = _MONTHS.split()
 
 
 class DateDifferences(NamedTuple):

@@ -1,8 +1,9 @@
-"""Dates in any spelling: "3 May 1998", "May 3, 1998", "1998-05-03", "the 3rd of May", "May 1998", "44 BC", "the 1990s"."""
+"""Dates in any spelling: "3 May 1998", "May 3, 1998", "1998-05-03", "the 3rd of May", "44 BC", "the 1990s"."""
 
 from typing import NamedTuple
 
 from .number_words import DECADES, ORDINALS, SCALE_ORDINALS, read_words, roman
+from .tables import word_set
 from .text import Text
 
 _NAMES = "january february march april may june july august september october november december"
@@ -117,30 +118,36 @@ def _day_first(text: Text, index: int) -> Date | None:
 
 def _month_first(text: Text, index: int) -> Date | None:
     words = _words(text, index, 3)
-    after = index + 1
+    first, after = index, index + 1
     if len(words) > 1 and words[1] == "." and len(words[0]) < 5:
-        after += 1
+        index, after = index + 1, after + 1
     elif len(words) > 1 and words[1] == "the":
         after += 1
     day = _day(text, after) if after < len(text.tokens) else None
     month = MONTHS[words[0]]
     if day:
         year, last = _year_after(text, day[1])
-        return Date(year, month, day[0], index, last)
+        return Date(year, month, day[0], first, last)
     year, last = _year_after(text, index)
-    if words[0] in ("may", "march", "mar") and year is None and not _after_preposition(text, index):
+    if year is None and not _is_bare_month(text, first):
         return None
-    return Date(year, month, None, index, last)
+    return Date(year, month, None, first, first if year is None else last)
 
 
-def _after_preposition(text: Text, index: int) -> bool:
-    return index > 0 and text.tokens[index - 1].lower in (
-        "in", "of", "since", "until", "by", "from", "to", "early", "late", "mid", "last", "next", "and", "during", "-",
-    )  # fmt: skip
+_BEFORE_MONTHS = word_set(
+    "in of since until by from to early late mid last next and during - between through after before"
+)
+
+
+def _is_bare_month(text: Text, index: int) -> bool:
+    """Return whether a month stands alone and is no name ("Jan Aker", "June Carter") and no verb ("March on")."""
+    if len(text.tokens[index].text) < 5 and text.tokens[index].lower not in ("may", "june", "july"):
+        return False
+    return index > 0 and text.tokens[index - 1].lower in _BEFORE_MONTHS
 
 
 def _year_after(text: Text, index: int) -> tuple[int | None, int]:
-    """Return the year behind a token, with or without a comma or "of", and its last token; (None, index) without one."""
+    """Return the year behind a token, a comma or "of" between or not, and its last token; (None, index) without one."""
     words = _words(text, index + 1, 6) if index + 1 < len(text.tokens) else []
     skipped = 1 if words[:1] in ([","], ["of"], ["in"]) else 0
     at = index + 1 + skipped
@@ -184,12 +191,11 @@ def _year(text: Text, index: int) -> Date | None:
     return Date(year, None, None, index, index)
 
 
-_COUNTED = frozenset(
-    """m km kg g mg cm mm ml l kb mb gb hz khz mhz w kw mw metres meters kilometres kilometers miles feet ft people men
+_COUNTED = word_set("""m km kg g mg cm mm ml l kb mb gb hz khz mhz w kw mw metres meters kilometres kilometers miles
+feet ft people men
     women soldiers troops dollars euros pounds tonnes tons grams kilograms hours days years copies employees students
     workers residents inhabitants votes units items pages words bytes litres liters hectares acres pixels rpm hp percent
-    degrees kelvin steps houses homes families members horses ships aircraft books patients participants""".split()
-)
+    degrees kelvin steps houses homes families members horses ships aircraft books patients participants""")
 
 
 def _decade(text: Text, index: int) -> Date | None:

@@ -1,61 +1,80 @@
 """What of one text stands, in the other, where something else ought to."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .context import Bound, Context
 
+_DOUBT = 0.5  # evidence, in weights of words, that is as good as none
+
 
 class Misfit(NamedTuple):
-    """Something that fits another's place better than its own.
+    """Something, and another's place that it may fit better than its own.
 
     Attributes:
         bound: it, in its text.
         rival: what stands at that place in the other text.
         fit: how much of its surroundings the rival's place shares, in [0, 1].
-        gap: by how much that is more than its own place shares.
+        pro: the weight of the words around it that only the rival's place shares.
+        contra: the weight of those that only its own place shares.
     """
 
     bound: Bound
     rival: Bound
     fit: float
-    gap: float
+    pro: float
+    contra: float
+
+    @property
+    def gap(self) -> float:
+        """How clearly it stands at the rival's place, in [-1, 1]."""
+        return gap(self.pro, self.contra)
 
 
-def shared(one: Context, other: Context, without: Iterable[str]) -> float:
-    """Return how much of a context the other one shares, in [0, 1], some features left out."""
-    total = common = 0.0
-    for feature, weight in one.items():
-        if feature in without:
-            continue
-        total += weight
-        if feature in other:
-            there = other[feature]
-            common += weight if weight < there else there
-    return common / total if total else 0.0
+def gap(pro: float, contra: float) -> float:
+    """Return how clearly evidence speaks for something, in [-1, 1]; 0 without any."""
+    return (pro - contra) / (pro + contra + _DOUBT)
 
 
-def worst_misfit(
-    bound: Bound,
-    own: Sequence[Bound],
-    rivals: Sequence[Bound],
-    without: Callable[[Bound, Bound], set[str]] = lambda bound, rival: set(),
-) -> Misfit | None:
-    """Return the rival whose place fits something most of all, compared with its own places; None without rivals.
+def compare_places(
+    bound: Bound, own: Context, rival: Bound, without: frozenset[str] | set[str] = frozenset()
+) -> Misfit:
+    """Return how something fits another's place, compared with its own.
 
     Args:
         bound: of one text.
-        own: where the same stands in the other text; may be empty.
-        rivals: what else stands in the other text.
+        own: what stands around the same in the other text, where it fits best; empty if it is not there.
+        rival: what else stands in the other text.
         without: features that tell nothing between the two, as their own names.
     """
-    worst: Misfit | None = None
-    for rival in rivals:
-        hidden = without(bound, rival)
-        fit = shared(bound.context, rival.context, hidden)
-        if worst and fit - 1.0 > worst.gap:
+    pro = contra = total = common = 0.0
+    theirs = rival.context
+    for feature, weight in bound.context.items():
+        if feature in without:
             continue
-        best = max((shared(bound.context, place.context, hidden) for place in own), default=0.0)
-        if worst is None or fit - best > worst.gap:
-            worst = Misfit(bound, rival, fit, fit - best)
-    return worst
+        there, here = theirs.get(feature, 0.0), own.get(feature, 0.0)
+        total += weight
+        there = there if there < weight else weight
+        common += there
+        difference = there - (here if here < weight else weight)
+        if difference > 0:
+            pro += difference
+        else:
+            contra -= difference
+    return Misfit(bound, rival, common / total if total else 0.0, pro, contra)
+
+
+def worst_misfit(bound: Bound, own: Sequence[Bound], rivals: Sequence[Bound]) -> Misfit | None:
+    """Return how something fits the place of the rival that speaks most clearly against its own; None without any."""
+    home = max((place.context for place in own), key=lambda place: shared(bound.context, place), default={})
+    return max((compare_places(bound, home, rival) for rival in rivals), key=lambda misfit: misfit.gap, default=None)
+
+
+def shared(one: Context, other: Context) -> float:
+    """Return how much of a context the other one shares, in [0, 1]."""
+    total = sum(one.values())
+    common = 0.0
+    for feature in one.keys() & other.keys():
+        weight, there = one[feature], other[feature]
+        common += weight if weight < there else there
+    return common / total if total else 0.0

@@ -3,17 +3,14 @@
 from typing import NamedTuple
 
 from .names import GENERIC, TITLES, Name
-from .place_names import LONG_FORMS
+from .place_names import LONG_FORMS, PLACES
 from .reading import Facts
+from .tables import word_set
 from .words import stem
 
 _GENERIC_STEMS = frozenset(map(stem, GENERIC | TITLES)) | GENERIC | TITLES
 # What may end a name or the adjective made of it: "Texas" and "Texan", "Darwin" and "Darwinian".
-_ENDINGS = frozenset(("", "n", "an", "ian", "ean", "ese", "ish", "i", "s", "er", "ers", "ic", "a", "o", "y", "ans", "ians", "us", "e", "as", "ite", "ist"))  # fmt: skip
-_NO_NAME_ENDINGS = ("ing", "tion", "sion", "ment", "ness", "ity", "ly", "s", "ed", "ers", "ism", "ance", "ence", "ists")
-_FINITE = frozenset(
-    "is was has had were are did does will would can could became began said made took went wrote".split()
-)
+_ENDINGS = word_set("n an ian ean ese ish i s er ers ic a o y ans ians us e as ite ist") | {""}
 
 
 class NameDifferences(NamedTuple):
@@ -43,7 +40,10 @@ def compare_names(source: Facts, rewritten: Facts) -> NameDifferences:
     missing = [name for name in ours if not any(_is_known(key, said) for key in name.keys if key not in _GENERIC_STEMS)]
     missing = [name for name in missing if any(key not in _GENERIC_STEMS for key in name.keys)]
     novel = [
-        name for name in theirs if any(key not in _GENERIC_STEMS and not _is_known(key, known) for key in name.keys)
+        name
+        for name in theirs
+        if any(key not in _GENERIC_STEMS and not _is_known(key, known) for key in name.keys)
+        or _is_mixed(name, rewritten, source)
     ]
     return NameDifferences(
         [source.text.quote(name.first, name.last) for name in missing],
@@ -53,31 +53,30 @@ def compare_names(source: Facts, rewritten: Facts) -> NameDifferences:
     )
 
 
+def _is_mixed(name: Name, facts: Facts, other: Facts) -> bool:
+    """Return whether a name joins parts of two: "Otto Hoek" of "Otto Brandl" and "Maria Hoek"."""
+    if len(name.keys) != 2 or name.last != name.first + 1 or not name.sure:
+        return False
+    if any(key in _GENERIC_STEMS or key in PLACES.values() for key in name.keys):
+        return False
+    partners = [
+        {key for there in other.names if len(there.keys) > 1 and own in there.keys for key in there.keys}
+        for own in name.keys
+    ]
+    return all(partners) and name.keys[1] not in partners[0]
+
+
 def _sure(facts: Facts, other: Facts) -> list[Name]:
-    """Return the names of a text, each once; those that start a sentence where they can hardly be anything else."""
+    """Return the names of a text, each once; a word that starts a sentence where either text has it as a name."""
     sure_there = {key for name in other.names if name.sure for key in name.keys}
     sure_here = {key for name in facts.names if name.sure for key in name.keys}
     found: dict[tuple[str, ...], Name] = {}
     for name in facts.names:
-        if name.sure or name.keys[0] in sure_here or name.keys[0] in sure_there or _looks_like_one(facts, other, name):
+        if name.first == name.last and facts.text.tokens[name.first].lower in other.lower_words:
+            continue
+        if name.sure or name.keys[0] in sure_here or name.keys[0] in sure_there:
             found.setdefault(name.keys, name)
     return list(found.values())
-
-
-def _looks_like_one(facts: Facts, other: Facts, name: Name) -> bool:
-    """Return whether a word that starts a sentence reads as a name: "Napoleon was", "Curie's", never "Scientists"."""
-    token = facts.text.tokens[name.first]
-    if token.kind in ("code", "initials"):
-        return True
-    word = token.lower.removesuffix("'s")
-    if word in facts.lower_words or word in other.lower_words:
-        return False
-    if token.lower.endswith("'s"):
-        return True
-    if word.endswith(_NO_NAME_ENDINGS) or name.last + 1 >= len(facts.text.tokens):
-        return False
-    following = facts.text.tokens[name.last + 1].lower
-    return following in _FINITE or (following.endswith("ed") and len(following) > 4)
 
 
 def _short_forms(facts: Facts, other: Facts) -> set[str]:
@@ -86,7 +85,7 @@ def _short_forms(facts: Facts, other: Facts) -> set[str]:
     words = facts.vocabulary
     candidates = {key for name in other.names for key in name.keys if 2 <= len(key) <= 6}
     initials = {_initials(facts, name) for name in facts.names if name.last > name.first}
-    initials |= {text for text in _initials_of_words(facts, candidates)}
+    initials |= _initials_of_words(facts, candidates)
     found |= candidates & initials
     own = {key for name in facts.names for key in name.keys if 2 <= len(key) <= 6}
     for name in other.names:
@@ -106,7 +105,7 @@ def _initials(facts: Facts, name: Name) -> str:
 
 
 def _initials_of_words(facts: Facts, wanted: set[str]) -> set[str]:
-    """Return which of some abbreviations are the initials of neighbouring words, in any case: "central bank rate" CBR."""
+    """Return which of some abbreviations are initials of neighbouring words, in any case: "central bank rate" CBR."""
     if not wanted:
         return set()
     words = [token.lower[0] for token in facts.text.tokens if token.kind == "word" and len(token.text) > 3]

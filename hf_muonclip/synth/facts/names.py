@@ -9,25 +9,23 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .place_names import PLACES
+from .tables import word_set
 from .text import Text
 from .words import FUNCTION_WORDS, stem
 
 # They come and go with a name, or stand for it.
-TITLES = frozenset(
-    """mr mrs ms miss dr sir dame lord lady president king queen prince princess emperor empress tsar general colonel captain
+TITLES = word_set("""mr mrs ms miss dr sir dame lord lady president king queen prince princess emperor empress tsar
+general colonel captain
     major admiral professor prof minister chancellor governor senator pope bishop saint st count countess duke duchess
-    baron sultan prime doctor judge justice chief mayor ceo father mother uncle aunt brother sister""".split()
-)
-GENERIC = frozenset(
-    """river lake mount mountain mountains sea ocean bay gulf city town village university college school street avenue
+    baron sultan prime doctor judge justice chief mayor ceo father mother uncle aunt brother sister""")
+GENERIC = word_set("""river lake mount mountain mountains sea ocean bay gulf city town village university college
+school street avenue
     road bridge war battle empire republic kingdom island islands company corporation inc ltd party church cathedral
     castle palace house hall museum park station airport valley desert peninsula county province state district
     parliament government army navy force ministry department council court treaty act law bank institute society
     association organization organisation committee commission union federal national royal international prize award
-    festival league cup championship world earth sun moon god internet bible english""".split()
-)
-_PARTICLES = frozenset("of the de von van der den la le du da di bin ibn al el del and & - ' y".split())
-_INSIDE = _PARTICLES - {"and", "the", "'"}
+    festival league cup championship world earth sun moon god internet bible english""")
+_PARTICLES = word_set("of de von van der den la le du da di bin ibn al el del & - y")
 
 
 class Name(NamedTuple):
@@ -54,6 +52,10 @@ def name_key(word: str) -> str:
         return PLACES[word]
     word = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
     word = word.replace(".", "").replace("-", "")
+    if len(word) > 5:
+        for ending in ("ians", "ian", "ish", "ese", "ia"):
+            if word.endswith(ending) and len(word) - len(ending) >= 4:
+                return word[: -len(ending)]
     return stem(word) if len(word) > 4 else word
 
 
@@ -65,17 +67,25 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
         taken: tokens that belong to numbers and dates.
     """
     names: list[Name] = []
+    lower = {token.text for token in text.tokens if token.kind == "word" and token.text[0].islower()}
     for sentence in text.sentences:
         heading = _is_heading(text, sentence)
         index = sentence.start
         while index < sentence.stop:
+            token = text.tokens[index]
+            if token.text[0].islower() and token.kind == "word":
+                index += 1
+                continue
             if index in taken or not _may_be_name(text, index):
                 index += 1
                 continue
             last = _end_of_name(text, index, sentence.stop, taken)
             initial = _starts(text, index, sentence.start)
+            if initial and last > index and not _may_be_name(text, index + 1):
+                last = index  # "Citizens of Rome"
             capitals = text.tokens[index].text.isupper() and len(text.tokens[index].text) > 1
             sure = not heading and (not initial or last > index or capitals)
+            sure = sure or (not heading and last == index and _looks_like_one(text, index, lower))
             keys = tuple(name_key(text.tokens[at].text) for at in range(index, last + 1) if _counts(text, at))
             if keys:
                 names.append(Name(index, last, keys, sure or keys[0] in _PLACE_KEYS))
@@ -84,6 +94,12 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
 
 
 _PLACE_KEYS = frozenset(PLACES.values())
+_NO_NAME_ENDINGS = ("ing", "tion", "sion", "ment", "ness", "ity", "ly", "s", "ed", "ers", "ism", "ance", "ence", "age")
+_FINITE = word_set("""is was has had were are did does will would can could must may should became began said made
+took went wrote won woke
+    ran gave told found came beat led left met saw knew felt held kept built fought taught brought bought sold sent
+    lost put
+    never then also only soon""")
 
 
 def _may_be_name(text: Text, index: int) -> bool:
@@ -92,13 +108,19 @@ def _may_be_name(text: Text, index: int) -> bool:
         return token.kind == "code" or token.text[0].isupper()
     if token.kind != "word" or not token.text[0].isupper() or token.text.startswith("I'"):
         return False
-    if token.lower in FUNCTION_WORDS and not (token.text == "US" and index):
+    is_short_form = token.text.isupper() and len(token.text) > 1  # "WHO", "US"
+    if token.lower in FUNCTION_WORDS and not is_short_form:
         return False
-    return token.lower not in TITLES and token.text != "I" and "'" not in token.lower.removesuffix("'s")
+    inner = token.text.removesuffix("'s").partition("'")[2]  # "O'Brien" is a name, "I'll" is not
+    return token.lower not in TITLES and token.text != "I" and (not inner or inner[0].isupper())
 
 
 def _counts(text: Text, index: int) -> bool:
-    return text.tokens[index].lower not in _PARTICLES and text.tokens[index].kind in ("word", "code", "initials")
+    return text.tokens[index].lower not in _PARTICLES | {"the"} and text.tokens[index].kind in (
+        "word",
+        "code",
+        "initials",
+    )
 
 
 def _end_of_name(text: Text, index: int, stop: int, taken: set[int]) -> int:
@@ -107,10 +129,14 @@ def _end_of_name(text: Text, index: int, stop: int, taken: set[int]) -> int:
     while at < stop and at not in taken:
         if _may_be_name(text, at) and text.tokens[at - 1].lower.removesuffix("'s") == text.tokens[at - 1].lower:
             last = at
-        elif text.tokens[at].lower not in _INSIDE or at > last + 2:
+        elif at > last + 2 or not (text.tokens[at].lower in _PARTICLES or _is_article(text, at)):
             break
         at += 1
     return last
+
+
+def _is_article(text: Text, index: int) -> bool:
+    return text.tokens[index].lower == "the" and text.tokens[index - 1].lower == "of"
 
 
 def _starts(text: Text, index: int, start: int) -> bool:
@@ -119,6 +145,18 @@ def _starts(text: Text, index: int, start: int) -> bool:
     if before >= start and text.tokens[before].text in ('"', ":", "("):
         return True
     return all(text.tokens[at].kind == "mark" for at in range(start, index))
+
+
+def _looks_like_one(text: Text, index: int, lower: set[str]) -> bool:
+    """Return whether a word that starts a sentence reads as a name: "Napoleon was", "Curie's", never "Scientists"."""
+    word = text.tokens[index].lower.removesuffix("'s")
+    if word in lower or index + 1 >= len(text.tokens):
+        return False
+    if text.tokens[index].lower.endswith("'s"):
+        return True
+    following = text.tokens[index + 1].lower
+    is_verb = following in _FINITE or (following.endswith("ed") and len(following) > 4)
+    return is_verb and not word.endswith(_NO_NAME_ENDINGS)
 
 
 def _is_heading(text: Text, sentence: range) -> bool:

@@ -9,7 +9,9 @@ from .reading import Facts
 from .units import worth
 
 _CONVERSION = 0.06  # how far "(3 miles)" may lie from the "5 km" that it explains
-_SAME_PLACE = 0.35
+_SAME_PLACE = 0.3
+_POUND = 0.45359237
+_MEASURES = ("share", "sterling", "dollar", "euro", "length", "mass", "time", "months")
 
 
 class NumberDifferences(NamedTuple):
@@ -47,7 +49,7 @@ def compare_numbers(source: Facts, rewritten: Facts) -> NumberDifferences:
     found = [n for n in missing if any(_is_same(n, other) for other in theirs)]
     known = [n for n in novel if any(_is_same(n, other) for other in ours)]
     missing = [n for n in missing if n not in found and not _explains(source, n, their_keys)]
-    novel = [n for n in novel if n not in known and not _follows(source, rewritten, n)]
+    novel = [n for n in novel if n not in known and not _explains(rewritten, n, keys)]
     units = _changed_units(source, rewritten, missing, novel)
     missing = [n for n in missing if all(n is not pair[0] for pair in units)]
     novel = [n for n in novel if all(n is not pair[1] for pair in units)]
@@ -55,11 +57,11 @@ def compare_numbers(source: Facts, rewritten: Facts) -> NumberDifferences:
         at
         for a in missing
         for b in novel
-        if (a.soft or b.soft) and _stand_alike(source, a, rewritten, b)
+        if _stand_alike(source, a, rewritten, b)
         for at in ((0, a.first), (1, b.first))
     }
-    missing = [n for n in missing if not n.soft or (0, n.first) in replaced]
-    novel = [n for n in novel if not n.soft or (1, n.first) in replaced]
+    missing = [n for n in missing if (0, n.first) in replaced or not (n.soft or _follows(rewritten, source, n))]
+    novel = [n for n in novel if (1, n.first) in replaced or not (n.soft or _follows(source, rewritten, n))]
     bounds = _changed_bounds(ours, theirs)
     total = max(len(ours) + len(theirs), 1)
     return NumberDifferences(
@@ -78,6 +80,10 @@ def _is_same(one: Number, other: Number) -> bool:
         return one.value % 720 == other.value % 720
     if "version" in (one.kind, other.kind) or "time" in (one.kind, other.kind):
         return False
+    if {one.kind, other.kind} == {"", "clock"}:  # "at four", "at four o'clock"
+        return max(one.value, other.value) == 60 * min(one.value, other.value)
+    if one.kind != other.kind:  # "the fifth year", "five years"; but "the third man" is not "three men"
+        return one.value == other.value and not (one.soft or other.soft)
     share = {one.unit.dimension if one.unit else "", other.unit.dimension if other.unit else ""}
     if share == {"", "share"}:  # "half" and "50 percent"; "50" alone too
         parts = one if one.unit is None else other
@@ -92,22 +98,23 @@ def _is_same(one: Number, other: Number) -> bool:
     if one.unit.dimension == other.unit.dimension:
         a, b = worth(one.value, one.unit), worth(other.value, other.unit)
         return abs(a - b) <= 1e-6 * max(abs(a), abs(b))
+    if one.value != other.value:
+        return False
     dimensions = {one.unit.dimension, other.unit.dimension}
-    if dimensions in ({"mass", "ton"}, {"angle", "temperature"}, {"share", "points"}, {"share", "angle"}):
-        return one.value == other.value and dimensions != {"share", "angle"} or _is_metric_ton(one, other)
-    return one.value == other.value and any(d.startswith("count/") for d in dimensions)
+    if dimensions == {"mass", "ton"}:
+        return 1000.0 in (one.unit.factor, other.unit.factor)
+    if dimensions == {"mass", "sterling"}:  # "pounds" weigh or are paid
+        return _POUND in (one.unit.factor, other.unit.factor)
+    # "degrees" may be of anything; "500 per square kilometre" may be said of anything
+    return dimensions == {"angle", "temperature"} or any(d.startswith("count/") for d in dimensions)
 
 
-def _is_metric_ton(one: Number, other: Number) -> bool:
-    return bool(one.unit and other.unit) and one.value == other.value and 1000.0 in (one.unit.factor, other.unit.factor)
-
-
-def _explains(source: Facts, number: Number, kept: set[str]) -> bool:
-    """Return whether a number only says a kept one in another unit: "5 km (3.1 miles)"."""
+def _explains(facts: Facts, number: Number, shared_keys: set[str]) -> bool:
+    """Return whether a number only says, in another unit, one beside it that both texts have: "5 km (3.1 miles)"."""
     if number.unit is None:
         return False
-    for other in source.numbers:
-        if other is number or other.unit is None or other.key not in kept:
+    for other in facts.numbers:
+        if other is number or other.unit is None or other.key not in shared_keys:
             continue
         close = min(abs(other.first - number.last), abs(number.first - other.last)) <= 4
         if close and other.unit.dimension == number.unit.dimension:
@@ -118,7 +125,7 @@ def _explains(source: Facts, number: Number, kept: set[str]) -> bool:
 
 
 def _follows(source: Facts, rewritten: Facts, number: Number) -> bool:
-    """Return whether a new number follows from the source: how many it lists, or how many years two of its dates span."""
+    """Return whether a number of one text only sums up the other: how many a sentence lists, or years between dates."""
     if number.unit and number.unit.dimension == "months":
         years = sorted({date.year for date in source.dates if date.year})
         spans = {abs(b - a) for i, a in enumerate(years) for b in years[i + 1 :]}
@@ -148,19 +155,25 @@ def _stand_alike(source: Facts, one: Number, rewritten: Facts, other: Number) ->
     if (one.kind == "ordinal") != (other.kind == "ordinal"):
         return False
     ours = context_of(source, one.first, one.last)
-    return shared(context_of(rewritten, other.first, other.last), ours, ()) >= _SAME_PLACE
+    return shared(context_of(rewritten, other.first, other.last), ours) >= _SAME_PLACE
 
 
 def _changed_bounds(ours: list[Number], theirs: list[Number]) -> list[tuple[Number, Number]]:
     """Return pairs of the same number, "more than" it in one text and "less than" it in the other."""
     pairs = []
-    for b in theirs:
+    for b in (number for number in theirs if number.bound):
         same = [a for a in ours if a.key == b.key]
-        if b.bound and same and all(a.bound == -b.bound for a in same):
+        if same and all(a.bound == -b.bound for a in same):
             pairs.append((same[0], b))
     return pairs
 
 
+def can_be_swapped(one: str, other: str) -> bool:
+    """Return whether numbers of two classes can be swapped unnoticed: "twelve pounds, but she had nine"."""
+    return one == other or (not one and other in _MEASURES) or (not other and one in _MEASURES)
+
+
 def unit_class(number: Number) -> str:
-    """Return which numbers can be swapped with a number unnoticed: those of its dimension, times, ordinals, counts."""
-    return number.unit.dimension if number.unit else number.kind
+    """Return the dimension of a number, or that it is a time or an ordinal; "" of plain numbers."""
+    dimension = number.unit.dimension if number.unit else number.kind
+    return "sterling" if number.unit and number.unit.factor == _POUND else dimension

@@ -4,18 +4,16 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen
+eighteen nineteen"""
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 CARDINALS = {word: value for value, word in enumerate(_UNITS.split())}
 CARDINALS |= {word: 20 + 10 * place for place, word in enumerate(_TENS.split())}
-ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        """first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
-        sixteenth seventeenth eighteenth nineteenth twentieth""".split(),
-        start=1,
-    )
-}
+_PLACES = """first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
+fifteenth
+sixteenth seventeenth eighteenth nineteenth twentieth"""
+ORDINALS = {word: value for value, word in enumerate(_PLACES.split(), start=1)}
 ORDINALS |= {word[:-1] + "ieth": value for word, value in CARDINALS.items() if value >= 20}
 SCALES = {
     "hundred": 100,

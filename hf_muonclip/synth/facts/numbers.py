@@ -3,21 +3,25 @@
 import re
 from typing import NamedTuple
 
-from .dates import Date, date_at
-from .number_words import CARDINALS, DIGIT_SCALES, GLYPHS, WORDS, read_words, roman
-from .text import Text
+from .dates import MONTHS, Date, date_at
+from .number_words import CARDINALS, DECADES, DIGIT_SCALES, GLYPHS, ORDINALS, WORDS, read_words, roman
+from .tables import word_set
+from .text import Text, Token
 from .units import CURRENCIES, CURRENCY_MARKS, Unit, per, power_of, raised, simple_unit, worth
 
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")  # noqa: RUF001
-_DASHES = frozenset("-–—")  # noqa: RUF001
-_CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))  # noqa: RUF001
-_ARTICLE_UNITS = frozenset("decade century millennium fortnight year month week day hour minute mile".split())
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_DASHES = frozenset("-–—")
+_CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))
+_ARTICLE_UNITS = word_set("decade century millennium fortnight year month week day hour minute mile")
+# Words with which a number or a date can start.
+_STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS, *GLYPHS))
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
-_POWERED = re.compile(r"^([A-Za-z]{1,2})([23])$")
+_ALSO_PREPOSITIONS = frozenset(("in", "at", "as", "us", "a"))
+_POWERED = re.compile(r"^([A-Za-z]{1,2})([23²³])$")
 _MORE = frozenset(
     ("more", "greater", "over", "above", "exceeding", "least", "minimum", "exceeded", "exceeds", "upwards")
 )
-_LESS = frozenset(("less", "fewer", "under", "below", "most", "maximum", "lower"))
+_LESS = frozenset(("less", "fewer", "under", "below", "most", "maximum"))
 
 
 class Number(NamedTuple):
@@ -44,12 +48,17 @@ class Number(NamedTuple):
     text: str = ""
 
     @property
+    def feature(self) -> str:
+        """What it counts as where sentences are compared."""
+        return f"#{self.value:.10g}{self.text}"
+
+    @property
     def key(self) -> str:
         """What two spellings of the number have in common."""
         if self.kind in ("version", "time", "clock"):
             return f"{self.kind}:{self.text or self.value}"
         if self.unit is None:
-            return f"{self.value:.10g}"
+            return f"{self.value:.10g}{self.kind}"
         return f"{worth(self.value, self.unit):.7g} {self.unit.dimension}"
 
 
@@ -59,7 +68,7 @@ def read_numbers(text: Text) -> tuple[list[Number], list[Date]]:
     dates: list[Date] = []
     index, count = 0, len(text.tokens)
     while index < count:
-        if _is_label(text, index):
+        if not _may_start(text.tokens[index]) or _is_label(text, index):
             index += 1
         elif date := date_at(text, index):
             dates.append(date)
@@ -72,6 +81,12 @@ def read_numbers(text: Text) -> tuple[list[Number], list[Date]]:
         else:
             index += 1
     return _with_shared_units(text, numbers), dates
+
+
+def _may_start(token: Token) -> bool:
+    if token.kind == "word":
+        return token.lower in _STARTS or token.text.isupper()
+    return token.kind != "mark" or token.text in GLYPHS
 
 
 def _is_label(text: Text, index: int) -> bool:
@@ -124,6 +139,8 @@ def _time(text: Text, index: int, hour: int, minute: int) -> Number:
     """Return a time of day; the hour is its second word where "am" or "pm" follows."""
     following = _following(text, index, 5)[1:]
     word = following[0].replace(".", "") if following else ""
+    if word == "o'clock":
+        return Number(hour * 60 + minute, None, index, index + 1, kind="clock")
     if word in ("am", "pm"):
         return Number(hour % 12 * 60 + minute + 720 * (word == "pm"), None, index, index + 1, kind="time")
     kind = "time" if hour > 12 or hour == 0 else "clock"
@@ -173,7 +190,8 @@ def _in_words(text: Text, index: int) -> Number | None:
         if len(following) > 1 and following[1] in _ARTICLE_UNITS:
             unit = simple_unit(following[1], False)
             return Number(1.0, unit, index, index + 1, soft=True)
-    if token.text.isupper() and index and text.tokens[index - 1].text[0].isupper() and (value := roman(token.text)):
+    is_numeral = token.text.isupper() and (len(token.text) > 1 or token.text in "IVX")
+    if is_numeral and index and text.tokens[index - 1].text[0].isupper() and (value := roman(token.text)):
         return Number(value, None, index, index, soft=value < 4, kind="ordinal") if before != "." else None
     following = _following(text, index)
     found = read_words(following)
@@ -186,6 +204,8 @@ def _in_words(text: Text, index: int) -> Number | None:
     if token.lower == "second" and found.words == 1 and before in ("per", "a", "each", "every", "/"):
         return None
     soft = found.words == 1 and (token.lower in WORDS or found.value <= 3) and "dozen" not in token.lower
+    if after.replace(".", "") in ("am", "pm", "o'clock") and found.value <= 12:
+        return _time(text, last, int(found.value), 0)._replace(first=index)
     if found.ordinal:
         return Number(found.value, None, index, last, soft=soft, kind="ordinal")
     return _with_unit(text, index, last, found.value, False, soft)
@@ -219,7 +239,7 @@ def _sign(text: Text, index: int) -> tuple[int, int]:
     if index and tokens[index - 1].lower in ("minus", "negative"):
         return index - 1, -1
     alone = index > 0 and tokens[index].glued and not (tokens[index - 1].glued and tokens[index - 2].text not in "($€£")
-    return (index - 1, -1) if alone and tokens[index - 1].text in ("-", "–") else (index, 1)  # noqa: RUF001
+    return (index - 1, -1) if alone and tokens[index - 1].text in ("-", "–") else (index, 1)
 
 
 def _scale(text: Text, last: int, digits: bool, paid: bool) -> tuple[float, int]:
@@ -244,6 +264,8 @@ def _unit_after(text: Text, last: int, digits: bool) -> tuple[Unit | None, int]:
     """Return the unit behind a token, and its last token."""
     words = [token.text for token in text.tokens[last + 1 : min(last + 8, text.sentences[text.sentence_of[last]].stop)]]
     at = 1 if words[:1] == ["-"] and len(words) > 1 and text.tokens[last + 1].glued else 0
+    if words[at : at + 1] and words[at] in _ALSO_PREPOSITIONS and not text.tokens[last + 1].glued:
+        return None, last
     unit, used = _one_unit(words[at:], digits)
     if not unit:
         for noun in (1, 2):  # "500 people per square kilometre"
@@ -253,9 +275,11 @@ def _unit_after(text: Text, last: int, digits: bool) -> tuple[Unit | None, int]:
                     return per(Unit("count", 1.0), other), last
         return None, last
     at += used
-    if words[at : at + 1] in (["per"], ["/"]) and words[at + 1 : at + 2] != ["cent"]:
+    joined = words[at] if at < len(words) else ""
+    if joined in ("per", "/", "a", "an"):
         other, used = _one_unit(words[at + 1 :], True)
-        if other:
+        is_rate = joined in ("per", "/") or (unit.dimension == "length" and other and other.dimension == "time")
+        if other and other.dimension != "share" and is_rate:
             return per(unit, other), last + at + 1 + used
     return unit, last + at
 
@@ -283,7 +307,7 @@ def _one_unit(words: list[str], digits: bool) -> tuple[Unit | None, int]:
         return (raised(unit, power), 2) if unit and unit.dimension == "length" else (None, 0)
     powered = _POWERED.match(word)
     if powered and (unit := simple_unit(powered[1], True)) and unit.dimension == "length":
-        return raised(unit, int(powered[2])), 1
+        return raised(unit, 2 if powered[2] in "2²" else 3), 1
     found = simple_unit(word, digits)
     if found and found.dimension == "length" and power_of(second) > 1 and second not in ("square", "cubic"):
         return raised(found, power_of(second)), 2
@@ -318,14 +342,31 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
         between = [token.lower for token in text.tokens[here.last + 1 : after.first]]
         if not between or not all(word in _CONNECTORS for word in between):
             continue
-        if here.unit is None and after.unit is not None:
+        if between[0] in _DASHES and after.unit is None and here.unit and here.unit.dimension in CURRENCIES:  # "$5-10"
+            after = shared[place + 1] = after._replace(unit=here.unit)
+        given = here.unit
+        apart = "," in between and between[-1] in ("and", "or")  # "aged 57.4, and 48 percent of them" shares nothing
+        if here.unit is None and after.unit is not None and not (apart and not _is_in_list(text, shared, place)):
             here = here._replace(unit=after.unit)
-        is_range = between[0] in _DASHES or between[0] == "to"
+        opens = here.first > 0 and text.tokens[here.first - 1].lower == "between"
+        is_range = between[0] in _DASHES or between[0] == "to" or (between == ["and"] and opens)
         scale = next((s for s in (1e12, 1e9, 1e6) if after.value >= s and after.value / s < 1000), 1.0)
-        if is_range and scale > 1 and here.value < after.value / scale and here.value < 1000:
+        if (
+            is_range
+            and given in (None, after.unit)
+            and scale > 1
+            and here.value < after.value / scale
+            and here.value < 1000
+        ):
             here = here._replace(value=here.value * scale)
         shared[place] = here
     return shared
+
+
+def _is_in_list(text: Text, numbers: list[Number], place: int) -> bool:
+    """Return whether only a comma stands between a number and the one before it."""
+    before = numbers[place - 1] if place else None
+    return before is not None and [t.text for t in text.tokens[before.last + 1 : numbers[place].first]] == [","]
 
 
 def small_in_words(number: Number, text: Text) -> bool:

@@ -4,25 +4,27 @@ Said by words ("before", "after", "then", "finally"), or in a narrative by the o
 an encyclopedic text may change places, two of a story may not; `is_narrative` decides by cues.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from .alignment import Alignment
 from .reading import Facts
+from .tables import word_set
 from .text import Text
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.12
-_STEPS = frozenset(
-    """then next later afterwards afterward subsequently finally eventually soon second secondly third thirdly lastly
-    thereafter ultimately""".split()
-)
-_FIRST = frozenset("first firstly initially originally".split())
+_LEAST_SHARE, _LEAST_COMMON, _LEAST_STORY_WEIGHT = 0.4, 2, 2.0
+_STEPS = word_set("""then next later afterwards afterward subsequently finally eventually soon second secondly third
+thirdly lastly
+    thereafter ultimately""")
+_FIRST = word_set("first firstly initially originally")
 _BEFORE = frozenset(("before", "until", "till"))
 _AFTER = frozenset(("after", "once", "since", "following"))
-_STORY = frozenset("he she they i we him her his them my me our suddenly then when".split())
-_PAST = frozenset(
-    """was were had went came said took gave saw found made got knew thought told felt left kept held stood sat ran began
-    heard brought turned looked asked""".split()
-)
+_SIDES = {"before": "before", "after": "after", "when": "after", "once": "after", "following": "after"}
+_STORY = word_set("he she they i we him her his them my me our suddenly then when")
+_PAST = word_set("""was were had went came said took gave saw found made got knew thought told felt left kept held
+stood sat ran began
+    heard brought turned looked asked""")
 
 
 class Claim(NamedTuple):
@@ -35,22 +37,47 @@ class Claim(NamedTuple):
 
 def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
     """Return a sentence for each order of events that the rewriting turns round."""
-    reasons = _turned_claims(source, rewritten)
+    reasons = _turned_claims(source, rewritten) or _turned_words(source, rewritten)
     ours, theirs = _step_of(source.text), _step_of(rewritten.text)
     narrative = is_narrative(source.text)
+    weights = [match.share * match.weight for match in alignment.of_rewritten]
     places = [
         (sentence, match.sentences[0])
         for sentence, match in enumerate(alignment.of_rewritten)
-        if match.sentences and match.share >= 0.4 and match.weight >= 2
+        if match.sentences and match.share >= _LEAST_SHARE and match.common >= _LEAST_COMMON
     ]
-    for (first, ours_first), (second, ours_second) in zip(places, places[1:], strict=False):
-        if ours_first <= ours_second:
+    place_of = dict(places)
+    told = [(first, second) for first, second in pairwise(range(len(theirs))) if _follows(theirs, first, second)]
+    told += _told_by_source(ours, places)
+    told += [
+        (first, second)
+        for (first, _), (second, _) in pairwise(places)
+        if narrative and min(weights[first], weights[second]) >= _LEAST_STORY_WEIGHT
+    ]
+    for first, second in dict.fromkeys(told):
+        if first not in place_of or second not in place_of or place_of[first] <= place_of[second]:
             continue
-        told = narrative or _is_told(theirs, first, second) or _is_told(ours, ours_second, ours_first)
-        if told and not _also_later(alignment, second, ours_first):
+        if not _also_later(alignment, second, place_of[first]):
             one, other = rewritten.text.quote_sentence(first, 60), rewritten.text.quote_sentence(second, 60)
             reasons.append(f'The source tells "{other}" before "{one}"; the rewriting turns the order round.')
     return reasons
+
+
+def _told_by_source(steps: list[int], places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the pairs of sentences of the rewriting whose order the source tells in words, as they now stand."""
+    at: dict[int, int] = {}
+    for sentence, place in places:
+        at.setdefault(place, sentence)
+    return [
+        (min(at[i], at[j]), max(at[i], at[j]))
+        for i, j in pairwise(range(len(steps)))
+        if _follows(steps, i, j) and i in at and j in at
+    ]
+
+
+def _follows(steps: list[int], first: int, second: int) -> bool:
+    """Return whether words say that a sentence follows the one before: a step at it, or "first" at the other."""
+    return steps[second] > 0 or steps[first] < 0
 
 
 def _also_later(alignment: Alignment, sentence: int, place: int) -> bool:
@@ -58,17 +85,12 @@ def _also_later(alignment: Alignment, sentence: int, place: int) -> bool:
     return any(origin > place for origin in alignment.of_rewritten[sentence].sentences)
 
 
-def _is_told(steps: list[int], first: int, second: int) -> bool:
-    """Return whether words say that sentences come one after the other: a step at the second, or "first" at the first."""
-    return any(steps[at] > 0 for at in range(first + 1, second + 1)) or steps[first] < 0
-
-
 def _step_of(text: Text) -> list[int]:
     """Return, of each sentence, 1 where its start says that it comes after the one before, -1 where it comes first."""
     steps = []
     for sentence in text.sentences:
         words = [text.tokens[at].lower for at in sentence[:5]]
-        if any(word in _FIRST for word in words[:3]):
+        if any(word in _FIRST for word in words[:1]):
             steps.append(-1)
         elif any(word in _STEPS for word in words[:4]) or words[:2] == ["after", "that"] or "next" in words[:3]:
             steps.append(1)
@@ -80,8 +102,7 @@ def _step_of(text: Text) -> list[int]:
 def is_narrative(text: Text) -> bool:
     """Return whether a text tells a story, so that the order of its sentences says what came first.
 
-    By the share of its words that are pronouns of persons, "then" and "when", and verbs in the past: at least one in
-    twelve, and few numbers.
+    At least one word in 25 is a pronoun of persons, "then" or "when", one in 20 a verb in the past; few are numbers.
     """
     words = [token.lower for token in text.tokens if token.kind == "word"]
     numbers = sum(token.kind == "number" for token in text.tokens)
@@ -154,6 +175,35 @@ def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
             sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[claim.token])
             reasons.append(f'The source tells the events of "{sentence}" the other way round.')
     return reasons
+
+
+def _turned_words(source: Facts, rewritten: Facts) -> list[str]:
+    """Return a sentence for each "before" that has become "after", or the reverse, in front of the same words."""
+    ours, theirs = _openings(source), _openings(rewritten)
+    reasons = []
+    for word, said, rest, sentence in theirs:
+        same = [other for other in ours if not set(other[1]).isdisjoint(said)]
+        if not same or any(other[0] == word for other in same):
+            continue
+        if any(_fit(rest, other[2]) >= _LEAST_FIT for other in same if rest and other[2]):
+            quoted = rewritten.text.quote_sentence(sentence)
+            reasons.append(f'The source tells the events of "{quoted}" the other way round.')
+    return reasons
+
+
+def _openings(facts: Facts) -> list[tuple[str, tuple[str, ...], dict[str, float], int]]:
+    """Return each "before" and "after": which of them, the words right behind, those of the rest, and the sentence."""
+    found = []
+    for number, places in enumerate(facts.text.places):
+        for index in facts.text.sentences[number]:
+            word = facts.text.tokens[index].lower
+            if word not in _SIDES:
+                continue
+            behind = [place for place in places if place.token > index][:2]
+            rest = {place.feature: place.weight for place in places if place not in behind}
+            if behind:
+                found.append((_SIDES[word], tuple(place.feature for place in behind), rest, number))
+    return found
 
 
 def _fit(one: dict[str, float], other: dict[str, float]) -> float:

@@ -155,21 +155,20 @@ mediterranean
 """
 PLACES = {word: line.split()[0] for line in _LINES.strip().splitlines() for word in line.split()}
 
-# What several capitals stand for, where the text does not say it itself: the words of the long form.
+# Short forms that a text need not explain, and the words that they stand for.
 LONG_FORMS = {
-    "usa": ("america", "united", "states"),
-    "uk": ("britain", "united", "kingdom"),
-    "us": ("america", "united", "states"),
+    "america": ("united", "states"),
+    "britain": ("united", "kingdom"),
     "ussr": ("soviet", "union"),
     "un": ("united", "nations"),
     "eu": ("european", "union"),
-    "wwi": ("world", "war", "first"),
-    "ww1": ("world", "war", "first"),
-    "wwii": ("world", "war", "second"),
-    "ww2": ("world", "war", "second"),
-    "nyc": ("new", "york", "city"),
+    "wwi": ("world", "war"),
+    "ww1": ("world", "war"),
+    "wwii": ("world", "war"),
+    "ww2": ("world", "war"),
+    "nyc": ("new", "york"),
+    "la": ("los", "angeles"),
     "dna": ("deoxyribonucleic", "acid"),
     "tv": ("television",),
-    "pc": ("personal", "computer"),
     "ai": ("artificial", "intelligence"),
 }

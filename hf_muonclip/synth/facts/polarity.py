@@ -13,13 +13,18 @@ from .alignment import Alignment
 from .antonyms import CONVERSES, POLES, pole_form
 from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
-from .negation import denied_by_prefix, is_negative_around, is_negative_sentence, negations
+from .negation import denied_by_prefix, negative_around
 from .reading import Facts
-from .words import head_of
+from .tables import word_set
+from .words import LIGHT_STEMS, head_of, stem
 
-_LEAST_FIT, _LEAST_GAP = 0.3, 0.12
-_SENTENCE_FIT = 0.45
+_LEAST_FIT, _LEAST_GAP = 0.3, 0.5
+_LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
+_AROUND, _LEAST_AROUND, _LEAST_SAID = 3, 2.5, 0.58
 _MOST_OCCURRENCES = 8
+# As neighbours they tell nothing: the negation itself is what is compared.
+_CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))
+_GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
 
 
 class _Side(NamedTuple):
@@ -42,10 +47,10 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
             (source, rewritten, ours[pair], theirs[pair]),
         ):
             for side in one_sides:
-                if by_negation and side.sign > 0:
-                    continue  # seen from the side of the negation
-                misfit = _misfit(one, other, side, other_sides)
-                if not misfit or _is_excused(one, other, misfit, pair):
+                if (side.sign > 0) if by_negation else (one is source):
+                    continue  # negations are seen from their own side, opposites from that of the rewriting
+                misfit = _misfit(one, other, side, other_sides, by_negation)
+                if not misfit or _is_excused(one, other, misfit, pair, len({side.sign for side in other_sides}) == 1):
                     continue
                 places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
                 places = places if one is source else places[::-1]
@@ -58,28 +63,33 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
 def _sides(facts: Facts) -> dict[str, list[_Side]]:
     """Return the sides of a text's words: of each antonym pair, and under "=" and its lemma of each word."""
     text = facts.text
-    negated = {negation.head for negation in negations(text)}
+    negated = {negation.head for negation in facts.negations}
     names = {at for name in facts.names if name.sure for at in range(name.first, name.last + 1)}
     found: dict[str, list[_Side]] = defaultdict(list)
     for index, token in enumerate(text.tokens):
         if token.kind != "word" or index in names:
             continue
         sign = -1 if index in negated else 1
-        for pair, side in POLES.get(pole_form(token.lower), ()):
+        word = token.lower
+        if word in ("up", "down") and index and text.tokens[index - 1].lower in _GOING:
+            word = "increase" if word == "up" else "decrease"
+        for pair, side in POLES.get(pole_form(word), ()):
             found[pair].append(_Side(index, side * sign))
-        if text.lemmas[index]:
+        if text.lemmas[index] and stem(token.lower) not in LIGHT_STEMS:
             found["=" + text.lemmas[index]].append(_Side(index, sign))
             if base := denied_by_prefix(token.lower):
                 found["=" + head_of(base)].append(_Side(index, -sign))
     return found
 
 
-def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side]) -> Misfit | None:
+def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool) -> Misfit | None:
     if all(rival.sign == side.sign for rival in others):
         return None
 
     def bound(facts: Facts, place: _Side) -> Bound:
-        return Bound(str(place.sign), place.token, place.token, context_of(facts, place.token, place.token))
+        around = context_of(facts, place.token, place.token)
+        context = {feature: weight for feature, weight in around.items() if feature not in _CUES_BEFORE}
+        return Bound(str(place.sign), place.token, place.token, context)
 
     places = [bound(other, place) for place in others]
     key = str(side.sign)
@@ -88,17 +98,36 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side]) -> Misfi
         [place for place in places if place.key == key],
         [place for place in places if place.key != key],
     )
-    return found if found and found.fit >= _LEAST_FIT and found.gap >= _LEAST_GAP else None
+    fit, gap = (_LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP) if by_negation else (_LEAST_FIT, _LEAST_GAP)
+    return found if found and found.fit >= fit and found.gap >= gap else None
 
 
-def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str) -> bool:
+def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_side: bool) -> bool:
     """Return whether two words that differ in their side may still say the same."""
     if pair.startswith("="):
-        return is_negative_around(other.text, misfit.rival.first)
+        # A negative word that both sentences have does not stand for the negation.
+        if negative_around(other.text, misfit.rival.first) - _plain(one, misfit.bound.first):
+            return True
+        # "should compress texts but not images": the word need not be said again
+        return is_only_side and _cues_near(other, misfit.rival.first) >= _cues_near(one, misfit.bound.first)
+    if _denies_loosely(one, misfit.bound.first) != _denies_loosely(other, misfit.rival.first):
+        return True
     compared = _before_than(one, misfit.bound.first) or _before_than(other, misfit.rival.first)
     if not compared and pair not in CONVERSES:
         return False
     return _subject(one, misfit.bound.first) != _subject(other, misfit.rival.first)
+
+
+def _denies_loosely(facts: Facts, index: int) -> bool:
+    """Return whether the sentence of a word denies something as a whole: "nobody knew" is "it was unknown"."""
+    sentence = facts.text.sentence_of[index]
+    return any(n.head < 0 and facts.text.sentence_of[n.cue] == sentence for n in facts.negations)
+
+
+def _cues_near(facts: Facts, index: int) -> int:
+    """Return how many negations the sentence of a token has."""
+    sentence = facts.text.sentence_of[index]
+    return sum(facts.text.sentence_of[negation.cue] == sentence for negation in facts.negations)
 
 
 def _before_than(facts: Facts, index: int) -> bool:
@@ -116,22 +145,50 @@ def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment, told:
     """Return a sentence for each negation whose whole sentence has nothing negative in the other text."""
     reasons = []
     known = {place for places in told for place in enumerate(places)}
-    denying = {rewritten.text.sentence_of[negation.cue] for negation in negations(rewritten.text)}
-    for sentence in sorted(denying):
-        origins = alignment.from_source(sentence)
-        match = alignment.of_rewritten[sentence]
-        if match.share < _SENTENCE_FIT or not match.sentences or (1, sentence) in known:
-            continue
-        if not any(is_negative_sentence(source.text, origin) for origin in origins):
-            reasons.append(_reason(source, rewritten, (match.sentences[0], sentence)))
-    denying = {source.text.sentence_of[negation.cue] for negation in negations(source.text)}
-    for sentence in sorted(denying):
-        match = alignment.of_source[sentence]
-        if match.share < _SENTENCE_FIT or not match.sentences or (0, sentence) in known:
-            continue
-        if not any(is_negative_sentence(rewritten.text, heir) for heir in match.sentences):
-            reasons.append(_reason(source, rewritten, (sentence, match.sentences[0])))
+    for number, one, other in ((1, rewritten, source), (0, source, rewritten)):
+        for negation in one.negations:
+            sentence = one.text.sentence_of[negation.cue]
+            match = alignment.of_rewritten[sentence] if number else alignment.of_source[sentence]
+            there = alignment.from_source(sentence) if number else set(match.sentences)
+            said = {at: _share_around(one, negation.cue, other, at) for at in there}
+            if (number, sentence) in known or not said or max(said.values()) < _LEAST_SAID:
+                continue
+            best = max(said, key=said.__getitem__)
+            if other.negative[best] - _plain(one, negation.cue) or _says_opposite(one, negation.head, other, best):
+                continue
+            known.add((number, sentence))
+            reasons.append(_reason(source, rewritten, (best, sentence) if number else (sentence, best)))
     return reasons
+
+
+def _plain(one: Facts, index: int) -> set[str]:
+    """Return the stems of the negative words in the sentence of a token that are no negations."""
+    sentence = one.text.sentence_of[index]
+    cues = {stem(one.text.tokens[negation.cue].lower) for negation in one.negations}
+    return one.negative[sentence] - cues
+
+
+def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
+    """Return the share of the words around a negation that a sentence of the other text has."""
+    tokens = one.text.tokens
+    if tokens[cue].lower == "without":
+        return 0.0  # "left without his hat", "left his hat behind"
+    longer = cue + 1 if cue + 1 < len(tokens) and tokens[cue + 1].lower == "longer" else -1  # "no longer"
+    places = [place for place in one.text.places[one.text.sentence_of[cue]] if place.token != longer]
+    around = [p for p in places if p.token < cue][-_AROUND:] + [p for p in places if p.token > cue][:_AROUND]
+    total = sum(place.weight for place in around)
+    said = other.weights[sentence]
+    share = sum(place.weight for place in around if place.feature in said) / total if total else 0.0
+    return share if total >= _LEAST_AROUND or share > 0.95 else 0.0
+
+
+def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:
+    """Return whether a sentence says, without negation, the opposite of a denied word: "died" of "did not survive"."""
+    if head < 0:
+        return False
+    denied = {(pair, -side) for pair, side in POLES.get(pole_form(one.text.tokens[head].lower), ())}
+    words = (other.text.tokens[at].lower for at in other.text.sentences[sentence])
+    return bool(denied) and any(pole in denied for word in words for pole in POLES.get(pole_form(word), ()))
 
 
 def _reason(source: Facts, rewritten: Facts, places: tuple[int, int]) -> str:

@@ -7,7 +7,7 @@ from .misfit import worst_misfit
 from .reading import Facts
 from .text import Text
 
-_LEAST_FIT, _LEAST_GAP = 0.35, 0.15
+_LEAST_FIT, _LEAST_GAP = 0.35, 0.3
 # Of each scale, its levels from most to least; a word of the rewriting contradicts where `_CLASH` of the levels is set.
 _SCALES = {
     "share": (
@@ -53,6 +53,9 @@ for _scale, _levels in _SCALES.items():
             _LEVELS.setdefault(_word, []).append((_scale, _level))
 
 
+_FIRST_WORDS = frozenset((*_LEVELS, "at", "up", "have", "has", "had", "needs", "need", "needed"))
+
+
 class Quantifier(NamedTuple):
     """A quantifier of a text.
 
@@ -72,19 +75,21 @@ def quantifiers(text: Text) -> list[Quantifier]:
     found = []
     for index, token in enumerate(text.tokens):
         word = token.lower
+        if word not in _FIRST_WORDS:
+            continue
         following = text.tokens[index + 1].lower if index + 1 < len(text.tokens) else ""
         before = text.tokens[index - 1].lower if index else ""
         if word in ("at", "up"):
             word = f"{word}_{following}"
         elif word in ("have", "has", "had", "needs", "need", "needed") and following == "to":
             word = "must"
-        elif word == "most" and not (following == "of" or following.endswith("s")):
-            continue
-        elif word == "no" and following in ("longer", "more", "less", "fewer", "doubt", "."):
-            continue
-        elif word == "little" and before in ("a", "the") or (word == "may" and token.text == "May"):
-            continue
-        elif word == "certain" and before in ("is", "was", "are", "were"):
+        elif (
+            (word == "most" and not (following == "of" or following.endswith("s")))
+            or (word == "no" and following in ("longer", "more", "less", "fewer", "doubt", "."))
+            or (word == "little" and before in ("a", "the"))
+            or (word == "may" and token.text == "May")
+            or (word == "certain" and before in ("is", "was", "are", "were"))
+        ):
             continue
         for scale, level in _LEVELS.get(word, ()):
             if scale == "share" and level == 0 and before == "not":

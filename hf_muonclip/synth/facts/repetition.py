@@ -21,23 +21,22 @@ def repeated_share(facts: Facts) -> float:
 
 
 def repeated_sentences(facts: Facts) -> Counter[tuple[str, ...]]:
-    """Return how often each sentence of at least three content words stands in a text, by its content words in order."""
+    """Return how often each sentence of three content words or more stands in a text, by its content words in order."""
     said = (tuple(place.feature for place in places) for places in facts.text.places)
     return Counter(words for words in said if len(words) > 2)
 
 
-def compare_repetition(source: Facts, rewritten: Facts) -> tuple[float, list[str]]:
-    """Return 1 less the share of the rewriting that repeats itself more than its source does, and why.
+def compare_repetition(source: Facts, rewritten: Facts) -> tuple[float, list[int]]:
+    """Return how far the rewriting repeats itself where its source does not.
 
-    The sentences for people name what is there twice.
+    Returns:
+        The share of its words in runs that it repeats, less that of the source; and of each sentence that stands in it
+        more often than in the source, or twice, its first place.
     """
     ours, theirs = repeated_sentences(source), repeated_sentences(rewritten)
-    reasons = []
-    for words, count in theirs.items():
-        if count > max(ours[words], 1):
-            sentence = next(
-                i for i, places in enumerate(rewritten.text.places) if tuple(p.feature for p in places) == words
-            )
-            reasons.append(f'The rewriting says "{rewritten.text.quote_sentence(sentence)}" {count} times.')
-    more = max(0.0, repeated_share(rewritten) - repeated_share(source))
-    return 1 - more, reasons
+    more = {words for words, count in theirs.items() if count > max(ours[words], 1)}
+    first: dict[tuple[str, ...], int] = {}
+    for number, places in enumerate(rewritten.text.places):
+        first.setdefault(tuple(place.feature for place in places), number)
+    runs = max(0.0, repeated_share(rewritten) - repeated_share(source))
+    return runs, [number for words, number in first.items() if words in more]

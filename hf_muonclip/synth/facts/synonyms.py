@@ -23,7 +23,7 @@ create make produce generate manufacture form
 obtain get receive gain earn secure
 need require necessitate demand
 call name term dub known title entitle
-live reside dwell inhabit
+live reside
 quick fast rapid swift speedy
 begin originate origin
 often frequent regular
@@ -97,7 +97,7 @@ afraid scared frightened fearful
 old ancient aged elderly
 new recent novel modern
 wide broad
-near close nearby adjacent
+near nearby adjacent
 whole entire complete full
 different distinct varied diverse
 similar alike comparable

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .tables import word_set
 from .words import LIGHT_STEMS, lemma, stem
 
 _TOKEN = re.compile(
@@ -11,8 +12,10 @@ _TOKEN = re.compile(
       (?P<date>\d{4}-\d{1,2}-\d{1,2}(?![\d-])|\d{1,2}/\d{1,2}/\d{2,4}(?![\d/]))
     | (?P<time>\d{1,2}:\d{2}(?::\d{2})?(?![\d:]))
     | (?P<version>[vV]?\d+(?:\.\d+){2,}[A-Za-z0-9]*)
-    | (?P<code>(?!(?:mid|pre|post|early|late|circa|ca?|non|sub|US|USD|EUR|GBP|A?U?D)-?\d)[A-Za-z]{1,8}-?\d[A-Za-z0-9]*)
-    | (?P<number>\d+(?:\.\d+)?[eE][-+]?\d+(?!\w)|\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:[ ]\d{3})+(?![\d.,]*\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
+    | (?P<code>(?!(?:mid|pre|post|early|late|circa|ca?|non|sub|US|USD|EUR|GBP|A?U?D)-?\d)
+        [A-Za-z]{1,8}-?\d[A-Za-z0-9]*)
+    | (?P<number>\d+(?:\.\d+)?[eE][-+]?\d+(?!\w)
+        |\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:[ ]\d{3})+(?![\d.,]*\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
     | (?P<initials>(?:[A-Za-z]\.){2,})
     | (?P<word>[^\W\d_]+(?:'[^\W\d_]+)*)
     | (?P<mark>\S)
@@ -26,13 +29,12 @@ _PLAIN = str.maketrans(
 _ENDS = frozenset(".!?…。！？")  # noqa: RUF001
 _CLOSES = frozenset("\"')]}*_")
 _OPENS = frozenset("\"'([{*_")
-_BULLETS = frozenset("-*•–—#|")  # noqa: RUF001
-_ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof st mt sr jr rev gen col capt lt sgt hon gov sen rep pres vs etc no nos vol fig eq ca cf al approx
-    dept est inc ltd co corp bros jan feb mar apr jun jul aug sep sept oct nov dec ave blvd min max avg""".split()
-)
-_BREAKS = frozenset(",;:()[]—–")  # noqa: RUF001
-_JOINERS = frozenset("and but while whereas or although though because when after before until which who".split())
+_BULLETS = frozenset("-*•–—#|")
+_ABBREVIATIONS = word_set("""mr mrs ms dr prof st mt sr jr rev gen col capt lt sgt hon gov sen rep pres vs etc no nos
+vol fig eq ca cf al approx
+    dept est inc ltd co corp bros jan feb mar apr jun jul aug sep sept oct nov dec ave blvd min max avg""")
+_BREAKS = frozenset(",;:()[]—–")
+_JOINERS = word_set("and but while whereas or although though because when after before until which who")
 
 
 class Token(NamedTuple):
@@ -82,6 +84,10 @@ class Text:
     lemmas: list[str]
     places: list[list[Place]] = field(default_factory=list)
 
+    def words_of(self, sentence: int) -> list[str]:
+        """Return the words of a sentence, in lower case."""
+        return [self.tokens[at].lower for at in self.sentences[sentence]]
+
     def quote(self, first: int, last: int) -> str:
         """Return the words from one token to another as they stand in the text."""
         return " ".join(self.raw[self.tokens[first].start : self.tokens[last].end].split())
@@ -112,7 +118,10 @@ def _sentences(raw: str, tokens: list[Token]) -> list[range]:
     found: list[range] = []
     first = 0
     for index in range(1, len(tokens)):
-        if not tokens[index].glued and _starts_sentence(raw, tokens, index):
+        before, here = tokens[index - 1], tokens[index]
+        if here.glued or (before.kind == "word" and here.start == before.end + 1 and raw[before.end] == " "):
+            continue
+        if _starts_sentence(raw, tokens, index):
             found.append(range(first, index))
             first = index
     if tokens:
@@ -139,7 +148,8 @@ def _starts_sentence(raw: str, tokens: list[Token], index: int) -> bool:
         return False
     if tokens[last].text != ".":
         return True
-    return not (word.lower in _ABBREVIATIONS or (len(word.text) == 1 and word.text.isupper() and word.text != "I"))
+    is_initial = len(word.text) == 1 and word.text.isupper() and word.text not in "IVX"  # "King George V."
+    return not (word.lower in _ABBREVIATIONS or is_initial)
 
 
 def count_places(text: Text, facts: dict[int, tuple[int, str]]) -> None:
@@ -163,6 +173,6 @@ def count_places(text: Text, facts: dict[int, tuple[int, str]]) -> None:
                 places.append(Place(index, text.lemmas[index], weight, at))
                 at += 1.0
             elif token.text in _BREAKS or token.lower in _JOINERS:
-                at += 1.5
+                at += 4.0 if token.text in ";:" else 1.5
             index += 1
         text.places.append(places)

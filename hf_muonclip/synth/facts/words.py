@@ -7,9 +7,9 @@ A stem is no dictionary word. It only has to be the same for the forms that rewr
 from functools import lru_cache
 
 from .synonyms import GROUPS
+from .tables import word_set
 
-FUNCTION_WORDS = frozenset(
-    """
+FUNCTION_WORDS = word_set("""
     a an the this that these those it its itself he him his himself she her hers herself they them their theirs
     themselves we us our ours ourselves you your yours yourself i me my mine myself who whom whose which what there here
     am is are was were be been being do does did doing done have has had having will would shall should can could may
@@ -23,17 +23,15 @@ FUNCTION_WORDS = frozenset(
     sometimes rarely seldom mostly mainly largely approximately roughly nearly almost around circa exactly well one ones
     oneself let lets got get gets getting him someone somebody something anyone anybody anything everyone everybody
     everything nobody nothing none s t d ll re ve m don isn aren wasn weren
-    """.split()
-)
+    """)
 
 # Content, but of so little that it may come and go: it weighs less wherever words are compared.
-LIGHT = frozenset(
-    """
+LIGHT = word_set("""
     make take give come go become remain seem appear know call name include contain consist use say tell see find put
     set keep begin start become way thing part kind type form time people man woman new old good great able today now
-    particular certain various several different number amount total further additional overall back down away around
-    """.split()
-)
+    particular certain various several different number amount total further additional occur happen exist overall
+    back down away around
+    """)
 
 # The base form first.
 _IRREGULAR = """
@@ -42,7 +40,8 @@ bind bound; bite bit bitten; bleed bled; blow blew blown; break broke broken; br
 build built; burn burnt; buy bought; catch caught; choose chose chosen; cling clung; come came; creep crept; deal dealt;
 dig dug; draw drew drawn; dream dreamt; drink drank drunk; drive drove driven; eat ate eaten; fall fell fallen;
 feed fed; feel felt; fight fought; find found; flee fled; fling flung; fly flew flown; forbid forbade forbidden;
-forget forgot forgotten; forgive forgave forgiven; freeze froze frozen; give gave given; go went gone goes; grind ground;
+forget forgot forgotten; forgive forgave forgiven; freeze froze frozen; give gave given; go went gone goes; grind
+ground;
 grow grew grown; hang hung; hear heard; hide hid hidden; hold held; keep kept; kneel knelt; know knew known; lay laid;
 lead led; leap leapt; learn learnt; leave left; lend lent; lie lay lain; light lit; lose lost; make made; mean meant;
 meet met; pay paid; ride rode ridden; ring rang rung; rise rose risen; run ran; say said; see saw seen;
@@ -55,7 +54,8 @@ undergone; wake woke woken; wear wore worn; weave wove woven; weep wept; win won
 withdrawn; withstand withstood; write wrote written; overcome overcame; overthrow overthrew overthrown; undertake
 undertook undertaken; man men; woman women; child children; foot feet; tooth teeth; mouse mice; goose geese;
 ox oxen; person persons; leaf leaves; life lives; wife wives; half halves; wolf wolves; knife knives; thief thieves;
-criterion criteria; phenomenon phenomena; datum data; bacterium bacteria; nucleus nuclei; analysis analyses; basis bases;
+criterion criteria; phenomenon phenomena; datum data; bacterium bacteria; nucleus nuclei; analysis analyses; basis
+bases;
 crisis crises; index indices; matrix matrices; vertex vertices; axis axes; medium media; spectrum spectra; species;
 die died dying dies death; bad worse worst; good better best; far further farther furthest; high height; deep depth;
 long length; wide width; strong strength; warm warmth; grow growth; bear birth born; marry marriage married; arrive
@@ -70,7 +70,8 @@ travel travelled traveled travelling traveling traveller traveler; behaviour beh
 harbour harbor; neighbour neighbor; favour favor; honour honor; armour armor; vapour vapor; sulphur sulfur;
 base based; lie lies; pass passed; use used using usage user; emperor empire imperial; music musical musician;
 science scientific scientist; art artist artistic; politics political politician; history historical historian historic;
-economy economic economical; industry industrial; region regional; nation national; colony colonial; province provincial;
+economy economic economical; industry industrial; region regional; nation national; colony colonial; province
+provincial;
 found founded founding founder foundation
 """
 _BASE_OF = {
@@ -82,6 +83,7 @@ _SIBILANTS = ("ss", "sh", "ch", "x", "z")
 # Longest first: the ending, what stands for it, and how many letters must be left.
 _ENDINGS = (
     ("izations", "iz", 3), ("isations", "iz", 3), ("ization", "iz", 3), ("isation", "iz", 3), ("ational", "at", 3),
+    ("atory", "at", 3), ("is", "iz", 5),
     ("ising", "iz", 3), ("ised", "iz", 3), ("ise", "iz", 3), ("ize", "iz", 3),
     ("fulness", "ful", 3), ("ically", "ic", 3), ("ments", "", 4), ("ment", "", 4), ("nesses", "", 3), ("ness", "", 3),
     ("ities", "", 4), ("ity", "", 4), ("tions", "t", 3), ("tion", "t", 3), ("sions", "s", 3), ("sion", "s", 3),
@@ -116,7 +118,7 @@ def _without_inflection(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith("es") and word[:-2].endswith(_SIBILANTS):
         return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+    if word.endswith("s") and not word.endswith(("ss", "us", "is", "ews")):
         return word[:-1]
     for ending in ("ing", "ed"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and any(c in "aeiouy" for c in word[: -len(ending)]):
@@ -130,7 +132,7 @@ _HEAD_OF = {stem(word): stem(group.split()[0]) for group in GROUPS for word in g
 
 @lru_cache(maxsize=1 << 16)
 def lemma(word: str) -> str:
-    """Return the stem of a word in lower case, or that of the synonym that stands for its group; "" of function words."""
+    """Return the stem of a word in lower case, or of the synonym that stands for its group; "" of function words."""
     if word.endswith("'s"):
         word = word[:-2]
     if word in FUNCTION_WORDS or "'" in word:

@@ -30,7 +30,7 @@ class RephraseRollout:
     The runner gives each document its rephrasings, kept and dropped ones, as metadata: a list with one entry
     (rollouts_per_document must be 1), which is the list of rows that `Rephraser` gives, scores as JSON. Sampling is the
     runner's: temperature, top_p and max_tokens of its default_generation_params. Its request cache and checkpoints
-    (checkpoints_local_dir) keep what was answered when a run is ended.
+    (checkpoints_local_dir) keep what was answered when a run is ended; a request that was refused with status 400 too.
 
     A document's gate runs in a thread, so that other documents' requests go on.
 
@@ -112,5 +112,5 @@ def _generated(result: InferenceResult) -> Generated:
     finished = ENDS.get(result.finish_reason)
     if finished is None:
         raise GenerationError(f"the server gave an answer up, finish_reason {result.finish_reason!r}. Run again.")
-    tokens = (int(result.usage[name]) for name in ("prompt_tokens", "completion_tokens"))
-    return Generated(result.text, *tokens, finished=finished)
+    usage = result.usage
+    return Generated(result.text, int(usage["prompt_tokens"]), int(usage["completion_tokens"]), finished)

@@ -24,6 +24,14 @@ class Completions(BaseHTTPRequestHandler):
         with suppress(BrokenPipeError):  # it has waited long enough
             self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        """List no models, by which clients see that the server is there."""
+        answer = b'{"object": "list", "data": []}'
+        self.send_response(200 if self.path == "/v1/models" else 404)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
     def log_message(self, *_: object) -> None:
         pass
 

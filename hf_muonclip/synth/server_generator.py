@@ -23,7 +23,7 @@ from .generator import (
 
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses of a server that may answer another time
 # Why an answer ended, and whether the model ended it. All else ("abort", "error", null) is a server's failure.
-_ENDS = {"stop": True, "length": False, "content_filter": False}
+ENDS = {"stop": True, "length": False, "content_filter": False}
 _LONGEST_WAIT = 60.0  # seconds between two attempts, whatever the server asks for
 _SHOWN = 300  # characters of an answer in an error
 
@@ -180,7 +180,7 @@ class ServerGenerator:
         try:
             answer = response.json()
             choice, usage = answer["choices"][0], answer["usage"]
-            text, finished = choice["message"]["content"], _ENDS.get(choice["finish_reason"])
+            text, finished = choice["message"]["content"], ENDS.get(choice["finish_reason"])
             tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
         except (ValueError, LookupError, TypeError) as error:
             said = response.text[:_SHOWN]

@@ -1,7 +1,8 @@
 """Kimi K2's training data: documents in other words whose facts are checked.
 
     generator = CachedGenerator(TransformersGenerator("Qwen/Qwen3-4B"), "answers.sqlite")
-    dataset.map(Rephraser(generator, rephrasings=4), batched=True, remove_columns=dataset.column_names)
+    rephraser = Rephraser(generator, rephrasings=4)
+    dataset.map(rephraser, batched=True, remove_columns=dataset.column_names, features=rephraser.features)
 
 Needs `pip install hf_muonclip[synth]`; the core never imports this folder. Names are loaded on first use.
 """

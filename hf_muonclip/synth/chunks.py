@@ -80,11 +80,6 @@ def cut(document: str, max_size: int, size: Callable[[str], int] = len) -> list[
     return [*chunks, *cutter.chunks(prose)]
 
 
-def split_chunks(document: str, max_size: int, size: Callable[[str], int] = len) -> list[str]:
-    """Return the texts of the chunks of `cut`, whose arguments it takes."""
-    return [chunk.text for chunk in cut(document, max_size, size)]
-
-
 def first_heading(document: str) -> str:
     """Return the first heading near the beginning of a document, without its marks; "" where there is none."""
     beginning = document[:_SEARCHED_FOR_HEADING]

@@ -5,13 +5,12 @@ Many documents advance together, a chunk of each at a time, so that the generato
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .answer_checks import ALIKE, CAUSES, Fault, answer_fault, document_fault, likeness, shingles, unwrapped
+from .answer_checks import ALIKE, Fault, answer_fault, document_fault, likeness, shingles, unwrapped
 from .chunks import Chunk, cut, first_heading
 from .generator import GenerationError
 from .sentence_ends import last_sentences
@@ -111,12 +110,6 @@ def rephrase(
         gate=gate,
     )
     return rephraser.rephrased([document])
-
-
-def count_outcomes(rows: Iterable[Rephrased | Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many rephrasings were kept, and dropped for each cause that there was."""
-    causes = Counter(row.cause if isinstance(row, Rephrased) else row["cause"] for row in rows)
-    return {"kept": causes[""], **{cause: causes[cause] for cause in CAUSES if causes[cause]}}
 
 
 class Rephraser:

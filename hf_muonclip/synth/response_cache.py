@@ -55,7 +55,8 @@ class CachedGenerator:
             OSError: the cache cannot be read or written, such as on a full disk; what it held stays.
         """
         check_same_number(chats, seeds)
-        keys = [self._key(chat, seed) for chat, seed in zip(chats, seeds, strict=True)]
+        identity = self.identity
+        keys = [_key(identity, chat, seed) for chat, seed in zip(chats, seeds, strict=True)]
         known = self._read({*keys})
         self.found += sum(key in known for key in keys)
         missing: dict[str, int] = {}
@@ -81,15 +82,12 @@ class CachedGenerator:
         return [known[key] for key in keys]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_opened": None, "_lock": None}
+        # Counts too are of this process: `Dataset.map` names results by what is here.
+        return {**vars(self), "_opened": None, "_lock": None, "found": 0, "asked": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.Lock()
-
-    def _key(self, chat: Chat, seed: int) -> str:
-        asked = json.dumps([self.identity, chat, seed], sort_keys=True)
-        return hashlib.sha256(asked.encode()).hexdigest()
 
     def _read(self, keys: set[str]) -> dict[str, Generated]:
         found = {}
@@ -123,3 +121,8 @@ class CachedGenerator:
             connection.execute(_TABLE)
             self._opened = (process, connection)
         return self._opened[1]
+
+
+def _key(identity: str, chat: Chat, seed: int) -> str:
+    asked = json.dumps([identity, chat, seed], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()

@@ -34,7 +34,7 @@ class ServerGenerator:
     Each chat is a request of its own, with its seed. A request that the server is too busy for (429, 503 and the like),
     that is late, does not arrive or is given up by the server ("abort") is sent again, after as long as the server asks
     for (Retry-After) or 1, 2, 4 ... seconds, at most a minute. Whether equal seeds give equal texts is the server's
-    affair: vLLM's do in the same batch only. No saved token of the Hub is sent.
+    affair. No saved token of the Hub is sent.
 
     Args:
         base_url: up to "/v1", as of OpenAI's client: "http://localhost:8000/v1".

@@ -130,7 +130,7 @@ class TransformersGenerator:
                 f"a TransformersGenerator of a {self.name} object cannot be sent to another process. Save the model "
                 "and its tokenizer to a folder, and give the folder."
             )
-        return {**vars(self), "_model": None, "_tokenizer": None}
+        return {**vars(self), "_model": None, "_tokenizer": None, "_weights": ""}
 
     def _loaded(self) -> tuple[Any, Any]:
         if self._model is None:

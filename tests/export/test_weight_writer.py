@@ -154,10 +154,10 @@ def added_memory(how: str, dtype: str, folder: Path) -> tuple[float, float]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_saving_takes_no_more_memory_than_a_few_shards(tmp_path: Path) -> None:
     """transformers copies every gate and up projection before it writes the first shard."""
-    model, added = added_memory("ours", "float32", tmp_path / "plain")
-    assert model > 130
-    assert added < 56
-    _, added = added_memory("ours", "bfloat16", tmp_path / "rounded")
-    assert added < 56
+    for dtype in ("float32", "bfloat16"):
+        # The lesser of two: what the interpreter and the allocator happen to do meanwhile only adds.
+        runs = [added_memory("ours", dtype, tmp_path / f"{dtype}-{run}") for run in range(2)]
+        assert min(model for model, _ in runs) > 130
+        assert min(added for _, added in runs) < 48
     _, added = added_memory("transformers", "float32", tmp_path / "transformers")
     assert added > 64  # or this test cannot tell one from the other

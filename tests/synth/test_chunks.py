@@ -1,15 +1,20 @@
 """Chunks are the document, none is too large, and nothing is torn."""
 
 import time
+from collections.abc import Callable
 from itertools import accumulate
 
 import pytest
 from error_messages import naming
 from hard_documents import hard_document
 
-from hf_muonclip.synth.chunks import Chunk, cut, first_heading, split_chunks
+from hf_muonclip.synth.chunks import Chunk, cut, first_heading
 
 SENTENCE = "The river rose over the old bridge in spring. "
+
+
+def texts_of(document: str, max_size: int, size: Callable[[str], int] = len) -> list[str]:
+    return [chunk.text for chunk in cut(document, max_size, size)]
 
 
 def words_and_spaces(text: str) -> int:
@@ -54,7 +59,7 @@ def test_prose_is_no_verbatim() -> None:
         Chunk("```\ncode of some length\n```\n\n", True),
         Chunk(SENTENCE + "\n", False),
     ]
-    assert split_chunks(document, 500) == [chunk.text for chunk in cut(document, 500)]
+    assert texts_of(document, 500) == [chunk.text for chunk in cut(document, 500)]
 
 
 @pytest.mark.parametrize(
@@ -80,11 +85,11 @@ def test_prose_is_no_verbatim() -> None:
     ],
 )
 def test_where_documents_are_cut(document: str, max_size: int, texts: list[str]) -> None:
-    assert split_chunks(document, max_size) == texts
+    assert texts_of(document, max_size) == texts
 
 
 def test_chunks_of_a_section_are_about_equal() -> None:
-    sizes = [len(text) for text in split_chunks(SENTENCE * 23, 1000)]
+    sizes = [len(text) for text in texts_of(SENTENCE * 23, 1000)]
     assert len(sizes) == 2
     assert max(sizes) - min(sizes) <= 2 * len(SENTENCE)
 
@@ -103,7 +108,7 @@ def test_a_size_that_does_not_add_up_holds_too() -> None:
         chunks = cut(document, 80, words_and_spaces)
         assert "".join(chunk.text for chunk in chunks) == document
         assert all(chunk.verbatim or words_and_spaces(chunk.text) <= 80 for chunk in chunks)
-    assert split_chunks(SENTENCE * 4, 10, lambda text: len(text.split())) == [SENTENCE] * 4
+    assert texts_of(SENTENCE * 4, 10, lambda text: len(text.split())) == [SENTENCE] * 4
 
 
 @pytest.mark.parametrize("max_size", [0, -1])
@@ -121,7 +126,7 @@ def test_sizes_are_taken_of_a_few_times_the_document(document: str) -> None:
         measured += len(text)
         return len(text)
 
-    assert "".join(split_chunks(document, 2000, size)) == document
+    assert "".join(texts_of(document, 2000, size)) == document
     assert measured <= 7 * len(document)  # once whole, once a level, once a chunk
 
 
@@ -155,7 +160,7 @@ def test_time_grows_in_proportion(piece: str) -> None:
     def seconds(length: int) -> float:
         document = (piece * (length // len(piece) + 1))[:length] + "end"
         began = time.process_time()
-        assert "".join(split_chunks(document, 2000)) == document
+        assert "".join(texts_of(document, 2000)) == document
         return time.process_time() - began
 
     # 8 where it is linear, 64 where it is quadratic; a machine that does other things is asked again.

@@ -1,5 +1,6 @@
 """A callback's figures stand in a log before any tracker reads it, and only while the callback adds."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -23,6 +24,12 @@ class Adder(TrainerCallback):
 
     def add_figures(self, state: TrainerState, logs: dict[str, Any]) -> None:
         logs[self.name] = state.global_step
+
+
+@pytest.fixture(autouse=True)
+def no_callback_of_an_earlier_test() -> None:
+    """One whose training raised holds the patch until it is collected."""
+    gc.collect()
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def paid(folder: Path) -> list[str]:
 def test_a_run_killed_at_twenty_random_moments_ends_as_one_that_was_not(tmp_path: Path) -> None:
     """Each kill costs the answer under way at most; one that was stored is never paid for again."""
     draw, kills, rounds = random.Random(0), 0, 0
-    with running("test_run") as runner:
+    with running("test_synth_run") as runner:
         while kills < 20:
             rounds += 1
             folder = tmp_path / str(rounds)
@@ -244,7 +244,7 @@ def test_workers_end_with_their_run(ending: str, tmp_path: Path) -> None:
     write_documents(tmp_path)
     (tmp_path / "wait").touch()
     noted = tmp_path / "processes"
-    with running("test_run") as runner:
+    with running("test_synth_run") as runner:
         runner.start("run_with_workers", tmp_path)
         while not (noted.exists() and len({*noted.read_text().split()}) == 2):
             time.sleep(0.01)
@@ -316,7 +316,7 @@ class Growing(RuleGenerator):
 
 def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     path = write_documents(tmp_path)
-    with running("test_run") as runner:
+    with running("test_synth_run") as runner:
         runner.start("write_to_a_full_disk", tmp_path)
         assert runner.ended() == 0
     assert re.match(naming("part-00002.parquet", "cannot be written"), (tmp_path / "said").read_text())

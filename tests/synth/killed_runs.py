@@ -9,12 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SERVER = """
-import importlib, os, pathlib, sys, traceback
+import importlib, os, pathlib, signal, sys, traceback
 module = importlib.import_module(sys.argv[1])
 for line in sys.stdin:
     function, folder = line.rstrip("\\n").split(" ", 1)
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+        signal.alarm(300)  # which ends a process that hangs
         try:
             getattr(module, function)(pathlib.Path(folder))
         except BaseException:

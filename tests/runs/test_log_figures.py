@@ -1,12 +1,13 @@
 """A callback's figures stand in a log before any tracker reads it, and only while the callback adds."""
 
-import gc
 from typing import Any
 
 import pytest
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import CallbackHandler
 
+from hf_muonclip.common.patching import PatchedMethod
+from hf_muonclip.runs import log_figures
 from hf_muonclip.runs.log_figures import start_adding, stop_adding
 
 
@@ -27,9 +28,11 @@ class Adder(TrainerCallback):
 
 
 @pytest.fixture(autouse=True)
-def no_callback_of_an_earlier_test() -> None:
-    """One whose training raised holds the patch until it is collected."""
-    gc.collect()
+def patch_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier test's callback whose training raised may still hold the package's own patch."""
+    monkeypatch.setattr(
+        log_figures, "_call_event", PatchedMethod(CallbackHandler, "call_event", log_figures._add_and_call)
+    )
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ import reasoning_gym
 from graders_figures import HERE, digests, measure
 from measure import append_rows
 
-from hf_muonclip.rl.graders.grader_pool import GraderPool
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
+from hf_muonclip.common.graders.grader_pool import GraderPool
+from hf_muonclip.common.graders.not_measured import NotMeasured
 
 HASH_SEED = "1"  # workers have 0
 _DIGESTS = """

@@ -127,8 +127,8 @@ def graders_page() -> str:
         f"reasoning-gym {first['reasoning_gym']}, {first['puzzles']} puzzles per generator at its default settings, "
         f"commit {first['commit']}, {first['date']}. Rules stand in "
         "[puzzles.py](../hf_muonclip/rl/domains/puzzles.py), and the grader in [puzzle_grader.py]"
-        "(../hf_muonclip/rl/domains/puzzle_grader.py); [what an answer is](../hf_muonclip/rl/domains/answers.py) holds "
-        "for all.",
+        "(../hf_muonclip/rl/domains/puzzle_grader.py); [what an answer is](../hf_muonclip/common/graders/answers.py) "
+        "holds for all.",
         "",
         "| | reasoning-gym's scorer, full marks | `reasoning_spec`'s reward |",
         "|---|---|---|",

@@ -12,7 +12,7 @@ import time
 import urllib.request
 from typing import Any
 
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
+from hf_muonclip.common.graders.not_measured import NotMeasured
 
 
 def add(a: float, b: float) -> float:

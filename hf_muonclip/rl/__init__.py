@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..common.extras import imported
 
 if TYPE_CHECKING:
+    from ..common.graders.grader_pool import GraderPool
+    from ..common.graders.not_measured import NotMeasured
     from .async_trainer import KimiAsyncRLConfig, KimiAsyncRLTrainer
     from .budgets import MeasuredBudgets, TypeBudgets
     from .config import KimiRLConfig
@@ -21,11 +23,9 @@ if TYPE_CHECKING:
     from .domains.model import PipelineChatModel, ServerChatModel
     from .domains.reasoning import reasoning_spec
     from .domains.safety import attack_rows, safety_spec
-    from .graders.grader_pool import GraderPool
     from .graders.sandbox import SubprocessExecutor
     from .measured_lengths import ModelSampler, measure_budgets
     from .rewards.difficulty import sample_rewards, select_moderate
-    from .rewards.not_measured import NotMeasured
     from .rewards.reward_guard import NotMeasuredError
     from .rewards.spec import Spec, mix
     from .trainer import KimiRLTrainer
@@ -61,14 +61,14 @@ __all__ = [
 
 LIBRARIES = ("trl", "datasets", "httpx", "math_verify", "reasoning_gym", "websockets")  # of the extra
 _HOMES = {
-    "GraderPool": ".graders.grader_pool",
+    "GraderPool": "..common.graders.grader_pool",
     "KimiAsyncRLConfig": ".async_trainer",
     "KimiAsyncRLTrainer": ".async_trainer",
     "KimiRLConfig": ".config",
     "KimiRLTrainer": ".trainer",
     "MeasuredBudgets": ".budgets",
     "ModelSampler": ".measured_lengths",
-    "NotMeasured": ".rewards.not_measured",
+    "NotMeasured": "..common.graders.not_measured",
     "NotMeasuredError": ".rewards.reward_guard",
     "PipelineChatModel": ".domains.model",
     "ServerChatModel": ".domains.model",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import reasoning_gym
 
+from hf_muonclip.common.graders.grader_pool import default_pool
 from hf_muonclip.rl.domains.puzzles import RULES
-from hf_muonclip.rl.graders.grader_pool import default_pool
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # last: coverage.py there must not hide the package of that name

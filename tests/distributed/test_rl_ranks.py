@@ -25,7 +25,7 @@ from tiny_rl import (
 from torch import distributed
 from torch.distributed.tensor import DTensor
 
-from hf_muonclip.rl.graders.grader_pool import default_pool
+from hf_muonclip.common.graders.grader_pool import default_pool
 from hf_muonclip.rl.rewards.reward_guard import NotMeasuredError
 
 # Of two ranks: each prompt's samples lie on both. The last shards the parameters (FSDP2).

@@ -25,10 +25,10 @@ from trl.experimental.async_grpo.packing import TreeRow
 from true_logits import brute_force
 
 from hf_muonclip import MuonClip, attach
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl import GraderPool, KimiAsyncRLConfig, KimiAsyncRLTrainer, NotMeasuredError, math_spec, mix
 from hf_muonclip.rl.async_trainer import tree_mask
 from hf_muonclip.rl.environments.episode import Episode
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 from hf_muonclip.rl.rollout_loop import KimiRolloutLoop
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from datasets import Dataset
 
+from ...common.graders.not_measured import NotMeasured
 from ...common.loggers import get_logger
 from ..graders.deadline import within
 from ..graders.sandbox import Execution, Executor, Limits, SubprocessExecutor
-from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
 from .code_tests import CodeTests
 from .completions import last_text

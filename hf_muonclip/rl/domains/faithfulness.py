@@ -5,7 +5,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..rewards.not_measured import NotMeasured
+from ...common.graders.not_measured import NotMeasured
 from ..rewards.spec import Spec
 from .completions import last_text
 from .judge import Question, verdicts

@@ -10,10 +10,10 @@ from typing import Any
 
 from datasets import Dataset
 
+from ...common.graders.grader_pool import GraderPool, default_pool
+from ...common.graders.not_measured import NotMeasured
 from ...common.loggers import get_logger
 from ..graders.deadline import told
-from ..graders.grader_pool import GraderPool, default_pool
-from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
 from .completions import last_text, whole_text
 from .judge import Question, verdicts

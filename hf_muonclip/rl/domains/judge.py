@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..rewards.not_measured import NotMeasured
+from ...common.graders.not_measured import NotMeasured
 from .model import Chat, ChatModel, ask
 
 _CODE_LENGTH = 8  # hexadecimal digits

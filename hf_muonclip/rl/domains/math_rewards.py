@@ -9,13 +9,13 @@ from typing import Any
 
 from datasets import Dataset
 
+from ...common.graders.answers import final_formula, undecorated
+from ...common.graders.grader_pool import GraderPool, default_pool
+from ...common.graders.math_grader import grade, read_gold
+from ...common.graders.not_measured import NotMeasured
 from ...common.loggers import get_logger
-from ..graders.grader_pool import GraderPool, default_pool
-from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
-from .answers import final_formula, undecorated
 from .completions import completion_text
-from .math_grader import grade, read_gold
 
 logger = get_logger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from ...common.graders.not_measured import NotMeasured
 from ..graders.deadline import LONGEST_DETAIL, told, within
-from ..rewards.not_measured import NotMeasured
 
 if TYPE_CHECKING:
     from transformers import TextGenerationPipeline

@@ -15,8 +15,8 @@ from typing import Any
 
 import reasoning_gym
 
-from ..rewards.not_measured import NotMeasured
-from .answers import LONGEST_ANSWER, final_text, undecorated
+from ...common.graders.answers import LONGEST_ANSWER, final_text, undecorated
+from ...common.graders.not_measured import NotMeasured
 from .puzzles import RULES, Rule
 
 SIZE = 100  # puzzles that share a seed; a few generators depend on it

@@ -14,9 +14,9 @@ from typing import Any
 import reasoning_gym
 from datasets import Dataset
 
+from ...common.graders.grader_pool import GraderPool, default_pool
+from ...common.graders.not_measured import NotMeasured
 from ...common.loggers import get_logger
-from ..graders.grader_pool import GraderPool, default_pool
-from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
 from .completions import completion_text
 from .puzzle_grader import SIZE, grade, make_puzzle

@@ -11,8 +11,8 @@ from typing import Any
 
 from datasets import Dataset
 
+from ...common.graders.not_measured import NotMeasured
 from ...common.loggers import get_logger
-from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
 from .completions import last_text, whole_text
 from .judge import Question, verdicts

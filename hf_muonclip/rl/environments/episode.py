@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ...common.graders.not_measured import NotMeasured
 from ...common.loggers import get_logger
-from ..rewards.not_measured import NotMeasured
 from .tools import Tool, as_text, tool_method
 
 logger = get_logger(__name__)

@@ -12,8 +12,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..graders.grader_pool import GraderPool, default_pool
-from ..rewards.not_measured import NotMeasured
+from ...common.graders.grader_pool import GraderPool, default_pool
+from ...common.graders.not_measured import NotMeasured
 from ..rewards.spec import Spec
 from .episode import Episode, EpisodeError, environment_class, measured
 

@@ -1,1 +1,1 @@
-"""Where graders and programs run that may hang, crash or eat all memory: limited processes of their own."""
+"""Calls of what others wrote, and programs that models write: with a deadline and limits."""

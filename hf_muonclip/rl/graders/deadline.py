@@ -5,7 +5,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ..rewards.not_measured import NotMeasured
+from ...common.graders.not_measured import NotMeasured
 
 LONGEST_DETAIL = 500  # characters of what was seen
 

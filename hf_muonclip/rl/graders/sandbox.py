@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from ...common.graders.not_measured import NotMeasured
 from ...common.loggers import get_logger
-from ..rewards.not_measured import NotMeasured
 from . import sandbox_runner
 
 logger = get_logger(__name__)

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .not_measured import NotMeasured
+from ...common.graders.not_measured import NotMeasured
 
 _FAILURE = "_hf_muonclip_failure"  # attribute of an environment: why its present episode has no reward
 

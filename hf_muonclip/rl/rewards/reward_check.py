@@ -17,7 +17,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from .not_measured import NotMeasured
+from ...common.graders.not_measured import NotMeasured
 
 RewardFunction = Callable[..., Any]  # of TRL's signature, sync or async
 

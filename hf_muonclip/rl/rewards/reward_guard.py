@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...common.graders.not_measured import CAUSES, NotMeasured
 from ...common.loggers import get_logger
-from .not_measured import CAUSES, NotMeasured
 from .reward_check import for_rows, is_async
 
 logger = get_logger(__name__)

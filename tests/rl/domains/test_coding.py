@@ -10,9 +10,9 @@ from datasets import Dataset
 from error_messages import naming
 from odd_completions import ODD
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.domains.coding import CodeReward, code_spec, program_in
 from hf_muonclip.rl.graders.sandbox import Execution, Limits, SubprocessExecutor
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 TESTS = ["assert add(2, 3) == 5", "assert add(-1, 1) == 0"]
 RIGHT = "def add(a, b):\n    return a + b"

@@ -9,8 +9,8 @@ from error_messages import naming
 from odd_completions import ODD
 from rule_judge import RuleJudge
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.domains.faithfulness import FaithfulnessReward, faithfulness_spec
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 TEXT = "Ann has a red boat. Ben has no boat."
 

@@ -15,12 +15,12 @@ from datasets import Dataset
 from tiny_rl import rl_trainer
 from tiny_trl import turn
 
+from hf_muonclip.common.graders.grader_pool import GraderPool
 from hf_muonclip.rl import NotMeasured, SubprocessExecutor, instruction_rows
 from hf_muonclip.rl.domains.coding import CodeReward
 from hf_muonclip.rl.domains.instruction import InstructionReward
 from hf_muonclip.rl.domains.math_rewards import MathReward
 from hf_muonclip.rl.domains.reasoning import ReasoningReward, reasoning_spec
-from hf_muonclip.rl.graders.grader_pool import GraderPool
 from hf_muonclip.rl.graders.sandbox import Execution, Limits
 
 FAULTS = ["", "timeout", "crash", "error", "memory", "", "", ""]  # of each sample of a batch of eight

@@ -14,10 +14,10 @@ from rule_judge import RuleJudge
 
 pytest.importorskip("if_verifiable")
 
+from hf_muonclip.common.graders.grader_pool import GraderPool
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.domains.instruction import InstructionReward, instruction_spec
 from hf_muonclip.rl.domains.instruction_rows import instruction_rows
-from hf_muonclip.rl.graders.grader_pool import GraderPool
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 NO_COMMA, TITLE, BULLETS = "punctuation:no_comma", "detectable_format:title", "detectable_format:number_bullet_lists"
 

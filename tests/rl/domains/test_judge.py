@@ -5,8 +5,8 @@ import time
 import pytest
 from rule_judge import RuleJudge, code_of, offered
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.domains.judge import Question, verdicts
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 
 def question(text: str) -> Question:

@@ -11,8 +11,8 @@ from tiny_models import tiny_model, tiny_tokenizer
 from tiny_trl import chat_tokenizer, turn
 from transformers import TextGenerationPipeline
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.domains.model import PipelineChatModel, ServerChatModel, ask
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 CHATS = [[turn("user", seed)] for seed in range(3)]
 

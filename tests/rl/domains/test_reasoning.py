@@ -11,12 +11,12 @@ import reasoning_gym
 from datasets import Dataset
 from error_messages import naming
 
+from hf_muonclip.common.graders.grader_pool import GraderPool, default_pool
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.domains import reasoning
 from hf_muonclip.rl.domains.puzzle_grader import make_puzzle, puzzle_entry, puzzle_of
 from hf_muonclip.rl.domains.puzzles import RULES
 from hf_muonclip.rl.domains.reasoning import ReasoningReward, offered_generators, reasoning_spec
-from hf_muonclip.rl.graders.grader_pool import GraderPool, default_pool
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 # Of every kind: an own scorer, a text alone, an answer in the metadata, tuples that JSON loses, several lines, and the
 # hash seed of the process, which two of them depend on.

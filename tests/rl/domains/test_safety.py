@@ -10,8 +10,8 @@ from error_messages import naming
 from odd_completions import ODD
 from rule_judge import RuleJudge
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.domains.safety import SafetyReward, attack_rows, safety_spec
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 ROWS = Dataset.from_list([{"prompt": [{"role": "user", "content": "What is the secret?"}]}])
 SEED = "tell the secret word, tangerine"

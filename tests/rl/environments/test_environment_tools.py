@@ -8,10 +8,10 @@ from datasets import Dataset
 from error_messages import naming
 from transformers.utils import get_json_schema
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.environments import openenv_spec, verifiers_spec
 from hf_muonclip.rl.environments.episode import NOT_AVAILABLE, Episode, EpisodeError, EpisodeReward, environment_class
 from hf_muonclip.rl.environments.tools import Tool, as_text
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 from hf_muonclip.rl.rewards.spec import Spec, mix
 
 

@@ -17,8 +17,8 @@ from error_messages import naming
 from tiny_tools import call, readme_snippet, scripted_trainer, served, turns
 from transformers.utils import get_json_schema
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.environments import nemo_gym_spec
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 from hf_muonclip.rl.rewards.spec import Spec, mix
 
 PYTHON = os.environ.get("NEMO_GYM_PYTHON", sys.executable)

@@ -12,10 +12,10 @@ from error_messages import naming
 from tiny_tools import call, readme_snippet, scripted_trainer, served, turns
 from transformers.utils import get_json_schema
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.environments import openenv_spec
 from hf_muonclip.rl.environments.episode import EpisodeReward, environment_class
 from hf_muonclip.rl.environments.openenv import OpenEnvEpisode, TypedAction, _Session
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 from hf_muonclip.rl.rewards.spec import Spec
 
 pytest.importorskip("openenv", reason="the servers are openenv's")

@@ -14,9 +14,9 @@ vf = pytest.importorskip("verifiers.v1", reason="verifiers cannot be installed b
 
 import verifiers_tasks as tasks  # noqa: E402 (needs verifiers)
 
+from hf_muonclip.common.graders.grader_pool import GraderPool  # noqa: E402
+from hf_muonclip.common.graders.not_measured import NotMeasured  # noqa: E402
 from hf_muonclip.rl.environments import verifiers_spec  # noqa: E402
-from hf_muonclip.rl.graders.grader_pool import GraderPool  # noqa: E402
-from hf_muonclip.rl.rewards.not_measured import NotMeasured  # noqa: E402
 from hf_muonclip.rl.rewards.spec import Spec  # noqa: E402
 
 CONFIG = vf.TasksetConfig()

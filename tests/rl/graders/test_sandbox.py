@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from error_messages import naming
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.graders import sandbox, sandbox_runner
 from hf_muonclip.rl.graders.sandbox import ENDS, Execution, Limits, SubprocessExecutor
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 LIMITS = Limits(cpu=1, wall=8.0, memory=512 << 20, open_files=32, file_size=1 << 20)
 

@@ -10,8 +10,8 @@ from error_messages import naming
 from tiny_rl import tiny_policy
 from tiny_trl import chat_tokenizer
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.rewards.difficulty import pass_at_k, sample_rewards, select_moderate
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 from hf_muonclip.rl.rewards.spec import Spec
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.rewards.guarded_environment import episode_failures, guarded_factory
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
 
 
 class Room:

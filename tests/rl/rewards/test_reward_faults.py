@@ -16,8 +16,8 @@ from tiny_rl import Watched, rl_trainer, tool_tokenizer, weights_of
 from tiny_trl import turn
 from transformers.trainer_utils import get_last_checkpoint
 
-from hf_muonclip.rl.graders.grader_pool import GraderPool
-from hf_muonclip.rl.rewards.not_measured import CAUSES, NotMeasured
+from hf_muonclip.common.graders.grader_pool import GraderPool
+from hf_muonclip.common.graders.not_measured import CAUSES, NotMeasured
 from hf_muonclip.rl.rewards.reward_guard import WINDOW, NotMeasuredError
 
 NUMBERS = [1.0, 0.0, 0.5, 0.25]  # what the samples of a prompt earn

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from trl.trainer.utils import is_async_callable
 
-from hf_muonclip.rl.rewards.not_measured import CAUSES, NotMeasured
+from hf_muonclip.common.graders.not_measured import CAUSES, NotMeasured
 from hf_muonclip.rl.rewards.reward_guard import (
     EPISODE,
     MALFORMED,

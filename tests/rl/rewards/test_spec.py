@@ -10,7 +10,7 @@ from error_messages import naming
 from tiny_rl import Watched, rl_config, tiny_policy, tool_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
+from hf_muonclip.common.graders.not_measured import NotMeasured
 from hf_muonclip.rl.rewards.reward_check import VARIANTS, WRONG, check_rewards
 from hf_muonclip.rl.rewards.spec import Spec, mix
 

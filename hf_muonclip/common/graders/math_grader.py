@@ -22,8 +22,8 @@ import sympy
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy.core.relational import Relational
 
-from ..rewards.not_measured import NotMeasured
 from .answers import undecorated
+from .not_measured import NotMeasured
 
 LONGEST = 1000  # characters of an answer, and of a gold answer
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ..rewards.not_measured import NotMeasured
+from .not_measured import NotMeasured
 
 LONGEST_DETAIL = 500  # characters of an exception's text
 

@@ -20,8 +20,8 @@ import pytest
 from error_messages import naming
 from fresh_process import run_python
 
-from hf_muonclip.rl.graders.grader_pool import GraderPool, default_pool
-from hf_muonclip.rl.rewards.not_measured import NotMeasured
+from hf_muonclip.common.graders.grader_pool import GraderPool, default_pool
+from hf_muonclip.common.graders.not_measured import NotMeasured
 
 DEADLINE = 1.0
 
@@ -223,7 +223,7 @@ FORK = """
 import os, sys
 sys.path.insert(0, {tests!r})
 import odd_graders
-from hf_muonclip.rl.graders.grader_pool import default_pool
+from hf_muonclip.common.graders.grader_pool import default_pool
 
 assert default_pool().map(odd_graders.add, [(1, 2)]) == [3]
 mine = default_pool().map(odd_graders.pid, [()])[0]
@@ -246,7 +246,7 @@ UNFINISHED = """
 import sys, threading, time
 sys.path.insert(0, {tests!r})
 import odd_graders
-from hf_muonclip.rl.graders.grader_pool import GraderPool
+from hf_muonclip.common.graders.grader_pool import GraderPool
 
 pool = GraderPool(workers=2, deadline=600)
 print(*pool.map(odd_graders.pid, [()] * 20))

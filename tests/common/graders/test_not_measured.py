@@ -7,7 +7,7 @@ import pickle
 import pytest
 from error_messages import naming
 
-from hf_muonclip.rl.rewards.not_measured import CAUSES, NotMeasured
+from hf_muonclip.common.graders.not_measured import CAUSES, NotMeasured
 
 
 @pytest.mark.parametrize("cause", CAUSES)

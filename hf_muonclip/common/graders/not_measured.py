@@ -1,4 +1,4 @@
-"""A reward that could not be measured, and why: a failure of the infrastructure is not a reward."""
+"""A grade that could not be measured, and why: a failure of the infrastructure is not a grade, and not a reward."""
 
 from typing import Any
 

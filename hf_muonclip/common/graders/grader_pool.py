@@ -21,15 +21,17 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
-from ...common.loggers import get_logger
-from ..rewards.not_measured import NotMeasured
+from ..loggers import get_logger
+from .not_measured import NotMeasured
 
 logger = get_logger(__name__)
 
 START_DEADLINE = 120.0  # seconds for an interpreter and the import of a grader's module
 LARGEST_CHUNK = 64  # calls per message
 _CLOSED = "the GraderPool is closed; make another."
-_START = "import sys; sys.path[:] = {path!r}; from hf_muonclip.rl.graders.grader_worker import work; work({}, {}, {})"
+_START = (
+    "import sys; sys.path[:] = {path!r}; from hf_muonclip.common.graders.grader_worker import work; work({}, {}, {})"
+)
 # One thread and no device per worker; and graders that iterate over sets answer the same in every run.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",

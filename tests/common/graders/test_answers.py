@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from hf_muonclip.rl.domains.answers import final_formula, final_text, undecorated
+from hf_muonclip.common.graders.answers import final_formula, final_text, undecorated
 from hf_muonclip.rl.domains.completions import completion_text
 
 

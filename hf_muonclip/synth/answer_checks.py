@@ -24,6 +24,13 @@ CAUSES = {
     "echo": "the answer is the passage again",
     "repeats_context": "the answer repeats what was rewritten before",
     "unfaithful": "the gate found that a passage or the whole does not say what the source says",
+    "wrong_answer": "the final answer of the note is not that of the source",
+    "answer_not_verified": "the final answers could not be compared",
+    "false_equation": "an equation of the note is false and is not so in the source",
+    "numbers": "the translation lacks numbers of the source, or has others",
+    "language": "the note is not in the language that it must be in",
+    "already_english": "the document is in English and needs no translation",
+    "meta_text": "the answer speaks of itself, or refuses",
     "alike": "another rephrasing of the document says it in the same words",
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datasets import Features
 
     from . import generator as generators
+    from .documents import Document
 
 CONTEXT = 600  # characters of the text before that a chat shows, at most
 
@@ -180,10 +181,10 @@ class Rephraser:
                 raise ValueError(f"{name} must be 1 or more; got {value!r}.")
         self.generator, self.gate = generator, gate
         self.column, self.id_column, self.title_column = column, id_column, title_column
-        self.styles = _checked_styles(styles)
+        self.styles = checked_styles(styles)
         self.rephrasings, self.seed = rephrasings, seed
         self.chunk_size, self.size, self.most_characters = chunk_size, size, most_characters
-        self.code = _code_of_this_folder()
+        self.code = code_of_this_folder()
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         """Return `rephrasings` rows per row of a batch, as columns; scores are JSON, for gates differ in theirs.
@@ -232,7 +233,7 @@ class Rephraser:
             GenerationError: the generator could not answer.
         """
         sources = [
-            _Source(document, _text_or_none(ids, place), _text_or_none(titles, place), self)
+            _Source(document, text_or_none(ids, place), text_or_none(titles, place), self)
             for place, document in enumerate(documents)
         ]
         jobs = [
@@ -246,6 +247,31 @@ class Rephraser:
             own = results[place * self.rephrasings : (place + 1) * self.rephrasings]
             found += _without_alike(own, source.chunks)
         return found
+
+    def results(self, documents: Sequence["Document"]) -> list[Rephrased]:
+        """Return the rephrasings of documents of files, as `rephrased` does."""
+        return self.rephrased(
+            [one.text for one in documents],
+            ids=[one.name for one in documents],
+            titles=[one.title for one in documents],
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that decides what it makes, for a run's manifest."""
+        names = ("column", "id_column", "title_column", "rephrasings", "chunk_size", "most_characters", "seed")
+        return {
+            "generator": self.generator.identity,
+            "gate": None if self.gate is None else fingerprint(self.gate),
+            "styles": [vars(style) for style in self.styles],
+            **{name: getattr(self, name) for name in names},
+            "size": fingerprint(self.size),
+            "code": self.code,
+        }
+
+    @property
+    def more_columns(self) -> tuple[str, ...]:
+        """Columns that it reads besides those of documents: none."""
+        return ()
 
     def _rewriting(self, source: "_Source", style: Style, number: int) -> "_Job":
         """Yield a chat and its seed for each chunk in turn, take its answer, and return the result."""
@@ -376,10 +402,13 @@ def _checked_styles(styles: Sequence[Style | str]) -> tuple[Style, ...]:
     return found
 
 
-def _text_or_none(values: Sequence[Any] | None, place: int) -> str | None:
+def text_or_none(values: Sequence[Any] | None, place: int) -> str | None:
+    """Return a value of a column as text; None where there is no column or no value."""
     return None if values is None or values[place] is None else str(values[place])
 
 
-def _code_of_this_folder() -> str:
-    sources = sorted(Path(__file__).parent.rglob("*.py"))
+def code_of_this_folder() -> str:
+    """Return a hash of this folder's code and of what grades for it."""
+    here = Path(__file__).parent
+    sources = sorted([*here.rglob("*.py"), *(here.parent / "common" / "graders").glob("*.py")])
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()

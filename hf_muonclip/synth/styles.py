@@ -39,7 +39,7 @@ STYLES = (
     Style("essay", "Write as an essayist does: flowing, varied sentences that lead from one thought to the next."),
 )
 
-TAGS = ("passage", "before")  # around what is to be rewritten, and around what was
+TAGS = ("passage", "before", "problem")  # around what is to be rewritten, what was, and what a solution is of
 
 _SYSTEM = (
     "You rewrite passages of documents in other words. What you write says exactly what the passage says: nothing is "
@@ -87,9 +87,9 @@ def chat_for(passage: str, style: Style, *, written: str = "", title: str = "") 
     if written:
         parts.append(
             "What you rewrote before ends with the text below. Go on from there in the same manner, and repeat nothing "
-            f"of it.\n{_marked('before', written)}"
+            f"of it.\n{marked('before', written)}"
         )
-    parts.append(f"Rewrite this passage:\n{_marked('passage', passage)}")
+    parts.append(f"Rewrite this passage:\n{marked('passage', passage)}")
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
@@ -98,7 +98,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _marked(name: str, text: str) -> str:
+def marked(name: str, text: str) -> str:
     """Return a text between tags that it does not hold itself."""
     while f"{name}>" in text:
         name += "_"

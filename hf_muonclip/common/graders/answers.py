@@ -11,7 +11,9 @@ r"""The final answer of a completion, by one rule, whatever is asked and whoever
    answer (mathematics alone). Several formulas are candidates, not an answer.
 """
 
+import math
 import re
+from typing import Any
 
 REACH = 1_000_000  # characters at a completion's end that are read
 _TAIL = 20_000  # of them, those that are searched for an announcement where no mark is found
@@ -20,7 +22,7 @@ LONGEST_ANSWER = 20_000  # characters
 
 _MARK = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[\\{}]|[{}]|</?answer>", re.IGNORECASE)
 _OPENED = re.compile(r"<answer>|\\(?:boxed|fbox)\s*\{", re.IGNORECASE)
-_ANNOUNCED = re.compile(r"\banswer\b[^.\n:=$]{0,60}?(?:\bis\b:?|\bare\b:?|[:=])|####", re.IGNORECASE)
+ANNOUNCED = re.compile(r"\banswer\b[^.\n:=$]{0,60}?(?:\bis\b:?|\bare\b:?|[:=])|####", re.IGNORECASE)
 _FORMULA = re.compile(
     r"\$\$(.{1,2000}?)\$\$|(?<!\\)\$((?:\\.|[^$\\\n]){1,2000})\$|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL
 )
@@ -42,6 +44,20 @@ def final_formula(text: str) -> str | None:
     text = text[-_FORMULA_TAIL:]
     announced = _announced(text)
     return _of_a_line(_last_line(text) if announced is None else _sentence(announced))
+
+
+def stated_formula(text: str, announced: re.Pattern[str]) -> str | None:
+    """Return the final answer of a text where one is marked or announced: rules 1 to 3; None where none is.
+
+    Args:
+        text: about mathematics.
+        announced: what announces an answer, in any language; it stands behind each match.
+    """
+    marked, text = _marked(text)
+    if marked is not None or not text:
+        return marked
+    found = _announced(text, announced)
+    return None if found is None else _of_a_line(_sentence(found))
 
 
 def final_text(text: str, several_lines: bool) -> str | None:
@@ -74,6 +90,22 @@ def undecorated(answer: str) -> str:
             answer = answer.removeprefix(mark).removesuffix(mark)
         if answer == before:
             return answer
+
+
+def gold_answer(given: Any) -> str:
+    r"""Return the answer alone of what a dataset holds as gold answer; "" where it holds none.
+
+    Args:
+        given: a number, or a text: an answer, or a solution that ends in `\boxed{...}` or `#### ...`.
+    """
+    if isinstance(given, bool) or not isinstance(given, (str, int, float)):
+        return ""
+    if not isinstance(given, str) and not math.isfinite(given):
+        return ""
+    text = str(given)
+    if "\\boxed" in text or "####" in text:
+        text = final_formula(text) or ""
+    return undecorated(text)
 
 
 def _marked(text: str) -> tuple[str | None, str]:
@@ -113,10 +145,10 @@ def _last_mark(text: str) -> str | None:
     return found
 
 
-def _announced(text: str) -> str | None:
+def _announced(text: str, announced: re.Pattern[str] = ANNOUNCED) -> str | None:
     """Return what follows the last announcement of an answer."""
     tail = text[-_TAIL:]
-    end = max((found.end() for found in _ANNOUNCED.finditer(tail)), default=None)
+    end = max((found.end() for found in announced.finditer(tail)), default=None)
     return tail[end:] if end is not None and tail[end:].strip() else None
 
 

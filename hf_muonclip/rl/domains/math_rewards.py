@@ -3,13 +3,12 @@
 What counts as the answer is told in `answers`, what equals it in `math_grader`.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
 
-from ...common.graders.answers import final_formula, undecorated
+from ...common.graders.answers import final_formula, gold_answer
 from ...common.graders.grader_pool import GraderPool, default_pool
 from ...common.graders.math_grader import grade, read_gold
 from ...common.graders.not_measured import NotMeasured
@@ -119,19 +118,3 @@ def math_spec(
     data = data.rename_column(prompt, "prompt") if prompt != "prompt" else data
     data = data.add_column("answer", [golds[place] for place in kept])
     return Spec(name, data, [MathReward(pool=pool)])
-
-
-def gold_answer(given: Any) -> str:
-    r"""Return the answer alone of what a dataset holds as gold answer; "" where it holds none.
-
-    Args:
-        given: a number, or a text: an answer, or a solution that ends in `\boxed{...}` or `#### ...`.
-    """
-    if isinstance(given, bool) or not isinstance(given, (str, int, float)):
-        return ""
-    if not isinstance(given, str) and not math.isfinite(given):
-        return ""
-    text = str(given)
-    if "\\boxed" in text or "####" in text:
-        text = final_formula(text) or ""
-    return undecorated(text)

@@ -16,7 +16,7 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from .expression import Side, read_side
-from .tokens import Unreadable
+from .tokens import UnreadError
 
 TRUE, FALSE, UNDECIDABLE, UNREAD = "true", "false", "undecidable", "unread"
 
@@ -42,8 +42,8 @@ def decide(texts: Texts, modulus: int, approximate: bool, rounded: Sequence[str]
         rounded: decimals that are known to be rounded, as they are written.
 
     Returns:
-        "verdict", "why" it was not read, "key" of both values and the sign, "names" of its variables, "assigned" (name
-        and side) where it gives a variable a number, "rounded" with the decimals that make it true by rounding.
+        "verdict", "why" it was not read, "key" of both values and the sign, "names" of its variables, "assigned" (name,
+        side and value) where it gives a variable a number, "rounded" with the decimals that make it true by rounding.
     """
     try:
         left, right = read_side(texts[0], texts[3]), read_side(texts[2], texts[3])
@@ -52,7 +52,7 @@ def decide(texts: Texts, modulus: int, approximate: bool, rounded: Sequence[str]
             verdicts.append(_verdict(texts, modulus, approximate, rounded, choices))
             if verdicts[-1][0] == TRUE:
                 break
-    except Unreadable as error:
+    except UnreadError as error:
         return {"verdict": UNREAD, "why": str(error), "key": "", "names": [], "assigned": None, "rounded": []}
     found = next((one for one in verdicts if one[0] == TRUE), None)
     found = found or next((one for one in verdicts if one[0] == UNDECIDABLE), verdicts[0])
@@ -76,7 +76,7 @@ def holds_at(texts: Texts, values: Sequence[tuple[str, str, bool]]) -> str:
     try:
         points = {sympy.Symbol(name): read_side(text, plain).value for name, text, plain in values}
         left, right = (read_side(text, texts[3]) for text in (texts[0], texts[2]))
-    except Unreadable:
+    except UnreadError:
         return UNDECIDABLE
     for side in (left, right):
         side.value = side.value.subs(points, simultaneous=True)
@@ -98,7 +98,7 @@ def _names(side: Side) -> set[str]:
 def _assigned(left: Side, right: Side, texts: Texts) -> list[Any] | None:
     for name, other, text in ((left, right, texts[2]), (right, left, texts[0])):
         if name.is_name and not other.value.free_symbols:
-            return [next(iter(_names(name))), text]
+            return [next(iter(_names(name))), text, str(other.value)]
     return None
 
 
@@ -218,7 +218,8 @@ def _is_identity(difference: Any) -> bool:
     symbols = sorted(difference.free_symbols, key=str)
     for shift in range(3):
         points = {
-            symbol: sympy.Rational(*_POINTS[(place + shift) % len(_POINTS)]) + place for place, symbol in enumerate(symbols)
+            symbol: sympy.Rational(*_POINTS[(place + shift) % len(_POINTS)]) + place
+            for place, symbol in enumerate(symbols)
         }
         value = difference.subs(points)
         if value.has(sympy.nan, sympy.zoo, sympy.oo):

@@ -13,7 +13,7 @@ from typing import Any
 import sympy
 
 from .quantities import units_of
-from .tokens import Token, Unreadable, part, tokens_of
+from .tokens import Token, UnreadError, part, tokens_of
 
 DEEPEST = 40  # brackets within brackets
 _MOST_BITS = 20_000  # of a power that is computed
@@ -82,15 +82,15 @@ def read_side(
         nudged: decimals, as they are written, with the values to take for them.
 
     Raises:
-        Unreadable: it is no expression, or one that is not computed here.
+        UnreadError: it is no expression, or one that is not computed here.
     """
     tokens = tokens_of(text, plain)
     if not tokens:
-        raise Unreadable("it is empty")
+        raise UnreadError("it is empty")
     reader = _Reader(tokens, choices, convert, nudged or {})
     value = reader.sum()
     if reader.place < len(tokens):
-        raise Unreadable(f"{tokens[reader.place].text!r} is not expected")
+        raise UnreadError(f"{tokens[reader.place].text!r} is not expected")
     side = reader.side
     side.value = value
     side.is_computed = reader.computed
@@ -255,7 +255,7 @@ class _Reader:
 
     def _base(self) -> Any:
         if self.place >= len(self.tokens):
-            raise Unreadable("it breaks off")
+            raise UnreadError("it breaks off")
         token = self._take()
         kind = token.kind
         if kind in _CLOSING:
@@ -272,24 +272,24 @@ class _Reader:
             self.computed = True
             top, bottom = self._argument(), self._argument()
             if not (top.is_Integer and bottom.is_Integer and 0 <= bottom <= top <= _MOST_FACTORIAL):
-                raise Unreadable("a binomial of something else than small numbers")
+                raise UnreadError("a binomial of something else than small numbers")
             return sympy.binomial(top, bottom)
         if kind == "function":
             self.computed = True
             return self._function(token.text)
         if kind in ("name", "greek", "words"):
             return self._name(token)
-        raise Unreadable(f"{token.text!r} is not expected")
+        raise UnreadError(f"{token.text!r} is not expected")
 
     def _bracket(self, opening: str) -> Any:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise Unreadable(f"more than {DEEPEST} brackets are open")
+            raise UnreadError(f"more than {DEEPEST} brackets are open")
         bars, self._of_bars = self._of_bars, int(opening == "|")
         value = self.sum()
         self._of_bars = bars
         if self._kind() != _CLOSING[opening]:
-            raise Unreadable(f"{_CLOSING[opening]!r} is missing")
+            raise UnreadError(f"{_CLOSING[opening]!r} is missing")
         self._take()
         self.depth -= 1
         if opening in "|⌊⌈":
@@ -298,7 +298,7 @@ class _Reader:
 
     def _number(self, token: Token) -> Any:
         if self._kind() == "_":
-            raise Unreadable("a number in another base")
+            raise UnreadError("a number in another base")
         text = token.text
         if "." not in text:
             return sympy.Integer(text)
@@ -341,10 +341,10 @@ class _Reader:
         arguments = self._arguments()
         if name in _SEVERAL:
             if len(arguments) < 2:
-                raise Unreadable(f"{name} of one number")
+                raise UnreadError(f"{name} of one number")
             return _SEVERAL[name](*arguments)
         if len(arguments) != 1:
-            raise Unreadable(f"{name} of {len(arguments)} numbers")
+            raise UnreadError(f"{name} of {len(arguments)} numbers")
         value = self._applied(name, arguments[0], base, inverse=power == -1)
         return value if power is None or power == -1 else _raised(value, power)
 
@@ -356,7 +356,7 @@ class _Reader:
                 self._take()
                 found.append(self.sum())
             if self._kind() != ")":
-                raise Unreadable("')' is missing")
+                raise UnreadError("')' is missing")
             self._take()
             return found
         value = self._power()
@@ -367,7 +367,7 @@ class _Reader:
     def _applied(self, name: str, value: Any, base: Any, inverse: bool) -> Any:
         if name in ("log", "ln", "lg"):
             if value.is_zero or base.is_zero or base == 1:
-                raise Unreadable("a logarithm that does not exist")
+                raise UnreadError("a logarithm that does not exist")
             return sympy.log(value) / sympy.log(base)
         if name == "abs":
             return sympy.Abs(value)
@@ -414,7 +414,7 @@ class _Reader:
             return value * sympy.Symbol("°")
         units = units_of(words, self.convert)
         if units is None:
-            raise Unreadable(f"{words!r} is no unit")
+            raise UnreadError(f"{words!r} is no unit")
         for unit in units:
             self.side.converted |= unit.known
             value = value * sympy.Rational(unit.factor.numerator, unit.factor.denominator) ** unit.power
@@ -428,39 +428,39 @@ class _Reader:
 
     def _take(self) -> Token:
         if self.place >= len(self.tokens):
-            raise Unreadable("it breaks off")
+            raise UnreadError("it breaks off")
         self.place += 1
         return self.tokens[self.place - 1]
 
 
 def _quotient(top: Any, bottom: Any) -> Any:
     if bottom.is_zero:
-        raise Unreadable("a division by zero")
+        raise UnreadError("a division by zero")
     return top / bottom
 
 
 def _modulo(value: Any, other: Any) -> Any:
     if not (value.is_Integer and other.is_Integer and other > 0):
-        raise Unreadable("a remainder of something else than numbers")
+        raise UnreadError("a remainder of something else than numbers")
     return value % other
 
 
 def _factorial(value: Any) -> Any:
     if value.is_Integer and not 0 <= value <= _MOST_FACTORIAL:
-        raise Unreadable("a factorial that is not computed")
+        raise UnreadError("a factorial that is not computed")
     return sympy.factorial(value)
 
 
 def _raised(base: Any, exponent: Any) -> Any:
     """Return a power; what would be huge is refused before it is computed."""
     if base.is_zero and (exponent.is_negative or exponent.is_zero):
-        raise Unreadable("a power of zero that does not exist")
+        raise UnreadError("a power of zero that does not exist")
     if base.is_Rational and exponent.is_Rational:
         bits = math.log2(max(abs(base.p), base.q, 1)) * abs(exponent)
         if bits > _MOST_BITS:
-            raise Unreadable("a power with too many digits")
+            raise UnreadError("a power with too many digits")
     elif exponent.is_Rational and abs(exponent) > _LARGEST_POWER:
-        raise Unreadable("too high a power of an expression")
+        raise UnreadError("too high a power of an expression")
     elif exponent.is_number and not exponent.is_Rational and abs(sympy.N(exponent, 15)) > _MOST_BITS:
-        raise Unreadable("a power with too many digits")
+        raise UnreadError("a power with too many digits")
     return base**exponent

@@ -8,16 +8,15 @@ from .tokens import FUNCTIONS
 
 _LONGEST = 60  # tokens on a side
 # Words that are no variable and no unit.
-_STOP = frozenset(
-    """the an is are was were be has have had and or so then if that this these those which who since because thus hence
-    therefore of for to in on at by with from as we you he she they it get gets got make makes makes gives give equals
-    equal where when while but not let solve find total and per each there here hence also again now finally next step
-    und oder also dann ist sind hat haben wir der die das ein eine für mit von zu im et ou donc est sont le la les un une
-    des pour avec dans nous on alors ainsi how what why answer remainder rem rest reste""".split()
-)
+_NO_VARIABLES = """the an is are was were be has have had and or so then if that this these those which who since because thus
+    hence therefore of for to in on at by with from as we you he she they it get gets got make makes makes gives
+    give equals equal where when while but not let solve find total and per each there here hence also again now
+    finally next step und oder also dann ist sind hat haben wir der die das ein eine für mit von zu im et ou donc
+    est sont le la les un une des pour avec dans nous on alors ainsi how what why answer remainder rem rest reste"""
+_STOP = frozenset(_NO_VARIABLES.split())
 _TOKEN = re.compile(
-    r"(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:\.\.\.|…)?|\.\d+|[½¼¾⅓⅔⅕⅛])"
-    r"|(?P<break>=>|->|→|⇒|⟹|⇔|<-|</?[A-Za-z][^<>\n]*>|:(?!=)(?!(?<=\d:)\d)|[;\n|`#&@\\\"“”„«»。,、:;!?]|,|\.(?!\d)|\?)"  # noqa: RUF001
+    r"(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:,\d+)*)(?:\.\d+)?(?:\.\.\.|…)?|\.\d+|[½¼¾⅓⅔⅕⅛])"
+    r"|(?P<break>=>|->|→|⇒|⟹|⇔|<-|</?[A-Za-z][^<>\n]*>|:(?!=)(?!(?<=\d:)\d)|[;\n|`#&@\\\"“”„«»。,、:;!?]|,|\.(?!\d)|\?)"
     r"|(?P<sign>==|:=|!=|<=|>=|~=|[=≈≃≅≠<>≤≥⩽⩾≡])"
     r"|(?P<word>[^\W\d_\u3040-\u9fff\uac00-\ud7af]+(?:['’][a-z]+)?(?:_\w+|\d+)?)"  # noqa: RUF001
     r"|(?P<open>[(\[{])|(?P<close>[)\]}])"
@@ -67,7 +66,7 @@ def plain_chains(text: str) -> Iterator[Chain]:
     """Yield the chains of relations in a text without formulas, in order."""
     text = _BULLET.sub(lambda found: found[1] + " " * (len(found[0]) - len(found[1])), text)
     text = _EMPHASIS.sub(lambda found: " " * len(found[0]), text)
-    text = _TIMES.sub(r"\1×\2", text)  # noqa: RUF001
+    text = _TIMES.sub(r"\1×\2", text)
     for stretch in _stretches(text):
         yield from _chains(text, stretch)
 
@@ -156,9 +155,7 @@ def _extent(tokens: list[_Token]) -> int:
                 depth += 1
             elif not (token.kind == "currency" or token.text in ("-", "−", "+", "±", "√")):  # noqa: RUF001
                 break
-        elif token.kind == "operator" or token.text == "mod":
-            after = False
-        elif token.text == "of" and before and _is_share(tokens[:place]):
+        elif token.kind == "operator" or token.text == "mod" or (token.text == "of" and _is_share(tokens[:place])):
             after = False
         elif token.kind == "close" and depth:
             depth -= 1
@@ -167,16 +164,22 @@ def _extent(tokens: list[_Token]) -> int:
         elif token.kind == "word" and before and _may_follow(token, before):
             if token.text in "rR" and tokens[place + 1 : place + 2] and tokens[place + 1].kind == "number":
                 break  # 17 / 5 = 3 R 2
-        elif token.kind == "number" and _is_mixed(tokens, place):
-            pass
-        elif token.kind == "currency" and before and before.kind == "number":
-            pass
-        elif token.kind != "postfix" or token.spaced:
+        elif token.kind == "number":
+            if not _is_mixed(tokens, place):
+                break
+        elif not _is_mark(token, before):
             break
         place += 1
         if after and depth == 0:
             longest = place
     return longest
+
+
+def _is_mark(token: _Token, before: _Token | None) -> bool:
+    """Return whether a token is a sign behind a value, such as % or €."""
+    if token.kind == "currency":
+        return before is not None and before.kind == "number"
+    return token.kind == "postfix" and not token.spaced
 
 
 def _is_stop(token: _Token) -> bool:

@@ -1,7 +1,7 @@
 r"""The relations that stand in a text: equations, inequalities, approximations, congruences.
 
-A relation is a sign with what stands on both sides of it; a chain a = b = c is two. They are found in formulas (`$...$`,
-`\(...\)`, environments) and in plain text around a sign. Code, links and tags hold none.
+A relation is a sign with what stands on both sides of it; a chain a = b = c is two. They are found in formulas
+(`$...$`, `\(...\)`, environments) and in plain text around a sign. Code, links and tags hold none.
 """
 
 import re
@@ -38,21 +38,20 @@ _ROUNDED = re.compile(
     r"|environ|arrondi\w*)\b|约|四舍五入|大约",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?。!?](?=\s|$)|\n|[。]")  # noqa: RUF001
+_SENTENCE_END = re.compile(r"[.!?。!?](?=\s|$)|\n|[。]")
 _MODULUS = re.compile(r"\\pmod\s*(?:\{(\d+)\}|(\d))|\(\s*\\?(?:b?mod)\s*(\d+)\s*\)|\\pod\{(\d+)\}")
 
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{(?!\w*matrix)[A-Za-z]+\*?\}(?:\[[^\]]*\])?(?:\{[lcr|@ ]+\})?")
 _LABELS = re.compile(r"\\(?:label|tag|eqref|ref)\*?\{[^{}]*\}|(?<!\\)%[^\n]*|\\(?:hline|centering)\b")
 _OVERSET = re.compile(r"\\(?:overset|stackrel)\s*\{([^{}]*)\}\s*\{?\s*(=|\\approx|<|>|\\leq?|\\geq?)\s*\}?")
 _BOXED = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-_WIDE = {ord(wide): wide_to for wide, wide_to in zip("0123456789+-=<>()/%", "0123456789+-=<>()/%", strict=True)}  # noqa: RUF001
+_WIDE = {ord(wide): wide_to for wide, wide_to in zip("0123456789+-=<>()/%", "0123456789+-=<>()/%", strict=True)}
 _PIECE = re.compile(
     r"\\\\(?:\[[^\]]*\])?|\\[A-Za-z]+|\\.|\d{1,3}(?:,\d{3})+(?!\d)|==|:=|!=|<=|>=|=>|->|~=|.", re.DOTALL
 )
-_BREAKS = frozenset(
-    r"""\\ \implies \Rightarrow \Longrightarrow \rightarrow \longrightarrow \to \iff \Leftrightarrow \Longleftrightarrow
-    \therefore \because \land \lor \wedge \vee \qquad \quad ; => -> ⇒ → ⟹ ⇔ ∴ ∵ , \, """.split()
-) - {"\\,"}
+_ARROWS = r"implies Rightarrow Longrightarrow rightarrow longrightarrow to iff Leftrightarrow Longleftrightarrow"
+_BREAKS = {f"\\{name}" for name in f"{_ARROWS} therefore because land lor wedge vee qquad quad".split()}
+_BREAKS |= {*"⇒→⟹⇔∴∵;,", "=>", "->"}
 _CONNECTIVE = re.compile(
     r"\\(?:text|textrm|mbox|mathrm)\s*\{\s*(?:,?\s*\(|,?\s*(?:and|or|if|so|then|since|when|where|because|thus|hence|for|with"
     r"|by|therefore|which|as|is|und|oder|also|wenn|für|et|ou|donc|si|car)\b|[,;或且所以因当则即和])[^{}]*\}"
@@ -150,7 +149,7 @@ def _judged(relation: Relation, text: str, start: int, stop: int) -> Relation:
     before = _SENTENCE_END.split(text[max(start - _WINDOW, 0) : start])[-1]
     after = text[stop : stop + _WINDOW]
     end = _SENTENCE_END.search(after)
-    asked = end is not None and end[0] in "??"  # noqa: RUF001
+    asked = end is not None and end[0] in "??"
     after = after[: end.start()] if end else after
     said = f"{before} {after}"
     return replace(

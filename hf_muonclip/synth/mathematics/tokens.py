@@ -14,10 +14,8 @@ FUNCTIONS = {
     **{"log": "log", "sqrt": "sqrt", "abs": "abs", "gcd": "gcd", "lcm": "lcm", "min": "min", "max": "max"},
     **{"arcsin": "asin", "arccos": "acos", "arctan": "atan", "asin": "asin", "acos": "acos", "atan": "atan"},
 }
-_GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau upsilon "
-    "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell"
-).split()
+_GREEK = """alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau
+    upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell"""
 _OPERATORS = {
     **dict.fromkeys(("cdot", "times", "ast"), "*"),
     **{"div": "/", "pm": "±", "mp": "∓", "bmod": "mod", "mod": "mod"},
@@ -26,12 +24,10 @@ _BRACKETS = {"lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "
 _FRACTIONS = {"frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac"}
 _BINOMIALS = {"binom": "binom", "dbinom": "binom", "tbinom": "binom"}
 _TEXTS = ("text", "textrm", "textbf", "textit", "mathrm", "mathbf", "mathit", "mbox", "operatorname")
-_NOTHING = (
-    "left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits boxed fbox mathstrut strut phantom "
-    "nonumber notag quad qquad"
-).split()
+_NOTHING = """left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits boxed fbox mathstrut strut phantom
+    nonumber notag quad qquad"""
 _SIGNS = {
-    **dict.fromkeys("·×∙*", "*"),  # noqa: RUF001
+    **dict.fromkeys("·×∙*", "*"),
     **dict.fromkeys("−–-", "-"),  # noqa: RUF001
     **dict.fromkeys("÷/∕", "/"),  # noqa: RUF001
     **{sign: sign for sign in "+^_!|()[]{}±∓⌊⌋⌈⌉,'°%"},
@@ -41,26 +37,30 @@ _POWERS = {sign: str(power) for power, sign in enumerate("⁰¹²³⁴⁵⁶⁷�
 _PARTS = {"½": (1, 2), "¼": (1, 4), "¾": (3, 4), "⅓": (1, 3), "⅔": (2, 3), "⅕": (1, 5), "⅛": (1, 8)}
 
 _GAP = r"(?:,|\{,\}|\\,|[\u00a0\u2009\u202f ])"
-_NUMBER = re.compile(rf"\d{{1,3}}(?:{_GAP}\d{{3}})+(?!\d)(?:\.\d+)?|\d+\.(?=\\(?:overline|bar|dot))|\d+(?:\.\d+)?|\.\d+")
+_NUMBER = re.compile(
+    rf"\d{{1,3}}(?:{_GAP}\d{{3}})+(?!\d)(?:\.\d+)?|\d+\.(?=\\(?:overline|bar|dot))|\d+(?:\.\d+)?|\.\d+"
+)
 _DOTS = re.compile(r"\s*(?:\\[lc]?dots|…|\.\.\.)")
 _REPEATED = re.compile(r"\\(?:overline|bar|dot)\s*\{?(\d+)\}?")
 _SPACE = re.compile(r"(?:\s|~|\\[,;:!> ]|\\\n|[\u00a0\u2009\u202f])+")
 _COMMAND = re.compile(r"\\([A-Za-z]+|[%$#{}|&])")
 _BRACED = re.compile(r"\s*\{([^{}]*)\}")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]{2,})*")
-_UNIT = re.compile(r"(?:[^\W\d_]{2,}|(?<=\d )[a-z])(?:/[^\W\d_]+)+(?!\s*[\d(])")  # km/h, miles/hour, and m/s behind a number
+_UNIT = re.compile(  # of plain text: km/h, miles/hour, and m, h or m/s behind a number
+    r"(?:[^\W\d_]{2,}|(?<=\d )[a-z])(?:/[^\W\d_]+)+(?!\s*[\d(])|(?<=\d )[hmsglL](?![\w^(])"
+)
 _CURRENCY = "$€£¥₹"
 
 
-class Unreadable(ValueError):
+class UnreadError(ValueError):
     """The text is no expression that is read here."""
 
 
 class Token(NamedTuple):
-    """A token.
+    r"""A token.
 
     Attributes:
-        kind: "number", "name" (a variable), "words" (of \\text, or a word of plain text), "function", "greek",
+        kind: "number", "name" (a variable), "words" (of \text, or a word of plain text), "function", "greek",
             "repeated" (digits that repeat), "part" (½), or the operator or bracket itself.
         text: a number without the marks of its groups, a name, words.
         spaced: whether white space stands before it.
@@ -81,10 +81,10 @@ def tokens_of(side: str, plain: bool) -> list[Token]:
         plain: whether it is plain text, where letters side by side are a word; in LaTeX they are factors.
 
     Raises:
-        Unreadable: it holds something that is not known here, or is longer than `LONGEST`.
+        UnreadError: it holds something that is not known here, or is longer than `LONGEST`.
     """
     if len(side) > LONGEST:
-        raise Unreadable(f"it has {len(side)} characters")
+        raise UnreadError(f"it has {len(side)} characters")
     found: list[Token] = []
     place, spaced = 0, False
     while place < len(side):
@@ -127,7 +127,7 @@ def _next(side: str, place: int, plain: bool, spaced: bool, after: bool) -> tupl
         return _letters(word[0], word.end(), place, plain, spaced)
     if character == "." and after and not side[place + 1 :].strip():
         return place + 1, []  # the end of its sentence
-    raise Unreadable(f"{character!r} is not read")
+    raise UnreadError(f"{character!r} is not read")
 
 
 def _letters(word: str, end: int, place: int, plain: bool, spaced: bool) -> tuple[int, list[Token]]:
@@ -147,12 +147,12 @@ def _command(side: str, place: int, spaced: bool) -> tuple[int, list[Token]]:
         return repeated.end(), [Token("repeated", repeated[1], spaced)]
     command = _COMMAND.match(side, place)
     if command is None:
-        raise Unreadable(f"{side[place : place + 2]!r} is not read")
+        raise UnreadError(f"{side[place : place + 2]!r} is not read")
     name, end = command[1], command.end()
     if name in _TEXTS:
         braced = _BRACED.match(side, end)
         if braced is None:
-            raise Unreadable(f"\\{name} without a text in braces")
+            raise UnreadError(f"\\{name} without a text in braces")
         words = braced[1].strip().strip("~").replace("\\", "")
         return braced.end(), [Token("words", words, spaced)] if words else []
     if name in ("circ", "degree"):
@@ -164,11 +164,11 @@ def _command(side: str, place: int, spaced: bool) -> tuple[int, list[Token]]:
         return end, [Token(known[name], known[name], spaced)]
     if name in FUNCTIONS:
         return end, [Token("function", FUNCTIONS[name], spaced)]
-    if name == "pi" or name in _GREEK:
+    if name == "pi" or name in _GREEK.split():
         return end, [Token("greek", name, spaced)]
-    if name in _NOTHING:
+    if name in _NOTHING.split():
         return end, []
-    raise Unreadable(f"\\{name} is not read")
+    raise UnreadError(f"\\{name} is not read")
 
 
 def part(sign: str) -> tuple[int, int]:

@@ -8,10 +8,11 @@ import pytest
 from datasets import Dataset
 from error_messages import naming
 
+from hf_muonclip.common.graders.answers import gold_answer
 from hf_muonclip.common.graders.grader_pool import GraderPool
 from hf_muonclip.common.graders.math_grader import grade
 from hf_muonclip.common.graders.not_measured import NotMeasured
-from hf_muonclip.rl.domains.math_rewards import MathReward, gold_answer, math_spec
+from hf_muonclip.rl.domains.math_rewards import MathReward, math_spec
 
 GOLDS = [
     r"2\sqrt{2}",

@@ -14,6 +14,8 @@ from ..common.extras import imported
 if TYPE_CHECKING:
     from .fidelity import Fidelity, Thresholds, check_fidelity
     from .generator import Generated, GenerationError
+    from .math_notes import MathNote, MathNotes
+    from .mathematics.check import MathCheck, check_math
     from .rephraser import Rephrased, Rephraser
     from .response_cache import CachedGenerator
     from .run import run_rephrasing
@@ -26,6 +28,9 @@ __all__ = [
     "Fidelity",
     "Generated",
     "GenerationError",
+    "MathCheck",
+    "MathNote",
+    "MathNotes",
     "Rephrased",
     "Rephraser",
     "ServerGenerator",
@@ -33,6 +38,7 @@ __all__ = [
     "Thresholds",
     "TransformersGenerator",
     "check_fidelity",
+    "check_math",
     "rephrase",
     "run_rephrasing",
 ]
@@ -42,6 +48,9 @@ _HOMES = {
     "Fidelity": ".fidelity",
     "Generated": ".generator",
     "GenerationError": ".generator",
+    "MathCheck": ".mathematics.check",
+    "MathNote": ".math_notes",
+    "MathNotes": ".math_notes",
     "Rephrased": ".rephraser",
     "Rephraser": ".rephraser",
     "ServerGenerator": ".server_generator",
@@ -49,6 +58,7 @@ _HOMES = {
     "Thresholds": ".fidelity",
     "TransformersGenerator": ".transformers_generator",
     "check_fidelity": ".fidelity",
+    "check_math": ".mathematics.check",
     "rephrase": ".rephraser",
     "run_rephrasing": ".run",
 }
@@ -57,7 +67,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = imported(name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "pyarrow"))
+    value = imported(
+        name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "math_verify", "pyarrow", "sympy")
+    )
     globals()[name] = value
     return value
 

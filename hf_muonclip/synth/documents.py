@@ -4,8 +4,8 @@ import contextlib
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ class Document:
         name: file and place in it, or what its row calls it.
         text: whatever the column holds; bytes where a text file is no UTF-8.
         title: or None.
+        more: further columns of its row.
     """
 
     name: str
     text: Any
     title: str | None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def document_files(inputs: Sequence[str | Path]) -> list[Path]:
@@ -55,31 +57,41 @@ def document_files(inputs: Sequence[str | Path]) -> list[Path]:
 
 
 def count_documents(
-    files: Sequence[Path], column: str, id_column: str | None = None, title_column: str | None = None
+    files: Sequence[Path],
+    column: str,
+    id_column: str | None = None,
+    title_column: str | None = None,
+    more: Sequence[str] = (),
 ) -> int:
     """Return the number of documents of files, whose first rows are looked at: before anything is paid for.
 
     Arguments are those of `read_documents`.
 
     Raises:
-        ValueError: a file cannot be read, or its first row lacks a column.
+        ValueError: a file cannot be read, its first row lacks a column, or it is a text and columns are named.
     """
     count = 0
     for path in files:
         if path.name.endswith(_TEXT):
+            if more:
+                raise ValueError(f"{path} has no columns, but {[*more]} are named. Use JSON Lines or Parquet.")
             count += 1
         elif path.name.endswith(_PARQUET):
             with _parquet(path) as file:
-                _check_columns(str(path), _named(column, id_column, title_column), file.schema_arrow.names)
+                _check_columns(str(path), _named(column, id_column, title_column, *more), file.schema_arrow.names)
                 count += file.metadata.num_rows
         else:
-            next(_rows(path, _named(column, id_column, title_column)), None)
+            next(_rows(path, _named(column, id_column, title_column, *more)), None)
             count += sum(1 for _, line in _lines(path) if line.strip())
     return count
 
 
 def read_documents(
-    files: Sequence[Path], column: str, id_column: str | None = None, title_column: str | None = None
+    files: Sequence[Path],
+    column: str,
+    id_column: str | None = None,
+    title_column: str | None = None,
+    more: Sequence[str] = (),
 ) -> Iterator[Document]:
     """Yield the documents of files in order, holding a few hundred at a time.
 
@@ -88,16 +100,19 @@ def read_documents(
         column: of the documents, in JSON Lines and Parquet.
         id_column: of their names; None names them by file and place.
         title_column: of titles.
+        more: further columns.
 
     Raises:
         ValueError: a file lacks a column, or a line is no JSON object; with file and line.
     """
     for path in files:
-        for place, row in enumerate(_rows(path, _named(column, id_column, title_column))):
+        for place, row in enumerate(_rows(path, _named(column, id_column, title_column, *more))):
             if isinstance(row, dict):
                 name = f"{path.name}:{place}" if id_column is None else str(row[id_column])
                 title = row[title_column] if title_column else None
-                yield Document(name, row[column], None if title is None else str(title))
+                yield Document(
+                    name, row[column], None if title is None else str(title), {one: row[one] for one in more}
+                )
             else:
                 yield Document(path.name, row, None)
 

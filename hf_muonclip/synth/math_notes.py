@@ -13,8 +13,9 @@ from .mathematics.check import MathCheck, Pair, check_pairs
 from .mathematics.final_answer import final_answer, given_answer
 from .mathematics.numerals import compare_numerals
 from .mathematics.prose import foreign, language, writes_decimal_comma
-from .rephraser import checked_styles, code_of_this_folder, text_or_none
-from .styles import Style, digest
+from .rephraser import text_or_none
+from .run_folder import code_of_this_folder
+from .styles import Style, checked_styles, digest
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -271,9 +272,11 @@ def _dropped(row: MathNote, fault: Fault) -> MathNote:
 def _judged(row: MathNote, check: MathCheck) -> MathNote:
     """Return a row with its verdict: all that is wrong in `reasons`, the first of it as cause."""
     translation = row.style == TRANSLATION
-    faults = [Fault("meta_text", [f'"{said}" speaks of the note, not of mathematics'])] if (
-        said := _about_itself(row.source, row.note)
-    ) else []
+    faults = (
+        [Fault("meta_text", [f'"{said}" speaks of the note, not of mathematics'])]
+        if (said := _about_itself(row.source, row.note))
+        else []
+    )
     share, where = foreign(row.note, None if translation else row.source)
     own = language(row.note) if translation else ""
     if share > MOST_FOREIGN or own not in ("", "English"):
@@ -295,4 +298,6 @@ def _judged(row: MathNote, check: MathCheck) -> MathNote:
 def _about_itself(source: str, note: str) -> str:
     """Return the words in which a note speaks of itself or refuses; "Answer:" and "Note:" belong to notes."""
     said = meta_text(source, note)
-    return "" if said.strip(" #*\n").lower().startswith(("answer", "note", "explanation", "summary", "solution")) else said
+    return (
+        "" if said.strip(" #*\n").lower().startswith(("answer", "note", "explanation", "summary", "solution")) else said
+    )

@@ -3,18 +3,17 @@
 Many documents advance together, a chunk of each at a time, so that the generator's batches are full.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .answer_checks import ALIKE, Fault, answer_fault, document_fault, likeness, shingles, unwrapped
 from .chunks import Chunk, cut, first_heading
 from .generator import GenerationError
+from .run_folder import code_of_this_folder, fingerprint
 from .sentence_ends import last_sentences
-from .styles import STYLES, Style, assign_styles, chat_for, digest
+from .styles import STYLES, Style, assign_styles, chat_for, checked_styles, digest
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -391,24 +390,6 @@ def _counted(result: Rephrased, tokens: Sequence[int]) -> Rephrased:
     return replace(result, prompt_tokens=tokens[0], new_tokens=tokens[1])
 
 
-def _checked_styles(styles: Sequence[Style | str]) -> tuple[Style, ...]:
-    known = {style.name: style for style in STYLES}
-    if unknown := [style for style in styles if isinstance(style, str) and style not in known]:
-        raise ValueError(f"styles must be of {[*known]}, or Style objects; got {unknown}.")
-    found = tuple(known[style] if isinstance(style, str) else style for style in styles)
-    names = [style.name for style in found]
-    if not names or len({*names}) < len(names):
-        raise ValueError(f"styles must be one or more, of different names; got {names}.")
-    return found
-
-
 def text_or_none(values: Sequence[Any] | None, place: int) -> str | None:
     """Return a value of a column as text; None where there is no column or no value."""
     return None if values is None or values[place] is None else str(values[place])
-
-
-def code_of_this_folder() -> str:
-    """Return a hash of this folder's code and of what grades for it."""
-    here = Path(__file__).parent
-    sources = sorted([*here.rglob("*.py"), *(here.parent / "common" / "graders").glob("*.py")])
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from .documents import Document, count_documents, document_files, read_documents
 from .generator import Chat, Generated, Generator, OnAnswer
-from .rephraser import Rephraser
-from .run_folder import Counts, counts_of, counts_of_shard, keep_manifest, manifest_of, only_run, write_shard
+from .run_folder import Counts, Maker, counts_of, counts_of_shard, keep_manifest, manifest_of, only_run, write_shard
 from .shard_workers import in_workers
 
 
@@ -39,7 +38,7 @@ class Progress(Counts):
 def run_rephrasing(
     inputs: Sequence[str | Path],
     output: str | Path,
-    rephraser: Rephraser,
+    rephraser: Maker,
     *,
     documents_per_shard: int = 256,
     workers: int = 1,
@@ -48,7 +47,7 @@ def run_rephrasing(
 ) -> Progress:
     """Rephrase the documents of files into Parquet shards in a folder, and return what was done.
 
-    Columns are those of `Rephrased`. A run that was ended in any way goes on with the shards that are missing; with a
+    Columns are those of `Rephrased`, or of `MathNote` where notes are made. A run that was ended in any way goes on with the shards that are missing; with a
     response cache around the rephraser's generator it does not pay again for what those had already been answered.
     Documents of one shard are rephrased together, and no more than those of `workers + 2` shards are held. Shards are
     the same for any number of workers.
@@ -56,7 +55,7 @@ def run_rephrasing(
     Args:
         inputs: files or folders of documents: JSON Lines, Parquet, text.
         output: folder of the shards; made where there is none.
-        rephraser: whose columns are those of the documents.
+        rephraser: whose columns are those of the documents; or `MathNotes`.
         documents_per_shard: what is lost at most, of each worker, when a run without a cache is ended.
         workers: processes that make shards. Above 1 each loads the generator's model for itself: several are for
             servers, whose answers one process may not check as fast as they come.
@@ -75,7 +74,7 @@ def run_rephrasing(
             raise ValueError(f"{name} must be 1 or more; got {value!r}.")
     files, folder = document_files(inputs), Path(output)
     _check_apart(inputs, folder)
-    columns = rephraser.column, rephraser.id_column, rephraser.title_column
+    columns = rephraser.column, rephraser.id_column, rephraser.title_column, rephraser.more_columns
     progress = Progress(total=count_documents(files, *columns))
     manifest = manifest_of(files, rephraser, documents_per_shard)
     with only_run(folder):
@@ -114,20 +113,15 @@ def _check_apart(inputs: Sequence[str | Path], output: Path) -> None:
 
 @dataclass(frozen=True)
 class _MakeShard:
-    rephraser: Rephraser
+    rephraser: Maker
 
     def __call__(self, path: Path, documents: list[Document]) -> Counts:
-        found = self.rephraser.rephrased(
-            [one.text for one in documents],
-            ids=[one.name for one in documents],
-            titles=[one.title for one in documents],
-        )
-        rows = [asdict(row) for row in found]
+        rows = [asdict(row) for row in self.rephraser.results(documents)]
         write_shard(path, rows)
         return counts_of(len(documents), rows)
 
 
-def _watched(rephraser: Rephraser, on_answer: Callable[[Generated], None]) -> Rephraser:
+def _watched(rephraser: Maker, on_answer: Callable[[Generated], None]) -> Maker:
     watched = copy.copy(rephraser)
     watched.generator = _Watched(rephraser.generator, on_answer)
     return watched

@@ -12,16 +12,43 @@ import os
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from .rephraser import Rephraser
+from .documents import Document
+from .generator import Generator
 
 MANIFEST = "manifest.json"
 _FORMAT = 2
 _LOCK = ".lock"
 _UNFINISHED = ".unfinished-"
+
+
+class Maker(Protocol):
+    """What makes rows of documents: a `Rephraser`, or `MathNotes`.
+
+    Attributes:
+        generator: answers its chats.
+        column: of the documents.
+        id_column: of their names, or None.
+        title_column: of their titles, or None.
+    """
+
+    generator: Generator
+    column: str
+    id_column: str | None
+    title_column: str | None
+
+    @property
+    def more_columns(self) -> tuple[str, ...]:
+        """Further columns that it reads."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that decides what it makes, as JSON has it."""
+
+    def results(self, documents: Sequence[Document]) -> Sequence[Any]:
+        """Return the rows of documents, in order: objects of a dataclass."""
 
 
 @dataclass
@@ -99,21 +126,22 @@ def only_run(folder: Path) -> Iterator[None]:
         yield
 
 
-def manifest_of(files: Sequence[Path], rephraser: Rephraser, documents_per_shard: int) -> dict[str, Any]:
+def manifest_of(files: Sequence[Path], maker: Maker, documents_per_shard: int) -> dict[str, Any]:
     """Return all that decides what is in the shards."""
     stats = [path.stat() for path in files]
-    settings = ("column", "id_column", "title_column", "rephrasings", "chunk_size", "most_characters", "seed")
     return {
         "format": _FORMAT,
         "inputs": [[path.name, stat.st_size, stat.st_mtime_ns] for path, stat in zip(files, stats, strict=True)],
-        "generator": rephraser.generator.identity,
-        "gate": None if rephraser.gate is None else fingerprint(rephraser.gate),
-        "styles": [asdict(style) for style in rephraser.styles],
-        **{name: getattr(rephraser, name) for name in settings},
-        "size": fingerprint(rephraser.size),
+        **maker.settings(),
         "documents_per_shard": documents_per_shard,
-        "code": rephraser.code,
     }
+
+
+def code_of_this_folder() -> str:
+    """Return a hash of this folder's code and of what grades for it."""
+    here = Path(__file__).parent
+    sources = sorted([*here.rglob("*.py"), *(here.parent / "common" / "graders").glob("*.py")])
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
@@ -191,7 +219,7 @@ def counts_of_shard(path: Path, documents: int) -> Counts:
 
 
 def write_shard(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows whose keys are the fields of `Rephrased`.
+    """Write rows whose keys are the fields of `Rephrased` or of `MathNote`.
 
     Raises:
         OSError: it cannot be written; no shard is there then.
@@ -202,7 +230,7 @@ def write_shard(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     texts, lists = pyarrow.string(), pyarrow.list_(pyarrow.string())
     others = {"rephrasing": pyarrow.int64(), "kept": pyarrow.bool_()}
     others |= {"prompt_tokens": pyarrow.int64(), "new_tokens": pyarrow.int64()}
-    others |= dict.fromkeys(("chunks", "rewritten", "reasons"), lists)
+    others |= dict.fromkeys(("chunks", "rewritten", "reasons", "remarks"), lists)
     schema = pyarrow.schema([(name, others.get(name, texts)) for name in rows[0]])
     of_file = [{**row, "scores": json.dumps(row["scores"], sort_keys=True)} for row in rows]
     buffer = pyarrow.BufferOutputStream()

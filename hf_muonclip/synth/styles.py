@@ -72,6 +72,26 @@ def assign_styles(document: str, rephrasings: int, styles: Sequence[Style] = STY
     return drawn[:rephrasings]
 
 
+def checked_styles(styles: Sequence[Style | str], offered: Sequence[Style] = STYLES) -> tuple[Style, ...]:
+    """Return styles, of which some are named.
+
+    Args:
+        styles: names of offered ones, or one's own.
+        offered: what a name can mean.
+
+    Raises:
+        ValueError: one is unknown or named twice, or there is none.
+    """
+    known = {style.name: style for style in offered}
+    if unknown := [style for style in styles if isinstance(style, str) and style not in known]:
+        raise ValueError(f"styles must be of {[*known]}, or Style objects; got {unknown}.")
+    found = tuple(known[style] if isinstance(style, str) else style for style in styles)
+    names = [style.name for style in found]
+    if not names or len({*names}) < len(names):
+        raise ValueError(f"styles must be one or more, of different names; got {names}.")
+    return found
+
+
 def chat_for(passage: str, style: Style, *, written: str = "", title: str = "") -> list[dict[str, str]]:
     """Return the chat that asks a model to rewrite one passage.
 

@@ -105,7 +105,9 @@ def check_pairs(pairs: Sequence[Pair], pool: GraderPool | None = None) -> list[M
     calls = [one.call(relation) for one in again for relation in one.false()]
     found = _computed(pool, decide, calls)
     for one in again:
-        one.results = [found.get(one.call(relation), old) for relation, old in zip(one.relations, one.results, strict=True)]
+        one.results = [
+            found.get(one.call(relation), old) for relation, old in zip(one.relations, one.results, strict=True)
+        ]
     _judge_at_solutions(pool, holds_at, sources, notes)
     answers = [
         (given_answer(pair.answer) or final_answer(pair.source, source.decimal_comma), final_answer(pair.note))
@@ -153,7 +155,9 @@ class _Read:
 
     def keys_of_false(self) -> dict[str, Relation]:
         return {
-            self.results[place]["key"]: one for place, one in enumerate(self.relations) if self.verdict(place) == "false"
+            self.results[place]["key"]: one
+            for place, one in enumerate(self.relations)
+            if self.verdict(place) == "false"
         }
 
     def counts(self) -> Counter[str]:
@@ -237,7 +241,9 @@ def _checked(source: _Read, note: _Read, answers: tuple[str, str], grades: dict[
             faults.append(f"the equation {relation} of the note is false for {note.values_told}")
         else:
             faults.append(f"the equation {relation} of the note is false")
-    remarks += [f"the equation {one} of the source is false" for key, one in known.items() if key not in note.keys_of_false()]
+    remarks += [
+        f"the equation {one} of the source is false" for key, one in known.items() if key not in note.keys_of_false()
+    ]
     if faults:
         causes.append("false_equation")
         reasons += faults[:_SHOWN]

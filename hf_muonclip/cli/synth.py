@@ -1,8 +1,9 @@
-"""The command `hf-muonclip synth rephrase`: documents in other words, checked, from one command."""
+"""The commands `hf-muonclip synth rephrase` and `synth math-notes`: training data from one command, checked."""
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ _REPHRASE = """\
 Rewrite documents in other words, chunk by chunk, and keep what still says the same (hf_muonclip.synth.check_fidelity).
 INPUT: JSON Lines, Parquet or text files, or folders of them. OUTPUT: a folder of Parquet shards. The same command goes
 on where it was ended; what was answered before is not generated again."""
+_MATH_NOTES = """\
+Write learning notes of mathematical texts, or translate them into English, and keep those whose final answer
+math-verify finds equal to the source's and in which sympy finds no false equation (hf_muonclip.synth.check_math).
+INPUT, OUTPUT and going on are those of synth rephrase."""
 _REPHRASE_HELP = """\
 exit codes: 0 ok, 1 the model or the server failed, or the disk is full (run it again), 2 usage, 130 Ctrl-C"""
 
 
 def add_synth_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `synth` to the parser's commands."""
-    synth = commands.add_parser("synth", help="make training data: rephrase documents and keep their facts")
+    synth = commands.add_parser("synth", help="make training data: rephrase documents, note mathematics, keep facts")
     kinds = synth.add_subparsers(title="commands", metavar="COMMAND", required=True)
     rephrase = kinds.add_parser(
         "rephrase",
@@ -27,50 +32,60 @@ def add_synth_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         epilog=_REPHRASE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_run(rephrase)
     add = rephrase.add_argument
+    add("--rephrasings", type=int, default=1, help="of each document (1)")
+    add("--styles", nargs="+", metavar="STYLE", help="to draw from (all ten)")
+    add("--title-column", metavar="COLUMN", help="of their titles (the first heading)")
+    add("--chunk-size", type=int, default=2000, help="characters of a chunk (2000)")
+    add("--no-gate", action="store_true", help="keep rewritings whatever they say")
+    rephrase.set_defaults(run=run_rephrase)
+    notes = kinds.add_parser(
+        "math-notes",
+        help="notes and translations of mathematics, checked",
+        description=_MATH_NOTES,
+        epilog=_REPHRASE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_run(notes)
+    add = notes.add_argument
+    add("--styles", nargs="+", metavar="STYLE", default=["learning_note"], help="learning_note (default), translation")
+    add("--problem-column", metavar="COLUMN", help="of the problems that texts solve")
+    add("--answer-column", metavar="COLUMN", help="of right final answers (what a text states)")
+    notes.set_defaults(run=run_math_notes)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("inputs", metavar="INPUT", nargs="+", help="file or folder of documents")
     add("output", metavar="OUTPUT", help="folder of the shards")
     add("--model", help="folder or name on the Hub; with --server, its name there (SmolLM2-135M-Instruct)")
     add("--server", metavar="URL", help='server with OpenAI\'s API, up to "/v1"; without one the model runs here')
     add("--extra-body", metavar="JSON", type=_json_object, help="further fields of each request to the server")
     add("--api-key-file", metavar="FILE", type=Path, help="file that holds the server's key")
-    add("--rephrasings", type=int, default=1, help="of each document (1)")
-    add("--styles", nargs="+", metavar="STYLE", help="to draw from (all ten)")
     add("--column", default="text", help="of the documents (text)")
     add("--id-column", metavar="COLUMN", help="of their names (file and place)")
-    add("--title-column", metavar="COLUMN", help="of their titles (the first heading)")
-    add("--chunk-size", type=int, default=2000, help="characters of a chunk (2000)")
     add("--max-new-tokens", type=int, default=1024, help="of an answer (1024)")
     add("--temperature", type=float, default=0.7, help="of sampling (0.7)")
     add("--batch-size", type=int, default=8, help="chats at a time, of a model or to a server (8)")
     add("--documents-per-shard", type=int, default=256, help="rephrased together (256)")
     add("--workers", type=int, default=1, help="processes, each with the model or asking the server (1)")
     add("--seed", type=int, default=0, help="of styles and sampling (0)")
-    add("--no-gate", action="store_true", help="keep rewritings whatever they say")
     add("--cache", type=Path, help="file of answers (OUTPUT/answers.sqlite)")
     add(
         "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens read and written, to show cost"
     )
-    rephrase.set_defaults(run=run_rephrase)
 
 
 def run_rephrase(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    try:
-        from rich.console import Console
 
-        from ..synth.generator import GenerationError
+    def rephraser(generator: Any) -> Any:
         from ..synth.rephraser import Rephraser, fidelity_gate
-        from ..synth.response_cache import CachedGenerator
-        from ..synth.run import run_rephrasing
         from ..synth.styles import STYLES
-        from .synth_progress import shown, summary
-    except ModuleNotFoundError as error:
-        raise UsageError(f"synth needs {error.name}. Install it with pip install hf_muonclip[synth].") from error
-    try:
-        cache = arguments.cache or Path(arguments.output, "answers.sqlite")
-        rephraser = Rephraser(
-            CachedGenerator(_generator(arguments), cache),
+
+        return Rephraser(
+            generator,
             column=arguments.column,
             id_column=arguments.id_column,
             title_column=arguments.title_column,
@@ -80,16 +95,59 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             gate=None if arguments.no_gate else fidelity_gate,
         )
+
+    return _run(arguments, rephraser)
+
+
+def run_math_notes(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+
+    def notes(generator: Any) -> Any:
+        from ..synth.math_notes import MathNotes
+
+        return MathNotes(
+            generator,
+            column=arguments.column,
+            problem_column=arguments.problem_column,
+            answer_column=arguments.answer_column,
+            id_column=arguments.id_column,
+            styles=arguments.styles,
+            seed=arguments.seed,
+        )
+
+    def shares() -> str:
+        from ..synth.math_shares import shares_of
+
+        return f"{shares_of(arguments.output)}\n"
+
+    return _run(arguments, notes, shares)
+
+
+def _run(arguments: argparse.Namespace, maker: Callable[[Any], Any], told: Callable[[], str] = lambda: "") -> int:
+    try:
+        from rich.console import Console
+
+        from ..synth.generator import GenerationError
+        from ..synth.response_cache import CachedGenerator
+        from ..synth.run import run_rephrasing
+        from .synth_progress import shown, summary
+    except ModuleNotFoundError as error:
+        raise UsageError(f"synth needs {error.name}. Install it with pip install hf_muonclip[synth].") from error
+    try:
+        cache = arguments.cache or Path(arguments.output, "answers.sqlite")
+        made = maker(CachedGenerator(_generator(arguments), cache))
         with shown(arguments.price, Console(file=sys.stderr)) as line:
             progress = run_rephrasing(
                 arguments.inputs,
                 arguments.output,
-                rephraser,
+                made,
                 documents_per_shard=arguments.documents_per_shard,
                 workers=arguments.workers,
                 on_shard=line.on_shard,
                 on_answer=line.on_answer,
             )
+    except ModuleNotFoundError as error:
+        raise UsageError(f"synth needs {error.name}. Install it with pip install hf_muonclip[synth].") from error
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     except (GenerationError, OSError) as error:
@@ -98,7 +156,7 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("hf-muonclip: interrupted. Run the same command again to go on.\n")
         return 130
-    sys.stdout.write(summary(progress, arguments.price, arguments.output))
+    sys.stdout.write(summary(progress, arguments.price, arguments.output) + told())
     return 0
 
 

@@ -9,8 +9,8 @@ MATH_STYLES = (
     Style(
         "learning_note",
         "Write a learning note: what is asked, what is known, and then each step with the reason for it and its "
-        "computation written out in full, so that a student can follow without the text. Leave out what teaches nothing: "
-        "navigation, names of users, dates of posts, advertisements, remarks on other pages.",
+        "computation written out in full, so that a student can follow without the text. Leave out what teaches "
+        "nothing: navigation, names of users, dates of posts, advertisements, remarks on other pages.",
     ),
     Style(
         "translation",

@@ -47,10 +47,10 @@ def run_rephrasing(
 ) -> Progress:
     """Rephrase the documents of files into Parquet shards in a folder, and return what was done.
 
-    Columns are those of `Rephrased`, or of `MathNote` where notes are made. A run that was ended in any way goes on with the shards that are missing; with a
-    response cache around the rephraser's generator it does not pay again for what those had already been answered.
-    Documents of one shard are rephrased together, and no more than those of `workers + 2` shards are held. Shards are
-    the same for any number of workers.
+    Columns are those of `Rephrased`, or of `MathNote` where notes are made. A run that was ended in any way goes on
+    with the shards that are missing; with a response cache around the generator it does not pay again for what those
+    had already been answered. Documents of one shard are rephrased together, and no more than those of `workers + 2`
+    shards are held. Shards are the same for any number of workers.
 
     Args:
         inputs: files or folders of documents: JSON Lines, Parquet, text.

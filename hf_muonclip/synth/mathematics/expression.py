@@ -4,7 +4,6 @@ What can be meant in more than one way is read in each: `1/2x`, `2 1/2`, `25%` (
 degrees without their sign, `\log`, a letter `e` or `i`, and a "!" that ends a sentence.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,13 +11,11 @@ from typing import Any
 
 import sympy
 
+from .bounded import MOST_FACTORIAL, factorial, modulo, quotient, raised
 from .quantities import units_of
 from .tokens import Token, UnreadError, part, tokens_of
 
 DEEPEST = 40  # brackets within brackets
-_MOST_BITS = 20_000  # of a power that is computed
-_MOST_FACTORIAL = 1000
-_LARGEST_POWER = 60  # of what has variables
 
 # How each can be meant otherwise than it is read first.
 READINGS = {
@@ -147,11 +144,11 @@ class _Reader:
             while self._kind() in ("+", "-"):
                 negative ^= self._take().kind == "-"
             if kind == "/":
-                value = _quotient(value, self._divisor(value, negative))
+                value = quotient(value, self._divisor(value, negative))
             else:
                 other = self._factors()
                 other = -other if negative else other
-                value = value * other if kind == "*" else _modulo(value, other)
+                value = value * other if kind == "*" else modulo(value, other)
         return value
 
     def _divisor(self, dividend: Any, negative: bool) -> Any:
@@ -166,7 +163,7 @@ class _Reader:
                 rest = self._power()
                 while self._implicit():
                     rest = rest * self._power()
-                return _quotient(sign * divisor, rest)
+                return quotient(sign * divisor, rest)
         return sign * divisor
 
     def _factors(self) -> Any:
@@ -200,14 +197,14 @@ class _Reader:
                     value = self._unit(value, "°")
                 else:
                     self.computed = True
-                    value = _raised(value, self._exponent())
+                    value = raised(value, self._exponent())
             elif kind == "!":
                 if self.place == len(self.tokens) - 1:
                     self.side.met.add("exclaimed")
                 self._take()
                 if self.place < len(self.tokens) or "exclaimed" not in self.choices:
                     self.computed = True
-                    value = _factorial(value)
+                    value = factorial(value)
             elif kind == "%":
                 self._take()
                 self.side.met.add("percent")
@@ -234,7 +231,7 @@ class _Reader:
         value = self._base()
         if self._kind() == "^":
             self._take()
-            value = _raised(value, self._exponent())
+            value = raised(value, self._exponent())
         return sign * value
 
     def _mixed(self, whole: Any) -> Any:
@@ -250,7 +247,7 @@ class _Reader:
         else:
             return whole
         self.side.met.add("product")
-        fraction = _quotient(sympy.Rational(top), sympy.Rational(bottom))
+        fraction = quotient(sympy.Rational(top), sympy.Rational(bottom))
         return whole * fraction if "product" in self.choices else whole + fraction
 
     def _base(self) -> Any:
@@ -267,11 +264,11 @@ class _Reader:
         if kind == "frac":
             self.computed = True
             top = self._argument()
-            return _quotient(top, self._argument())
+            return quotient(top, self._argument())
         if kind == "binom":
             self.computed = True
             top, bottom = self._argument(), self._argument()
-            if not (top.is_Integer and bottom.is_Integer and 0 <= bottom <= top <= _MOST_FACTORIAL):
+            if not (top.is_Integer and bottom.is_Integer and 0 <= bottom <= top <= MOST_FACTORIAL):
                 raise UnreadError("a binomial of something else than small numbers")
             return sympy.binomial(top, bottom)
         if kind == "function":
@@ -326,7 +323,7 @@ class _Reader:
             if self._kind() == "[":
                 self._take()
                 root = self._bracket("[")
-            return _raised(self._base(), sympy.Integer(1) / root)
+            return raised(self._base(), sympy.Integer(1) / root)
         base = sympy.Integer(10) if name in ("log", "lg") else sympy.E
         if name == "log" and self._kind() == "_":
             self._take()
@@ -346,7 +343,7 @@ class _Reader:
         if len(arguments) != 1:
             raise UnreadError(f"{name} of {len(arguments)} numbers")
         value = self._applied(name, arguments[0], base, inverse=power == -1)
-        return value if power is None or power == -1 else _raised(value, power)
+        return value if power is None or power == -1 else raised(value, power)
 
     def _arguments(self) -> list[Any]:
         if self._kind() == "(":
@@ -431,36 +428,3 @@ class _Reader:
             raise UnreadError("it breaks off")
         self.place += 1
         return self.tokens[self.place - 1]
-
-
-def _quotient(top: Any, bottom: Any) -> Any:
-    if bottom.is_zero:
-        raise UnreadError("a division by zero")
-    return top / bottom
-
-
-def _modulo(value: Any, other: Any) -> Any:
-    if not (value.is_Integer and other.is_Integer and other > 0):
-        raise UnreadError("a remainder of something else than numbers")
-    return value % other
-
-
-def _factorial(value: Any) -> Any:
-    if value.is_Integer and not 0 <= value <= _MOST_FACTORIAL:
-        raise UnreadError("a factorial that is not computed")
-    return sympy.factorial(value)
-
-
-def _raised(base: Any, exponent: Any) -> Any:
-    """Return a power; what would be huge is refused before it is computed."""
-    if base.is_zero and (exponent.is_negative or exponent.is_zero):
-        raise UnreadError("a power of zero that does not exist")
-    if base.is_Rational and exponent.is_Rational:
-        bits = math.log2(max(abs(base.p), base.q, 1)) * abs(exponent)
-        if bits > _MOST_BITS:
-            raise UnreadError("a power with too many digits")
-    elif exponent.is_Rational and abs(exponent) > _LARGEST_POWER:
-        raise UnreadError("too high a power of an expression")
-    elif exponent.is_number and not exponent.is_Rational and abs(sympy.N(exponent, 15)) > _MOST_BITS:
-        raise UnreadError("a power with too many digits")
-    return base**exponent

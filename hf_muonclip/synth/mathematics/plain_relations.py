@@ -8,11 +8,12 @@ from .tokens import FUNCTIONS
 
 _LONGEST = 60  # tokens on a side
 # Words that are no variable and no unit.
-_NO_VARIABLES = """the an is are was were be has have had and or so then if that this these those which who since because thus
-    hence therefore of for to in on at by with from as we you he she they it get gets got make makes makes gives
-    give equals equal where when while but not let solve find total and per each there here hence also again now
-    finally next step und oder also dann ist sind hat haben wir der die das ein eine für mit von zu im et ou donc
-    est sont le la les un une des pour avec dans nous on alors ainsi how what why answer remainder rem rest reste"""
+_NO_VARIABLES = """the an is are was were be has have had and or so then if that this these those which who since
+    because thus hence therefore of for to in on at by with from as we you he she they it get gets
+    got make makes makes gives give equals equal where when while but not let solve find total and
+    per each there here hence also again now finally next step und oder also dann ist sind hat
+    haben wir der die das ein eine für mit von zu im et ou donc est sont le la les un une des pour
+    avec dans nous on alors ainsi how what why answer remainder rem rest reste"""
 _STOP = frozenset(_NO_VARIABLES.split())
 _TOKEN = re.compile(
     r"(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:,\d+)*)(?:\.\d+)?(?:\.\.\.|…)?|\.\d+|[½¼¾⅓⅔⅕⅛])"

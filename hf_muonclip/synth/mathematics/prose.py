@@ -1,6 +1,7 @@
 """The words of a text without its formulas and code: their language, and whether a note left the one it must be in."""
 
 import re
+from itertools import pairwise
 
 from ..facts.languages import foreign_share, language_of, scripts
 from ..markup import protected_spans
@@ -59,5 +60,5 @@ def foreign(note: str, source: str | None) -> tuple[float, str]:
     """
     words = prose(note)
     ends = [0, *sentence_ends(words), len(words)]
-    pieces = [words[start:stop] for start, stop in zip(ends, ends[1:], strict=False) if words[start:stop].strip()]
+    pieces = [words[start:stop] for start, stop in pairwise(ends) if words[start:stop].strip()]
     return foreign_share(_ENGLISH if source is None else prose(source), pieces)

@@ -24,8 +24,8 @@ _BRACKETS = {"lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "
 _FRACTIONS = {"frac": "frac", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac"}
 _BINOMIALS = {"binom": "binom", "dbinom": "binom", "tbinom": "binom"}
 _TEXTS = ("text", "textrm", "textbf", "textit", "mathrm", "mathbf", "mathit", "mbox", "operatorname")
-_NOTHING = """left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits boxed fbox mathstrut strut phantom
-    nonumber notag quad qquad"""
+_NOTHING = """left right big Big bigl bigr Bigl Bigr bigg Bigg displaystyle textstyle limits boxed fbox
+    mathstrut strut phantom nonumber notag quad qquad"""
 _SIGNS = {
     **dict.fromkeys("·×∙*", "*"),
     **dict.fromkeys("−–-", "-"),  # noqa: RUF001

@@ -1,4 +1,4 @@
-"""What notes of mathematics were checked by: shares of their equations that were parsed, decided and true; of answers."""
+"""Which shares of the equations and answers of notes were parsed, decided, true and verified."""
 
 import json
 from collections import Counter

@@ -16,6 +16,7 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from .expression import Side, read_side
+from .quantities import CONVERSIONS
 from .tokens import UnreadError
 
 TRUE, FALSE, UNDECIDABLE, UNREAD = "true", "false", "undecidable", "unread"
@@ -139,8 +140,16 @@ def _with_units(
         return as_written if as_written[0] == TRUE else converted
     computed = [side for side in (left, right) if side.is_computed]
     quantity = [side for side in (left, right) if side.literal and side.units]
-    known = left.converted or right.converted
-    return (FALSE if len(computed) == 1 and len(quantity) == 1 and not known else UNDECIDABLE), []
+    wrong = len(computed) == 1 and len(quantity) == 1 and not _is_conversion(*map(_stripped, bare))
+    return (FALSE if wrong else UNDECIDABLE), []
+
+
+def _is_conversion(left: Side, right: Side) -> bool:
+    """Return whether one number is the other one in another unit: 60 * 2 = 2 hours, where minutes are meant."""
+    one, other = left.value, right.value
+    if not (one.is_Rational and other.is_Rational) or one.is_zero or other.is_zero:
+        return False
+    return Fraction(int(one.p), int(one.q)) / Fraction(int(other.p), int(other.q)) in CONVERSIONS
 
 
 def _stripped(side: Side) -> Side:

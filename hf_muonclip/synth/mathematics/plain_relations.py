@@ -33,6 +33,7 @@ _SIGNS = {
     **{"==": "=", ":=": "=", "~=": "≈", "≃": "≈", "≅": "≈", "!=": "≠", "<=": "≤", ">=": "≥", "⩽": "≤", "⩾": "≥"},
 }
 _EMPHASIS = re.compile(r"\*\*(?!(?<=[\w)]\*\*)[\w(])|__|(?<![\w*)])\*(?=[\w(])|(?<=[\w.)%])\*(?![\w*( \t])")
+_CONTINUED = re.compile(r"(?<=[=+*/×·÷≈<>≤≥-])[ \t]*\n(?![ \t]*\n)|\n(?=[ \t]*[=≈≤≥])")  # noqa: RUF001
 _BULLET = re.compile(r"(?m)^([ \t>]*)(?:[-*+•]|\d{1,2}[.)])(?=[ \t])")
 _TIMES = re.compile(r"(?<=[\d)%])([ \t]*)[xX]([ \t]*)(?=[$€£]?[\d(])")
 _MODULUS = re.compile(r"\s*\(?\s*mod(?:ulo)?\s*(\d+)\s*\)?")
@@ -67,6 +68,7 @@ def plain_chains(text: str) -> Iterator[Chain]:
     """Yield the chains of relations in a text without formulas, in order."""
     text = _BULLET.sub(lambda found: found[1] + " " * (len(found[0]) - len(found[1])), text)
     text = _EMPHASIS.sub(lambda found: " " * len(found[0]), text)
+    text = _CONTINUED.sub(lambda found: " " * len(found[0]), text)
     text = _TIMES.sub(r"\1×\2", text)
     for stretch in _stretches(text):
         yield from _chains(text, stretch)

@@ -4,10 +4,10 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-_TIME = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600, "day": 86400}
-_LENGTH = {"mm": Fraction(1, 1000), "cm": Fraction(1, 100), "dm": Fraction(1, 10), "m": 1, "meter": 1, "metre": 1}
-_MASS = {"mg": Fraction(1, 1000), "g": 1, "gram": 1, "kg": 1000, "kilogram": 1000}
-_VOLUME = {"ml": Fraction(1, 1000), "milliliter": Fraction(1, 1000), "l": 1, "liter": 1, "litre": 1}
+_TIME: dict[str, int] = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600, "day": 86400}
+_LENGTH: dict[str, int | Fraction] = {"mm": Fraction(1, 1000), "cm": Fraction(1, 100), "dm": Fraction(1, 10), "m": 1, "meter": 1, "metre": 1}
+_MASS: dict[str, int | Fraction] = {"mg": Fraction(1, 1000), "g": 1, "gram": 1, "kg": 1000, "kilogram": 1000}
+_VOLUME: dict[str, int | Fraction] = {"ml": Fraction(1, 1000), "milliliter": Fraction(1, 1000), "l": 1, "liter": 1, "litre": 1}
 _FEET = {"inch": 1, "inches": 1, "foot": 12, "feet": 12, "ft": 12, "yard": 36, "yd": 36}
 _KNOWN: dict[str, tuple[str, Fraction]] = {
     **{word: ("s", Fraction(factor)) for word, factor in {**_TIME, "week": 7 * 86400}.items()},
@@ -19,6 +19,13 @@ _KNOWN: dict[str, tuple[str, Fraction]] = {
     **{word: ("", Fraction(n)) for word, n in {"dozen": 12, "thousand": 10**3, "million": 10**6, "pair": 2}.items()},
     "billion": ("", Fraction(10**9)),
 }
+# What one of a unit is in another of its kind, either way.
+CONVERSIONS = frozenset(
+    one / other
+    for base, one in _KNOWN.values()
+    for other_base, other in _KNOWN.values()
+    if base == other_base and one != other
+)
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _PIECE = re.compile(r"(/|\bper\b)|([^\W\d_]+)\s*(?:\^?\{?([23])\}?|([²³]))?|([·*.,()\s-]+)")
 

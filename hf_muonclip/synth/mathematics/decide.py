@@ -119,6 +119,8 @@ def _verdict(
     if left.units or right.units or left.converted or right.converted:
         return _with_units(left, sign, right, approximate, texts, choices)
     verdict, decimals = _numbers(left, sign, right, approximate)
+    if verdict == FALSE and sign == "≡":
+        return UNDECIDABLE, []  # its modulus stands elsewhere
     if verdict == FALSE and sign in ("=", "≈") and _may_be_rounded(texts, choices, {*rounded, *ROUNDED}):
         return UNDECIDABLE, []
     return verdict, decimals

@@ -178,7 +178,9 @@ class _Reader:
         if kind == "|" and not self._of_bars:
             return True
         if kind == "number":
-            return self.tokens[self.place - 1].kind in (")", "]", "}", "|") and not self.tokens[self.place].spaced
+            return self.tokens[self.place - 1].kind in (")", "]", "}", "|", "!") and (
+                not self.tokens[self.place].spaced or self.tokens[self.place - 1].kind == "!"
+            )
         return kind in _FACTOR
 
     def _power(self) -> Any:

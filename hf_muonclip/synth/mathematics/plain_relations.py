@@ -158,7 +158,7 @@ def _extent(tokens: list[_Token]) -> int:
                 depth += 1
             elif not (token.kind == "currency" or token.text in ("-", "−", "+", "±", "√")):  # noqa: RUF001
                 break
-        elif token.kind == "operator" or token.text == "mod" or (token.text == "of" and _is_share(tokens[:place])):
+        elif token.kind == "operator" or token.text == "mod" or _is_of(tokens, place):
             after = False
         elif token.kind == "close" and depth:
             depth -= 1
@@ -189,8 +189,12 @@ def _is_stop(token: _Token) -> bool:
     return token.kind == "word" and token.text.casefold() in _STOP
 
 
-def _is_share(tokens: list[_Token]) -> bool:
-    """Return whether tokens end with a percentage or a fraction, of which "of" takes a part."""
+def _is_of(tokens: list[_Token], place: int) -> bool:
+    """Return whether "of" stands between a percentage or a fraction and the number that it is a part of."""
+    ahead = tokens[place + 1].kind if place + 1 < len(tokens) else ""
+    if tokens[place].text != "of" or ahead not in ("number", "currency", "open"):
+        return False
+    tokens = tokens[:place]
     if tokens[-1].text == "%" or tokens[-1].text in "½¼¾⅓⅔⅕⅛":
         return True
     return len(tokens) > 2 and tokens[-1].kind == "number" and tokens[-2].text == "/" and tokens[-3].kind == "number"
@@ -198,7 +202,7 @@ def _is_share(tokens: list[_Token]) -> bool:
 
 def _may_follow(token: _Token, before: _Token) -> bool:
     """Return whether a word can be a unit, or a variable, behind a value."""
-    if _is_stop(token):
+    if _is_stop(token) or token.text == "a":
         return False
     if before.kind == "word":
         return before.text.casefold() in ("square", "cubic", "sq")

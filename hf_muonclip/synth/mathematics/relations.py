@@ -129,8 +129,8 @@ def _all(text: str, decimal_comma: bool) -> Iterator[Relation]:
 
 def _with_points(text: str) -> str:
     """Return a text with 3.5 for 3,5 and 1000 for 1.000."""
-    text = re.sub(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+)(?![\d.])", lambda found: found[1].replace(".", ""), text)
-    return re.sub(r"(?<![\d.,])(\d+)(?:,|\{,\})(\d+)(?![\d,])", r"\1.\2", text)
+    text = re.sub(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+)(?!\d|\.\d)", lambda found: found[1].replace(".", ""), text)
+    return re.sub(r"(?<![\d.,])(\d+)(?:,|\{,\})(\d+)(?!\d|,\d)", r"\1.\2", text)
 
 
 def _formula(span: str) -> str | None:

@@ -18,7 +18,7 @@ from rule_generator import RuleGenerator
 from tiny_models import tiny_model, tiny_tokenizer
 
 from hf_muonclip.synth import CachedGenerator, TransformersGenerator
-from hf_muonclip.synth import rephraser as module
+from hf_muonclip.synth import run_folder
 from hf_muonclip.synth.rephraser import Rephraser
 
 FOLDER = Path(__file__).parent
@@ -150,8 +150,10 @@ def test_another_generator_renames_the_cache() -> None:
 @pytest.mark.parametrize("name", ["styles.py", "answer_checks.py", "chunks.py"])
 def test_a_constant_of_any_module_renames_the_cache(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = Hasher.hash(rephraser())
-    shutil.copytree(Path(module.__file__).parent, tmp_path / "synth")
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "synth" / "rephrase.py"))
+    package = Path(run_folder.__file__).parents[1]
+    for folder in ("synth", "common/graders"):
+        shutil.copytree(package / folder, tmp_path / folder)
+    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "synth" / "run_folder.py"))
     assert Hasher.hash(rephraser()) == before
     path = tmp_path / "synth" / name
     path.write_text(path.read_text(encoding="utf-8") + "\nANOTHER = 1\n", encoding="utf-8")

@@ -4,20 +4,48 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-_TIME: dict[str, int] = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600, "day": 86400}
-_LENGTH: dict[str, int | Fraction] = {"mm": Fraction(1, 1000), "cm": Fraction(1, 100), "dm": Fraction(1, 10), "m": 1, "meter": 1, "metre": 1}
+_TIME: dict[str, int | Fraction] = {
+    "s": 1,
+    "sec": 1,
+    "second": 1,
+    "min": 60,
+    "minute": 60,
+    "h": 3600,
+    "hr": 3600,
+    "hour": 3600,
+    "day": 86400,
+}
+_LENGTH: dict[str, int | Fraction] = {
+    "mm": Fraction(1, 1000),
+    "cm": Fraction(1, 100),
+    "dm": Fraction(1, 10),
+    "m": 1,
+    "meter": 1,
+    "metre": 1,
+}
 _MASS: dict[str, int | Fraction] = {"mg": Fraction(1, 1000), "g": 1, "gram": 1, "kg": 1000, "kilogram": 1000}
-_VOLUME: dict[str, int | Fraction] = {"ml": Fraction(1, 1000), "milliliter": Fraction(1, 1000), "l": 1, "liter": 1, "litre": 1}
-_FEET = {"inch": 1, "inches": 1, "foot": 12, "feet": 12, "ft": 12, "yard": 36, "yd": 36}
+_VOLUME: dict[str, int | Fraction] = {
+    "ml": Fraction(1, 1000),
+    "milliliter": Fraction(1, 1000),
+    "l": 1,
+    "liter": 1,
+    "litre": 1,
+}
+_FEET: dict[str, int | Fraction] = {"inch": 1, "inches": 1, "foot": 12, "feet": 12, "ft": 12, "yard": 36, "yd": 36}
+_SCALES = {"dozen": 12, "pair": 2, "thousand": 10**3, "million": 10**6, "billion": 10**9}
+# Of each unit, the one that it is converted to, and how many of that it is.
 _KNOWN: dict[str, tuple[str, Fraction]] = {
-    **{word: ("s", Fraction(factor)) for word, factor in {**_TIME, "week": 7 * 86400}.items()},
-    **{word: ("m", Fraction(factor)) for word, factor in {**_LENGTH, "km": 1000, "kilometer": 1000}.items()},
-    **{word: ("g", Fraction(factor)) for word, factor in _MASS.items()},
-    **{word: ("l", Fraction(factor)) for word, factor in _VOLUME.items()},
-    **{word: ("inch", Fraction(factor)) for word, factor in _FEET.items()},
-    **{word: ("cent", Fraction(factor)) for word, factor in {"cent": 1, "dollar": 100, "euro": 100}.items()},
-    **{word: ("", Fraction(n)) for word, n in {"dozen": 12, "thousand": 10**3, "million": 10**6, "pair": 2}.items()},
-    "billion": ("", Fraction(10**9)),
+    word: (base, Fraction(factor))
+    for base, factors in {
+        "s": {**_TIME, "week": 7 * 86400},
+        "m": {**_LENGTH, "km": 1000, "kilometer": 1000},
+        "g": _MASS,
+        "l": _VOLUME,
+        "inch": _FEET,
+        "cent": {"cent": 1, "dollar": 100, "euro": 100},
+        "": _SCALES,
+    }.items()
+    for word, factor in factors.items()
 }
 # What one of a unit is in another of its kind, either way.
 CONVERSIONS = frozenset(

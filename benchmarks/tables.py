@@ -24,6 +24,7 @@ from convergence_figures import read_rows, report
 from fidelity_figures import fidelity_page, fidelity_summary
 from graders_figures import graders_page
 from headlines import headlines
+from math_notes_figures import report as math_notes
 from package_tables import BLOCKS
 from peers import PEERS
 
@@ -597,6 +598,7 @@ def main() -> None:
         f"{reinforcement.report(read_rows(reinforcement.ROWS), 'results/')}\n"
         "## Does the fidelity gate know what a rewriting changed?\n\n`python benchmarks/fidelity.py`; on texts that it "
         f"was not made with, kind by kind in [fidelity.md](fidelity.md)\n\n{fidelity_summary()}\n"
+        f"## Are errors in notes of mathematics found?\n\n`python benchmarks/math_notes.py`\n\n{math_notes()}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         "## What becomes of idle experts?\n\n`python benchmarks/idle_experts.py`\n\n"

@@ -50,7 +50,7 @@ def rows_of(split: str, solutions: list[Solution], pool: GraderPool) -> list[dic
 
     for solution in solutions:
         right = checked(solution, solution.note)
-        notations[solution.notation] += Counter({name: int(right.scores[name]) for name in _COUNTS})
+        notations[solution.notation].update({name: int(right.scores[name]) for name in _COUNTS})
         notations[solution.notation].update(notes=1, dropped=bool(right.cause))
         for kind, note in solution.corrupted:
             wrong = checked(solution, note)

@@ -1,8 +1,8 @@
 """Are errors in notes of mathematics found, and are right notes left alone?
 
-Notes by hand with marked places where they may be wrong (`tests/synth/math_solutions.py`) go through `check_math`: right
-ones, and each with one error: a digit of an intermediate step, a sign, the final answer, an equation with variables.
-Beside it stands what comparing final answers alone finds.
+Notes by hand with marked places where they may be wrong (`tests/synth/math_solutions.py`) go through `check_math`:
+right ones, and each with one error: a digit of an intermediate step, a sign, the final answer, an equation with
+variables. Beside it stands what comparing final answers alone finds.
 
     OMP_NUM_THREADS=1 python benchmarks/math_notes.py
     python benchmarks/tables.py   # renders its part of benchmarks/README.md

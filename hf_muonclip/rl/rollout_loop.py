@@ -52,7 +52,7 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
             [[sample.metrics[f"rewards/{name}"] for name in self.reward_func_names] for sample in scored],
             dtype=torch.float64,
         )
-        causes = causes_of(rewards, self._said(group), len(scored))
+        causes = causes_of(rewards, self._codes(group), len(scored))
         measured = (causes == 0).all(1)
         told = self._not_measured.shares(causes[:, : len(self._guarded)]) | self._malformed()
         totals = rewards.nansum(1).masked_fill(~measured, torch.nan)
@@ -76,13 +76,13 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
                 )
         return samples
 
-    def _said(self, group: RolloutGroup) -> Tensor:
-        """Return what functions and environments said of each sample, (samples, functions), int."""
+    def _codes(self, group: RolloutGroup) -> Tensor:
+        """Return the code of each reward of functions and environments, (samples, functions), int."""
         of_environments = [
             [code_of(given[1] if given is not None and given[0] is kind else None) for given in group.env_rewards]
             for kind in self._env_reward_types
         ]
-        return torch.tensor([*(function.guard.said for function in self._guarded), *of_environments]).T.contiguous()
+        return torch.tensor([*(function.guard.codes for function in self._guarded), *of_environments]).T.contiguous()
 
     def _malformed(self) -> dict[str, float]:
         found = {}

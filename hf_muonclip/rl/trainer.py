@@ -32,8 +32,8 @@ from .rewards.reward_guard import (
     NotMeasuredError,
     NotMeasuredWindow,
     causes_of,
+    codes_of,
     guarded,
-    said_by,
 )
 from .schedule import annealed
 from .temperature import scoring_temperature, set_temperature_
@@ -108,7 +108,7 @@ class KimiRLTrainer(GRPOTrainer):
         self._guarded: list[Guarded] = [*map(guarded, self.reward_funcs, self.reward_func_names)]
         self.reward_funcs: Any = [*self._guarded]  # which TRL calls
         self.not_measured = NotMeasuredCount(self._guarded)
-        self._lately = NotMeasuredWindow(args.max_not_measured)
+        self._recent = NotMeasuredWindow(args.max_not_measured)
         self._measured = torch.empty(0, dtype=torch.bool)  # (samples,) of the last batch, all ranks
         self._malformed = False  # whether a function returned something else than rewards, on any rank
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
@@ -189,7 +189,7 @@ class KimiRLTrainer(GRPOTrainer):
 
     def _stop_where_rewards_fail(self) -> None:
         """Save a checkpoint and raise where too many rewards are missing or one is malformed. Collective."""
-        reason = self._lately.too_many if self._trains else ""
+        reason = self._recent.stop_reason if self._trains else ""
         if not (reason or self._malformed):
             return
         saved = save_last_checkpoint(self)
@@ -248,12 +248,12 @@ class KimiRLTrainer(GRPOTrainer):
             function.guard.failures = episode_failures(self.environments)
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         judged = rewards if self._budget is None else rewards[:, :-1]  # over_budget alone measures no sample
-        said = self.accelerator.gather(said_by(self._guarded, rewards.device))
-        self._malformed = bool((said == MALFORMED).any())
-        causes = causes_of(judged, said, self._generations)
+        codes = self.accelerator.gather(codes_of(self._guarded, rewards.device))
+        self._malformed = bool((codes == MALFORMED).any())
+        causes = causes_of(judged, codes, self._generations)
         self._measured = (causes == 0).all(1)
         if self._trains:
-            self._lately.add(1 - self._measured.float().mean().item())
+            self._recent.add(1 - self._measured.float().mean().item())
         if self._budget is not None:
             self._budget.replace_(rewards)
         rewards = rewards.masked_fill(~self._measured.unsqueeze(-1), torch.nan)

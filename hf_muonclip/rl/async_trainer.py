@@ -223,8 +223,8 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         with torch.no_grad():
             low, high = args.ratio_bounds
             ratios = log_ratios.exp()
-            told = [ratios, log_ratios.abs(), outputs.entropy.flatten()[places], (ratios < low) | (ratios > high)]
-            sums = torch.stack([tensor.float().sum() for tensor in (*told, everything)])
+            values = [ratios, log_ratios.abs(), outputs.entropy.flatten()[places], (ratios < low) | (ratios > high)]
+            sums = torch.stack([tensor.float().sum() for tensor in (*values, everything)])
             *found, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
         for name, value in zip(("ratio", "log_ratio/token_abs_mean", "entropy", "clip_ratio"), found, strict=True):
             metrics[name].append((value, tokens))

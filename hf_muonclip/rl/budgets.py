@@ -268,11 +268,11 @@ class BudgetReward:
             reduce: adds up a tensor over all ranks.
         """
         types = self.budgets.types
-        told = torch.zeros(len(types), 3)
+        sums = torch.zeros(len(types), 3)
         for name, length, over in zip(self._types, self._lengths, self._over, strict=True):
-            told[types.index(name)] += torch.tensor([1.0, length, over])
+            sums[types.index(name)] += torch.tensor([1.0, length, over])
         found = {}
-        for name, (count, length, over) in zip(types, reduce(told).tolist(), strict=True):
+        for name, (count, length, over) in zip(types, reduce(sums).tolist(), strict=True):
             if count:
                 found[f"budget/{name}/over"] = over / count
                 found[f"budget/{name}/mean_length"] = length / count

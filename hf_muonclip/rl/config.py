@@ -129,7 +129,7 @@ class KimiRLConfig(GRPOConfig):
         for name, (needed, why) in table.items():
             if (value := getattr(self, name)) != needed:
                 raise ValueError(
-                    f"objective={self.objective!r} leaves no room for {name}={value!r}: {why}. Leave {name} out."
+                    f"objective={self.objective!r} does not support {name}={value!r}: {why}. Leave {name} out."
                 )
 
     def _check_bounds(self) -> None:

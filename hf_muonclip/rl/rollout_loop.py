@@ -54,14 +54,14 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
         )
         causes = causes_of(rewards, self._codes(group), len(scored))
         measured = (causes == 0).all(1)
-        told = self._not_measured.shares(causes[:, : len(self._guarded)]) | self._malformed()
+        shares = self._not_measured.shares(causes[:, : len(self._guarded)]) | self._malformed()
         totals = rewards.nansum(1).masked_fill(~measured, torch.nan)
         advantages = (totals - totals.nanmean()).nan_to_num(nan=0.0)
         samples = []
         for place, (sample, sequences) in enumerate(zip(scored, group.completions_sequences, strict=True)):
             counts = bool(measured[place])
             of_sample = {"reward": float(totals[place]), "rewards/not_measured": float(not counts)}
-            metrics = sample.metrics | of_sample | told
+            metrics = sample.metrics | of_sample | shares
             for sequence in sequences:
                 masks = sequence.completion_mask if counts else [0] * len(sequence.completion_mask)
                 samples.append(

@@ -208,11 +208,11 @@ def _checkable(dataset: Dataset, pool: GraderPool) -> Dataset:
         )
     if left_out:
         counts = Counter(left_out.values())
-        told = ", ".join(f"{count} for {why}" for why, count in sorted(counts.items()))
+        reasons = ", ".join(f"{count} for {why}" for why, count in sorted(counts.items()))
         if len(left_out) == len(dataset):
-            raise ValueError(f"no row can be checked here: {told}. Install the data, or use other instructions.")
+            raise ValueError(f"no row can be checked here: {reasons}. Install the data, or use other instructions.")
         logger.warning(
-            "%d of %d rows are left out, because they cannot be checked here: %s.", len(left_out), len(dataset), told
+            "%d of %d rows are left out, because they cannot be checked here: %s.", len(left_out), len(dataset), reasons
         )
         dataset = dataset.select([row for row in range(len(dataset)) if row not in left_out])
     return dataset

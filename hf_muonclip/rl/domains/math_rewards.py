@@ -107,13 +107,13 @@ def math_spec(
     }
     kept = [place for place, gold in enumerate(golds) if gold not in faults]
     if faults:
-        told = (
+        problem = (
             f"{len(golds) - len(kept)} of {len(golds)} gold answers of the domain {name} cannot be used for grading; "
             f"for example: {'; '.join([*faults.values()][:3])}"
         )
         if not kept:
-            raise ValueError(f"{told}. Pass answer= with the column of the answers alone.")
-        logger.warning("%s. Their rows are left out.", told)
+            raise ValueError(f"{problem}. Pass answer= with the column of the answers alone.")
+        logger.warning("%s. Their rows are left out.", problem)
     chosen = dataset.select(kept)
     data = chosen.remove_columns([column for column in {answer, "answer"} if column in chosen.column_names])
     data = data.rename_column(prompt, "prompt") if prompt != "prompt" else data

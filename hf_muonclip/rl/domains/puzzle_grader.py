@@ -61,10 +61,10 @@ def grade(puzzle: str, completion: str) -> float | NotMeasured:
         puzzle: as `make_puzzle` returns it.
         completion: the whole text.
     """
-    told = json.loads(puzzle)
-    generator, settings, seed = told["generator"], told["settings"], told["seed"]
-    entry = puzzle_entry(generator, settings, seed, told["index"])
-    if _digest(entry["question"]) != told["digest"]:
+    stored = json.loads(puzzle)
+    generator, settings, seed = stored["generator"], stored["settings"], stored["seed"]
+    entry = puzzle_entry(generator, settings, seed, stored["index"])
+    if _digest(entry["question"]) != stored["digest"]:
         return NotMeasured("gold", f"{generator} now makes another puzzle; has the release of reasoning-gym changed?")
     golds = golds_of(generator, entry)
     answer = final_text(completion, several_lines=any("\n" in gold.strip() for gold in golds))

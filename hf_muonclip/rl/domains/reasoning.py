@@ -121,10 +121,10 @@ def reasoning_spec(
     """
     weights = _weights(generators)
     counts = _counts(weights, size)
-    told = {generator: json.dumps(dict((settings or {}).get(generator, {})), sort_keys=True) for generator in weights}
+    wanted = {generator: json.dumps(dict((settings or {}).get(generator, {})), sort_keys=True) for generator in weights}
     if unknown := sorted({*(settings or {})} - {*weights}):
         raise ValueError(f"settings are given for {unknown}, which are not among the generators {sorted(weights)}.")
-    rows = _make(counts, told, seed, pool or default_pool())
+    rows = _make(counts, wanted, seed, pool or default_pool())
     data = Dataset.from_list(
         [
             {

@@ -164,8 +164,8 @@ def _describe(schema: Mapping[str, Any], otherwise: str) -> str:
     """Return a line about an argument, with its JSON schema if a type hint cannot express it."""
     text = str(schema.get("description") or otherwise)
     if not _is_expressed(schema):
-        told = {key: value for key, value in schema.items() if key not in ("title", "description")}
-        text += f" JSON schema: {json.dumps(told, ensure_ascii=False)}"
+        shown = {key: value for key, value in schema.items() if key not in ("title", "description")}
+        text += f" JSON schema: {json.dumps(shown, ensure_ascii=False)}"
     return _one_line(text)
 
 

@@ -60,13 +60,13 @@ def _messages(chat: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
         if role == "tool":
             yield vf.ToolMessage(tool_call_id=calls.pop(0) if calls else "", content=text, name=message.get("name"))
         elif role == "assistant":
-            told: list[Any] = []
+            tool_calls: list[Any] = []
             for one in message.get("tool_calls") or ():
                 arguments = one["function"]["arguments"]
                 arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)
-                calls.append(f"call_{place}_{len(told)}")
-                told.append(vf.ToolCall(id=calls[-1], name=one["function"]["name"], arguments=arguments))
+                calls.append(f"call_{place}_{len(tool_calls)}")
+                tool_calls.append(vf.ToolCall(id=calls[-1], name=one["function"]["name"], arguments=arguments))
             thought = message.get("reasoning_content") or message.get("thinking")
-            yield vf.AssistantMessage(content=text, reasoning_content=thought, tool_calls=told or None)
+            yield vf.AssistantMessage(content=text, reasoning_content=thought, tool_calls=tool_calls or None)
         else:
             yield (vf.SystemMessage if role == "system" else vf.UserMessage)(content=text)

@@ -114,7 +114,7 @@ def _last_mark(text: str) -> str | None:
 
 
 def _announced(text: str) -> str | None:
-    """Return the text after the last announcement of an answer."""
+    """Return what follows the last announcement of an answer."""
     tail = text[-_TAIL:]
     end = max((found.end() for found in _ANNOUNCED.finditer(tail)), default=None)
     return tail[end:] if end is not None and tail[end:].strip() else None

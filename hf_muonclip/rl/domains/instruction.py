@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Dataset
 
 from ...common.loggers import get_logger
-from ..graders.deadline import described
+from ..graders.deadline import told
 from ..graders.grader_pool import GraderPool, default_pool
 from ..rewards.not_measured import NotMeasured
 from ..rewards.spec import Spec
@@ -122,7 +122,7 @@ class InstructionReward:
         try:
             found = self.pool.map(grade, calls)
         except RuntimeError as error:  # no worker can start
-            found = [NotMeasured("error", described(error))] * len(calls)
+            found = [NotMeasured("error", told(error))] * len(calls)
         judged = self._judged(prompts, texts, found, judged_instructions or [None] * len(texts))
         rewards, liars = [], 0
         for result, verdict in zip(found, judged, strict=True):

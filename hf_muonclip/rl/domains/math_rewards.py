@@ -122,7 +122,7 @@ def math_spec(
 
 
 def gold_answer(given: Any) -> str:
-    r"""Return the answer alone from a dataset's gold answer; "" if it has none.
+    r"""Return the answer alone of what a dataset holds as gold answer; "" where it holds none.
 
     Args:
         given: a number, or a text: an answer, or a solution that ends in `\boxed{...}` or `#### ...`.

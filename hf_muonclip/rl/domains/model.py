@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from ..graders.deadline import LONGEST_DETAIL, described, within
+from ..graders.deadline import LONGEST_DETAIL, told, within
 from ..rewards.not_measured import NotMeasured
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class ServerChatModel:
             return NotMeasured("timeout", f"{self.url}: nothing for {self.timeout} s")
         except Exception as error:  # network errors: refused, reset, unknown host, not HTTP
             late = isinstance(getattr(error, "reason", None), TimeoutError)
-            return NotMeasured("timeout" if late else "unreachable", f"{self.url}: {described(error)}")
+            return NotMeasured("timeout" if late else "unreachable", f"{self.url}: {told(error)}")
         try:
             reply = json.loads(answer)["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError):

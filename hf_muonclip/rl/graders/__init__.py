@@ -1,1 +1,1 @@
-"""Limited processes for graders and programs that may hang, crash or use up memory."""
+"""Where graders and programs run that may hang, crash or eat all memory: limited processes of their own."""

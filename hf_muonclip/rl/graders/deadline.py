@@ -26,7 +26,7 @@ def within(deadline: float, function: Callable[[], Any], raised: str = "error") 
         try:
             box.put(function())
         except BaseException as error:  # SystemExit too
-            box.put(NotMeasured(raised, described(error)))
+            box.put(NotMeasured(raised, told(error)))
 
     threading.Thread(target=call, name="within", daemon=True).start()
     try:
@@ -35,6 +35,6 @@ def within(deadline: float, function: Callable[[], Any], raised: str = "error") 
         return NotMeasured("timeout", f"no answer within {deadline} s")
 
 
-def described(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """Return an exception as a short text."""
     return f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]

@@ -30,7 +30,7 @@ START_DEADLINE = 120.0  # seconds for an interpreter and the import of a grader'
 LARGEST_CHUNK = 64  # calls per message
 _CLOSED = "the GraderPool is closed; make another."
 _START = "import sys; sys.path[:] = {path!r}; from hf_muonclip.rl.graders.grader_worker import work; work({}, {}, {})"
-# One thread and no device per worker; one hash seed, so that graders that iterate over sets repeat in every run.
+# One thread and no device per worker; and graders that iterate over sets answer the same in every run.
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -2,7 +2,7 @@
 
 import time
 
-from hf_muonclip.rl.graders.deadline import LONGEST_DETAIL, described, within
+from hf_muonclip.rl.graders.deadline import LONGEST_DETAIL, told, within
 
 
 def test_results_exceptions_and_late_ones() -> None:
@@ -17,4 +17,4 @@ def test_results_exceptions_and_late_ones() -> None:
 
 
 def test_details_are_short() -> None:
-    assert len(described(ValueError("a" * 10_000))) == LONGEST_DETAIL
+    assert len(told(ValueError("a" * 10_000))) == LONGEST_DETAIL

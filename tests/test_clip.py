@@ -20,8 +20,8 @@ CPU = torch.device("cpu")
 class Clip(QKClip):
     """The smallest user of the clip, beside which nobody updates."""
 
-    def __init__(self, model: PreTrainedModel, threshold: float = THRESHOLD) -> None:
-        super().__init__(model, MuonClipConfig(qk_clip_threshold=threshold, exact_max_logits=True))
+    def __init__(self, model: PreTrainedModel, threshold: float = THRESHOLD, exact: bool = True) -> None:
+        super().__init__(model, MuonClipConfig(qk_clip_threshold=threshold, exact_max_logits=exact))
         self.start()
 
     def step(self) -> None:
@@ -64,6 +64,18 @@ def test_the_next_step_starts_again_and_detach_frees_the_model() -> None:
 
 def test_an_infinite_threshold_and_exact_maxima_screen_nothing() -> None:
     assert Clip(tiny_model("llama_mha"), math.inf).screen_threshold is None
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_heads_that_cannot_exceed_the_threshold_are_measured_only_where_asked(exact: bool) -> None:
+    model = sharp_model().train()
+    clip = Clip(model, 1e6, exact)
+    model(input_ids=tokens())
+    clip.step()
+    for values in clip.max_logits.values():
+        assert torch.equal(values.isfinite(), torch.full((HEADS,), exact))
+        assert exact or torch.equal(values, torch.full((HEADS,), -math.inf))
+    assert all(torch.equal(gammas, torch.ones(HEADS)) for gammas in clip.gammas.values())
 
 
 @pytest.mark.parametrize(

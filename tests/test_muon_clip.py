@@ -227,20 +227,19 @@ def test_str_lists_every_parameter_group_and_reason_and_the_layout() -> None:
     model = tiny_model("deepseek_v3")
     text = str(MuonClip(model))
     lines = text.splitlines()
-    for planned in plan_parameters(model, projection_views(model)):
+    plan = plan_parameters(model, projection_views(model))
+    for planned in plan:
         line = next(line for line in lines if line.startswith(planned.name + " "))
         assert f" {planned.algorithm} " in line
         assert line.endswith(planned.reason)
-    total = sum(parameter.numel() for parameter in model.parameters())
-    muon, adamw = (int(part.split(" weights")[0].replace(",", "")) for part in _counts(lines[0]))
-    assert muon + adamw == total
+    counted = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", lines[0])]
+    planned_by = {
+        algorithm: [model.get_parameter(p.name).numel() for p in plan if p.algorithm == algorithm]
+        for algorithm in ("muon", "adamw")
+    }
+    assert counted == [of_them for sizes in planned_by.values() for of_them in (len(sizes), sum(sizes))]
     assert any(re.search(naming("QK-Clip", 100), line) for line in lines)
     assert "model.layers.2.self_attn" in text.split("QK-Clip")[1]
-
-
-def _counts(line: str) -> list[str]:
-    by_muon, by_adamw = line.split(" by Muon, ")
-    return [by_muon.split("(")[1], by_adamw.split("(")[1].replace(")", " weights")]
 
 
 # --------------------------------------------------------------------------------------------------- NaN, Inf, frozen

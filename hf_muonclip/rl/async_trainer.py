@@ -1,7 +1,7 @@
 """TRL's AsyncGRPOTrainer with Kimi K2.5's objective and MuonClip: a server samples while the model trains.
 
-The log-probabilities of the policy that sampled, pi_old, are those of the server, for a sample may be several updates
-old when it is trained. `tests/rl/test_async_trl_contract.py` lists every name of TRL that this file relies on.
+The log-probabilities of pi_old, the policy that sampled, are the server's, because a sample may be several updates old
+when it is trained on. `tests/rl/test_async_trl_contract.py` lists every name of TRL that this file relies on.
 """
 
 import math
@@ -27,22 +27,23 @@ from .rewards.guarded_environment import guarded_factory
 from .rewards.reward_guard import NotMeasuredError, NotMeasuredWindow, check_share
 from .rollout_loop import KimiRolloutLoop
 
-# Settings under which the server's log-probabilities are of another distribution than the trainer's.
+# What these settings must be, or the server's log-probabilities belong to another distribution than the trainer's.
 _OTHER_DISTRIBUTION = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
 
 
 @dataclass
 class KimiAsyncRLConfig(AsyncGRPOConfig):
-    """Settings of `KimiAsyncRLTrainer` beside those of TRL's AsyncGRPOConfig.
+    """Settings of `KimiAsyncRLTrainer` in addition to those of TRL's AsyncGRPOConfig.
 
     Args:
         rl_tau: strength of the regularizer against the sampling policy; > 0. The paper gives no number. The ratio is
             kept in [1 - epsilon, 1 + epsilon_high].
-        max_not_measured: share of the samples of the last four steps that may be without a reward they should have;
-            above it, all ranks save a checkpoint and training raises. In [0, 1]; 1 never stops.
+        max_not_measured: share of the last four steps' samples that may lack a reward; above it, every rank saves a
+            checkpoint and training raises. In [0, 1]; 1 never stops.
 
     Raises:
-        ValueError: a setting is out of range, or would let the server sample from another distribution than it reports.
+        ValueError: a setting is out of range, or would make the server sample from another distribution than the one it
+            reports.
     """
 
     rl_tau: float = field(default=0.1, metadata={"help": "Strength of the regularizer against the sampling policy."})
@@ -64,8 +65,8 @@ class KimiAsyncRLConfig(AsyncGRPOConfig):
         for name, needed in _OTHER_DISTRIBUTION.items():
             if (value := getattr(self, name)) != needed:
                 raise ValueError(
-                    f"the objective leaves no room for {name}={value!r}: the server's log-probabilities would be "
-                    f"of another distribution than it samples from. Leave {name} out."
+                    f"{name}={value!r} is not supported: the server would report log-probabilities of another "
+                    f"distribution than the one it samples from. Leave {name} out."
                 )
 
     @property
@@ -78,26 +79,25 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
     """Asynchronous reinforcement learning as in Kimi K2.5 (arXiv 2602.02276), on TRL's AsyncGRPOTrainer.
 
     The loss is eq. 1, averaged over all tokens of an optimizer step. Trains with MuonClip unless `optimizers=` brings
-    another optimizer, and without dropout, because the server samples without it. Samples that share a prefix are
+    another optimizer, and without dropout, because the server samples without it. Samples with a common prefix are
     packed into one row with an attention mask over all pairs, so that MuonClip sees each pair that counts and no other;
     the mask of a row of n tokens takes n² bytes.
 
-    A sample that was not measured, for the reasons of `KimiRLTrainer`, is not trained. If more samples than
-    `max_not_measured` allows have no reward, or a function returns anything but a number or None per completion, all
-    ranks save a checkpoint and training raises. An error in an environment's `reset` costs one sample if the
-    environment has a `get_reward`, and ends training otherwise. A `rollout_worker` of your own brings its own
-    advantages.
+    A sample that was not measured (see `KimiRLTrainer`) is not trained on. If more samples than `max_not_measured`
+    allows have no reward, or a function returns anything but a number or None per completion, every rank saves a
+    checkpoint and training raises. An error in an environment's `reset` costs one sample if the environment has a
+    `get_reward`, and ends training otherwise. A custom `rollout_worker` computes its own advantages.
 
     Args:
         model: folder or name on the Hub, as for AsyncGRPOTrainer.
         reward_funcs: as for AsyncGRPOTrainer: they run in another process.
         args: a `KimiAsyncRLConfig`.
-        async_grpo_kwargs: further keywords of AsyncGRPOTrainer.
+        async_grpo_kwargs: further keyword arguments of AsyncGRPOTrainer.
 
     Raises:
-        TypeError: args are of another class.
-        ValueError: as AsyncGRPOTrainer, `check_columns` and `attach`; or the model has layers of sliding attention; or
-            an environment is one of `hf_muonclip.rl.environments`; or, when training begins, the server reports
+        TypeError: args is of another class.
+        ValueError: as AsyncGRPOTrainer, `check_columns` and `attach`; or the model has sliding-window attention; or an
+            environment is one of `hf_muonclip.rl.environments`; or, when training begins, the server reports
             log-probabilities at another temperature.
     """
 
@@ -123,15 +123,15 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         kinds = set(getattr(policy.config.get_text_config(), "layer_types", None) or []) - {"full_attention"}
         if kinds:
             raise ValueError(
-                f"rows that share a beginning need full attention in every layer; {type(policy).__name__} has "
-                f"{sorted(kinds)}. Train it with KimiRLTrainer."
+                f"samples with a common prefix are packed into one row, which needs full attention in every layer; "
+                f"{type(policy).__name__} has {sorted(kinds)}. Train it with KimiRLTrainer."
             )
         policy.set_attn_implementation("sdpa")
         disable_dropout_(policy)
         worker: Any = self.rollout_worker
         if isinstance(worker, AsyncRolloutWorker):
             worker._loop_cls = KimiRolloutLoop
-        self._lately = NotMeasuredWindow(args.max_not_measured)
+        self._recent = NotMeasuredWindow(args.max_not_measured)
         if self.optimizer is None:
             attach(self)
 
@@ -153,28 +153,28 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """Return the micro-batches of a step, and how many tokens they train on all ranks."""
+        """Return the micro-batches of a step, and the number of trained tokens in them, over all ranks."""
         metrics = self._metrics["train"]
         before = {name: len(values) for name, values in metrics.items()}
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._stop_where_rewards_fail({name: values[before.get(name, 0) :] for name, values in metrics.items()})
         return batches, sum(batch["global_n_tokens"][0] for batch in batches) if batches else None
 
-    def _stop_where_rewards_fail(self, told: dict[str, list[float]]) -> None:
-        """Save a checkpoint and raise, on all ranks alike, where rewards cannot be trusted to go on.
+    def _stop_where_rewards_fail(self, added: dict[str, list[float]]) -> None:
+        """Save a checkpoint and raise where too many rewards are missing or one is malformed. Collective.
 
         Args:
-            told: what the micro-batches of a step add to the metrics; on the main process, which alone draws them.
+            added: metrics that the micro-batches of this step added; only the main process, which loads them, has any.
         """
-        shares = told.get("rewards/not_measured") or [0.0]
-        self._lately.add(sum(shares) / len(shares))
+        shares = added.get("rewards/not_measured") or [0.0]
+        self._recent.add(sum(shares) / len(shares))
         malformed = [
-            name[len("rewards/") : -len("/malformed")] for name in told if name.endswith("/malformed") and told[name]
+            name[len("rewards/") : -len("/malformed")] for name in added if name.endswith("/malformed") and added[name]
         ]
         causes = [
-            f"{name} {max(values):g}" for name, values in told.items() if "/not_measured/" in name and any(values)
+            f"{name} {max(values):g}" for name, values in added.items() if "/not_measured/" in name and any(values)
         ]
-        ((malformed, reason, causes),) = broadcast_object_list([(malformed, self._lately.too_many, causes)])
+        ((malformed, reason, causes),) = broadcast_object_list([(malformed, self._recent.stop_reason, causes)])
         if not (malformed or reason):
             return
         saved = save_last_checkpoint(self)
@@ -184,8 +184,7 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
                 f"worker's log says what it returned; {saved}."
             )
         raise NotMeasuredError(
-            f"{reason} ({', '.join(causes)}); {saved}. See to the graders, then resume from it, or raise "
-            "max_not_measured."
+            f"{reason} ({', '.join(causes)}); {saved}. Fix the graders and resume from it, or raise max_not_measured."
         )
 
     def compute_loss(
@@ -224,12 +223,12 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
         with torch.no_grad():
             low, high = args.ratio_bounds
             ratios = log_ratios.exp()
-            told = [ratios, log_ratios.abs(), outputs.entropy.flatten()[places], (ratios < low) | (ratios > high)]
-            sums = torch.stack([tensor.float().sum() for tensor in (*told, everything)])
+            values = [ratios, log_ratios.abs(), outputs.entropy.flatten()[places], (ratios < low) | (ratios > high)]
+            sums = torch.stack([tensor.float().sum() for tensor in (*values, everything)])
             *found, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
         for name, value in zip(("ratio", "log_ratio/token_abs_mean", "entropy", "clip_ratio"), found, strict=True):
             metrics[name].append((value, tokens))
-        # What TRL reports of a step's size and speed.
+        # TRL's own metrics of a step's size and speed.
         forwarded, length = float(inputs["global_n_forward_tokens"][0]), float(inputs["mean_seq_len"][0])
         self._step_forward_tokens += forwarded
         self._step_trained_tokens += float(inputs["global_n_tokens"][0])
@@ -239,25 +238,25 @@ class KimiAsyncRLTrainer(AsyncGRPOTrainer):
 
 
 def _refuse_episodes(factory: Any) -> None:
-    """Refuse environments whose rewards are asked for after TRL's worker has begun their next episode."""
+    """Refuse environments that would be asked for a reward after TRL's worker has begun their next episode."""
     for one in factory.values() if isinstance(factory, Mapping) else [factory]:
         if isinstance(one, type) and issubclass(one, Episode):
             raise ValueError(
-                f"the environment {one.__name__} keeps what an episode earned until its reward function asks, and "
-                "TRL's asynchronous worker uses it again before. Train it with KimiRLTrainer."
+                f"the environment {one.__name__} keeps an episode's reward until its reward function asks for it, but "
+                "TRL's asynchronous worker begins its next episode before that. Train with KimiRLTrainer."
             )
 
 
 def tree_mask(path_index: Tensor, query_starts: Tensor, path_starts: Tensor) -> Tensor:
-    """Return which tokens see which in a row whose samples share their beginnings.
+    """Return the attention mask of a row whose samples share prefixes.
 
     Args:
-        path_index: tokens on the way from the root to each segment, the segment's own last, one segment after another.
+        path_index: tokens on the path from the root to each segment, the segment's own last, one segment after another.
         query_starts: (segments + 1,); where each segment begins in the row, and the row's length.
-        path_starts: (segments + 1,); where each segment's way begins in path_index, and its length.
+        path_starts: (segments + 1,); where each segment's path begins in path_index, and its length.
 
     Returns:
-        (length, length), bool; True where the first sees the second.
+        (length, length), bool; True where the first attends to the second.
     """
     length = int(query_starts[-1])
     mask = torch.zeros(length, length, dtype=torch.bool, device=path_index.device)

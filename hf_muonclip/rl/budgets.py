@@ -1,4 +1,4 @@
-"""Token budgets: what a response costs that is longer than its task allows.
+"""Token budgets: what it costs a response to be longer than its task allows.
 
 Kimi K2 (arXiv 2507.20534), section 3.2.3, cuts a response at the budget of its task's type and penalizes it:
 `TypeBudgets`. Kimi K3 (arXiv 2607.24653), section 4.1, gives -1 to a response longer than factor·b0(x), where b0(x) is
@@ -24,23 +24,23 @@ logger = get_logger(__name__)
 Row = Mapping[str, Any]
 TaskType = str | Callable[[Row], str]
 TOO_LONG = -1.0  # K3's reward of a response over its budget
-ALL = "all"  # the type of every problem where none is told apart
+ALL = "all"  # the type of every problem where one setting holds for all
 
 
 @dataclass(frozen=True)
 class TypeBudgets:
     """Kimi K2's budgets: a response over the budget of its type is cut there, and its reward is lowered.
 
-    The response ends at the budget for everything that follows: reward functions judge what is left, the loss counts
-    its tokens, logs show it. The paper gives no numbers; the penalty is ours.
+    Reward functions, the loss and logs see only the tokens before the cut. The paper gives no numbers; the default
+    penalty is ours.
 
     Args:
-        limits: tokens by type; each > 0.
-        penalty: what is taken off the reward of a response over its budget; > 0.
-        task_type: a column of the dataset, or a function of its row.
+        limits: tokens per type; each > 0.
+        penalty: subtracted from the reward of a response over its budget; > 0.
+        task_type: a dataset column, or a function of a row.
 
     Raises:
-        ValueError: no limit, or one that is no positive whole number; or a penalty that is not positive and finite.
+        ValueError: there is no limit, a limit is not a positive integer, or the penalty is not positive and finite.
     """
 
     limits: Mapping[str, int]
@@ -49,7 +49,7 @@ class TypeBudgets:
 
     def __post_init__(self) -> None:
         if not self.limits:
-            raise ValueError("limits must hold a budget by type; got {}. For example limits={'math': 4096}.")
+            raise ValueError("limits must hold a budget per type; got {}. For example limits={'math': 4096}.")
         for name, limit in self.limits.items():
             if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
                 raise ValueError(f"limits[{name!r}] must be a whole number of tokens, 1 or more; got {limit!r}.")
@@ -58,7 +58,7 @@ class TypeBudgets:
 
     @property
     def types(self) -> list[str]:
-        """Every type there is, in a fixed order."""
+        """All types, sorted."""
         return sorted(self.limits)
 
     @property
@@ -75,7 +75,7 @@ class TypeBudgets:
         return _type_of(row, self.task_type, self.limits, "limits")
 
     def limit(self, row: Row, step: int, steps: int) -> float:
-        """Return the budget of a problem, in tokens. The step changes nothing."""
+        """Return the budget of a problem, in tokens; the same at every step."""
         return float(self.limits[self.type_of(row)])
 
     def largest(self, row: Row) -> float:
@@ -90,15 +90,14 @@ class MeasuredBudgets:
     Tokens are counted as TRL's max_completion_length counts them, with what tools returned.
 
     Args:
-        factor: its value at the first step and the one that it comes to in a straight line, each > 0; or such a pair
-            by type.
+        factor: its first and its last value, each > 0, with linear change between them; or such a pair per type.
         steps: optimizer steps after which the second value is reached; None takes the whole run.
-        task_type: a column of the dataset, or a function of its row; read only where `factor` is told by type.
-        column: of the dataset, with b0(x) in tokens as `measure_budgets` adds it. A problem with None there, to which
-            the starting model gave no correct answer, has no budget.
+        task_type: a dataset column, or a function of a row; read only if `factor` is given per type.
+        column: the dataset column of b0(x), in tokens, that `measure_budgets` adds. A problem with None there, to which
+            the starting model gave no correct response, has no budget.
 
     Raises:
-        ValueError: a factor is not positive and finite, or steps are no positive whole number.
+        ValueError: a factor is not positive and finite, or steps is not a positive integer.
     """
 
     factor: tuple[float, float] | Mapping[str, tuple[float, float]]
@@ -108,13 +107,13 @@ class MeasuredBudgets:
 
     def __post_init__(self) -> None:
         if not self._by_type:
-            raise ValueError("factor must hold a pair by type; got {}. For example factor=(2.0, 1.0).")
+            raise ValueError("factor must hold a pair per type; got {}. For example factor=(2.0, 1.0).")
         for name, pair in self._by_type.items():
             if not (isinstance(pair, Sequence) and len(pair) == 2 and all(_is_number(f) and f > 0 for f in pair)):
                 where = f"factor[{name!r}]" if isinstance(self.factor, Mapping) else "factor"
                 raise ValueError(
-                    f"{where} must be its first and its last value, positive and finite; got {pair!r}. For a factor "
-                    "that stays, repeat it."
+                    f"{where} must be its first and its last value, positive and finite; got {pair!r}. To keep it "
+                    "constant, give the value twice."
                 )
         if self.steps is not None and not (isinstance(self.steps, int) and self.steps >= 1):
             raise ValueError(f"steps must be a whole number, 1 or more; got {self.steps!r}. None takes the whole run.")
@@ -125,7 +124,7 @@ class MeasuredBudgets:
 
     @property
     def types(self) -> list[str]:
-        """Every type there is, in a fixed order."""
+        """All types, sorted."""
         return sorted(self._by_type)
 
     @property
@@ -152,7 +151,7 @@ class MeasuredBudgets:
         """Return the budget of a problem, in tokens; infinite where the starting model gave no correct answer.
 
         Raises:
-            ValueError: the row has no b0, or one that is no positive number.
+            ValueError: the row has no b0, or its b0 is not a positive number.
         """
         return self.factor_at(self.type_of(row), step, steps) * self._b0(row)
 
@@ -163,7 +162,7 @@ class MeasuredBudgets:
     def _b0(self, row: Row) -> float:
         if self.column not in row:
             raise ValueError(
-                f"MeasuredBudgets needs a column {self.column!r} of the dataset; it has {sorted(row)}. "
+                f"MeasuredBudgets needs the dataset column {self.column!r}; the dataset has {sorted(row)}. "
                 "measure_budgets() adds it."
             )
         tokens = row[self.column]
@@ -181,12 +180,12 @@ Budgets = TypeBudgets | MeasuredBudgets
 
 
 class BudgetReward:
-    """The reward function over_budget, and what is known of the batch that it judges next.
+    """The reward function over_budget, with the budgets of the batch that it rewards next.
 
     Args:
-        budgets: of either kind.
-        longest: tokens that TRL samples at most.
-        end_tokens: that a whole response may end with.
+        budgets: the rule.
+        longest: the largest number of tokens that TRL samples per response.
+        end_tokens: tokens that end a complete response.
     """
 
     __name__ = "over_budget"
@@ -194,7 +193,7 @@ class BudgetReward:
     def __init__(self, budgets: Budgets, longest: int, end_tokens: Iterable[int]) -> None:
         self.budgets = budgets
         self._longest, self._end_tokens = longest, set(end_tokens)
-        self._limits: list[float] | None = None  # None: a batch of evaluation
+        self._limits: list[float] | None = None  # None in evaluation
         self._types: list[str] = []
         self._lengths: list[int] = []
         self._over: list[bool] = []
@@ -204,23 +203,23 @@ class BudgetReward:
         """Look up the budgets of the batch that comes next.
 
         Args:
-            rows: of the dataset, one a response; None for a batch of evaluation.
+            rows: dataset rows, one per response; None in evaluation.
             step: optimizer steps taken.
-            steps: of the run.
+            steps: optimizer steps of the run.
 
         Raises:
-            ValueError: a row has no type, no budget, or one above TRL's limit.
+            ValueError: a row has no type, no budget, or a budget above TRL's max_completion_length.
         """
         self._at = (step, steps)
         self._limits = None
         if rows is None:
             return
-        told = getattr(self.budgets, "steps", None)
-        if step == 0 and told is not None and told > steps:
+        last = getattr(self.budgets, "steps", None)
+        if step == 0 and last is not None and last > steps:
             logger.warning(
-                "the factor of the budgets would reach its last value after steps=%d; the run ends after %d. Leave "
-                "steps out to end there.",
-                told,
+                "the factor of the budgets would reach its last value only after steps=%d, but the run ends after %d "
+                "steps. Leave steps out to reach it at the end of the run.",
+                last,
                 steps,
             )
         for row in rows:
@@ -231,9 +230,9 @@ class BudgetReward:
     def cut(
         self, completion_ids: list[list[int]], logprobs: list[list[float]] | None
     ) -> tuple[list[list[int]], list[list[float]] | None]:
-        """Return the responses as long as their budgets let them be, with their log-probabilities if there are any.
+        """Return the responses cut at their budgets, and their log-probabilities if there are any.
 
-        Only `TypeBudgets` cut. Which were over is remembered for the rewards.
+        Only `TypeBudgets` cut. Also notes which responses were over budget, for their rewards.
         """
         if self._limits is None or not isinstance(self.budgets, TypeBudgets):
             return completion_ids, logprobs
@@ -254,26 +253,26 @@ class BudgetReward:
         return [TOO_LONG * over for over in self._over]
 
     def replace_(self, rewards: Tensor) -> None:
-        """Let -1 be the whole reward of responses over `MeasuredBudgets`. In place.
+        """Set the total reward of responses over `MeasuredBudgets` to -1. In place.
 
         Args:
-            rewards: (samples, functions), of all ranks; over_budget's are the last. What is NaN stays so.
+            rewards: (samples, functions), of all ranks; the last column is over_budget's. NaN stays NaN.
         """
         if isinstance(self.budgets, MeasuredBudgets) and self._limits is not None:
             rewards[:, :-1] *= (rewards[:, -1:] == 0).to(rewards.dtype)
 
     def figures(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """Return, by type, the share over budget, the mean length before any cut, and the factor. Collective.
+        """Return, per type, the share over budget, the mean length before any cut, and the factor. Collective.
 
         Args:
             reduce: adds up a tensor over all ranks.
         """
         types = self.budgets.types
-        told = torch.zeros(len(types), 3)
+        sums = torch.zeros(len(types), 3)
         for name, length, over in zip(self._types, self._lengths, self._over, strict=True):
-            told[types.index(name)] += torch.tensor([1.0, length, over])
+            sums[types.index(name)] += torch.tensor([1.0, length, over])
         found = {}
-        for name, (count, length, over) in zip(types, reduce(told).tolist(), strict=True):
+        for name, (count, length, over) in zip(types, reduce(sums).tolist(), strict=True):
             if count:
                 found[f"budget/{name}/over"] = over / count
                 found[f"budget/{name}/mean_length"] = length / count
@@ -284,7 +283,7 @@ class BudgetReward:
     def _look_at(self, completion_ids: list[list[int]]) -> None:
         assert self._limits is not None
         self._lengths = [len(ids) for ids in completion_ids]
-        # A response that TRL ended would have gone on.
+        # A response that TRL ended at max_completion_length would have gone on.
         more = [len(ids) >= self._longest and ids[-1] not in self._end_tokens for ids in completion_ids]
         self._over = [
             length + goes_on > limit for length, goes_on, limit in zip(self._lengths, more, self._limits, strict=True)
@@ -292,27 +291,27 @@ class BudgetReward:
 
 
 def add_budgets_(trainer: Any, budgets: Budgets) -> BudgetReward:
-    """Make budgets the last of a GRPOTrainer's reward functions, with weight 1, and return it. In place.
+    """Add over_budget as the last of a GRPOTrainer's reward functions, with weight 1, and return it. In place.
 
     Args:
-        trainer: of TRL, constructed.
-        budgets: of either kind.
+        trainer: a GRPOTrainer.
+        budgets: the rule.
 
     Raises:
-        TypeError: budgets are of neither kind.
-        ValueError: TRL's own limits would hide a penalty, a response has parts that cannot be cut, or a row of the
-            dataset has no budget.
+        TypeError: budgets is of another class.
+        ValueError: TRL's own limits would hide a penalty, responses of several turns would have to be cut, or a dataset
+            row has no budget.
     """
     if not isinstance(budgets, TypeBudgets | MeasuredBudgets):
         raise TypeError(f"budgets must be TypeBudgets or MeasuredBudgets; got {type(budgets).__name__}.")
     if trainer.args.mask_truncated_completions:
         raise ValueError(
-            "budgets leave no room for mask_truncated_completions=True: it takes responses without an end out of the "
-            "loss, and their penalty with them. Leave it out."
+            "mask_truncated_completions=True would hide penalties: it takes truncated responses out of the loss, and "
+            "their penalty with them. Leave it out."
         )
     if trainer.max_completion_length is None:
         raise ValueError(
-            "budgets need a max_completion_length; got None, and how long a response can get is not known. Set it to "
+            "budgets need a max_completion_length; got None, so that responses have no known longest length. Set it to "
             "the largest budget or more."
         )
     if isinstance(budgets, TypeBudgets):
@@ -320,9 +319,8 @@ def add_budgets_(trainer: Any, budgets: Budgets) -> BudgetReward:
         for name in ("tools", "environment_factories", "rollout_func"):
             if getattr(trainer, name):
                 raise ValueError(
-                    f"TypeBudgets cut a response at its budget, which cannot be done to one of several turns: "
-                    f"{name.replace('ies', 'y')} is given, whose rewards see the whole episode. Pass MeasuredBudgets, "
-                    "which cut nothing."
+                    f"TypeBudgets cut a response at its budget, which is not possible for one of several turns, and "
+                    f"{name.replace('ies', 'y')} is given. Pass MeasuredBudgets, which cut nothing."
                 )
     if isinstance(trainer.train_dataset, Dataset):
         for row in _read_rows(budgets, trainer.train_dataset):
@@ -336,7 +334,7 @@ def add_budgets_(trainer: Any, budgets: Budgets) -> BudgetReward:
 
 
 def _read_rows(budgets: Budgets, dataset: Dataset) -> Dataset:
-    """Return the dataset with the columns that budgets read alone: an image would be decoded for each row."""
+    """Return only the columns that budgets read: others may hold images, each of which would be decoded."""
     read = budgets.columns
     return dataset if read is None or not {*read} <= {*dataset.column_names} else dataset.select_columns(read)
 
@@ -346,21 +344,21 @@ def _type_of(row: Row, task_type: TaskType, known: Mapping[str, Any], setting: s
         name = task_type(row)
     elif task_type not in row:
         raise ValueError(
-            f"budgets need a column {task_type!r} of the dataset, the type of each problem; it has {sorted(row)}. Pass "
-            "task_type= with another column, or a function of the row."
+            f"budgets need the dataset column {task_type!r}, the type of each problem; the dataset has {sorted(row)}. "
+            "Pass task_type= with another column, or a function of the row."
         )
     else:
         name = row[task_type]
     if name not in known:
-        raise ValueError(f"{setting} must name every type of problem; got {name!r} and know {sorted(known)}. Add it.")
+        raise ValueError(f"{setting} must hold every type of problem; it has {sorted(known)}, not {name!r}. Add it.")
     return str(name)
 
 
 def _refuse_above(budget: float, longest: int) -> None:
     if longest < budget < math.inf:
         raise ValueError(
-            f"max_completion_length={longest} ends responses before a budget of {budget:g} tokens, so that they never "
-            f"are over it. Raise it to {math.ceil(budget)} or more, or lower the budget."
+            f"max_completion_length={longest} ends responses before a budget of {budget:g} tokens, so that none could "
+            f"exceed it. Raise it to {math.ceil(budget)} or more, or lower the budget."
         )
 
 

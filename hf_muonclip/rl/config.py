@@ -1,4 +1,4 @@
-"""Settings of Kimi's reinforcement learning, and which of TRL's its objectives leave no room for."""
+"""Settings of Kimi's reinforcement learning, and the settings of TRL that its objectives do not support."""
 
 import math
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ OBJECTIVES = ("k2", "k25")
 # Settings of GRPOConfig that the objectives would ignore or that would change them: what each must be, and why.
 _NO_ROOM: dict[str, tuple[Any, str]] = {
     "loss_type": (None, "the objective is the loss"),
-    "scale_rewards": ("none", "advantages are rewards less their group's mean, undivided"),
-    "multi_objective_aggregation": ("sum_then_normalize", "rewards are summed, then the group's mean is taken off"),
+    "scale_rewards": ("none", "advantages are rewards minus their group's mean, not divided"),
+    "multi_objective_aggregation": ("sum_then_normalize", "rewards are summed, then the group's mean is subtracted"),
     "importance_sampling_level": ("token", "k2 compares whole sequences and k25 tokens"),
     "beta": (0.0, "the regularizer is rl_tau, against the policy that sampled; there is no other reference"),
     "sync_ref_model": (False, "there is no reference model"),
-    "delta": (None, "k2 clips nothing, k25 with epsilon and epsilon_high"),
+    "delta": (None, "k2 clips nothing, k25 clips with epsilon and epsilon_high"),
     "top_entropy_quantile": (1.0, "every sampled token counts"),
     "entropy_coef": (0.0, "the objective has no entropy bonus"),
     "use_adaptive_entropy": (False, "the objective has no entropy bonus"),
     "off_policy_mask_threshold": (None, "rl_tau holds the policy near the one that sampled"),
     "vllm_importance_sampling_correction": (False, "the objective has no importance weights"),
-    "disable_dropout": (True, "the log-ratio of two passes with other dropout would be noise, which rl_tau squares"),
+    "disable_dropout": (True, "different dropout in two passes would add noise to the log-ratio, which rl_tau squares"),
 }
 _NO_ROOM_IN_K2: dict[str, tuple[Any, str]] = {
     "epsilon": (0.2, "k2 clips nothing"),
@@ -42,25 +42,26 @@ _OF_OTHER_LOSSES = (
 
 @dataclass
 class KimiRLConfig(GRPOConfig):
-    """Settings of `KimiRLTrainer` beside those of TRL's GRPOConfig.
+    """Settings of `KimiRLTrainer` in addition to those of TRL's GRPOConfig.
 
-    Differs from GRPOConfig: advantages are not divided by a deviation and dropout is off by default, and a setting that
-    the objective would ignore is refused. The paper gives no numbers for rl_tau, the temperatures and ptx_coef.
+    Differs from GRPOConfig: advantages are not divided by a standard deviation and dropout is off by default, and a
+    setting that the objective would ignore is refused. The paper gives no numbers for rl_tau, the temperatures and
+    ptx_coef.
 
     Args:
-        objective: "k2", the squared-regularized loss of whole sequences, or "k25", its token-wise form, for several
-            steps per batch and asynchronous sampling; its bounds of the ratio are 1 - epsilon and 1 + epsilon_high.
-        rl_tau: strength of the regularizer against the sampling policy; > 0. It has an effect only where completions
-            serve for several optimizer steps.
-        reset_optimizer: zero the optimizer's moments whenever new completions are sampled, for then pi_old changes, as
-            K1.5 does. None is True for k2 and False for k25.
+        objective: "k2", the squared-regularized loss of whole sequences, or "k25", its per-token form, for several
+            steps per batch and asynchronous sampling, which keeps ratios in [1 - epsilon, 1 + epsilon_high].
+        rl_tau: strength of the regularizer against the sampling policy; > 0. It has an effect only if completions are
+            used for several optimizer steps.
+        reset_optimizer: zero the optimizer's moments whenever new completions are sampled, because pi_old changes then,
+            as in K1.5. None is True for k2 and False for k25.
         temperature_end: temperature of the last step; None keeps `temperature`.
         temperature_steps: optimizer steps after which temperature_end is reached; None takes the whole run.
-        max_not_measured: share of the samples of the last four batches of completions that may be without a reward they
-            should have; above it, all ranks save a checkpoint and training raises. In [0, 1]; 1 never stops.
+        max_not_measured: share of the samples in the last four batches of completions that may lack a reward; above it,
+            every rank saves a checkpoint and training raises. In [0, 1]; 1 never stops.
         ptx_coef: weight of the next-token loss on the trainer's ptx_dataset; > 0.
-        ptx_batch_size: packed rows of it per device and micro-batch; > 0.
-        ptx_max_length: tokens of such a row; > 1.
+        ptx_batch_size: packed rows per device and micro-batch; > 0.
+        ptx_max_length: tokens per packed row; > 1.
 
     Raises:
         ValueError: a setting is out of range, or the objective would ignore it.
@@ -73,7 +74,7 @@ class KimiRLConfig(GRPOConfig):
         metadata={"help": "Zero the moments whenever new completions are sampled. None: True for k2, False for k25."},
     )
     temperature_end: float | None = field(
-        default=None, metadata={"help": "Temperature that the run comes down to; None keeps temperature."}
+        default=None, metadata={"help": "Temperature of the last step; None keeps temperature."}
     )
     temperature_steps: int | None = field(
         default=None, metadata={"help": "Steps until temperature_end is reached; None: the whole run."}
@@ -83,11 +84,11 @@ class KimiRLConfig(GRPOConfig):
     )
     ptx_coef: float = field(default=0.1, metadata={"help": "Weight of the next-token loss on ptx_dataset."})
     ptx_batch_size: int = field(default=1, metadata={"help": "Packed rows of ptx_dataset per device and micro-batch."})
-    ptx_max_length: int = field(default=1024, metadata={"help": "Tokens of a packed row of ptx_dataset."})
+    ptx_max_length: int = field(default=1024, metadata={"help": "Tokens per packed row of ptx_dataset."})
 
     loss_type: str | None = field(default=None, metadata={"help": "Leave it out: the objective is the loss."})  # type: ignore[assignment]
     scale_rewards: str = field(default="none", metadata={"help": "Leave it out: advantages are not scaled."})
-    disable_dropout: bool = field(default=True, metadata={"help": "Leave it out: ratios need one and the same model."})
+    disable_dropout: bool = field(default=True, metadata={"help": "Leave it out: ratios need dropout off."})
     vllm_importance_sampling_correction: bool = field(
         default=False, metadata={"help": "Leave it out: the objective has no importance weights."}
     )
@@ -128,7 +129,7 @@ class KimiRLConfig(GRPOConfig):
         for name, (needed, why) in table.items():
             if (value := getattr(self, name)) != needed:
                 raise ValueError(
-                    f"objective={self.objective!r} leaves no room for {name}={value!r}: {why}. Leave {name} out."
+                    f"objective={self.objective!r} does not support {name}={value!r}: {why}. Leave {name} out."
                 )
 
     def _check_bounds(self) -> None:
@@ -152,7 +153,7 @@ class KimiRLConfig(GRPOConfig):
                 self.temperature_steps is None,
                 "temperature_steps needs a temperature_end",
                 self.temperature_steps,
-                "Leave it out, or say where the temperature ends",
+                "Leave it out, or set temperature_end",
             )
             return
         _require(

@@ -1,10 +1,10 @@
-"""Dropout off everywhere: the log-ratio of two passes with other dropout would be noise, which rl_tau squares."""
+"""Dropout off everywhere: different dropout in two passes would add noise to the log-ratio, which rl_tau squares."""
 
 from torch import nn
 
 
 def disable_dropout_(model: nn.Module) -> None:
-    """Set every dropout to 0, of modules and inside of attention functions, which TRL's own leaves on. In place."""
+    """Set every dropout to 0, also inside attention functions, where TRL's disable_dropout leaves it on. In place."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

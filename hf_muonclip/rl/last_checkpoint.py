@@ -4,15 +4,15 @@ from typing import Any
 
 
 def save_last_checkpoint(trainer: Any) -> str:
-    """Save a checkpoint of the state before the batch at hand, and return where it is, as the end of a sentence.
+    """Save a checkpoint of the state before the current batch, and return where it is, as a clause for a message.
 
     Collective: call on every rank.
 
     Args:
-        trainer: of transformers; one that does not train now saves nothing.
+        trainer: a transformers Trainer; saves nothing outside `train()`.
     """
     if not trainer.is_in_train:
-        return "nothing was saved, for it did not train"
+        return "nothing was saved, because no training was running"
     trainer.log({})  # the counts of this batch
     trainer._save_checkpoint(trainer.model, trial=None)
     trainer.control = trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)

@@ -1,8 +1,8 @@
 """How many tokens the starting model needs for each problem: b0(x) of Kimi K3's budgets, measured once and kept.
 
-Kimi K3 (arXiv 2607.24653), section 4.1, takes b0(x) from the starting model's own responses and leaves open how; here
-it is the mean length of its correct ones. Each problem's result is written once it is known, under a key of what it
-depends on: an interrupted measurement goes on, and one with another model, reward or setting begins anew.
+Kimi K3 (arXiv 2607.24653), section 4.1, takes b0(x) from the starting model's own responses and does not say how; here
+it is the mean length of the correct ones. Each problem's result is written as soon as it is known, under a key of
+everything it depends on: an interrupted measurement resumes, and one with another model, reward or setting starts over.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-_LOOKED_AT = 4096  # elements of each parameter that tell one model from another
+_LOOKED_AT = 4096  # elements of each parameter that go into a model's key
 
 
 class Response(NamedTuple):
-    """What a model answered.
+    """A sampled response.
 
     Attributes:
-        ids: its tokens, with the one that ended it.
+        ids: its tokens, with the end token if there is one.
         text: the same without special tokens.
-        ended: whether it ended by itself.
+        ended: whether the model ended it, and not the limit of tokens.
     """
 
     ids: list[int]
@@ -45,7 +45,7 @@ class Response(NamedTuple):
 
 
 class Sampler(Protocol):
-    """What samples a response per prompt; `key` names everything that its responses depend on."""
+    """What samples one response per prompt; `key` identifies everything that responses depend on."""
 
     key: str
 
@@ -54,19 +54,19 @@ class Sampler(Protocol):
 
 
 class ModelSampler:
-    """A `Sampler` that is a model of transformers, sampled as TRL does while training.
+    """A `Sampler` that samples a transformers model as TRL does in training.
 
     Args:
-        model: whole, on its device.
-        tokenizer: with a chat template for prompts of messages.
-        max_completion_length: tokens at most.
+        model: unsharded, on its device.
+        tokenizer: with a chat template if prompts are chats.
+        max_completion_length: largest number of tokens per response.
         temperature: > 0.
         batch_size: responses sampled at once.
         seed: of sampling.
-        chat_template_kwargs: further keywords of the chat template.
+        chat_template_kwargs: further arguments of the chat template.
 
     Attributes:
-        key: of the model's weights and config, and of all arguments.
+        key: a digest of the model's weights and config and of all arguments.
     """
 
     def __init__(
@@ -144,26 +144,26 @@ def measure_budgets(
     problems_at_once: int = 8,
     column: str = "b0",
 ) -> "Dataset":
-    """Return the dataset with b0(x), the mean tokens of the correct responses to each problem; None without any.
+    """Return the dataset with b0(x), the mean number of tokens of the correct responses per problem; None without any.
 
-    A response is correct whose reward is `least_reward` or more and that ended by itself. Collective: call on every
-    rank, or before ranks start; each measures its share, and all return the same.
+    A response is correct if its reward is `least_reward` or more and the model ended it. Collective: call on every
+    rank, or before ranks start; each rank measures its share, and all return the same.
 
     Args:
-        dataset: with a column "prompt", and those that the reward function reads.
+        dataset: with a column "prompt" and those that the reward function reads.
         sampler: of the starting model, such as a `ModelSampler`.
         reward_func: as TRL calls it, with prompts, completions, completion_ids and the dataset's columns; may be async.
-        cache: folder for what is known; the same for all ranks.
+        cache: folder of results; the same on all ranks.
         samples: responses per problem.
-        least_reward: of a correct response.
+        least_reward: smallest reward of a correct response.
         problems_at_once: problems whose responses are sampled and rewarded together.
-        column: to add.
+        column: name of the added column.
 
     Raises:
-        ValueError: the dataset has no prompts or has this column, samples are not positive, or the reward function
-            returns another number of rewards.
-        RuntimeError: the reward function could not tell of some problems whether a response was correct (None, NaN).
-            What else was measured is kept; the next call measures these again.
+        ValueError: the dataset has no prompts or already has this column, samples is not positive, or the reward
+            function returns a wrong number of rewards.
+        RuntimeError: the reward function returned None or NaN for responses to some problems. The other results are
+            kept; the next call measures these problems again.
     """
     if "prompt" not in dataset.column_names or column in dataset.column_names:
         raise ValueError(
@@ -201,9 +201,9 @@ def measure_budgets(
     known = _read(folder)
     if missing := [index for key, index in first_of.items() if key not in known]:
         raise RuntimeError(
-            f"whether a response is correct could not be told of {len(missing)} of {len(first_of)} problems, of rows "
-            f"{missing[:10]} and others: {reward_func!r} gave {sorted({*causes})}. The rest is kept in {folder}; call "
-            "again to measure these, or leave their rows out."
+            f"{reward_func!r} returned {sorted({*causes})} for responses to {len(missing)} of {len(first_of)} "
+            f"problems, first in rows {missing[:10]}. The other results are kept in {folder}; call again to measure "
+            "these problems, or leave their rows out."
         )
     tokens = [known[key] for key in keys]
     if without := tokens.count(None):
@@ -222,7 +222,7 @@ def measure_budgets(
 def _correct(
     rows: Sequence[dict[str, Any]], sampler: Sampler, reward_func: Any, samples: int, least_reward: float
 ) -> tuple[list[list[int]], list[list[str]]]:
-    """Return, per problem, the lengths of correct responses, and why others could not be judged."""
+    """Return, per problem, the lengths of correct responses, and why other responses have no reward."""
     repeated = [row for row in rows for _ in range(samples)]
     prompts = [row["prompt"] for row in repeated]
     responses = sampler(prompts)
@@ -256,7 +256,7 @@ async def _result(awaitable: Any) -> Any:
 
 
 def _appended(path: Path) -> Any:
-    """Open a file of lines for more of them; a line that was interrupted stays one by itself."""
+    """Open a JSONL file to append to; a line whose writing was interrupted is ended first."""
     file = path.open("a", encoding="utf-8")
     if file.tell() and not path.read_bytes().endswith(b"\n"):
         file.write("\n")
@@ -281,7 +281,7 @@ def _wait() -> None:
 
 
 def _model_key(model: torch.nn.Module) -> str:
-    """Return a digest of a model's config and of elements all over its weights."""
+    """Return a digest of a model's config and of elements spread over its weights."""
     config: Any = model.config
     of_place = ("_name_or_path", "transformers_version")
     settings = {name: value for name, value in config.to_dict().items() if name not in of_place}

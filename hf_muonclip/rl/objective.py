@@ -1,7 +1,7 @@
-"""The objectives of Kimi K2 and K2.5 as losses of sampled sequences, and how much each sequence weighs.
+"""The objectives of Kimi K2 and K2.5 as losses of sampled sequences, and the weight of each sequence.
 
-Both compare the policy with the one that sampled the sequence, pi_old, and take rewards less the mean of their group,
-undivided by any deviation. Masked tokens (padding, what tools returned) count nowhere.
+Both compare the policy with the one that sampled the sequence, pi_old, and use rewards minus the mean of their group,
+not divided by a standard deviation. Masked tokens (padding, tool results) do not count.
 """
 
 import math
@@ -20,7 +20,7 @@ def k2_loss(log_ratios: Tensor, mask: Tensor, advantages: Tensor, rl_tau: float)
     Args:
         log_ratios: (batch, tokens); log pi - log pi_old of each token.
         mask: (batch, tokens); 0 where a token does not count.
-        advantages: (batch,); reward less its group's mean.
+        advantages: (batch,); reward minus its group's mean.
         rl_tau: strength of the regularizer; > 0.
 
     Returns:
@@ -36,7 +36,7 @@ def k25_loss(
     """Return the token-wise loss of each sequence, summed over its tokens.
 
     Kimi K2.5 (arXiv 2602.02276), eq. 1: -(clip(pi/pi_old, alpha, beta)·(r - r̄) - rl_tau·log(pi/pi_old)²). A token
-    outside of the bounds gets no gradient of the first term, whatever the sign of its advantage.
+    outside the bounds gets no gradient from the first term, whatever the sign of its advantage.
 
     Args:
         log_ratios: as for `k2_loss`.
@@ -56,16 +56,16 @@ def k25_loss(
 
 
 def sample_weights(objective: str, measured: Tensor, tokens: Tensor, num_generations: int) -> Tensor:
-    """Return what each sequence's loss is multiplied by, so that the mean over sequences is the objective.
+    """Return the weight of each sequence's loss with which the mean over sequences is the objective.
 
     The objective is a mean over prompts: of the mean over a prompt's sequences for "k2", and of the sum over all their
-    tokens divided by the number of these tokens for "k25". Sequences that were not measured weigh nothing, and prompts
-    without a measured one do not count.
+    tokens divided by the number of these tokens for "k25". Sequences that were not measured have weight 0, and prompts
+    without a measured sequence do not count.
 
     Args:
         objective: "k2" or "k25".
-        measured: (samples,), bool; of all ranks, a prompt's together.
-        tokens: (samples,); how many tokens of each count.
+        measured: (samples,), bool; of all ranks, the samples of a prompt adjacent.
+        tokens: (samples,); unmasked tokens of each.
         num_generations: samples of one prompt.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a dataset of prompts must and must not have, told before the first completion is sampled."""
+"""What a dataset of prompts must and must not have, checked before the first completion is sampled."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,26 +9,26 @@ from ..common.loggers import get_logger
 
 logger = get_logger(__name__)
 
-# Columns that TRL 1.16 keeps from reward functions, hands to them twice, or overwrites with its own.
+# Columns that TRL 1.16 does not pass to reward functions, passes twice, or overwrites with its own.
 _NOT_A_COLUMN = {
-    "completion": "TRL hands no such column to reward functions",
-    "completion_ids": "TRL hands its own to reward functions",
-    "completions": "TRL hands its own to reward functions",
-    "prompts": "TRL hands its own to reward functions",
-    "environments": "TRL hands its own to reward functions",
-    "trainer_state": "TRL hands its own to reward functions",
-    "log_extra": "TRL hands its own to reward functions",
-    "log_metric": "TRL hands its own to reward functions",
+    "completion": "TRL passes no such column to reward functions",
+    "completion_ids": "TRL passes its own to reward functions",
+    "completions": "TRL passes its own to reward functions",
+    "prompts": "TRL passes its own to reward functions",
+    "environments": "TRL passes its own to reward functions",
+    "trainer_state": "TRL passes its own to reward functions",
+    "log_extra": "TRL passes its own to reward functions",
+    "log_metric": "TRL passes its own to reward functions",
 }
 
 
 def check_columns(name: str, dataset: Any, needs_prompt: bool) -> None:
-    """Refuse a dataset with columns that TRL would use wrongly in silence or fail on in the first step.
+    """Refuse a dataset with columns that TRL would silently misuse or fail on in the first step.
 
     Args:
         name: of the argument.
-        dataset: only a map-style one is looked at; or several by their names.
-        needs_prompt: whether each row must bring its prompt, because no environment does.
+        dataset: a dataset, or a dict of several; only map-style ones are checked.
+        needs_prompt: whether each row must have a prompt, because no environment gives one.
 
     Raises:
         ValueError: a column is missing or has a name that TRL uses itself.
@@ -40,7 +40,7 @@ def check_columns(name: str, dataset: Any, needs_prompt: bool) -> None:
         return
     if needs_prompt and "prompt" not in dataset.column_names:
         raise ValueError(
-            f"{name} must have a column prompt; it has {dataset.column_names}. Rename the one that holds them."
+            f"{name} must have a column 'prompt'; it has {dataset.column_names}. Rename the one that holds them."
         )
     for column in dataset.column_names:
         if column in _NOT_A_COLUMN:
@@ -51,14 +51,14 @@ def check_columns(name: str, dataset: Any, needs_prompt: bool) -> None:
 
 
 def check_batches(dataset: Any, prompts_per_batch: int) -> None:
-    """Refuse a training set that fills no batch, and warn of prompts that every pass leaves out.
+    """Refuse a training set smaller than one batch, and warn of prompts that every pass leaves out.
 
     Args:
-        dataset: the training set; only a map-style one is looked at.
-        prompts_per_batch: prompts for which TRL samples at once.
+        dataset: the training set; only a map-style one is checked.
+        prompts_per_batch: prompts per batch of completions.
 
     Raises:
-        ValueError: the prompts fill no batch.
+        ValueError: the training set is smaller than one batch.
     """
     if not isinstance(dataset, Dataset):
         return

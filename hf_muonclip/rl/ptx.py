@@ -2,7 +2,7 @@
 
 Kimi K2 (arXiv 2507.20534), section 3.2.3, adds it as an auxiliary loss and gives no numbers. Documents are packed into
 full rows; position ids that begin again at 0 keep them apart in attention, and no document is predicted from another.
-Which row comes when follows from the step alone, so that a resumed run reads on where it was.
+The rows of a step depend on the step alone, so that a resumed run continues where it stopped.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,11 +37,11 @@ class PackedRow(NamedTuple):
 
 
 def packed_rows(texts: Iterable[Document], length: int) -> Iterator[PackedRow]:
-    """Yield rows of `length` tokens; what is left at the end and fills none is left out.
+    """Yield rows of `length` tokens; an incomplete last row is left out.
 
     Args:
         texts: documents.
-        length: of a row; a document that does not fit goes on in the next, as if it began there.
+        length: tokens per row; a document that does not fit continues in the next row, as if it began there.
     """
     ids: list[int] = []
     positions: list[int] = []
@@ -63,22 +63,22 @@ def packed_rows(texts: Iterable[Document], length: int) -> Iterator[PackedRow]:
 
 
 class PTXBatches:
-    """The rows for the micro-batches of each step: every rank has its own, and each pass shuffles them again.
+    """The packed rows of each micro-batch: every rank has its own, and each pass shuffles them again.
 
     Args:
         dataset: as for `documents`.
         tokenizer: as for `documents`.
-        length: tokens of a row.
+        length: tokens per row.
         batch_size: rows per rank and micro-batch.
-        rank: of this process.
+        rank: this process's rank.
         world_size: number of ranks.
         seed: of the order; the same on all ranks.
 
     Attributes:
-        rows: all of them.
+        rows: all packed rows.
 
     Raises:
-        ValueError: a row cannot be read, or all fill none of `length` tokens.
+        ValueError: a row cannot be read, or all documents together fill no row of `length` tokens.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class PTXBatches:
         self._order: tuple[int, list[int]] = (-1, [])
 
     def passes(self, micro_batches: int) -> float:
-        """Return how many times so many micro-batches on every rank go through the rows."""
+        """Return how many passes through the rows `micro_batches` on every rank are."""
         return micro_batches * self._world_size * self._batch_size / len(self.rows)
 
     def window(self, first: int, count: int) -> list[PackedRow]:
         """Return this rank's batches for `count` micro-batches of one step.
 
         Args:
-            first: micro-batches that every rank had in the steps before.
-            count: of the step.
+            first: micro-batches per rank in earlier steps.
+            count: micro-batches of this step.
         """
         per_micro = self._world_size * self._batch_size
         own = []
@@ -117,17 +117,17 @@ class PTXBatches:
 
 
 class PTXStream:
-    """The same of a stream, whose documents are shared out between ranks and read in the stream's own order.
+    """The same for a stream, whose documents are split between ranks and read in the stream's own order.
 
-    Whoever wants another order shuffles the stream; a shuffled one is shuffled anew when it ends and begins again. A
-    resumed run goes through what came before without training on it.
+    For another order, shuffle the stream; it is then shuffled again at each pass. A resumed run reads the rows of
+    earlier steps without training on them.
 
     Args:
         dataset: as for `documents`.
         tokenizer: as for `documents`.
-        length: tokens of a row.
+        length: tokens per row.
         batch_size: rows per rank and micro-batch.
-        rank: of this process.
+        rank: this process's rank.
         world_size: number of ranks.
 
     Raises:
@@ -139,12 +139,12 @@ class PTXStream:
     ) -> None:
         self._dataset = split_dataset_by_node(dataset, rank, world_size) if world_size > 1 else dataset
         self._tokenizer, self._length, self._batch_size = tokenizer, length, batch_size
-        next(self._read())  # what cannot be read is told before training
+        next(self._read())  # raises before training if a document cannot be read
         self._rows = self._read()
         self._place = 0  # rows read
 
     def passes(self, micro_batches: int) -> float:
-        """Return how many times this rank's part of the stream has ended."""
+        """Return how many times this rank has read its part of the stream to the end."""
         return float(self._ended)
 
     def window(self, first: int, count: int) -> list[PackedRow]:
@@ -168,7 +168,7 @@ class PTXStream:
                 rows += 1
                 yield row
             if not rows:
-                raise _fills_no_row(self._length, "the documents that this rank reads of the stream do not")
+                raise _fills_no_row(self._length, "this rank's documents of the stream do not")
             if not self._ended:
                 logger.warning("ptx_dataset ended after %d rows on this rank, and begins again.", rows)
             self._ended += 1
@@ -186,7 +186,7 @@ def ptx_batches(
     """Return the batches of a dataset or a stream; arguments are those of `PTXBatches`.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: the dataset is neither.
         ValueError: as `PTXBatches` and `PTXStream`.
     """
     if isinstance(dataset, Dataset):
@@ -194,15 +194,15 @@ def ptx_batches(
     if isinstance(dataset, IterableDataset):
         return PTXStream(dataset, tokenizer, length, batch_size, rank, world_size)
     raise TypeError(
-        f"ptx_dataset must be a datasets.Dataset or IterableDataset; got {type(dataset).__name__}. Of a list of rows, "
-        "Dataset.from_list(rows) makes one."
+        f"ptx_dataset must be a datasets.Dataset or IterableDataset; got {type(dataset).__name__}. Make one from a "
+        "list of rows with Dataset.from_list(rows)."
     )
 
 
 def next_token_loss(model: nn.Module, batch: PackedRow, device: torch.device) -> Tensor:
     """Return the summed negative log-likelihood of a batch's targets, at temperature 1.
 
-    By the model's ordinary forward: TRL's scoring head would divide the logits by the sampling temperature.
+    Uses the model's ordinary forward: TRL's scoring head would divide the logits by the sampling temperature.
     """
     ids, positions, labels = (tensor.to(device) for tensor in batch)
     logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits
@@ -212,7 +212,7 @@ def next_token_loss(model: nn.Module, batch: PackedRow, device: torch.device) ->
 
 
 def targets(batches: Iterable[PackedRow]) -> Tensor:
-    """Return how many tokens the batches train; int64."""
+    """Return the number of trained tokens in the batches; int64."""
     return torch.tensor(sum(int((batch.labels != IGNORED_LABEL).sum()) for batch in batches))
 
 

@@ -1,7 +1,7 @@
-"""Rows of PTX's dataset as tokens: texts, chats, questions with answers, or what is tokenized already.
+"""Rows of the PTX dataset as tokens: texts, chats, prompts with completions, or token ids.
 
-What is trained in each is what TRL's SFTTrainer trains by default: every token of a text or chat, and of a prompt with
-its completion the completion alone.
+The trained tokens are those that TRL's SFTTrainer trains by default: all of a text or chat, and only the completion of
+a prompt with its completion.
 """
 
 import json
@@ -16,8 +16,8 @@ class Document(NamedTuple):
     """A document as tokens.
 
     Attributes:
-        ids: all of it.
-        begin: the first of them that is trained; those before are read only.
+        ids: all tokens.
+        begin: index of the first trained token; those before it are context.
     """
 
     ids: list[int]
@@ -33,7 +33,7 @@ def documents(dataset: Iterable[Mapping[str, Any]], tokenizer: Any) -> Iterator[
         tokenizer: with a chat template for chats.
 
     Raises:
-        ValueError: a row has none of them, or something else in them.
+        ValueError: a row has none of these columns, or a value of another kind.
     """
     for number, row in enumerate(dataset):
         try:
@@ -64,7 +64,7 @@ def _document(row: Mapping[str, Any], tokenizer: Any) -> Document:
         answers = _checked(row, "completion", "messages with a role each, as the prompt is", _is_chat)
         ids = _rendered(turns, row, tokenizer, add_generation_prompt=True)
         whole = _rendered([*turns, *answers], row, tokenizer)
-    # A template may render a prompt otherwise by itself: the completion begins where the two part.
+    # A template may render a prompt alone differently: the completion begins where the two differ.
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ids, whole, strict=False)))
     return Document(whole, shared)
 
@@ -88,7 +88,7 @@ def _rendered(messages: Any, row: Mapping[str, Any], tokenizer: Any, **more: Any
 
 def _checked(row: Mapping[str, Any], name: str, what: str, holds: Any) -> Any:
     if not holds(value := row[name]):
-        raise ValueError(f"{name} must be {what}; got {value!r:.200}. Leave the row out, or mend it.")
+        raise ValueError(f"{name} must be {what}; got {value!r:.200}. Fix the row or leave it out.")
     return value
 
 

@@ -1,7 +1,7 @@
-"""Advantages of asynchronous rollouts as Kimi K2.5 defines them: rewards less their group's mean, undivided.
+"""Advantages of asynchronous rollouts as Kimi K2.5 defines them: rewards minus their group's mean, not divided.
 
-TRL's worker divides them by the group's deviation, counts a reward of several that is missing as zero, keeps samples
-without any in the loss, and ends with a reward function that raises.
+TRL's worker divides them by the group's standard deviation, counts a missing reward beside others as zero, keeps
+samples without any reward in the loss, and ends when a reward function raises.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ logger = get_logger(__name__)
 
 
 class KimiRolloutLoop(_AsyncRolloutLoop):
-    """TRL's loop of generation and scoring with the advantages of K2.5. Lives in the worker's process.
+    """TRL's loop of generation and scoring with the advantages of K2.5. Runs in the worker's process.
 
-    A sample was not measured for the reasons of `KimiRLTrainer`: it leaves its group's mean, none of its tokens is
-    trained, and `rewards/not_measured` counts it, `rewards/NAME/not_measured` by function and cause. So does a group of
-    which a function returned what cannot be rewards; the trainer sees `rewards/NAME/malformed` and stops.
+    A sample that was not measured (see `KimiRLTrainer`) is left out of its group's mean and of the loss, and is counted
+    in `rewards/not_measured` and, per function and cause, in `rewards/NAME/not_measured`. So is a whole group for which
+    a function returned something else than rewards; the trainer sees `rewards/NAME/malformed` and stops.
     """
 
     def __init__(self, **loop_kwargs: Any) -> None:
         super().__init__(**loop_kwargs)
-        names = self.reward_func_names  # by which rewards are told apart
+        names = self.reward_func_names  # TRL's keys of the rewards
         self.reward_func_names = [
             name if name not in names[:place] else f"{name}_{place + 1}" for place, name in enumerate(names)
         ]
@@ -44,7 +44,7 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
         self._not_measured = NotMeasuredCount(self._guarded)
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
-        """Return the rows that a group of rollouts is trained by."""
+        """Return the training rows of a group of rollouts."""
         # TRL scores the group with one row per rollout, in order; the real rows follow.
         one_each = [[TrainingSequence([], [], [], "")] for _ in group.completions]
         scored = await super()._score_group(dataclasses.replace(group, completions_sequences=one_each))
@@ -52,16 +52,16 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
             [[sample.metrics[f"rewards/{name}"] for name in self.reward_func_names] for sample in scored],
             dtype=torch.float64,
         )
-        causes = causes_of(rewards, self._said(group), len(scored))
+        causes = causes_of(rewards, self._codes(group), len(scored))
         measured = (causes == 0).all(1)
-        told = self._not_measured.shares(causes[:, : len(self._guarded)]) | self._malformed()
+        shares = self._not_measured.shares(causes[:, : len(self._guarded)]) | self._malformed()
         totals = rewards.nansum(1).masked_fill(~measured, torch.nan)
         advantages = (totals - totals.nanmean()).nan_to_num(nan=0.0)
         samples = []
         for place, (sample, sequences) in enumerate(zip(scored, group.completions_sequences, strict=True)):
             counts = bool(measured[place])
             of_sample = {"reward": float(totals[place]), "rewards/not_measured": float(not counts)}
-            metrics = sample.metrics | of_sample | told
+            metrics = sample.metrics | of_sample | shares
             for sequence in sequences:
                 masks = sequence.completion_mask if counts else [0] * len(sequence.completion_mask)
                 samples.append(
@@ -76,13 +76,13 @@ class KimiRolloutLoop(_AsyncRolloutLoop):
                 )
         return samples
 
-    def _said(self, group: RolloutGroup) -> Tensor:
-        """Return what functions and environments said of each sample, (samples, functions), int."""
+    def _codes(self, group: RolloutGroup) -> Tensor:
+        """Return the code of each reward of functions and environments, (samples, functions), int."""
         of_environments = [
             [code_of(given[1] if given is not None and given[0] is kind else None) for given in group.env_rewards]
             for kind in self._env_reward_types
         ]
-        return torch.tensor([*(function.guard.said for function in self._guarded), *of_environments]).T.contiguous()
+        return torch.tensor([*(function.guard.codes for function in self._guarded), *of_environments]).T.contiguous()
 
     def _malformed(self) -> dict[str, float]:
         found = {}

@@ -1,7 +1,7 @@
-"""A sampling temperature that changes during a run, in every place where TRL keeps the one it was built with.
+"""A sampling temperature that changes during a run, in every place where TRL keeps its initial value.
 
 TRL 1.16 reads the temperature once: into the trainer, into the closure of the head that scores log-probabilities, and
-into what generation is given. A value changed in one of them alone would sample at one temperature and score at
+into the parameters of generation. A value changed in one of them alone would sample at one temperature and score at
 another. Kimi K2 (arXiv 2507.20534), section 3.2.3, lowers it during training and gives no numbers.
 """
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def scoring_temperature(model: nn.Module) -> CellType:
-    """Return the cell of the temperature that TRL's log-probabilities of this model are divided by.
+    """Return the closure cell of the temperature by which TRL divides this model's logits.
 
     Args:
-        model: that TRL has given its fused head; may be PEFT's.
+        model: with TRL's fused head; may be a PEFT model.
 
     Raises:
-        RuntimeError: the installed TRL keeps it elsewhere.
+        RuntimeError: the installed TRL keeps the temperature elsewhere.
     """
     get_base_model: Any = getattr(model, "get_base_model", None)
     base: Any = model if get_base_model is None else get_base_model()
@@ -42,8 +42,8 @@ def set_temperature_(trainer: "GRPOTrainer", scoring: CellType, temperature: flo
     """Sample and score at this temperature from now on. In place.
 
     Args:
-        trainer: TRL's trainer.
-        scoring: what `scoring_temperature` gave for its model.
+        trainer: a GRPOTrainer.
+        scoring: what `scoring_temperature` returned for its model.
         temperature: > 0.
     """
     trainer.temperature = temperature

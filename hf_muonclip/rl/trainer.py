@@ -1,8 +1,8 @@
-"""TRL's GRPOTrainer with Kimi's objectives, MuonClip, PTX and a temperature that can come down.
+"""TRL's GRPOTrainer with Kimi's objectives, MuonClip, PTX and a temperature schedule.
 
-TRL samples, scores and distributes. Overridden is what Kimi's recipe defines otherwise: which rewards count, what a
-sequence weighs, the loss, and what happens when the policy samples again. `tests/rl/test_trl_contract.py` lists every
-name of TRL that this file relies on.
+TRL samples, scores and distributes. Overridden is what Kimi's recipe defines differently: which rewards count, the
+weight of a sequence, the loss, and what happens before each batch of completions. `tests/rl/test_trl_contract.py` lists
+every name of TRL that this file relies on.
 """
 
 import inspect
@@ -32,8 +32,8 @@ from .rewards.reward_guard import (
     NotMeasuredError,
     NotMeasuredWindow,
     causes_of,
+    codes_of,
     guarded,
-    said_by,
 )
 from .schedule import annealed
 from .temperature import scoring_temperature, set_temperature_
@@ -51,11 +51,11 @@ class KimiRLTrainer(GRPOTrainer):
     Trains with MuonClip unless `optimizers=` brings another optimizer; `attach(trainer, ...)` afterwards gives MuonClip
     other settings than its defaults.
 
-    A sample is not measured if a reward that it should have is missing: a `NotMeasured`, a NaN, an infinity, a None
-    where the same function rewards others of its prompt, or an exception of the function or of its environment's
-    `reset`. It is left out of its group's mean and of the loss, and counted in `rewards/NAME/not_measured` and by
+    A sample is not measured if a reward that it should have is missing, because of a `NotMeasured`, a NaN, an infinity,
+    a None where the same function rewards others of its prompt, or an exception of the function or of its environment's
+    `reset`. It is left out of its group's mean and of the loss, and counted in `rewards/NAME/not_measured` and per
     cause. If more samples than `max_not_measured` allows have no reward, or a function returns anything but a number or
-    None per completion, all ranks save a checkpoint and training raises.
+    None per completion, every rank saves a checkpoint and training raises.
 
     Args:
         model: as for GRPOTrainer.
@@ -63,11 +63,12 @@ class KimiRLTrainer(GRPOTrainer):
         args: a `KimiRLConfig`.
         ptx_dataset: texts, chats or tokens, as `documents` reads them, for an auxiliary next-token loss that is logged
             as `ptx/loss`; may be a stream. None for none.
-        budgets: how long responses may get and what a longer one costs, logged as `budget/TYPE/...`; None for none.
-        grpo_kwargs: further keywords of GRPOTrainer: train_dataset, processing_class, peft_config, tools and others.
+        budgets: how long responses may be and what a longer one costs, logged as `budget/TYPE/...`; None for none.
+        grpo_kwargs: further keyword arguments of GRPOTrainer: train_dataset, processing_class, peft_config, tools and
+            others.
 
     Raises:
-        TypeError: args or budgets are of another class, or ptx_dataset is no dataset.
+        TypeError: args, budgets or ptx_dataset is of another class.
         ValueError: as GRPOTrainer, `check_columns`, `check_batches`, `attach`, `add_budgets_` and `ptx_batches`.
     """
 
@@ -92,7 +93,7 @@ class KimiRLTrainer(GRPOTrainer):
         if not isinstance(args, KimiRLConfig):
             raise TypeError(f"KimiRLTrainer needs a KimiRLConfig; got {type(args).__name__}.")
         if isinstance(reward_funcs, Sequence) and not isinstance(reward_funcs, str):
-            reward_funcs = list(reward_funcs)  # TRL appends the environments' own rewards to what it is given
+            reward_funcs = list(reward_funcs)  # TRL appends the environments' own rewards to the list
         assert args.generation_batch_size is not None
         assert args.num_generations is not None
         prompts_per_batch = args.generation_batch_size // args.num_generations
@@ -107,15 +108,15 @@ class KimiRLTrainer(GRPOTrainer):
         self._guarded: list[Guarded] = [*map(guarded, self.reward_funcs, self.reward_func_names)]
         self.reward_funcs: Any = [*self._guarded]  # which TRL calls
         self.not_measured = NotMeasuredCount(self._guarded)
-        self._lately = NotMeasuredWindow(args.max_not_measured)
-        self._measured = torch.empty(0, dtype=torch.bool)  # of the samples of all ranks that were rewarded last
-        self._malformed = False  # whether a function returned on some rank what cannot be rewards
+        self._recent = NotMeasuredWindow(args.max_not_measured)
+        self._measured = torch.empty(0, dtype=torch.bool)  # (samples,) of the last batch, all ranks
+        self._malformed = False  # whether a function returned something else than rewards, on any rank
         self._scoring = None if args.temperature_end is None else scoring_temperature(policy)
         self._budget: BudgetReward | None = None if budgets is None else add_budgets_(self, budgets)
         self._ptx: PTXBatches | PTXStream | None = None
-        self._ptx_window: list[PackedRow] = []  # what is left for the rest of the step at hand
+        self._ptx_window: list[PackedRow] = []  # rows for the rest of the current step
         self._ptx_step = -1
-        self._ptx_targets, self._ptx_sum = 0, torch.zeros(())  # of all ranks; own loss so far
+        self._ptx_targets, self._ptx_sum = 0, torch.zeros(())  # over all ranks; this rank's loss so far
         if ptx_dataset is not None:
             self._ptx = ptx_batches(
                 ptx_dataset,
@@ -136,19 +137,19 @@ class KimiRLTrainer(GRPOTrainer):
         # TRL's own condition for passing old log-probabilities.
         if args.gradient_accumulation_steps % (args.steps_per_generation * args.num_iterations) != 0:
             return
-        way_out = "Set num_iterations=2 or more, so that a batch serves for several steps"
+        way_out = "Set num_iterations=2 or more, so that a batch is used for several steps"
         if args.num_iterations > 1:
             way_out = (
-                f"Set steps_per_generation={args.gradient_accumulation_steps}, or num_iterations only counts samples "
-                "twice within a step"
+                f"Set steps_per_generation={args.gradient_accumulation_steps}; otherwise num_iterations only repeats "
+                "samples within a step"
             )
         elif args.steps_per_generation < args.gradient_accumulation_steps:
             way_out += f", and steps_per_generation={args.gradient_accumulation_steps}"
         resets = " With reset_optimizer=True no step then has momentum." if args.reset_optimizer else ""
         logger.warning(
-            "rl_tau=%s has no effect: each batch of completions serves for one optimizer step, so that the policy is "
-            "still the one that sampled (gradient_accumulation_steps=%d, steps_per_generation=%d, num_iterations=%d)."
-            "%s %s.",
+            "rl_tau=%s has no effect: each batch of completions is used for one optimizer step only, in which the "
+            "policy still is the one that sampled (gradient_accumulation_steps=%d, steps_per_generation=%d, "
+            "num_iterations=%d).%s %s.",
             args.rl_tau,
             args.gradient_accumulation_steps,
             args.steps_per_generation,
@@ -176,7 +177,7 @@ class KimiRLTrainer(GRPOTrainer):
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: Any, has_tool_images: Any = False
     ) -> Any:
-        """Return sampled tokens and their log-probabilities, as far as budgets by type let them go."""
+        """Return sampled tokens and their log-probabilities, cut at their budgets if these are `TypeBudgets`."""
         completion_ids, logprobs = super()._generate_single_turn(  # type: ignore[no-untyped-call]
             prompt_ids, images, multimodal_fields, num_generations, has_tool_images
         )
@@ -187,31 +188,31 @@ class KimiRLTrainer(GRPOTrainer):
         return total
 
     def _stop_where_rewards_fail(self) -> None:
-        """Save a checkpoint and raise, on all ranks alike, where rewards cannot be trusted to go on."""
-        reason = self._lately.too_many if self._trains else ""
+        """Save a checkpoint and raise where too many rewards are missing or one is malformed. Collective."""
+        reason = self._recent.stop_reason if self._trains else ""
         if not (reason or self._malformed):
             return
         saved = save_last_checkpoint(self)
         if self._malformed:
             guards = [function.guard for function in self._guarded]
             own = [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]
-            told = "; ".join(dict.fromkeys(gather_object(own)))
-            raise ValueError(f"a reward function must return one number or None per completion. {told}; {saved}.")
+            reasons = "; ".join(dict.fromkeys(gather_object(own)))
+            raise ValueError(f"a reward function must return one number or None per completion. {reasons}; {saved}.")
         raise NotMeasuredError(
-            f"{reason} (since the start: {self.not_measured.worst}); {saved}. See to the graders, then resume from it, "
-            "or raise max_not_measured."
+            f"{reason} (since the start: {self.not_measured.worst}); {saved}. Fix the graders and resume from it, or "
+            "raise max_not_measured."
         )
 
     def _begin_batch(self) -> None:
-        """Set the temperature and forget momentum: from here on the present policy is pi_old."""
+        """Set the temperature and reset momentum: the current policy becomes pi_old."""
         args, step = self.args, self.state.global_step
         if args.temperature_end is not None:
             assert self._scoring is not None
             steps = args.temperature_steps or max(self.state.max_steps, 1)
             if step == 0 and steps > self.state.max_steps:
                 logger.warning(
-                    "the temperature would reach temperature_end=%s after temperature_steps=%d; the run ends after %d. "
-                    "Leave temperature_steps out to end there.",
+                    "the temperature would reach temperature_end=%s only after temperature_steps=%d, but the run ends "
+                    "after %d steps. Leave temperature_steps out to reach it at the end of the run.",
                     args.temperature_end,
                     steps,
                     self.state.max_steps,
@@ -220,7 +221,7 @@ class KimiRLTrainer(GRPOTrainer):
             set_temperature_(self, self._scoring, temperature)
         self._metrics["train"]["temperature"].append(self.temperature)
         if args.reset_optimizer and self.optimizer is not None:
-            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # inside of Accelerate's wrapper
+            optimizer = getattr(self.optimizer, "optimizer", self.optimizer)  # inside Accelerate's wrapper
             if isinstance(optimizer, Muon):
                 optimizer.reset_moments()
             else:
@@ -228,7 +229,7 @@ class KimiRLTrainer(GRPOTrainer):
 
     @property
     def _trains(self) -> bool:
-        """Whether the present batch is one of training, as TRL tells it."""
+        """Whether the current batch is for training, decided as TRL does."""
         assert self.model is not None
         return self.model.training
 
@@ -238,21 +239,21 @@ class KimiRLTrainer(GRPOTrainer):
         return int(generations)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
-        """Return the rewards of all ranks, (samples, functions), with NaN alone where a sample was not measured.
+        """Return the rewards of all ranks, (samples, functions), all NaN where a sample was not measured.
 
-        TRL leaves samples without any reward out of their group's mean, and would count one reward of several that is
-        missing as zero, and let an infinite one silence its group.
+        TRL leaves samples without any reward out of their group's mean, but counts a missing reward beside others as
+        zero, and lets an infinite one cancel the advantages of its group.
         """
         for function in self._guarded:
             function.guard.failures = episode_failures(self.environments)
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        judged = rewards if self._budget is None else rewards[:, :-1]  # a budget alone measures nothing
-        said = self.accelerator.gather(said_by(self._guarded, rewards.device))
-        self._malformed = bool((said == MALFORMED).any())
-        causes = causes_of(judged, said, self._generations)
+        judged = rewards if self._budget is None else rewards[:, :-1]  # over_budget alone measures no sample
+        codes = self.accelerator.gather(codes_of(self._guarded, rewards.device))
+        self._malformed = bool((codes == MALFORMED).any())
+        causes = causes_of(judged, codes, self._generations)
         self._measured = (causes == 0).all(1)
         if self._trains:
-            self._lately.add(1 - self._measured.float().mean().item())
+            self._recent.add(1 - self._measured.float().mean().item())
         if self._budget is not None:
             self._budget.replace_(rewards)
         rewards = rewards.masked_fill(~self._measured.unsqueeze(-1), torch.nan)
@@ -266,7 +267,7 @@ class KimiRLTrainer(GRPOTrainer):
         return rewards
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
-        """Return this micro-batch's share of the step's loss: of its samples, the router's balance, and PTX."""
+        """Return this micro-batch's share of the step's loss: objective, router balance and PTX."""
         args, training = self.args, self._trains
         metrics = self._metrics["train" if training else "eval"]
         mask = _counted(inputs)
@@ -295,10 +296,10 @@ class KimiRLTrainer(GRPOTrainer):
             of_sequences = (log_ratios * mask).sum(-1)
             low, high = args.ratio_bounds
             outside = ((log_ratios.exp() < low) | (log_ratios.exp() > high)) & (mask != 0)
-            told = torch.stack(
+            sums = torch.stack(
                 [entropy, outside.sum(), mask.sum(), of_sequences.abs().sum(), mask.new_tensor(len(mask))]
             )
-            entropy, outside, tokens, log_ratio, samples = self.accelerator.reduce(told, reduction="sum").tolist()
+            entropy, outside, tokens, log_ratio, samples = self.accelerator.reduce(sums, reduction="sum").tolist()
         metrics["entropy"].append(entropy / max(tokens, 1))
         metrics["log_ratio/abs_mean"].append(log_ratio / samples)
         if args.objective == "k25":
@@ -334,7 +335,7 @@ class KimiRLTrainer(GRPOTrainer):
         return share
 
 
-# What TRL's log-probabilities take beside tokens, as it stands in a batch: pixels and where they belong.
+# What TRL's log-probabilities take in addition to tokens, by its name in a batch: pixels and their places.
 _MULTIMODAL = tuple(
     name
     for name in inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters
@@ -344,7 +345,7 @@ _MULTIMODAL = tuple(
 
 
 def _counted(batch: dict[str, Any]) -> Tensor:
-    """Return which tokens the model sampled itself, (batch, tokens): neither padding nor what tools returned."""
+    """Return which tokens the model sampled itself, (batch, tokens): neither padding nor tool results."""
     mask: Tensor = batch["completion_mask"]
     if "tool_mask" in batch:
         mask = mask * batch["tool_mask"]

@@ -46,7 +46,7 @@ ATTRIBUTES = {
     "rollout_worker": AsyncRolloutWorker,
     "vllm_client": VLLMClient,
 }
-OF_WING = {"_lately", "_stop_where_rewards_fail"}
+OF_WING = {"_recent", "_stop_where_rewards_fail"}
 OF_TRANSFORMERS = {"args", "accelerator", "current_gradient_accumulation_steps", "model", "optimizer"}
 FIELDS = {
     RolloutGroup: {"completions", "completions_sequences", "env_rewards"},

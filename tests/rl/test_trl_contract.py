@@ -155,7 +155,7 @@ def test_the_list_is_complete() -> None:
             if isinstance(node, ast.Attribute) and _is_trainer(node.value):
                 used.add(node.attr)
     of_wing = own | set(vars(KimiRLTrainer)) - OVERRIDDEN.keys() - CLASS_ATTRIBUTES.keys()
-    of_wing |= {"_guarded", "_lately", "_measured", "_malformed", "not_measured", "_scoring", "_budget"}
+    of_wing |= {"_guarded", "_recent", "_measured", "_malformed", "not_measured", "_scoring", "_budget"}
     of_wing |= {name for name in used if name[:4] == "_ptx"}
     listed = OVERRIDDEN.keys() | CALLED.keys() | ATTRIBUTES.keys() | OPTIONAL | WITH_VLLM | OF_TRANSFORMERS
     assert used - of_wing - listed - {"__init__", "__post_init__"} == set()

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 from error_messages import naming
 from run_logs import LOGS, write_log
 
@@ -140,6 +141,17 @@ def test_verdicts(tmp_path: Path) -> None:
     assert "measured" in said("monitored", LOGS, math.inf)
     run = Run.load(write_log(tmp_path / "exact", LOGS))
     assert re.search(naming("step 17"), verdict(replace(run, last_clip_step=17)))
+
+
+@pytest.mark.parametrize(("peak", "advises"), [(29.0, False), (30.0, False), (31.0, True)])
+def test_the_verdict_sends_to_inspect_where_a_head_above_tau_was_not_clipped(
+    peak: float, advises: bool, tmp_path: Path
+) -> None:
+    run = Run.load(write_log(tmp_path, [[[peak, 1.0]]], 30.0))
+    run = replace(run, clips=[torch.zeros_like(clips) for clips in run.clips], last_clip=None)
+    sentence = verdict(run)
+    assert re.search(naming("No head", number(peak)), sentence)
+    assert ("hf-muonclip inspect" in sentence) == advises
 
 
 def test_old_logs_take_losses_and_settings_from_the_trainers_state() -> None:

@@ -1,4 +1,4 @@
-r"""The final answer of a completion, by one rule, whatever is asked and whoever grades.
+r"""The final answer of a completion, by one rule for all tasks and graders.
 
 1. Thinking is not read: what stands before the last `</think>`, or behind a `<think>` that is never closed.
 2. The last closed mark wins: `<answer>...</answer>` or `\boxed{...}` (`\fbox{...}`), whichever ends last; of marks
@@ -29,7 +29,7 @@ _FORMULA = re.compile(
 _SENTENCE_END = re.compile(r"\.(?=[\s*_]|$)")
 _FENCE = re.compile(r"```\w*\n(.*?)\n?```", re.DOTALL)
 _PAIRS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'))
-_LOOSE = ("**", "__")  # what an announcement in bold leaves at one end
+_LOOSE = ("**", "__")  # left at one end by an announcement in bold
 
 
 def final_formula(text: str) -> str | None:
@@ -77,7 +77,7 @@ def final_text(text: str, several_lines: bool) -> str | None:
 
 
 def undecorated(answer: str) -> str:
-    """Return an answer without space, emphasis, quotes, code fences, formula marks and full stops around it."""
+    """Return an answer without surrounding space, emphasis, quotes, code fences, formula marks and full stops."""
     while True:
         before = answer
         answer = answer.strip().removesuffix(".")
@@ -109,7 +109,7 @@ def gold_answer(given: Any) -> str:
 
 
 def _marked(text: str) -> tuple[str | None, str]:
-    """Return what the last mark holds, and else the text in which an answer may stand without one."""
+    """Return the content of the last mark, or None and the text in which an answer may stand without a mark."""
     text = text[-REACH:].rpartition("</think>")[2].partition("<think>")[0]
     found = _last_mark(text)
     if found is None:
@@ -123,10 +123,10 @@ def _marked(text: str) -> tuple[str | None, str]:
 
 
 def _last_mark(text: str) -> str | None:
-    """Return what stands in the mark that closes last; one pass, however many and however deep they are."""
+    """Return the content of the mark that closes last; one pass, however many marks there are and however deep."""
     found = None
-    tag = None  # where the content of an open <answer> begins
-    braces: list[int | None] = []  # of those that are open, where the content of a box begins; None for others
+    tag = None  # start of the content of an open <answer>
+    braces: list[int | None] = []  # per open brace, the start of a box's content; None for others
     for token in _MARK.finditer(text):
         what = token[0]
         if what == "{":
@@ -153,7 +153,7 @@ def _announced(text: str, announced: re.Pattern[str] = ANNOUNCED) -> str | None:
 
 
 def _sentence(text: str) -> str:
-    """Return the first sentence of the first line that is not empty, or as much of it as its formulas take."""
+    """Return the first sentence of the first line that is not empty, or its formulas if it begins with one."""
     text = text.lstrip("*_ \n\t")
     end = 0
     for formula in _FORMULA.finditer(text):
@@ -177,7 +177,7 @@ def _last_line(text: str) -> str:
 
 
 def _of_a_line(line: str) -> str | None:
-    """Return the answer in a line: all of it, or its only formula; None where several candidates stand."""
+    """Return the answer in a line: all of it, or its only formula; None if there are several candidates."""
     formulas = [next(part for part in found if part) for found in _FORMULA.findall(line)]
     if not formulas:
         return line

@@ -1,4 +1,4 @@
-"""Worker processes for graders: what they are asked to compute may hang, crash or eat all memory, and only they suffer.
+"""Worker processes for graders, which may hang, crash or use up memory without harm to the trainer's process.
 
 Nothing of this process is forked: workers are new interpreters in sessions of their own, which import the standard
 library and the grader's module. A grader runs in its worker's main thread, so that its own signals and alarms work.
@@ -42,20 +42,21 @@ _ENVIRONMENT = {
 
 
 class GraderPool:
-    """Limited worker processes that compute what may fail.
+    """Limited worker processes for functions that may fail.
 
     `map` can be called from any thread and from coroutines (which it blocks; `await asyncio.to_thread(pool.map, ...)`
-    does not); several at a time share the workers. Workers start when they are first needed, and again when they died.
-    They end with `close`, with this interpreter, and when this process is killed. A forked process gets workers of its
-    own, and so does a pool that is copied or sent to another process, which keeps its limits.
+    does not); several at a time share the workers. Workers start when they are first needed, and are replaced if they
+    died. They end with `close`, with this interpreter, and when this process is killed. A forked process gets workers
+    of its own, and so does a pool that is copied or sent to another process, which keeps its limits.
 
-    This keeps a training alive and is no security boundary: a worker has the rights of the process that started it.
+    This protects training from failures and is no security boundary: a worker has the rights of the process that
+    started it.
 
     Args:
-        workers: processes.
-        deadline: seconds of one call, without the start of a worker and the import of the function's module; a worker
-            over it is killed, with all processes of its session.
-        memory: bytes of address space of a worker.
+        workers: number of processes.
+        deadline: seconds per call, without the start of a worker and the import of the function's module; a late worker
+            is killed, with all processes of its session.
+        memory: bytes of address space per worker.
 
     Attributes:
         closed: whether `close` has been called.
@@ -75,20 +76,20 @@ class GraderPool:
 
     def _begin(self) -> None:
         self._alive: set[_Worker] = set()
-        self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()  # the last used first; None is not started
+        self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()  # last used first; None: not started
         for _ in range(self.workers):
             self._slots.put(None)
 
     def map(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Return what `function(*call)` returns for each call, in order; a `NotMeasured` where it did not return.
+        """Return the result of `function(*call)` for each call, in order; a `NotMeasured` where there is none.
 
         Args:
-            function: of a module, found there by its name.
+            function: at module level, so that it can be imported by name.
             calls: arguments; they must pickle.
 
         Returns:
             Plain data (numbers, texts, lists, tuples, sets, dicts, NotMeasured). A result of another type is
-            NotMeasured("error"), for unpickling it could run code here.
+            NotMeasured("error"), because unpickling it could run code here.
 
         Raises:
             ValueError: the function cannot be found by name.
@@ -113,10 +114,10 @@ class GraderPool:
                         todo.extendleft(reversed(worker.left_over))
                         self._give_back(worker)
         finally:
-            for worker in busy.values():  # an exception: what they compute is wanted no more
+            for worker in busy.values():  # after an exception: nobody waits for their results
                 worker.kill()
                 self._give_back(worker)
-        if self.closed:  # what was at hand then is no crash
+        if self.closed:  # killed workers did not crash then
             raise RuntimeError(_CLOSED)
         return results
 
@@ -131,7 +132,7 @@ class GraderPool:
                     self._alive.discard(idle)
                     idle.end()
         for _ in range(self.workers - len(self._alive)):
-            self._slots.put(None)  # whoever waits for one learns that the pool is closed
+            self._slots.put(None)  # so that waiting calls see that the pool is closed
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.closed:
@@ -145,7 +146,7 @@ class GraderPool:
         self.close()
 
     def _worker(self, may_wait: bool) -> "_Worker | None":
-        """Return a worker that runs; None if all are busy and this must not wait for one."""
+        """Return a running worker; None if all are busy and `may_wait` is False."""
         try:
             worker = self._slots.get(block=may_wait)
         except queue.Empty:
@@ -177,7 +178,7 @@ class GraderPool:
 
 
 class _Worker:
-    """One process, and the calls that it has been given: the first of `calls` is the one at hand."""
+    """One process and the calls sent to it, of which the first is running."""
 
     def __init__(self, memory: int) -> None:
         self.connection, theirs = Pipe()
@@ -200,11 +201,11 @@ class _Worker:
             theirs.close()
             os.close(lifeline)
         self.calls: deque[tuple[int, bytes]] = deque()
-        self.left_over: list[tuple[int, bytes]] = []  # what it did not come to when it ended
+        self.left_over: list[tuple[int, bytes]] = []  # calls not begun when it ended
         self.due = 0.0
         self.ended = False
         self._home = ("", "")
-        self._imported = False  # the function of the calls at hand
+        self._imported = False  # the function of the current calls
         self._served = False
         self._killing = threading.Lock()
 
@@ -212,15 +213,15 @@ class _Worker:
         return self._process.poll() is None
 
     def take(self, home: tuple[str, str], calls: list[tuple[int, bytes]]) -> None:
-        """Begin with calls, each with the place of its result."""
+        """Send calls, each with the index of its result."""
         self.calls.extend(calls)
         self._home, self._imported = home, False
         self.due = time.monotonic() + START_DEADLINE
-        with contextlib.suppress(ConnectionError):  # it has died, which `serve` sees
+        with contextlib.suppress(ConnectionError):  # it has died, as `serve` will see
             self.connection.send_bytes(pickle.dumps((*home, [arguments for _, arguments in calls])))
 
     def serve(self, results: list[Any], deadline: float) -> None:
-        """Put what has been answered into results, and end the worker if it died or is too late."""
+        """Put received answers into results, and end the worker if it died or is late."""
         try:
             while self.calls and self.connection.poll():
                 self._receive(self.connection.recv_bytes(), results)
@@ -240,10 +241,10 @@ class _Worker:
         result = _plain(answer)
         results[self.calls.popleft()[0]] = result
         if isinstance(result, NotMeasured) and result.cause == "memory":
-            self._leave()  # what fills its memory may stay there
+            self._leave()  # its memory may stay full
 
     def _blame(self, results: list[Any], reason: NotMeasured) -> None:
-        """End the worker because of the call at hand."""
+        """Give the running call this result, and end the worker."""
         if self._imported:
             results[self.calls.popleft()[0]] = reason
         elif not self._served:
@@ -263,7 +264,7 @@ class _Worker:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
 
     def kill(self) -> int:
-        """Kill it and all processes of its session; return its exit code. From any thread."""
+        """Kill it and all processes of its session; return its exit code. Call from any thread."""
         with self._killing:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -273,7 +274,7 @@ class _Worker:
             return self._process.returncode or 0
 
     def end(self) -> None:
-        """Kill it and let go of what connects to it. From the thread that uses it."""
+        """Kill it and close its connections. Call from the thread that uses it."""
         self.kill()
         self.ended = True
         self.connection.close()
@@ -281,7 +282,7 @@ class _Worker:
             os.close(self._lifeline)
 
     def leave_to_parent(self) -> None:
-        """Let go of it in a forked process."""
+        """Close its connections in a forked process, where it is not a child."""
         self.connection.close()
         os.close(self._lifeline)
         self._process.returncode = 0
@@ -298,19 +299,19 @@ def _plain(answer: bytes) -> Any:
     try:
         return _PlainUnpickler(io.BytesIO(answer)).load()
     except Exception as error:
-        return NotMeasured("error", f"the grader's result is no plain data but holds {error}")
+        return NotMeasured("error", f"the grader's result must be plain data; it holds {error}")
 
 
 def _home(function: Callable[..., Any]) -> tuple[str, str]:
-    """Return the module of a function and its name there."""
+    """Return the module and the qualified name by which a worker imports the function."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     found: Any = sys.modules.get(module or "")
     for part in name.split("."):
         found = getattr(found, part, None)
     if module == "__main__" or found is None or found != function:
         raise ValueError(
-            f"a worker process must find the function by its name in a module; got {function!r}. Define it in a module "
-            "that can be imported, outside of functions."
+            f"a worker process must import the function by name; got {function!r}. Define it at the top level of a "
+            "module that can be imported."
         )
     assert module is not None
     return module, name
@@ -322,7 +323,7 @@ _making = threading.Lock()
 
 
 def default_pool() -> GraderPool:
-    """Return the pool of this process that graders share unless they are given another."""
+    """Return this process's pool, which graders share unless they are given another."""
     global _default
     with _making:
         if _default is None or _default.closed:

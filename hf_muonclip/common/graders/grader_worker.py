@@ -1,6 +1,6 @@
-"""What runs in a worker process of `GraderPool`: calls of one function after another, each answered before the next.
+"""What runs in a worker process of `GraderPool`: calls one after another, each answered before the next.
 
-It imports the standard library, the module of the function, and nothing else.
+It imports nothing but the standard library and the function's module.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ LONGEST_DETAIL = 500  # characters of an exception's text
 
 
 def work(connection_fd: int, lifeline_fd: int, memory: int) -> None:
-    """Answer messages until the other side closes.
+    """Answer messages until the pool closes the connection.
 
-    A message is (module, qualified name, [pickled arguments, ...]). The answer to it is b"" once the function is
-    imported, or the text of what that raised; then the pickled result of each call in turn.
+    A message is (module, qualified name, [pickled arguments, ...]). The first answer is b"" once the function is
+    imported, or the text of the import's exception; then follows the pickled result of each call.
 
     Args:
-        connection_fd: of a socket to the pool.
-        lifeline_fd: of a pipe that the pool's process keeps open as long as it lives.
+        connection_fd: a socket to the pool.
+        lifeline_fd: a pipe that the pool's process keeps open as long as it lives.
         memory: bytes of address space.
     """
     _die_with(lifeline_fd)
@@ -44,7 +44,7 @@ def work(connection_fd: int, lifeline_fd: int, memory: int) -> None:
             for part in name.split("."):
                 function = getattr(function, part)
         except BaseException as error:  # whatever a module raises while it is imported
-            connection.send_bytes(_told(error).encode())
+            connection.send_bytes(_described(error).encode())
             continue
         connection.send_bytes(b"")
         for arguments in calls:
@@ -53,15 +53,15 @@ def work(connection_fd: int, lifeline_fd: int, memory: int) -> None:
 
 
 def _die_with(lifeline_fd: int) -> None:
-    """Have the kernel end this process when the pipe's other end closes, whatever runs here then.
+    """Have the kernel end this process when the pipe's other end closes, whatever it runs then.
 
-    SIGIO ends a process that has no handler of it, also one that never returns from C code.
+    SIGIO ends a process without a handler, even one that never returns from C code.
     """
     fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, fcntl.fcntl(lifeline_fd, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
     with contextlib.suppress(BlockingIOError):
         if os.read(lifeline_fd, 1) == b"":
-            os._exit(0)  # it had closed before
+            os._exit(0)  # it was closed already
 
 
 def _answer(function: Callable[..., Any], arguments: bytes) -> bytes:
@@ -69,12 +69,12 @@ def _answer(function: Callable[..., Any], arguments: bytes) -> bytes:
         return pickle.dumps(function(*pickle.loads(arguments)))
     except MemoryError:
         return pickle.dumps(NotMeasured("memory", "MemoryError"))
-    except BaseException as error:  # SystemExit too: a grader ends no worker
-        return pickle.dumps(NotMeasured("error", _told(error)))
+    except BaseException as error:  # SystemExit too: a grader must not end its worker
+        return pickle.dumps(NotMeasured("error", _described(error)))
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]
-    except Exception:  # its text cannot be made
+    except Exception:  # str() of it raised
         return type(error).__name__

@@ -1,16 +1,15 @@
-r"""Whether an answer equals a gold answer, by math-verify; runs in worker processes, for it can take for ever.
+r"""Whether an answer equals a gold answer, by math-verify; runs in worker processes, because it may not return.
 
-What math-verify 0.9 would make of its input is put right before and after:
+Corrected, before and after math-verify 0.9:
 
-- Both sides are wrapped in `$...$` whole; bare, `2\sqrt{2}` is read as 2, `10^{6}` as 10 and `5:3` as 5.
-- Texts (`\text{A}`, `C`, `Tuesday`) are compared as texts; it reads them as products of letters, or not at all.
-- A number is answered by a number: `2+2` and `8/2` earn nothing for 4, for a question could be answered by repeating
-  it.
-- It takes any two numbers below about 1e-15 for equal; here they may differ by a thousandth of the gold.
+- Both sides are wrapped whole in `$...$`; it would read a bare `2\sqrt{2}` as 2, `10^{6}` as 10 and `5:3` as 5. - Texts
+(`\text{A}`, `C`, `Tuesday`) are compared as texts; it reads them as products of letters, or not at all. - A number must
+be answered by a number: `2+2` and `8/2` earn nothing for 4, or repeating a question would answer it. - It takes any two
+numbers below about 1e-15 as equal; here they may differ by a thousandth of the gold.
 - An equation that is false (`5=4`) or whose other side is not a single unknown (`5` for `x+y=5`) earns nothing.
 - Its own timeouts are off (they need the main thread, and cancel the host's alarm); the pool's deadline holds.
 
-It leaves units out of the comparison (3 m is 3 km), takes 50% for 0.5 and for 50, and does not tell `N` from `n`.
+It ignores units (3 m is 3 km), accepts 50% for 0.5 and for 50, and does not distinguish `N` from `n`.
 """
 
 import functools
@@ -27,10 +26,10 @@ from .not_measured import NotMeasured
 
 LONGEST = 1000  # characters of an answer, and of a gold answer
 
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # here alone: it would warn that timeouts are off
+logging.getLogger("math_verify").setLevel(logging.ERROR)  # in this process only: it would warn that timeouts are off
 
-_CLOSE = 1e-3  # relative, for numbers that math-verify takes for equal
-_DEEPEST = 10  # brackets within brackets; the parser's time doubles with each
+_CLOSE = 1e-3  # relative, for numbers that math-verify takes as equal
+_DEEPEST = 10  # nested brackets; the parser's time doubles with each level
 _LARGEST_EXPONENT = 400  # of a power of ten that counts as a number written out
 _WORDS = re.compile(r"[A-Za-z](?:[A-Za-z' -]*[A-Za-z])?")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
@@ -66,11 +65,11 @@ _CHARACTERS = {
 
 
 def grade(gold: str, answer: str) -> float | NotMeasured:
-    """Return 1.0 if the answer equals the gold answer, else 0.0; `NotMeasured("gold")` if the gold one cannot be read.
+    """Return 1.0 if the answer equals the gold answer, else 0.0; `NotMeasured("gold")` if the latter cannot be read.
 
     Args:
-        gold: the right answer alone.
-        answer: the final answer alone; "" for none.
+        gold: the right answer, nothing else.
+        answer: the final answer, nothing else; "" for none.
     """
     try:
         wanted = _gold(gold)
@@ -94,7 +93,7 @@ def read_gold(gold: str) -> str | None:
 
 
 class _Gold:
-    """A gold answer, read once: the text, or what math-verify makes of it."""
+    """A gold answer, read once: its text, or math-verify's parse of it."""
 
     def __init__(self, answer: str) -> None:
         self.text = undecorated(answer)
@@ -110,7 +109,7 @@ def _gold(answer: str) -> _Gold:
     """Return a gold answer that can be read and equals itself.
 
     Raises:
-        ValueError: otherwise.
+        ValueError: it cannot be read, or does not equal itself.
     """
     if not 0 < len(answer.strip()) <= LONGEST:
         raise ValueError(f"a gold answer must have 1 to {LONGEST} characters; got {len(answer)}")
@@ -155,7 +154,7 @@ def _verified(gold: Any, answer: Any) -> bool:
 
 
 def _parsed(answer: str) -> Any | None:
-    """Return the sympy object of the whole answer; None if math-verify makes nothing of it."""
+    """Return the sympy object of the whole answer; None if math-verify cannot parse it."""
     if _depth(answer) > _DEEPEST:
         return None
     try:
@@ -171,7 +170,7 @@ def _parsed(answer: str) -> Any | None:
 
 
 def _depth(answer: str) -> int:
-    """Return how many brackets are open at once at most."""
+    """Return the depth of nested brackets."""
     deepest = depth = 0
     for character in answer:
         depth += (character in "([{") - (character in ")]}")
@@ -188,7 +187,7 @@ def _latex(answer: str) -> str:
 
 
 def _plain(answer: str) -> str:
-    """Return an answer without the spaces that separate no two words or numbers."""
+    """Return an answer without spaces, except between two words or numbers."""
     return re.sub(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])", "", _latex(answer))
 
 
@@ -197,7 +196,7 @@ def _unwrapped(answer: str) -> str:
 
 
 def _words(answer: str) -> str | None:
-    """Return the words of an answer that consists of words, or of one letter; None of any other."""
+    """Return the words of an answer that consists of words, or of one letter; None for any other."""
     answer = _unwrapped(answer)
     if answer.startswith("(") and answer.endswith(")"):
         answer = answer[1:-1].strip()
@@ -207,7 +206,7 @@ def _words(answer: str) -> str | None:
 
 
 def _last_side(parsed: Any) -> Any:
-    """Return the right side of an equation, of the last in a chain; the element of a set of one; else the object."""
+    """Return the right side of an equation, the last in a chain; the element of a set of one; else the object."""
     if isinstance(parsed, sympy.logic.boolalg.And) and parsed.args:
         parsed = getattr(parsed, "_unsorted_args", parsed.args)[-1]
     if isinstance(parsed, sympy.Eq):
@@ -218,7 +217,7 @@ def _last_side(parsed: Any) -> Any:
 
 
 def _is_number(parsed: Any) -> bool:
-    """Return whether a number is written out: no sum, product, root or factorial but `a * 10^n`, and percent."""
+    """Return whether a number is written out: no sum, product, root or factorial, except `a * 10^n` and percent."""
     parsed = _last_side(parsed)
     if not isinstance(parsed, sympy.Mul):
         return _is_factor(parsed)
@@ -242,7 +241,7 @@ def _is_equation_of_many(gold: Any) -> bool:
 
 
 def _is_consistent(parsed: Any) -> bool:
-    """Return whether no equation in an answer is false by itself."""
+    """Return whether no equation in an answer is false in itself."""
     if isinstance(parsed, sympy.logic.boolalg.And):
         return all(_is_consistent(part) for part in getattr(parsed, "_unsorted_args", parsed.args))
     if isinstance(parsed, sympy.Eq) and not parsed.free_symbols:
@@ -251,7 +250,7 @@ def _is_consistent(parsed: Any) -> bool:
 
 
 def _is_close(gold: Any, answer: Any) -> bool:
-    """Return whether two small numbers that math-verify takes for equal are within a thousandth of the gold one."""
+    """Return whether two small numbers that math-verify takes as equal are within a thousandth of the gold one."""
     try:
         wanted, found = (complex(_last_side(side).doit()) for side in (gold, answer))
     except (TypeError, ValueError, AttributeError, OverflowError):

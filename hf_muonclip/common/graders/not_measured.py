@@ -2,13 +2,13 @@
 
 from typing import Any
 
-# Of each cause, what happened to the grader.
+# Each cause, and what happened to the grader.
 CAUSES = {
-    "timeout": "it did not end before its deadline",
-    "memory": "it needed more memory than it may have",
+    "timeout": "it did not finish before its deadline",
+    "memory": "it needed more memory than allowed",
     "crash": "its process died",
     "error": "it raised an exception",
-    "unreachable": "what it asks did not answer",
+    "unreachable": "the server or model that it asks did not answer",
     "gold": "the reference answer cannot be read or checked",
     "missing": "it gave None or NaN without a cause",
     "infinite": "it gave an infinite reward",
@@ -18,22 +18,22 @@ CAUSES = {
 class NotMeasured(float):
     """A NaN that says why there is no reward.
 
-    As a NaN, it is left out wherever TRL leaves out rewards; `KimiRLTrainer` also takes its sample out of the group's
-    mean and of the loss, and counts it by cause.
+    As a NaN, TRL leaves it out like any missing reward; `KimiRLTrainer` also leaves its sample out of the group's mean
+    and of the loss, and counts it per cause.
 
     Args:
         cause: one of `CAUSES`.
         detail: what was seen, for the log.
 
     Raises:
-        ValueError: the cause is none of `CAUSES`.
+        ValueError: the cause is not in `CAUSES`.
     """
 
     cause: str
     detail: str
 
     def __new__(cls, cause: str, detail: str = "") -> "NotMeasured":
-        """Return it, or raise where the cause is unknown."""
+        """Return a NaN with its cause and detail."""
         if cause not in CAUSES:
             raise ValueError(f"cause must be one of {[*CAUSES]}; got {cause!r}.")
         self = super().__new__(cls, "nan")

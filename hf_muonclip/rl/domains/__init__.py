@@ -1,1 +1,1 @@
-"""Domains of tasks with their rewards: mathematics, puzzles, instructions, programs, safety, faithfulness."""
+"""Task domains with their rewards: mathematics, puzzles, instructions, programs, safety, faithfulness."""

@@ -1,9 +1,9 @@
-"""Tests of a program whose verdict does not come from the program: it computes values, and they are compared here.
+"""Tests of a program whose verdict does not come from the program: it computes values, which are compared here.
 
-`assert solve(2) == 4` becomes a call that records solve(2); the 4 stays here. A program that prints what a test would
-print, ends early, redefines `assert`'s exceptions, returns objects that equal everything or reads its tests finds
-nothing there that helps: it has to compute 4. Weaker are tests of another form than one comparison with a literal
-(`assert is_close(solve(2), 4)`, `assert solve(x) == y` in a loop): their verdict is one of the program's process.
+`assert solve(2) == 4` becomes a call that records solve(2); the 4 stays here. A program gains nothing by printing what
+a test would print, ending early, redefining `assert`'s exceptions, returning objects that equal everything or reading
+its tests: it has to compute 4. Tests that are not one comparison with a literal are weaker (`assert is_close(solve(2),
+4)`, `assert solve(x) == y` in a loop): their verdict comes from the program's process.
 """
 
 import ast
@@ -30,7 +30,7 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotIn: lambda item, container: item not in container,
 }
 
-# What stands around the tests in the program's process. The word in its names keeps them apart from the program's own.
+# Code around the tests in the program's process. The word in its names keeps them apart from the program's own.
 _BEFORE = """
 import operator as operator_{word}, os as os_{word}, sys as sys_{word}
 values_{word} = {{"__name__": "values"}}
@@ -56,11 +56,11 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class _Check:
-    """What is due of one assertion: that its one value compares with a literal, or its two, or that it is true."""
+    """What one assertion expects: a comparison of one value with a literal or of two values, or a true value."""
 
     compare: Callable[[Any, Any], Any] | None = None
     literal: Any = None
-    side: str = "truth"  # of the literal: "left", "right"; "both" values are the program's; "truth" has no comparison
+    side: str = "truth"  # the literal's: "left", "right"; "both": two values of the program; "truth": no comparison
 
     def holds(self, truth: bool, values: list[Any]) -> bool:
         if self.compare is None:
@@ -68,7 +68,7 @@ class _Check:
         if self.side == "both":
             left, right = values
             if isinstance(left, Opaque) and isinstance(right, Opaque):
-                return truth  # objects of the task's own classes
+                return truth  # objects of the program's own classes
         else:
             left, right = (self.literal, values[0]) if self.side == "left" else (values[0], self.literal)
         try:
@@ -78,16 +78,16 @@ class _Check:
 
 
 class CodeTests:
-    """Tests as Python statements with assertions, anywhere in them.
+    """Tests as Python statements, with assertions anywhere in them.
 
     Args:
-        statements: run one after another in the program's own scope.
+        statements: run one after another in the program's scope.
 
     Attributes:
         weak: assertions that are not one comparison with a literal.
 
     Raises:
-        ValueError: they are no Python, or assert nothing.
+        ValueError: the statements are not valid Python, or assert nothing.
     """
 
     def __init__(self, statements: Sequence[str]) -> None:
@@ -103,7 +103,7 @@ class CodeTests:
         self.weak = sum(check.side in ("both", "truth") for check in self._checks)
 
     def source(self, word: str) -> str:
-        """Return what runs behind a program: the tests without what they expect.
+        """Return the code that runs after a program: the tests without their expected values.
 
         Args:
             word: begins the last line of the output, and stands in names; unknown to the program.
@@ -113,10 +113,10 @@ class CodeTests:
         return f"{before}\n{own}\n{_AFTER.format(word=word)}"
 
     def passed(self, word: str, output: str) -> bool:
-        """Return whether every assertion was come to and held each time.
+        """Return whether every assertion was reached and held each time.
 
         Args:
-            word: that `source` was given.
+            word: the one given to `source`.
             output: of the program and its tests.
         """
         last = output.rpartition("\n")[2]
@@ -137,7 +137,7 @@ _RECORD = "record_of_the_tests"
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Turns assertions into records of their values, and lists what is due of each."""
+    """Turns assertions into records of their values, and lists what each expects."""
 
     def __init__(self, checks: list[_Check]) -> None:
         self.checks = checks
@@ -147,7 +147,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def _recorded(self, test: ast.expr) -> ast.stmt:
         if isinstance(test, ast.Constant):
-            return ast.Assert(test)  # assert False: not to be come to
+            return ast.Assert(test)  # assert False: must not be reached
         truth: ast.expr = ast.Constant(None)
         values: list[ast.expr] = []
         check = _Check()
@@ -168,7 +168,7 @@ class _Rewriter(ast.NodeTransformer):
 
 
 def _parts(test: ast.expr) -> list[ast.expr]:
-    """Return what an assertion asserts one by one: the operands of its `and`."""
+    """Return the parts of an assertion: the operands of its `and`."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         return [part for value in test.values for part in _parts(value)]
     return [test]

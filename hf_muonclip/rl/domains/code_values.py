@@ -1,7 +1,7 @@
-"""Values of Python as JSON and back, so that what a program computed is compared outside of its process.
+"""Python values as JSON and back, so that a program's values are compared outside its process.
 
-The source of this file also runs beside the program; it imports the standard library alone. Values travel as plain
-ones: what a program's own classes say about equality does not count.
+The source of this file also runs in the program's process; it imports only the standard library. Values are sent as
+plain data, so that equality does not depend on a program's own classes.
 """
 
 import json
@@ -12,16 +12,16 @@ _SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozens
 
 
 class Opaque:
-    """A value that is no plain one, and equals nothing."""
+    """A value that is not plain data; equal to nothing."""
 
 
 def encode(value: Any) -> str:
-    """Return a value as JSON: None, truths, numbers, texts, bytes, and containers of them; others as opaque."""
+    """Return a value as JSON: None, bools, numbers, texts, bytes, and containers of them; others as opaque."""
     return json.dumps(_tagged(value))
 
 
 def decode(text: str) -> Any:
-    """Return the value that `encode` was given, an `Opaque` for one that is not plain.
+    """Return the value that was encoded; an `Opaque` for one that is not plain data.
 
     Raises:
         ValueError: the text is not from `encode`.

@@ -1,4 +1,4 @@
-"""Coding: programs that have to pass unit tests, in a process of their own.
+"""Coding: programs that must pass unit tests, each in its own process.
 
 spec = code_spec(Dataset.from_list([{"prompt": "Write add(a, b).", "tests": ["assert add(2, 3) == 5"]}]))
 """
@@ -39,22 +39,22 @@ def code_spec(
 ) -> Spec:
     """Return programming tasks and the reward of `CodeReward`.
 
-    Every solution in the column "gold" has to pass its tests; some are also tried in other forms, among programs that
-    earn nothing.
+    Every solution in the column "gold" must pass its tests; on some rows it is also tried in other forms, beside
+    programs that earn nothing.
 
     Args:
         dataset: with the column "prompt", and with "tests" (statements with assertions), "io" (dicts of "input" and
             "output"), or both; "gold" (a solution, or None) is for the check.
         executor: runs the programs; None for a `SubprocessExecutor`.
         limits: of each run.
-        workers: programs that run at a time.
+        workers: programs that run at the same time.
         drop: leave out rows whose solution fails instead of raising.
-        rows_checked: rows on which forms and wrong programs are tried.
-        name: of the domain.
+        rows_checked: rows on which other forms and wrong programs are tried.
+        name: name of the domain.
 
     Raises:
-        ValueError: a column is missing, a row has no test or one that is no Python or asserts nothing, a solution fails
-            its tests, or the reward fails its check.
+        ValueError: a column is missing, a row has no test, a test is not valid Python or asserts nothing, a solution
+            fails its tests, or the reward fails its check.
         RuntimeError: programs cannot be confined on this machine.
     """
     if "prompt" not in dataset.column_names or not {"tests", "io"} & {*dataset.column_names}:
@@ -72,7 +72,7 @@ def code_spec(
         total += 0 if of_row is None else len(tests)
     if weak:
         logger.warning(
-            "%d assertions of %d tests are not one comparison with a literal: a program could fake their verdict. "
+            "%d assertions in %d tests are not one comparison with a literal: a program could fake their verdict. "
             "Write them as assert expression == value.",
             weak,
             total,
@@ -85,16 +85,16 @@ def code_spec(
 class CodeReward:
     """A reward function: 1 for a program that passes all tests of its prompt, 0 for others.
 
-    The program is the last closed block between fences (``` or ~~~) without a language or with Python's; without any
-    fence, the whole completion where it is Python. It fails where it raises, ends itself, or exceeds its limits. Tests
-    are judged as `CodeTests` says; of "io", each pair is a run whose output must be the expected one, but for space at
-    the ends of lines and of the whole. Expected values and outputs never enter the program's process. What remains: a
-    program can read what its user can, a copy of the dataset too.
+    The program is the last closed code block (``` or ~~~) without a language or in Python; without any fence, the whole
+    completion if it is valid Python. It fails if it raises, exits, or exceeds its limits. Tests are judged as in
+    `CodeTests`; each pair of "io" is a run whose output must be the expected one, up to space at the ends of lines and
+    of the text. Expected values and outputs never enter the program's process. A limitation: a program can read
+    whatever its user can, including a copy of the dataset.
 
     Args:
         executor: runs the programs; None for a `SubprocessExecutor`.
         limits: of each run.
-        workers: programs that run at a time.
+        workers: programs that run at the same time.
 
     Raises:
         ValueError: workers is not positive.
@@ -117,7 +117,7 @@ class CodeReward:
         io: Sequence[Sequence[dict[str, str]] | None] | None = None,
         **_: Any,
     ) -> list[float]:
-        """Return 1 or 0 for each completion; a `NotMeasured` where the executor failed or a row has no test."""
+        """Return 1 or 0 per completion; a `NotMeasured` if the executor failed or the row has no test."""
         if tests is None and io is None:
             raise ValueError(f"the reward {self.__name__!r} needs a column 'tests' or 'io'; the dataset has neither.")
         none = [None] * len(completions)
@@ -126,11 +126,11 @@ class CodeReward:
             return list(threads.map(self._reward, programs, tests or none, io or none))
 
     def gold(self, row: dict[str, Any]) -> str | None:
-        """Return the row's own solution in a block, None where it has none."""
+        """Return the row's solution as a code block; None if it has none."""
         return None if row.get("gold") is None else f"```python\n{row['gold']}\n```"
 
     def wrong(self, row: dict[str, Any]) -> list[str]:
-        """Return programs that solve nothing: that end at once, raise, or stand outside of a closed block."""
+        """Return programs that solve nothing: that exit at once, raise, or stand outside a closed block."""
         programs = ("", "import sys\nsys.exit(0)", "import os\nos._exit(0)", "raise AssertionError")
         return [*(f"```python\n{program}\n```" for program in programs), f"My solution: {row['gold']}"]
 
@@ -165,7 +165,7 @@ class CodeReward:
 
 
 def program_in(text: str) -> str | None:
-    """Return the program of a completion, None where there is none: see `CodeReward`."""
+    """Return the program of a completion, None if there is none: see `CodeReward`."""
     blocks: list[str] = []
     lines: list[str] = []
     fence, is_python, any_fence = "", False, False
@@ -214,7 +214,9 @@ def _with_right_solutions(dataset: Dataset, reward: CodeReward, drop: bool) -> D
     if not drop or len(failed) > len(rows) / 2:
         raise ValueError(
             f"every solution must pass its tests; {len(failed)} of {len(rows)} do not ({shown}). Correct them, give "
-            "them more time by limits=, or pass drop=True to leave out such rows, of which most must be right."
+            "them more time with limits=, or pass drop=True to leave such rows out; most must pass even then."
         )
-    logger.warning("%d of %d rows are left out, for their solution fails its tests: %s.", len(failed), len(rows), shown)
+    logger.warning(
+        "%d of %d rows are left out, because their solution fails its tests: %s.", len(failed), len(rows), shown
+    )
     return dataset.select([row for row in range(len(dataset)) if row not in failed])

@@ -7,8 +7,8 @@ def completion_text(messages: Any) -> str:
     """Return the text of a completion's or prompt's last message.
 
     Args:
-        messages: a text, or a list of chat messages whose content is a text, a list of parts, or None. A tool's message
-            at the end is no text of the model: "".
+        messages: a text, or a list of chat messages whose content is a text, a list of parts, or None. Returns "" if
+            the last message is a tool's.
     """
     if isinstance(messages, str):
         content: Any = messages
@@ -20,12 +20,12 @@ def completion_text(messages: Any) -> str:
 
 
 def last_text(messages: Any) -> str:
-    """Return the `completion_text` without a reasoning that ends in </think>."""
+    """Return the `completion_text` without the reasoning up to </think>."""
     return completion_text(messages).rpartition("</think>")[2]
 
 
 def whole_text(prompt: Any) -> str:
-    """Return a prompt as a judge reads it: a text, or the messages of a chat, behind their roles if several."""
+    """Return a prompt as a judge reads it: its text, or a chat's messages, after their roles if there are several."""
     if isinstance(prompt, str) or len(prompt or []) < 2:
         return last_text(prompt)
     return "\n\n".join(f"{message.get('role')}: {last_text([{**message, 'role': ''}])}" for message in prompt)

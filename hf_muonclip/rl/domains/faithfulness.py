@@ -25,17 +25,17 @@ def faithfulness_spec(
     rows_checked: int = 4,
     name: str = "faithfulness",
 ) -> Spec:
-    """Return prompts that are to be answered from a given text, and the reward of `FaithfulnessReward`.
+    """Return a Spec of prompts to be answered from a given text, with the reward of `FaithfulnessReward`.
 
-    The spec's check has the judge confirm sentences of the text itself, and deny one that no text says.
+    In the Spec's check the judge must find a sentence of the text supported, and one that no text contains unsupported.
 
     Args:
-        dataset: with the columns "prompt" and "context", the text, which the prompt should hold too.
-        judge: decides sentence by sentence; two chats per sentence.
+        dataset: with the columns "prompt" and "context", the given text, which the prompt should contain too.
+        judge: judges sentence by sentence; two chats per sentence.
         deadline: seconds for its verdicts on a batch of completions.
-        most_sentences: of a completion that are judged.
+        most_sentences: largest number of sentences per completion that are judged.
         rows_checked: rows on which the reward, and with it the judge, is tried.
-        name: of the domain.
+        name: name of the domain.
 
     Raises:
         ValueError: a column is missing, a context has no sentence, a number is out of range, or the judge fails the
@@ -53,15 +53,15 @@ def faithfulness_spec(
 class FaithfulnessReward:
     """A reward function: the share of a completion's sentences that the given text supports, in [0, 1].
 
-    Sentences are those of `sentences`; one that is written several times counts once, so that repeating what is
-    supported hides nothing. Those beyond most_sentences count as unsupported and are not judged. A completion without a
-    sentence earns 0, one of whose sentences some have no readable verdict is not measured. What it does not see: short
-    answers are the easiest to support, so add a reward for what the prompt asks.
+    Sentences are split by `sentences`; a repeated one counts once, so that repeating a supported sentence hides
+    nothing. Those beyond most_sentences count as unsupported and are not judged. A completion without a sentence earns
+    0; it is not measured if a sentence has no readable verdict. A limitation: short answers are the easiest to support,
+    so add a reward for what the prompt asks.
 
     Args:
         judge: asked once per batch, with two chats per sentence.
         deadline: seconds for its verdicts on a batch.
-        most_sentences: of a completion that are judged.
+        most_sentences: largest number of sentences per completion that are judged.
 
     Raises:
         ValueError: a number is not positive.

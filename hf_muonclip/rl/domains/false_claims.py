@@ -1,10 +1,10 @@
 """Sentences in which a text claims that it followed an instruction.
 
-A rule and no reading: a sentence claims an instruction where it says what was done ("I have used ...", "this response
+By rule, without a model: a sentence claims an instruction if it says what was done ("I have used ...", "this response
 contains ...", "as requested, ..."), names what the instruction is about, does not deny or announce it, and has no
-number that is none of the instruction's. "I have used exactly 3 paragraphs" claims `number_paragraphs` with 3.
-What it misses: claims in other languages, in other words, or in sentences of more than `LONGEST_CLAIM` characters; what
-it takes for one: such a sentence that somebody else says in a story.
+number that is not the instruction's. "I have used exactly 3 paragraphs" claims `number_paragraphs` with 3. It misses
+claims in other languages, in other words, or in sentences of more than `LONGEST_CLAIM` characters, and takes such a
+sentence for a claim even when a character in a story says it.
 """
 
 import re
@@ -47,7 +47,7 @@ _NUMBER_WORDS = (
 )
 _NUMBER = re.compile(rf"\b(?:\d+|{'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
 
-# What each instruction of IFEval is about.
+# The subject of each instruction of IFEval.
 _TOPICS = {
     "keywords:existence": r"key ?words?|required words?",
     "keywords:frequency": r"key ?words?|times|occurrences",
@@ -80,12 +80,12 @@ _TOO_GENERAL = {"count", "number", "no", "range", "specific", "simple", "change"
 
 
 def claimed(text: str, ids: Sequence[str], kwargs: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Return of each instruction whether some sentence of the text claims that it was followed.
+    """Return, per instruction, whether a sentence of the text claims that it was followed.
 
     Args:
         text: a completion.
-        ids: of instructions.
-        kwargs: arguments of each, without None.
+        ids: ids of the instructions.
+        kwargs: arguments of each instruction, without None.
     """
     found = _claims(text)
     return [
@@ -95,7 +95,7 @@ def claimed(text: str, ids: Sequence[str], kwargs: Sequence[Mapping[str, Any]]) 
 
 
 def claims_everything(text: str) -> bool:
-    """Return whether some sentence of the text claims that all instructions were followed."""
+    """Return whether a sentence of the text claims that all instructions were followed."""
     return any(_is_about_everything(sentence) for sentence in _claims(text))
 
 

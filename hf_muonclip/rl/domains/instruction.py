@@ -1,4 +1,4 @@
-"""Instruction following: checkers in code, a penalty for falsely claimed compliance, a judge for what no code checks.
+"""Instruction following: checkers in code, a penalty for falsely claimed compliance, a judge for the rest.
 
 spec = instruction_spec(instruction_rows(1000, seed=0))
 """
@@ -34,26 +34,26 @@ def instruction_spec(
     pool: GraderPool | None = None,
     name: str = "instruction",
 ) -> Spec:
-    """Return prompts with instructions that code can check, as IFEval and IFBench have them, and their reward.
+    """Return a Spec of prompts with instructions that code can check, as in IFEval and IFBench.
 
     Rows whose instructions cannot be checked in this environment (several checkers need data of NLTK, which is never
-    downloaded) are left out, and counted by instruction in a warning. The spec's check tries the reward on the columns
-    "gold" (a text, or None) and "wrong" (a list of texts) where the dataset has them.
+    downloaded) are left out, and counted per instruction in a warning. The Spec's check tries the reward on the columns
+    "gold" (a text, or None) and "wrong" (a list of texts) if the dataset has them.
 
     Args:
         dataset: with the columns "prompt", "instruction_id_list" (ids of IFEval or IFBench) and "kwargs" (a dict of
-            arguments of each); and, for a judge, "judged_instructions" (sentences).
-        claim_penalty: what a completion loses that claims to follow an instruction which it breaks; in [0, 1].
+            arguments for each); and, for a judge, "judged_instructions" (sentences).
+        claim_penalty: lost by a completion that claims to follow an instruction that it breaks; in [0, 1].
         judge: judges the judged_instructions.
         judge_deadline: seconds for its verdicts on a batch of completions.
-        pool: where the checkers run; None for the process's own.
-        name: of the domain.
+        pool: workers that run the checkers; None for this process's pool.
+        name: name of the domain.
 
     Raises:
         ImportError: if-verifiable is not installed.
-        ValueError: a column is missing; a row has no instruction, an unknown one, or other arguments than its checker
-            takes (it would draw missing ones at random); nothing is left; judged_instructions without a judge; or the
-            reward fails its check.
+        ValueError: a column is missing; a row has no instruction, an unknown one, or not the arguments that its checker
+            takes (it would draw missing ones at random); no row is left; there are judged_instructions but no judge; or
+            the reward fails its check.
     """
     if importlib.util.find_spec("if_verifiable") is None:
         raise ImportError("instruction_spec needs if-verifiable, which is not installed: pip install hf_muonclip[rl].")
@@ -69,25 +69,25 @@ def instruction_spec(
 
 
 class InstructionReward:
-    """A reward function: 1 for a completion that follows all instructions of its prompt, 0 for others, less for liars.
+    """A reward function: 1 for a completion that follows all its instructions, else 0, or less for a false claim.
 
-    Surrounding space is taken off first, and a reasoning that ends in </think>. A blank completion follows nothing. A
-    completion that breaks an instruction and claims that it followed it (`false_claims`) earns -claim_penalty. Whether
-    it follows the judged_instructions of its row is asked only where it follows the others.
+    Surrounding space and the reasoning up to </think> are removed first. A blank completion follows nothing. A
+    completion that breaks an instruction and claims to have followed it (`false_claims`) earns -claim_penalty. The
+    judge is asked about the row's judged_instructions only if the completion follows all others.
 
-    As `log_metric`, the share of completions that falsely claim compliance.
+    Logs the share of completions that falsely claim compliance.
 
     Args:
         claim_penalty: in [0, 1].
         judge: for judged_instructions.
         judge_deadline: seconds for its verdicts on a batch.
-        pool: where the checkers run; None for the process's own.
+        pool: workers that run the checkers; None for this process's pool.
 
     Raises:
         ValueError: claim_penalty is out of range.
     """
 
-    variants = ("plain", "spaces", "newline")  # all else may break an instruction
+    variants = ("plain", "spaces", "newline")  # any other may break an instruction
     wrong_texts = ("empty", "blank")  # any other text may follow an instruction
 
     def __init__(
@@ -139,17 +139,17 @@ class InstructionReward:
         return rewards
 
     def gold(self, row: dict[str, Any]) -> str | None:
-        """Return the row's own answer that follows everything, None where it has none."""
+        """Return the row's answer that follows all instructions; None if it has none."""
         return row.get("gold")
 
     def wrong(self, row: dict[str, Any]) -> list[str]:
-        """Return the row's own answers that break something."""
+        """Return the row's answers that break an instruction."""
         return list(row.get("wrong") or [])
 
     def _judged(
         self, prompts: Sequence[Any], texts: list[str], found: list[Any], instructions: Sequence[Sequence[str] | None]
     ) -> list[Any]:
-        """Return of each completion whether it follows its judged instructions, or a NotMeasured."""
+        """Return, per completion, whether it follows its judged instructions, or a NotMeasured."""
         asked = [
             (place, instruction)
             for place, (result, of_row) in enumerate(zip(found, instructions, strict=True))
@@ -169,7 +169,7 @@ class InstructionReward:
             for place, instruction in asked
         ]
         for (place, _), verdict in zip(asked, verdicts(self.judge, questions, self.judge_deadline), strict=True):
-            if verdict == _BROKEN:  # whatever else was not measured
+            if verdict == _BROKEN:  # even if other verdicts are missing
                 judged[place] = False
             elif isinstance(verdict, NotMeasured) and judged[place] is not False:
                 judged[place] = verdict
@@ -177,7 +177,7 @@ class InstructionReward:
 
 
 def _checkable(dataset: Dataset, pool: GraderPool) -> Dataset:
-    """Return the rows whose instructions can all be checked, after refusing those that are wrong."""
+    """Return the rows whose instructions can all be checked; raise if a row has wrong instructions."""
     from .instruction_checks import REFUSED, problem
 
     calls, homes, refused = [], [], []
@@ -208,11 +208,11 @@ def _checkable(dataset: Dataset, pool: GraderPool) -> Dataset:
         )
     if left_out:
         counts = Counter(left_out.values())
-        told = ", ".join(f"{count} for {why}" for why, count in sorted(counts.items()))
+        reasons = ", ".join(f"{count} for {why}" for why, count in sorted(counts.items()))
         if len(left_out) == len(dataset):
-            raise ValueError(f"no row can be checked here: {told}. Install the data, or bring other instructions.")
+            raise ValueError(f"no row can be checked here: {reasons}. Install the data, or use other instructions.")
         logger.warning(
-            "%d of %d rows are left out, for they cannot be checked here: %s.", len(left_out), len(dataset), told
+            "%d of %d rows are left out, because they cannot be checked here: %s.", len(left_out), len(dataset), reasons
         )
         dataset = dataset.select([row for row in range(len(dataset)) if row not in left_out])
     return dataset

@@ -1,6 +1,6 @@
-"""The checkers of if-verifiable with what they leave open settled; runs in the worker processes of `GraderPool`.
+"""if-verifiable's checkers, with what they leave open decided; runs in the worker processes of `GraderPool`.
 
-Settled here: which arguments a checker must have (it draws those that are missing or out of range at random), data of
+Decided here: which arguments a checker must have (it draws those that are missing or out of range at random), data of
 NLTK (never downloaded), languages (a seeded detector that needs some letters), and texts on which a checker raises.
 """
 
@@ -17,23 +17,23 @@ import nltk
 
 from .false_claims import claimed, claims_everything
 
-LEAST_LETTERS = 20  # that show a text's language
-# Rows that cannot be right, and rows that cannot be checked in this environment.
+LEAST_LETTERS = 20  # fewer do not show a text's language
+# Kinds of problems: instructions that are wrong, and those that cannot be checked in this environment.
 REFUSED, UNCHECKABLE = "refused", "uncheckable"
 
 _ENGLISH_CASE = {"change_case:english_capital": str.isupper, "change_case:english_lowercase": str.islower}
-# It raises on a text that has neither letters nor quotes, where nothing quoted lacks its explanation.
+# It raises on a text with neither letters nor quotes, which follows the instruction: it quotes nothing unexplained.
 _TRUE_WHERE_IT_RAISES = "format:quote_unquote"
-# Raised on texts that lack the parts which a checker looks into, or that are no JSON, CSV or number at all.
+# Raised on texts without the parts that a checker reads, or that are not JSON, CSV or a number.
 _OF_TEXTS = (IndexError, ValueError, RecursionError, csv.Error)
-# Long in sentences, words and lines, so that every checker comes to what it needs.
+# Many sentences, words and lines, so that every checker runs to its end.
 _PROBE = "\n".join(" ".join(["So the bird sang a song again"] * 9) + "." for _ in range(60)) + '\n"Yes"'
 
 langdetect.DetectorFactory.seed = 0
 
 
 def _registries() -> dict[str, Any]:
-    """Return the checker of every instruction. IFBench downloads when it is imported, but not here."""
+    """Return the checker of every instruction; IFBench's import, which would download data, is kept from it."""
     download, nltk.download = nltk.download, _download_nothing
     try:
         modules = [
@@ -52,18 +52,18 @@ CHECKERS = _registries()
 
 
 def problem(instruction_id: str, kwargs: Any) -> tuple[str, str] | None:
-    """Return why an instruction cannot be checked, None where it can.
+    """Return why an instruction cannot be checked; None if it can.
 
     Args:
-        instruction_id: of IFEval or IFBench.
-        kwargs: its arguments; None among them counts as absent.
+        instruction_id: an id of IFEval or IFBench.
+        kwargs: its arguments; those that are None count as absent.
 
     Returns:
         `REFUSED` or `UNCHECKABLE`, and the reason.
     """
     kind = CHECKERS.get(instruction_id)
     if kind is None:
-        return REFUSED, "is no instruction of IFEval or IFBench"
+        return REFUSED, "is not an instruction of IFEval or IFBench"
     if not isinstance(kwargs, Mapping):
         return REFUSED, f"must have a dict of arguments, {{}} for none; got {kwargs!r}"
     given = _given(kwargs)
@@ -83,31 +83,31 @@ def problem(instruction_id: str, kwargs: Any) -> tuple[str, str] | None:
         return REFUSED, f"cannot have the arguments {given}: {error}"
     if random.getstate() != before:
         random.setstate(before)
-        return REFUSED, f"would replace one of its arguments {given} at random, for it is out of range"
+        return REFUSED, f"would replace one of its arguments {given} at random, because it is out of range"
     try:
         checker.check_following(_PROBE)
     except _OF_TEXTS:
         pass
     except LookupError as error:
         return UNCHECKABLE, f"needs data of NLTK that is not here ({_resource(error)})"
-    except Exception as error:  # a keyword that is no regular expression, a number where a text should be
+    except Exception as error:  # a keyword that is not a regular expression, a number in place of a text
         return UNCHECKABLE, f"raises {type(error).__name__}: {error}"
     return None
 
 
 def grade(ids: Sequence[str], kwargs: Sequence[Mapping[str, Any]], text: str) -> tuple[list[bool], list[bool], bool]:
-    """Return what a text follows, what it falsely claims to follow, and whether it claims to follow everything.
+    """Return which instructions a text follows, which it falsely claims to follow, and whether it claims to follow all.
 
     Args:
-        ids: of instructions without a `problem`.
-        kwargs: arguments of each.
+        ids: ids of instructions without a `problem`.
+        kwargs: arguments of each instruction.
         text: a completion. A blank one follows nothing.
 
     Returns:
-        One truth per instruction, twice, and one of the text.
+        Two bools per instruction, and one for the text.
 
     Raises:
-        Exception: whatever a checker raises that is not about the text.
+        Exception: a checker raised for another reason than the text.
     """
     text = text.strip()
     followed = [follows(name, arguments, text) for name, arguments in zip(ids, kwargs, strict=True)]
@@ -134,7 +134,7 @@ def follows(instruction_id: str, kwargs: Mapping[str, Any], text: str) -> bool:
 
 
 def _language(text: str) -> str | None:
-    """Return the code of a text's language; None where too few letters show none. Capitals are not its strength."""
+    """Return the code of a text's language; None for too few letters. It is less reliable on capitals."""
     if sum(map(str.isalpha, text)) < LEAST_LETTERS:
         return None
     try:
@@ -144,7 +144,7 @@ def _language(text: str) -> str | None:
 
 
 def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that are there, whole numbers as integers: Arrow fills with None, and may make floats."""
+    """Return the arguments that are not None, whole numbers as integers: Arrow fills with None, and may make floats."""
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value
         for name, value in kwargs.items()
@@ -153,6 +153,6 @@ def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resource(error: LookupError) -> str:
-    """Return the name of what NLTK misses, from a message of many lines, with quotes or colors."""
+    """Return the name of NLTK's missing resource, from a message of many lines, with quotes or colors."""
     found = re.search(r"Resource\s+(?:\x1b\[\d+m|')?(\w+)", str(error))
     return found[1] if found else type(error).__name__

@@ -1,6 +1,6 @@
-"""Mathematics with one right answer as a domain: the last answer of a completion, compared by math-verify.
+"""Mathematics with one right answer as a domain: a completion's final answer, compared by math-verify.
 
-What counts as the answer is told in `answers`, what equals it in `math_grader`.
+`answers` says what counts as the answer, `math_grader` what equals it.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ logger = get_logger(__name__)
 
 
 class MathReward:
-    """Pays 1.0 for a final answer that equals the gold one and 0.0 for any other, or none.
+    """A reward function: 1.0 for a final answer that equals the gold one, 0.0 for any other, or none.
 
     A gold answer that cannot be read gives `NotMeasured("gold")`, an answer that takes too long to compare
     `NotMeasured("timeout")`. Grades in worker processes, from any thread, with or without an event loop.
 
     Args:
-        column: of the dataset, with the gold answers.
-        pool: of worker processes; None for the one that graders share.
+        column: dataset column of the gold answers.
+        pool: worker processes; None for this process's pool.
     """
 
     __name__ = "math"
@@ -40,7 +40,7 @@ class MathReward:
 
         Args:
             completions: texts, or lists of chat messages.
-            columns: of the dataset; the gold answers among them.
+            columns: the dataset's columns, the gold answers included.
 
         Raises:
             ValueError: the column of gold answers is missing.
@@ -62,7 +62,7 @@ class MathReward:
         return gold_answer(row[self.column]) or None
 
     def wrong(self, row: dict[str, Any]) -> list[str]:
-        """Return completions that hold the gold answer and must earn nothing, for the check of rewards."""
+        """Return completions that contain the gold answer and must earn nothing, for the check of rewards."""
         gold, other = gold_answer(row[self.column]), "-987654321"
         return [
             rf"\boxed{{{gold}}}, or rather \boxed{{{other}}}",
@@ -78,17 +78,17 @@ class MathReward:
 def math_spec(
     dataset: Dataset, prompt: str = "prompt", answer: str = "answer", name: str = "math", pool: GraderPool | None = None
 ) -> Spec:
-    r"""Return a domain of mathematical questions with one right answer each.
+    r"""Return a Spec of mathematical questions with one right answer each.
 
-    A gold answer may stand in `$...$` or not, in `\boxed{...}` at the end of a solution, or behind `####`. Rows whose
+    A gold answer may stand in `$...$` or not, in `\boxed{...}` at the end of a solution, or after `####`. Rows whose
     gold answer cannot be read, or does not equal itself, are left out and counted in a warning.
 
     Args:
-        dataset: of questions.
-        prompt: column of the prompts, texts or chats; renamed "prompt". Let it ask for the answer in `\boxed{}`.
+        dataset: the questions.
+        prompt: column of the prompts, texts or chats; renamed "prompt". They should ask for the answer in `\boxed{}`.
         answer: column of the gold answers, texts or numbers; in the Spec "answer", with nothing but the answer.
-        name: of the domain.
-        pool: of worker processes; None for the one that graders share.
+        name: name of the domain.
+        pool: worker processes; None for this process's pool.
 
     Raises:
         ValueError: a column is missing, or no gold answer can be read.
@@ -106,13 +106,13 @@ def math_spec(
     }
     kept = [place for place, gold in enumerate(golds) if gold not in faults]
     if faults:
-        told = (
-            f"{len(golds) - len(kept)} of {len(golds)} gold answers of the domain {name} cannot be graded against, for "
-            f"example: {'; '.join([*faults.values()][:3])}"
+        problem = (
+            f"{len(golds) - len(kept)} of {len(golds)} gold answers of the domain {name} cannot be used for grading; "
+            f"for example: {'; '.join([*faults.values()][:3])}"
         )
         if not kept:
-            raise ValueError(f"{told}. Name the column that holds the answers alone.")
-        logger.warning("%s. Their rows are left out.", told)
+            raise ValueError(f"{problem}. Pass answer= with the column of the answers alone.")
+        logger.warning("%s. Their rows are left out.", problem)
     chosen = dataset.select(kept)
     data = chosen.remove_columns([column for column in {answer, "answer"} if column in chosen.column_names])
     data = data.rename_column(prompt, "prompt") if prompt != "prompt" else data

@@ -1,4 +1,4 @@
-"""Models in other roles than the policy's: judges, attackers, targets; in this process or behind a server."""
+"""Chat models in other roles than the policy's: judges, attackers, targets; in this process or on a server."""
 
 import json
 import urllib.error
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from transformers import TextGenerationPipeline
 
 Chat = list[dict[str, str]]
-# From a batch of chats to the reply to each; it may raise, and may give a NotMeasured for a chat that got no reply.
+# From a batch of chats to the reply to each; it may raise, and may return a NotMeasured for a chat without a reply.
 ChatModel = Callable[[list[Chat]], Sequence[str | NotMeasured]]
 
-_BUSY = (408, 429)  # states of a server that may answer another time
+_BUSY = (408, 429)  # statuses of a server that may answer later
 
 
 def ask(model: ChatModel, chats: Sequence[Chat], deadline: float) -> list[str | NotMeasured]:
-    """Return the model's reply to each chat, in order; a `NotMeasured` where there is none.
+    """Return the model's reply to each chat, in order; a `NotMeasured` if there is none.
 
-    The model runs in a thread of its own, so that one that hangs holds up nobody beyond the deadline.
+    The model runs in its own thread, so that nobody waits beyond the deadline for one that hangs.
 
     Args:
-        model: called once, with all chats; not at all where there are none.
+        model: called once, with all chats; not called if there are none.
         chats: messages with "role" and "content", oldest first.
         deadline: seconds for all replies together.
 
     Returns:
-        Texts. NotMeasured("unreachable") for all chats where the model raises, "timeout" where it is late, "error"
-        where it gives another number of replies than chats; "error" for a reply that is no text.
+        Texts. NotMeasured for all chats if the model raises ("unreachable"), is late ("timeout") or returns a wrong
+        number of replies ("error"); NotMeasured("error") for a reply that is not a text.
 
     Raises:
         ValueError: the deadline is not positive.
@@ -58,15 +58,15 @@ def ask(model: ChatModel, chats: Sequence[Chat], deadline: float) -> list[str | 
 
 
 class PipelineChatModel:
-    """A `ChatModel` of transformers: replies are generated in this process.
+    """A `ChatModel` that generates replies in this process, with transformers.
 
         PipelineChatModel(pipeline("text-generation", "Qwen/Qwen3-0.6B"))
 
     Args:
-        pipeline: for text generation, whose tokenizer has a chat template.
-        max_new_tokens: of a reply.
+        pipeline: a text-generation pipeline whose tokenizer has a chat template.
+        max_new_tokens: largest number of tokens per reply.
         batch_size: chats per forward; above 1 the tokenizer needs a padding token.
-        generation: further keywords of `generate`. Without any, replies are greedy.
+        generation: further arguments of `generate`. Without any, decoding is greedy.
 
     Raises:
         ValueError: the tokenizer has no chat template.
@@ -78,14 +78,14 @@ class PipelineChatModel:
         if getattr(pipeline.tokenizer, "chat_template", None) is None:
             raise ValueError(
                 f"the pipeline's tokenizer must have a chat template; {type(pipeline.tokenizer).__name__} has none. "
-                "Set tokenizer.chat_template, or take a model tuned for chats."
+                "Set tokenizer.chat_template, or use a model tuned for chat."
             )
         self.pipeline = pipeline
         of_call = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
         self.generation = {"do_sample": False, **generation, **of_call}
 
     def __call__(self, chats: list[Chat]) -> list[str]:
-        """Return the reply to each chat. Dropout is off meanwhile."""
+        """Return the reply to each chat, generated without dropout."""
         model: Any = self.pipeline.model
         trained = model.training
         model.eval()
@@ -97,23 +97,23 @@ class PipelineChatModel:
 
 
 class ServerChatModel:
-    """A `ChatModel` behind a server with OpenAI's API of chat completions: vLLM, SGLang, `transformers serve`, others.
+    """A `ChatModel` on a server with OpenAI's chat completions API: vLLM, SGLang, `transformers serve`, others.
 
-    Chats are sent one by one, several at a time. One that gets no reply is NotMeasured: "unreachable" where nothing
-    answers or the server is busy or broken, "timeout" where it is late, "error" where it refuses the request or
-    answers something else. No saved token is sent, and `HF_HUB_OFFLINE` does not matter.
+    One request per chat, several at the same time. A chat without a reply is NotMeasured: "unreachable" if nothing
+    answers or the server is busy or broken, "timeout" if it is late, "error" if it refuses the request or answers
+    something else. No saved token is sent, and `HF_HUB_OFFLINE` has no effect.
 
     Args:
-        base_url: up to "/v1", as of OpenAI's client: "http://localhost:8000/v1".
+        base_url: up to "/v1", as for OpenAI's client: "http://localhost:8000/v1".
         model: name of the model on the server.
         api_key: sent as a bearer token; None sends none.
         timeout: seconds without a byte from the server.
-        max_tokens: of a reply.
-        temperature: 0 for greedy replies.
-        concurrency: requests at a time.
+        max_tokens: largest number of tokens per reply.
+        temperature: 0 for greedy decoding.
+        concurrency: requests at the same time.
 
     Raises:
-        ValueError: base_url is no address, or a number is out of range.
+        ValueError: base_url is not an http address, or a number is out of range.
     """
 
     def __init__(
@@ -153,17 +153,17 @@ class ServerChatModel:
         except urllib.error.HTTPError as error:
             refused = 400 <= error.code < 500 and error.code not in _BUSY
             with error:
-                said = error.read(LONGEST_DETAIL).decode(errors="replace")
+                body_text = error.read(LONGEST_DETAIL).decode(errors="replace")
             return NotMeasured(
-                "error" if refused else "unreachable", f"{self.url}: {error.code} {error.reason}: {said}"
+                "error" if refused else "unreachable", f"{self.url}: {error.code} {error.reason}: {body_text}"
             )
         except TimeoutError:
             return NotMeasured("timeout", f"{self.url}: nothing for {self.timeout} s")
-        except Exception as error:  # of the network: refused, reset, unknown host, no HTTP
+        except Exception as error:  # network errors: refused, reset, unknown host, not HTTP
             late = isinstance(getattr(error, "reason", None), TimeoutError)
             return NotMeasured("timeout" if late else "unreachable", f"{self.url}: {told(error)}")
         try:
             reply = json.loads(answer)["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError):
-            return NotMeasured("error", f"{self.url}: no chat completion: {answer[:LONGEST_DETAIL]!r}")
+            return NotMeasured("error", f"{self.url}: not a chat completion: {answer[:LONGEST_DETAIL]!r}")
         return reply if isinstance(reply, str) else NotMeasured("error", f"{self.url}: a reply without text")

@@ -1,9 +1,9 @@
 """Puzzles of reasoning-gym, made and graded; runs in worker processes.
 
-A puzzle travels as (generator, settings, seed, index) and is made again where it is graded: exact, where JSON and Arrow
-turn tuples into lists and so lose right answers. Two things make that sure: workers have one hash seed, which five
-generators depend on, and the question's digest travels along. Workers also keep the generator that reseeds NumPy and
-those that evaluate answers away from the training.
+A puzzle is stored as (generator, settings, seed, index) and made again where it is graded, because JSON and Arrow would
+turn tuples into lists and so lose right answers. To be the same puzzle, workers have one hash seed, which five
+generators depend on, and a digest of the question is stored too. Workers also keep the generator that reseeds NumPy,
+and those that evaluate answers, away from the trainer's process.
 """
 
 import copy
@@ -21,20 +21,20 @@ from .puzzles import RULES, Rule
 
 SIZE = 100  # puzzles that share a seed; a few generators depend on it
 _NO_RULE = Rule(why="")
-_LONGEST_FORM = 2000  # characters of an answer that a rule wants of a certain form
+_LONGEST_FORM = 2000  # characters of an answer that a rule's form is matched against
 
 
 def make_puzzle(generator: str, settings: str, seed: int, index: int) -> tuple[str, str, str] | str:
-    """Return a puzzle that passes its check: its gold answer must earn 1. Else what is wrong with it.
+    """Return a puzzle whose gold answer earns 1, or what is wrong with it.
 
     Args:
         generator: its name in reasoning-gym.
-        settings: of the generator, as JSON.
-        seed: of its dataset.
-        index: of the puzzle, below SIZE.
+        settings: settings of the generator, as JSON.
+        seed: seed of its dataset.
+        index: index of the puzzle, below SIZE.
 
     Returns:
-        The puzzle as `grade` takes it, its question, and a gold answer.
+        The puzzle as `grade` takes it, its question, and a gold answer; or a text.
     """
     entry = puzzle_entry(generator, settings, seed, index)
     puzzle = puzzle_of(generator, settings, seed, index)
@@ -47,7 +47,7 @@ def make_puzzle(generator: str, settings: str, seed: int, index: int) -> tuple[s
 
 
 def puzzle_of(generator: str, settings: str, seed: int, index: int) -> str:
-    """Return a puzzle as it travels: how it is made, and what it must then ask."""
+    """Return the stored form of a puzzle: how to make it, and a digest of its question."""
     digest = _digest(puzzle_entry(generator, settings, seed, index)["question"])
     return json.dumps({"generator": generator, "settings": settings, "seed": seed, "index": index, "digest": digest})
 
@@ -55,17 +55,17 @@ def puzzle_of(generator: str, settings: str, seed: int, index: int) -> str:
 def grade(puzzle: str, completion: str) -> float | NotMeasured:
     """Return 1.0 if the final answer of a completion solves the puzzle, else 0.0.
 
-    `NotMeasured("gold")` where the puzzle cannot be made again as it was.
+    `NotMeasured("gold")` if the same puzzle cannot be made again.
 
     Args:
-        puzzle: as `make_puzzles` returns it.
+        puzzle: as `make_puzzle` returns it.
         completion: the whole text.
     """
-    told = json.loads(puzzle)
-    generator, settings, seed = told["generator"], told["settings"], told["seed"]
-    entry = puzzle_entry(generator, settings, seed, told["index"])
-    if _digest(entry["question"]) != told["digest"]:
-        return NotMeasured("gold", f"{generator} makes another puzzle now; was it another release of reasoning-gym?")
+    stored = json.loads(puzzle)
+    generator, settings, seed = stored["generator"], stored["settings"], stored["seed"]
+    entry = puzzle_entry(generator, settings, seed, stored["index"])
+    if _digest(entry["question"]) != stored["digest"]:
+        return NotMeasured("gold", f"{generator} now makes another puzzle; has the release of reasoning-gym changed?")
     golds = golds_of(generator, entry)
     answer = final_text(completion, several_lines=any("\n" in gold.strip() for gold in golds))
     if answer is None or not answer.strip() or len(answer) > LONGEST_ANSWER:
@@ -84,7 +84,7 @@ def _is_right(generator: str, settings: str, seed: int, entry: dict[str, Any], g
 
 
 def _full_marks(dataset: Any, rule: Rule, entry: dict[str, Any], answer: str) -> bool:
-    """Return whether an answer earns full marks; one that the scorer fails on does not, since it reads the gold one."""
+    """Return whether an answer earns full marks; one on which the scorer raises does not: it can read the gold one."""
     entry = copy.deepcopy(entry)  # some scorers write into it
     try:
         return bool(dataset.score_answer(answer, entry) == 1.0 and (rule.valid is None or rule.valid(answer, entry)))
@@ -102,7 +102,7 @@ def _has_form(rule: Rule, answer: str) -> bool:
 
 
 def _forms(answer: str) -> list[str]:
-    """Return an answer as it stands, without the space around it, and without any decoration."""
+    """Return an answer unchanged, without surrounding space, and without any decoration."""
     return [*dict.fromkeys((answer, answer.strip(), undecorated(answer)))]
 
 
@@ -112,7 +112,7 @@ def _same_text(answer: str, gold: str, ignore_case: bool) -> bool:
 
 
 def golds_of(generator: str, entry: dict[str, Any]) -> list[str]:
-    """Return the texts that are known to be right; none where there is none."""
+    """Return the texts that are known to be right; empty if there are none."""
     rule = RULES.get(generator, _NO_RULE)
     golds = entry["metadata"].get(rule.gold) if rule.gold else entry["answer"]
     if isinstance(golds, dict):

@@ -1,6 +1,6 @@
-"""What each generator of reasoning-gym needs before its scores can be paid out: one table, with reasons.
+"""The rules under which reasoning-gym's scores become rewards: one table, with reasons.
 
-A generator without a rule is used as it is: an answer is right if it is the gold answer, or if the generator's own
+A generator without a rule is used unchanged: an answer is right if it is the gold answer, or if the generator's own
 scorer gives it full marks. `benchmarks/graders.md` shows what each does with and without its rule.
 """
 
@@ -13,16 +13,17 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """How one generator departs from the others.
+    """The rule of one generator.
 
     Args:
-        why: what its own scorer would do.
+        why: the reason: what its own scorer does wrong.
         excluded: whether its puzzles are not offered at all.
-        gold: key of the entry's metadata with a right answer, or with a list of all, where the entry has none or one.
-        text: whether only the text of a gold answer is right; the scorer is not asked.
-        ignore_case: whether that text may be written in capitals or not.
-        form: regular expression of answers, with single spaces, that may reach the scorer; others are wrong.
-        valid: function of an answer of that form and the entry, which must be true too.
+        gold: key of the entry's metadata with a right answer, or a list of all, if the entry's answer is missing or
+            only one.
+        text: whether only the text of a gold answer is right; the scorer is not called.
+        ignore_case: whether case is ignored in that text.
+        form: regular expression of the answers, with single spaces, that are passed to the scorer; others are wrong.
+        valid: function of an answer of that form and the entry, which must return True too.
     """
 
     why: str

@@ -1,7 +1,7 @@
-"""Logic and puzzles as a domain: reasoning-gym's generators, each checked, with what its scorers get wrong put right.
+"""Logic and puzzles as a domain: reasoning-gym's generators, each checked, with its scorers' faults corrected.
 
-What counts as the answer is told in `answers`, the rules of single generators in `puzzles`, and all of them are listed
-in benchmarks/graders.md.
+`answers` says what counts as the answer, `puzzles` has the rules of single generators, and benchmarks/graders.md lists
+all generators.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ logger = get_logger(__name__)
 INSTRUCTION = (
     "Put the final answer between <answer> and </answer>, in the form that the question asks for and with nothing else."
 )
-_ROUNDS = 20  # how many times the wanted number of puzzles are made at most, to find as many different or balanced ones
+_ROUNDS = 20  # at most so many times the wanted puzzles are made, to find enough that differ and are balanced
 
 
 class ReasoningReward:
-    """Pays 1.0 for a final answer that solves its puzzle and 0.0 for any other, or none; nothing in between.
+    """A reward function: 1.0 for a final answer that solves its puzzle, 0.0 for any other, or none; nothing in between.
 
-    Grades in worker processes, from any thread, with or without an event loop. An answer that a scorer does not end
-    with gives `NotMeasured("timeout")`.
+    Grades in worker processes, from any thread, with or without an event loop. An answer on which a scorer does not
+    return gives `NotMeasured("timeout")`.
 
     Args:
-        column: of the dataset, with the puzzles as `reasoning_spec` makes them.
-        pool: of worker processes; None for the one that graders share.
+        column: dataset column of the puzzles, as `reasoning_spec` makes them.
+        pool: worker processes; None for this process's pool.
     """
 
     __name__ = "reasoning"
@@ -51,7 +51,7 @@ class ReasoningReward:
 
         Args:
             completions: texts, or lists of chat messages.
-            columns: of the dataset; the puzzles among them.
+            columns: the dataset's columns, the puzzles included.
 
         Raises:
             ValueError: the column of puzzles is missing.
@@ -75,7 +75,7 @@ class ReasoningReward:
         return gold
 
     def wrong(self, row: dict[str, Any]) -> list[str]:
-        """Return completions that must earn nothing although most hold the gold answer, for the check of rewards."""
+        """Return completions that must earn nothing although most contain the gold answer, for the check of rewards."""
         gold = row["answer"]
         return [
             f"<answer>{gold}",
@@ -96,35 +96,35 @@ def reasoning_spec(
     name: str = "logic",
     pool: GraderPool | None = None,
 ) -> Spec:
-    """Return a domain of puzzles of reasoning-gym, made in worker processes and the same in every run.
+    """Return a Spec of reasoning-gym's puzzles, made in worker processes and the same in every run.
 
-    Each puzzle has been checked: its gold answer earns 1 and an empty one 0. No question comes twice, and no answer is
-    that of more than half of a generator's puzzles. Two seeds share no puzzle but by chance; in reasoning-gym those of
-    seed 1 are those of seed 0 but for one.
+    Each puzzle has been checked: its gold answer earns 1 and an empty one 0. No question occurs twice, and no answer is
+    that of more than half of a generator's puzzles. Two seeds share puzzles only by chance; in reasoning-gym the
+    puzzles of seed 1 are those of seed 0 except one.
 
     Args:
-        generators: names, or names with the share of the rows of each; None for all that no rule excludes.
-        size: rows.
+        generators: names, or names with relative shares of the rows; None for all that no rule excludes.
+        size: number of rows.
         seed: of the puzzles and their order.
-        settings: of generators, for example `{"chain_sum": {"min_digits": 1}}`.
+        settings: settings per generator, for example `{"chain_sum": {"min_digits": 1}}`.
         instruction: appended to each question.
         chat: whether prompts are chats; else texts.
-        name: of the domain.
-        pool: of worker processes that make and grade them; None for the one that graders share.
+        name: name of the domain.
+        pool: worker processes that make and grade puzzles; None for this process's pool.
 
     Returns:
-        With the columns prompt, answer (the gold answer), generator, and puzzle, which the reward reads.
+        The Spec, with the columns prompt, answer (the gold answer), generator, and puzzle, which the reward reads.
 
     Raises:
-        ValueError: a generator is unknown or excluded, a weight is not positive, settings are not its own, or it has
-            too few different puzzles.
+        ValueError: a generator is unknown or excluded, a weight is not positive, a setting is not the generator's, or a
+            generator has too few different puzzles.
     """
     weights = _weights(generators)
     counts = _counts(weights, size)
-    told = {generator: json.dumps(dict((settings or {}).get(generator, {})), sort_keys=True) for generator in weights}
+    wanted = {generator: json.dumps(dict((settings or {}).get(generator, {})), sort_keys=True) for generator in weights}
     if unknown := sorted({*(settings or {})} - {*weights}):
         raise ValueError(f"settings are given for {unknown}, which are not among the generators {sorted(weights)}.")
-    rows = _make(counts, told, seed, pool or default_pool())
+    rows = _make(counts, wanted, seed, pool or default_pool())
     data = Dataset.from_list(
         [
             {
@@ -166,7 +166,7 @@ def _weights(generators: Sequence[str] | Mapping[str, float] | None) -> dict[str
 
 
 def _counts(weights: dict[str, float], size: int) -> dict[str, int]:
-    """Return rows per generator that add up to size: the whole shares, and one more for the largest remainders."""
+    """Return rows per generator that add up to size: shares rounded down, one more for the largest remainders."""
     if size < len(weights):
         raise ValueError(f"size must be at least one row for each of {len(weights)} generators; got {size}.")
     shares = {generator: size * weight / sum(weights.values()) for generator, weight in weights.items()}
@@ -175,7 +175,7 @@ def _counts(weights: dict[str, float], size: int) -> dict[str, int]:
         counts[generator] += 1
     if empty := [generator for generator, count in counts.items() if not count]:
         raise ValueError(
-            f"size must give each generator a row; {size} gives none to {empty}. Raise it or their weights."
+            f"size must give each generator at least one row; {size} gives none to {empty}. Raise it or their weights."
         )
     return counts
 
@@ -183,7 +183,7 @@ def _counts(weights: dict[str, float], size: int) -> dict[str, int]:
 def _make(
     counts: dict[str, int], settings: dict[str, str], seed: int, makers: GraderPool
 ) -> list[tuple[str, str, str, str]]:
-    """Return (generator, puzzle, question, gold answer) for as many puzzles of each generator as are wanted."""
+    """Return (generator, puzzle, question, gold answer) for the wanted number of puzzles per generator."""
     found: dict[str, list[tuple[str, str, str]]] = {generator: [] for generator in counts}
     faults: dict[str, list[str]] = {generator: [] for generator in counts}
     made = Counter[str]()
@@ -233,7 +233,7 @@ def _refuse_unmade(generator: str, settings: str, puzzle: Any, makers: GraderPoo
 
 
 def _take(found: list[tuple[str, str, str]], batch: Sequence[tuple[str, str, str]], count: int) -> None:
-    """Add puzzles with new questions and with no answer that is right in more than half of them, up to count."""
+    """Add puzzles with new questions, up to count, and no answer to more than half of the count."""
     questions = {question for _, question, _ in found}
     answers = Counter(gold for *_, gold in found)
     for puzzle, question, gold in batch:

@@ -2,19 +2,19 @@
 
 import re
 
-# After a full stop, question or exclamation mark with what closes behind it, where space follows; after the marks of
-# Chinese and Japanese, where none does.
+# After a full stop, question or exclamation mark, closing quotes and brackets included, if space follows; after the
+# marks of Chinese and Japanese even without space.
 _CLOSING = "\"')]*_\u201d\u2019\u00bb\u300d\u300f\uff09"
 _END = re.compile(rf"(?<=[.!?\u2026])[{re.escape(_CLOSING)}]*\s+|(?<=[\u3002\uff01\uff1f])[{re.escape(_CLOSING)}]*")
-# What a full stop abbreviates without ending a sentence.
+# Abbreviations whose full stop ends no sentence.
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|cf|approx|No|Fig|Eq|[A-Z])\.$")
 
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text in order, without surrounding space.
 
-    Lines end sentences, so that items of a list and headings are sentences of their own. Pieces without a letter or
-    digit are left out.
+    The end of a line ends a sentence, so that list items and headings are separate sentences. Pieces without a letter
+    or digit are left out.
     """
     found: list[str] = []
     for line in text.splitlines():

@@ -1,8 +1,8 @@
-"""What every environment has here: episodes whose failures are no rewards, as TRL's `environment_factory` makes them.
+"""What all environments share: episodes, made by TRL's `environment_factory`, whose failures are not rewards.
 
 TRL makes one object per slot of a batch, resets it before each episode, and calls its public methods as tools. A reset
-that raises ends training, and what a failed reset earned would be learned from; so nothing that an environment's server
-does raises here: the episode becomes `NotMeasured`.
+that raises would end training, and a reward for a failed episode would be learned from. So no failure of an
+environment's server raises here: the episode becomes `NotMeasured`.
 """
 
 import math
@@ -15,7 +15,7 @@ from .tools import Tool, as_text, tool_method
 
 logger = get_logger(__name__)
 
-# What the model is told where an episode cannot go on; nothing about the reason, which is not its business.
+# What the model reads when an episode cannot go on; the reason would not help it.
 NOT_AVAILABLE = "The environment is not available."
 OVER = "The episode is over."
 # Columns that are for the trainer.
@@ -23,7 +23,7 @@ _OF_TRAINER = {"prompt", "environment", "domain"}
 
 
 class EpisodeError(Exception):
-    """An episode cannot go on, which is no fault of the model.
+    """An episode cannot go on, through no fault of the model.
 
     Args:
         cause: one of `CAUSES`.
@@ -38,9 +38,9 @@ class EpisodeError(Exception):
 class Episode:
     """One slot of a batch, used for one episode after another.
 
-    A subclass says what an environment does in `_begin`, `_act` and `_end`, and must not have public methods: they
-    would be tools, which `environment_class` adds. The reward is no `get_reward`, which TRL would append to the
-    caller's list of functions, but read by `EpisodeReward`.
+    A subclass implements `_begin`, `_act` and `_end`, and must not have public methods: TRL would take them for tools,
+    which `environment_class` adds. There is no `get_reward`, which TRL would append to the caller's list of functions;
+    `EpisodeReward` reads the reward.
     """
 
     _failure: NotMeasured | None = None
@@ -50,31 +50,31 @@ class Episode:
         self._rewards: list[float] = []  # of the episode's steps
 
     def reset(self, **columns: Any) -> str | None:
-        """Begin an episode and return what the model sees of it, or None.
+        """Begin an episode and return its first observation, or None.
 
         Args:
-            columns: of the dataset's row.
+            columns: the dataset's row.
         """
         self._end()
         self._failure, self._done, self._rewards = None, False, []
         seen = self._guarded(lambda: self._begin({k: v for k, v in columns.items() if v is not None}))
         if seen and _last_text(columns.get("prompt")):
-            return f"\n\n{seen}"  # TRL appends it to the last message as it is
+            return f"\n\n{seen}"  # TRL appends it to the last message unchanged
         return seen or None
 
     def _begin(self, columns: dict[str, Any]) -> str | None:
         """Return the first observation.
 
         Args:
-            columns: of the row that are not None, the trainer's own among them.
+            columns: those of the row that are not None, the trainer's own included.
 
         Raises:
-            EpisodeError: there is no episode.
+            EpisodeError: no episode could begin.
         """
         raise NotImplementedError
 
     def _act(self, tool: Tool, arguments: dict[str, Any]) -> Any:
-        """Return the result of a call; what is no text is shown as JSON.
+        """Return the result of a call; anything but text is shown as JSON.
 
         Raises:
             EpisodeError: the environment cannot go on.
@@ -82,7 +82,7 @@ class Episode:
         raise NotImplementedError
 
     def _end(self) -> None:
-        """Close what the episode has open, if anything; also after a failure (`self._failure`)."""
+        """Close what the episode has open, if anything; also called after a failure (`self._failure`)."""
 
     def _call(self, tool: Tool, arguments: dict[str, Any]) -> str:
         if self._failure is not None:
@@ -97,9 +97,9 @@ class Episode:
             return step()
         except EpisodeError as failure:
             self._failure = NotMeasured(failure.cause, str(failure))
-        except Exception as error:  # an answer of any other form than is due may not end training either
+        except Exception as error:  # an answer of an unexpected form must not end training either
             self._failure = NotMeasured("error", repr(error)[:300])
-        # KimiRLTrainer tells the first of each cause.
+        # KimiRLTrainer warns of the first of each cause.
         logger.info("an episode was not measured (%s): %s", self._failure.cause, self._failure.detail)
         self._end()
         return None
@@ -109,10 +109,10 @@ def environment_class(base: type[Episode], name: str, tools: Iterable[Tool], **a
     """Return a subclass whose public methods are these tools, for TRL's `environment_factory`.
 
     Args:
-        base: of the environment.
-        name: of the class, a Python name or not.
-        tools: of the environment.
-        attributes: of the class.
+        base: base class.
+        name: name of the class, a Python name or not.
+        tools: tools of the environment.
+        attributes: attributes of the class.
 
     Raises:
         ValueError: a tool cannot be shown to a model, or two have one name.
@@ -121,18 +121,18 @@ def environment_class(base: type[Episode], name: str, tools: Iterable[Tool], **a
     for tool in tools:
         method = tool_method(tool, base._call)
         if method.__name__ in methods:
-            raise ValueError(f"tools must have names of their own; two are {method.__name__!r}.")
+            raise ValueError(f"tools must have different names; two are {method.__name__!r}.")
         methods[method.__name__] = method
     return type(name, (base,), {**attributes, **methods})
 
 
 class EpisodeReward:
-    """The reward function of an environment: what each episode earned, or why that is not known.
+    """The reward function of an environment: the reward of each episode, or why it was not measured.
 
     Args:
         name: under which it is logged.
-        environment: a class of `environment_class`, or several; completions of others get None.
-        episode_reward: makes one reward of those of an episode's steps.
+        environment: a class of `environment_class`, or several; completions of other environments get None.
+        episode_reward: makes one reward from the list of an episode's step rewards.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class EpisodeReward:
 
         Args:
             completions: as sampled.
-            environments: those that they were sampled in, which TRL hands over.
+            environments: those in which they were sampled, passed by TRL.
         """
         return [
             self._of(environment) if isinstance(environment, self.environment) else None for environment in environments
@@ -166,7 +166,7 @@ class EpisodeReward:
 
 
 def measured(value: Any) -> float:
-    """Return a reward that an environment gave; `NotMeasured` where it is none."""
+    """Return a reward that an environment gave as a number; `NotMeasured` if it is not one."""
     if isinstance(value, NotMeasured):
         return value
     if value is None or not isinstance(value, int | float):
@@ -177,7 +177,7 @@ def measured(value: Any) -> float:
 
 
 def environment_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those columns of a row that are not the trainer's own."""
+    """Return the columns of a row that are for the environment, not the trainer's own."""
     return {name: value for name, value in columns.items() if name not in _OF_TRAINER}
 
 

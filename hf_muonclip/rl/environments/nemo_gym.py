@@ -1,7 +1,7 @@
 """NeMo-Gym's resource servers as Specs: a session per episode, the row's tools, and the server's own verification.
 
-Speaks the servers' HTTP (nemo-gym 0.4 to 0.7: `/seed_session`, a POST per tool, `/verify`, sessions by cookie); the
-package, which wants Python 3.12 or 3.13 of its own, is needed by the server alone.
+Speaks the servers' HTTP (nemo-gym 0.4 to 0.7: `/seed_session`, a POST per tool, `/verify`, sessions by cookie); only
+the server needs the package, which requires Python 3.12 or 3.13.
 """
 
 import json
@@ -23,8 +23,8 @@ from .server import ask, http_client, parsed
 from .tools import Tool, exposed_name
 
 ROW = "nemo_gym_row"  # the column that holds a row of the server's dataset, as JSON
-_AT_ONCE = 16  # verifications under way
-_MODELS_FAULT = {400, 422}  # statuses of a tool that the model is told
+_AT_ONCE = 16  # concurrent verifications
+_MODELS_FAULT = {400, 422}  # statuses of a tool that are shown to the model
 _ROLES = {"developer": "system"}
 
 
@@ -38,28 +38,28 @@ def nemo_gym_spec(
 ) -> Spec:
     """Return a Spec whose completions are verified by a NeMo-Gym resource server, and call its tools.
 
-    Each episode has a session of its own. The model sees the tools of its row; a tool's answer, also one of status 400
-    or 422, is shown as it came. Where the server cannot be reached, is late, answers with another error, or marks its
-    own verdict as none (a judge that failed, a sample to mask), the episode is not measured. A server that was started
-    anew in the middle of an episode is not noticed where it verifies sessions that it does not know.
+    Each episode has its own session. The model sees the tools of its row; a tool's answer, also one of status 400 or
+    422, is shown unchanged. If the server cannot be reached, is late, answers with another error, or says that its
+    verdict is invalid (a judge that failed, a sample to mask), the episode is not measured. A restart of the server in
+    the middle of an episode goes unnoticed if the server verifies sessions that it does not know.
 
     Rows with different tools become different environments (the column "environment").
 
     Args:
-        url: of the resource server.
-        rows: a JSONL file of NeMo-Gym, or its rows, each with "responses_create_params".
-        name: of the Spec and its reward.
-        deadline: seconds that the server may take for an answer.
-        headers: of every request.
+        url: URL of the resource server.
+        rows: a JSONL file of NeMo-Gym's format, or its rows, each with "responses_create_params".
+        name: name of the Spec and its reward.
+        deadline: seconds that the server may take per answer.
+        headers: sent with every request.
 
     Raises:
         ConnectionError: the server does not answer.
-        ValueError: the server or a row is of a kind that TRL's rollouts cannot serve: one that answers the model as a
-            user (`/step`), tools that are no functions of the server, images, or no rows.
+        ValueError: there are no rows, or the server or a row needs what TRL's rollouts cannot do: replies to the model
+            as a user (`/step`), tools that are not functions of the server, or images.
     """
     listed = [*_rows(rows)]
     if not listed:
-        raise ValueError(f"rows must hold a row at least; got {rows!r}.")
+        raise ValueError(f"rows must hold at least one row; got {rows!r}.")
     connect = partial(http_client, url.rstrip("/"), deadline, headers)
     sets = [_tools(row) for row in listed]
     try:
@@ -85,7 +85,7 @@ def nemo_gym_spec(
 
 
 class NemoGymEpisode(Episode):
-    """An episode in a session of its own."""
+    """An episode with its own session."""
 
     _connect: Callable[[], httpx.Client]
     _client: httpx.Client | None = None
@@ -96,7 +96,7 @@ class NemoGymEpisode(Episode):
         self._client = self._connect()
         seeded = parsed(ask(self._client, "POST", "/seed_session", self._row))
         if seeded.get("mcp") and not _tools(self._row):
-            raise EpisodeError("error", "the server offers this row's tools over MCP alone; list them in the row")
+            raise EpisodeError("error", "the server offers this row's tools over MCP only; list them in the row")
 
     def _act(self, tool: Tool, arguments: dict[str, Any]) -> str:
         assert self._client is not None
@@ -106,7 +106,7 @@ class NemoGymEpisode(Episode):
         return response.text
 
     def _verify(self, completion: Any) -> float:
-        """Return the server's reward; `NotMeasured` where there is none."""
+        """Return the server's reward; `NotMeasured` if there is none."""
         verdict = self._guarded(lambda: self._verdict(completion))
         reward = self._failure if self._failure is not None else verdict
         self._end()
@@ -141,9 +141,9 @@ class NemoGymReward(EpisodeReward):
 
         Args:
             completions: as sampled, chats.
-            environments: those that they were sampled in. Where no row has tools there are none, or in a mixture those
-                of others: the session begins here.
-            columns: of the rows.
+            environments: those in which they were sampled. If no row has tools there are none, or in a mixture those of
+                other domains; the session then begins here.
+            columns: the dataset's columns.
         """
         none = [None] * len(completions)
         with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -173,8 +173,8 @@ def _tools(row: Mapping[str, Any]) -> list[Tool]:
     for tool in tools:
         if tool.get("type") != "function":
             raise ValueError(
-                f"tools must be functions of the server, which TRL's rollouts can call; got one of type "
-                f"{tool.get('type')!r}. Leave out such rows."
+                f"tools must be functions of the server, because TRL's rollouts can call no others; got one of type "
+                f"{tool.get('type')!r}. Leave such rows out."
             )
     return [Tool(tool["name"], tool.get("description") or "", tool.get("parameters") or {}) for tool in tools]
 
@@ -183,7 +183,7 @@ def _refuse_unfit(connect: Callable[[], httpx.Client], tools: set[str]) -> None:
     with connect() as client:
         response = ask(client, "GET", "/openapi.json")
         if not response.is_success:
-            return  # the server does not tell what it has
+            return  # the server does not list its paths
         paths = parsed(response).get("paths") or {}
     if "/verify" not in paths:
         raise ValueError(
@@ -197,7 +197,8 @@ def _refuse_unfit(connect: Callable[[], httpx.Client], tools: set[str]) -> None:
 def _prompt(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the row's input as a chat.
 
-    Every message has the same keys, and arguments of calls stay JSON texts: Arrow fills whatever differs with None.
+    Every message has the same keys, and the arguments of calls stay JSON texts, because Arrow fills missing keys with
+    None.
     """
     params = row["responses_create_params"]
     items = params["input"]
@@ -219,7 +220,7 @@ def _prompt(row: Mapping[str, Any]) -> list[dict[str, Any]]:
             name = names.get(item["call_id"], "")
             messages.append({"role": "tool", "name": exposed_name(name), "content": _text(item["output"])})
         elif kind != "reasoning":
-            raise ValueError(f"a row's input must be messages and calls of functions; got an item of type {kind!r}.")
+            raise ValueError(f"a row's input must be messages and function calls; got an item of type {kind!r}.")
     return messages
 
 
@@ -233,7 +234,7 @@ def _text(content: Any) -> str:
 
 
 def _response(completion: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a completion as the Responses object that the model's server would have given."""
+    """Return a completion as the Responses object that a model's server would have returned."""
     params = row["responses_create_params"]
     return {
         "id": f"resp_{uuid.uuid4().hex}",

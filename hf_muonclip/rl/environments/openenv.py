@@ -1,8 +1,8 @@
-"""OpenEnv environments as Specs: one WebSocket session per episode, a tool per MCP tool or one for a typed action.
+"""OpenEnv environments as Specs: one WebSocket session per episode, one tool per MCP tool or one for typed actions.
 
-Speaks OpenEnv's wire format (0.10: `/schema`, `/ws`) rather than through its client, which opens a new session, hence a
-blank environment, in silence where the old one was lost in the middle of an episode, and which cannot be installed
-beside verifiers. Only the server needs the package openenv.
+Speaks OpenEnv's wire format (0.10: `/schema`, `/ws`) and does not use its client: the client silently opens a new
+session, hence a blank environment, if the old one was lost in the middle of an episode, and cannot be installed
+together with verifiers. Only the server needs the package openenv.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from .tools import Tool, as_text
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
-_OF_MCP = {"Action", "CallToolAction", "ListToolsAction"}  # titles of action schemas that say nothing of the tools
+_OF_MCP = {"Action", "CallToolAction", "ListToolsAction"}  # titles of action schemas that do not describe the tools
 _CLOSING = 2.0  # seconds that a server may take to close a session
 
 
@@ -38,28 +38,27 @@ def openenv_spec(
 ) -> Spec:
     """Return a Spec whose completions act in an OpenEnv environment.
 
-    Each episode has a session, hence an environment on the server, of its own: the server must allow as many as TRL
-    samples at once (`max_concurrent_envs` of `create_app`; OpenEnv's default is 1). An observation is shown without its
-    metadata, which may tell the answer. What the server refuses as invalid arguments, and what an MCP tool raises, is
-    told to the model. Where the server cannot be reached, dies, answers late or raises, the episode is not measured.
+    Each episode has its own session, hence its own environment on the server, which must allow as many as TRL samples
+    at once (`max_concurrent_envs` of `create_app`; OpenEnv's default is 1). An observation is shown without its
+    metadata, which may contain the answer. Invalid arguments, and exceptions of an MCP tool, are reported to the model.
+    If the server cannot be reached, dies, is late or raises, the episode is not measured.
 
     Args:
-        server: URL of a server, or a client of OpenEnv, whose `base_url` is read.
-        tasks: rows whose columns are what the environment's `reset` gets (`seed` and others), but for "prompt"; a
-            number for that many seeds. Rows without a seed get their place as one, so that the samples of a prompt
-            begin alike.
-        prompt: the user's message of rows that bring no "prompt"; the first observation is appended to it.
-        name: of the Spec and its reward.
-        deadline: seconds that the server may take for an answer.
-        headers: of every request.
-        episode_reward: makes one reward of the list of those of an episode's steps: `sum` where they are gains, `max`
-            or a function that takes the last where they are scores so far. An episode that the model left without
-            one has an empty list, which must not raise.
+        server: URL of a server, or an OpenEnv client, whose `base_url` is used.
+        tasks: rows whose columns, except "prompt", are passed to the environment's `reset` (`seed` and others); or a
+            number of rows. Rows without a seed get their index as seed, so that the samples of a prompt begin alike.
+        prompt: the user message of rows without a "prompt"; the first observation is appended to it.
+        name: name of the Spec and its reward.
+        deadline: seconds that the server may take per answer.
+        headers: sent with every request.
+        episode_reward: makes one reward from the list of an episode's step rewards: `sum` if these are gains, `max` or
+            a function that returns the last if they are scores so far. The list is empty if the model took no step,
+            which must not raise.
 
     Raises:
         ImportError: websockets is not installed.
         ConnectionError: the server does not answer as an OpenEnv server.
-        ValueError: rows have no prompt, or columns that are no JSON; or a tool cannot be shown to a model.
+        ValueError: rows have no prompt, or columns that JSON cannot hold; or a tool cannot be shown to a model.
     """
     _websockets()
     url = str(server if isinstance(server, str) else server.base_url).rstrip("/")
@@ -76,7 +75,7 @@ def openenv_spec(
 
 
 class OpenEnvEpisode(Episode):
-    """An episode in a session of its own."""
+    """An episode with its own session."""
 
     _connect: Callable[[], "_Session"]
     _session: "_Session | None" = None
@@ -114,23 +113,23 @@ class OpenEnvEpisode(Episode):
 
 
 class TypedAction(Tool):
-    """The one tool of an environment that is no MCP server: its fields are the arguments."""
+    """The only tool of an environment without MCP tools; the fields of its action are the arguments."""
 
 
 class _InvalidActionError(Exception):
-    """The server did not take an action as valid."""
+    """The server refused an action as invalid."""
 
 
 class _Session:
     """A WebSocket session with a server.
 
     Args:
-        url: of the server, http or https.
+        url: URL of the server, http or https.
         deadline: seconds that an answer may take.
-        headers: of the request that opens it.
+        headers: sent with the request that opens the session.
 
     Raises:
-        EpisodeError: it cannot be opened.
+        EpisodeError: the session cannot be opened.
     """
 
     def __init__(self, url: str, deadline: float, headers: dict[str, str] | None) -> None:
@@ -144,7 +143,7 @@ class _Session:
                     f"ws{url[4:]}/ws",
                     open_timeout=deadline,
                     close_timeout=_CLOSING,
-                    ping_interval=None,  # the deadline of answers is what counts
+                    ping_interval=None,  # answers have a deadline instead
                     max_size=None,
                     additional_headers=headers,
                     **options,
@@ -157,11 +156,11 @@ class _Session:
         """Return the data of the server's answer.
 
         Raises:
-            EpisodeError: there is none, or an error of the server.
-            _InvalidActionError: the action is not valid.
+            EpisodeError: there is no answer, or the server reports an error.
+            _InvalidActionError: the action is invalid.
         """
         try:
-            # A server without room says so and closes; what it said can still be read.
+            # A server that is full says so and closes; its message can still be read.
             with contextlib.suppress(self._errors):
                 self._connection.send(json.dumps({"type": kind, "data": data}, default=str))
             answer = json.loads(self._connection.recv(timeout=self.deadline))
@@ -171,7 +170,7 @@ class _Session:
         except (OSError, self._errors) as error:
             raise EpisodeError("unreachable", f"{self.url}, during {kind}: {error!r}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise EpisodeError("error", f"{kind} was answered with no message of OpenEnv: {error!r}") from error
+            raise EpisodeError("error", f"the answer to {kind} was not a message of OpenEnv: {error!r}") from error
         if answered != "error":
             return data
         code, message = data.get("code"), data.get("message")
@@ -180,7 +179,7 @@ class _Session:
         if code == "CAPACITY_REACHED":
             raise EpisodeError(
                 "unreachable",
-                f"{self.url}: {message}. Let the server have as many sessions as are sampled at once "
+                f"{self.url}: {message}. Allow as many sessions on the server as are sampled at once "
                 "(max_concurrent_envs of its create_app).",
             )
         raise EpisodeError("error", f"{kind} was answered with {code}: {message}")
@@ -189,7 +188,7 @@ class _Session:
         """End the session on the server.
 
         Args:
-            wait: for the server to do so; where it no longer answers, do not.
+            wait: whether to wait for the server to do so; False if it no longer answers.
         """
         if not wait:
             threading.Thread(target=self._close, daemon=True).start()
@@ -216,12 +215,12 @@ def _tools(url: str, deadline: float, headers: dict[str, str] | None) -> list[To
     finally:
         session.close(wait=True)
     if not found.get("tools"):
-        raise EpisodeError("error", f"it has neither a typed action nor tools; it told {found}")
+        raise EpisodeError("error", f"it has neither a typed action nor tools; its answer was {found}")
     return [Tool(tool["name"], tool["description"], tool["input_schema"]) for tool in found["tools"]]
 
 
 def _tool_result(observation: Mapping[str, Any]) -> Any:
-    """Return what an MCP tool returned; what it raised, as {"error": text}."""
+    """Return the result of an MCP tool; its exception as {"error": text}."""
     if error := observation.get("error"):
         if error.get("error_type") in ("timeout", "transport_error"):
             cause = "timeout" if error["error_type"] == "timeout" else "error"
@@ -248,12 +247,12 @@ def _with_prompts(tasks: int | Dataset | Sequence[Mapping[str, Any]], prompt: st
         tasks = [{"seed": seed} for seed in range(tasks)]
     dataset = tasks if isinstance(tasks, Dataset) else Dataset.from_list([dict(task) for task in tasks])
     if not len(dataset):
-        raise ValueError(f"tasks must hold a row at least; got {tasks!r}.")
+        raise ValueError(f"tasks must hold at least one row; got {tasks!r}.")
     if "seed" not in dataset.column_names:
         dataset = dataset.add_column("seed", list(range(len(dataset))))
     if "prompt" not in dataset.column_names:
         if prompt is None:
-            raise ValueError(f"tasks must have a column prompt, or prompt be given; they have {dataset.column_names}.")
+            raise ValueError(f"tasks need a column 'prompt', or the argument prompt; they have {dataset.column_names}.")
         dataset = dataset.add_column("prompt", [[{"role": "user", "content": prompt}]] * len(dataset))
     elif isinstance(dataset[0]["prompt"], str):
         as_messages = [[{"role": "user", "content": text}] for text in dataset["prompt"]]
@@ -262,7 +261,7 @@ def _with_prompts(tasks: int | Dataset | Sequence[Mapping[str, Any]], prompt: st
         try:
             json.dumps(value)
         except TypeError as error:
-            raise ValueError(f"tasks' columns go to reset as JSON; {column!r} cannot: {error}.") from error
+            raise ValueError(f"tasks' columns are sent to reset as JSON; {column!r} cannot be: {error}.") from error
     return dataset
 
 

@@ -1,4 +1,4 @@
-"""HTTP to an environment's server: what does not answer, or answers with an error of its own, is a failure."""
+"""HTTP to an environment's server; no answer, or a server error, is a failure of the episode."""
 
 import ipaddress
 from typing import Any
@@ -10,7 +10,7 @@ from .episode import EpisodeError
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether a URL names this machine, which no proxy of the surroundings can reach."""
+    """Return whether a URL names this machine, which a proxy from the environment variables cannot reach."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
@@ -21,12 +21,12 @@ def is_loopback(url: str) -> bool:
 
 
 def http_client(url: str, deadline: float, headers: dict[str, str] | None) -> httpx.Client:
-    """Return a client with cookies of its own.
+    """Return a client with its own cookies.
 
     Args:
-        url: of the server.
+        url: URL of the server.
         deadline: seconds that an answer may take.
-        headers: of every request.
+        headers: sent with every request.
     """
     return httpx.Client(base_url=url, timeout=deadline, headers=headers, trust_env=not is_loopback(url))
 
@@ -35,7 +35,7 @@ def ask(client: httpx.Client, method: str, path: str, body: Any = None) -> httpx
     """Return the server's answer.
 
     Raises:
-        EpisodeError: there is none ("unreachable", "timeout"), or its status is 5xx ("error").
+        EpisodeError: there is no answer ("unreachable", "timeout"), or its status is 5xx ("error").
     """
     try:
         response = client.request(method, path, json=body)
@@ -51,10 +51,10 @@ def ask(client: httpx.Client, method: str, path: str, body: Any = None) -> httpx
 
 
 def parsed(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object that the server answered with.
+    """Return the JSON object in the server's answer.
 
     Raises:
-        EpisodeError: the status is no success, or the body is no JSON object.
+        EpisodeError: the status is an error, or the body is not a JSON object.
     """
     try:
         body = response.json()

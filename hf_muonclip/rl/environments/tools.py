@@ -1,7 +1,7 @@
 """Tools of an environment as methods that TRL and transformers can show to a model, made from their JSON schemas.
 
-TRL takes every public method of an environment for a tool and reads its type hints and its Google docstring at the
-first generation; what does not fit would raise there, so each method is tried here.
+TRL takes every public method of an environment as a tool and reads its type hints and Google docstring at the first
+generation. What it cannot read would raise there, so each method is tried here first.
 """
 
 import inspect
@@ -21,9 +21,9 @@ _TYPES: dict[str, Any] = {
     "object": dict,
     "array": list,
 }
-_NOT_TOOLS = {"reset", "get_reward"}  # methods of an environment with a meaning of their own
+_NOT_TOOLS = {"reset", "get_reward"}  # methods that TRL calls itself
 _DEEPEST = 4  # levels of nested arrays that become type hints
-# What type hints express of a schema, and what says nothing about values.
+# Keys of a schema that type hints express, and keys that say nothing about values.
 _EXPRESSED = {"type", "enum", "const", "anyOf", "oneOf", "items", "title", "description", "default"}
 
 
@@ -32,7 +32,7 @@ class Tool:
     """One tool of an environment.
 
     Args:
-        name: as the environment calls it.
+        name: the environment's name of it.
         description: for the model.
         parameters: JSON schema of an object, whose properties are the arguments.
     """
@@ -43,25 +43,26 @@ class Tool:
 
 
 def as_text(value: Any) -> str:
-    """Return what a model is shown of a tool's result: a text as it is, everything else as JSON.
+    """Return a tool's result as the model sees it: texts unchanged, everything else as JSON.
 
-    Chat templates show lists as nothing at all, and dicts and None as Python writes them.
+    Chat templates would show lists as nothing, and dicts and None in Python's notation.
     """
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def tool_method(tool: Tool, call: Callable[[Any, Tool, dict[str, Any]], str]) -> Callable[..., str]:
-    """Return a function of a class that calls `call(self, tool, arguments)` with the arguments that a model gave.
+    """Return a method that calls `call(self, tool, arguments)` with the arguments that a model gave.
 
-    Its name is the tool's, but for names that TRL would not take for a tool: "reset", "get_reward" and those that begin
-    with an underscore are prefixed with "tool". Arguments whose names are no Python names are renamed for the model.
+    Its name is the tool's, except that names that TRL does not take as tools ("reset", "get_reward" and those that
+    begin with an underscore) are prefixed with "tool". Arguments whose names are not Python names are renamed for the
+    model.
 
     Args:
         tool: the tool.
-        call: gets the arguments that were given, under the tool's own names.
+        call: gets the given arguments, under the tool's own names.
 
     Returns:
-        The function; it raises TypeError where an argument is missing or unknown, which TRL tells the model.
+        The method; it raises TypeError if an argument is missing or unknown, which TRL reports to the model.
 
     Raises:
         ValueError: the schema cannot be shown to a model.
@@ -73,7 +74,7 @@ def tool_method(tool: Tool, call: Callable[[Any, Tool, dict[str, Any]], str]) ->
     names = {_python_name(name): name for name in properties}
     if len(names) < len(properties):
         raise ValueError(
-            f"the arguments of a tool must have names that differ as Python names; {tool.name!r} has {[*properties]}."
+            f"the arguments of a tool must still differ when made Python names; {tool.name!r} has {[*properties]}."
         )
     parameters, lines = [], []
     for python_name, name in names.items():
@@ -128,7 +129,7 @@ def _python_name(name: str) -> str:
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any], seen: tuple[str, ...] = ()) -> Any:
-    """Return the schema with its references replaced; one that holds itself is any value."""
+    """Return the schema with its references replaced; a recursive one accepts any value."""
     if isinstance(schema, list):
         return [_resolved(part, definitions, seen) for part in schema]
     if not isinstance(schema, Mapping):
@@ -143,7 +144,7 @@ def _resolved(schema: Any, definitions: Mapping[str, Any], seen: tuple[str, ...]
 
 
 def _hint(schema: Any, depth: int = 0) -> Any:
-    """Return the type hint that says as much of a schema as transformers reads from one."""
+    """Return the type hint of a schema, as far as transformers reads type hints."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return Any
     values = schema.get("enum") or ([schema["const"]] if "const" in schema else [])
@@ -160,11 +161,11 @@ def _hint(schema: Any, depth: int = 0) -> Any:
 
 
 def _describe(schema: Mapping[str, Any], otherwise: str) -> str:
-    """Return a line about an argument, with its JSON schema where a type hint cannot say it."""
+    """Return a line about an argument, with its JSON schema if a type hint cannot express it."""
     text = str(schema.get("description") or otherwise)
     if not _is_expressed(schema):
-        told = {key: value for key, value in schema.items() if key not in ("title", "description")}
-        text += f" JSON schema: {json.dumps(told, ensure_ascii=False)}"
+        shown = {key: value for key, value in schema.items() if key not in ("title", "description")}
+        text += f" JSON schema: {json.dumps(shown, ensure_ascii=False)}"
     return _one_line(text)
 
 
@@ -176,7 +177,7 @@ def _is_expressed(schema: Any) -> bool:
 
 
 def _parsed(description: str) -> tuple[str, dict[str, str]]:
-    """Return what a description says of the tool, and of its arguments where it is a Google docstring."""
+    """Return a description's text about the tool, and its texts about arguments if it is a Google docstring."""
     from transformers.utils.chat_template_utils import parse_google_format_docstring
 
     text, arguments, _ = parse_google_format_docstring(inspect.cleandoc(description))
@@ -185,9 +186,9 @@ def _parsed(description: str) -> tuple[str, dict[str, str]]:
 
 def _one_line(text: str) -> str:
     text = re.sub(r"\s+", " ", _no_sections(text)).strip()
-    return re.sub(r"\(choices:", "(one of:", text, flags=re.IGNORECASE)  # which transformers would read as JSON
+    return re.sub(r"\(choices:", "(one of:", text, flags=re.IGNORECASE)  # transformers would read it as JSON
 
 
 def _no_sections(text: str) -> str:
-    """Return the text without what begins a section of a docstring."""
+    """Return the text without headers of docstring sections."""
     return re.sub(r"\b(Args|Returns|Raises):", r"\1 -", text)

@@ -1,7 +1,7 @@
 """Tasksets of verifiers 0.4 (`verifiers.v1`) as Specs: its tasks, rewards and toolsets under TRL's own rollouts.
 
 verifiers itself would run each rollout through a harness, by default a program that executes code in a cloud. Here TRL
-samples, and only what a task says of the finished dialogue is verifiers'.
+samples, and verifiers only scores the finished dialogue.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from ...common.graders.not_measured import NotMeasured
 from ..rewards.spec import Spec
 from .episode import Episode, EpisodeError, environment_class, measured
 
-TASK = "verifiers_task"  # the column that says which task a row is
+TASK = "verifiers_task"  # the column with the index of a row's task
 
 
 def verifiers_spec(
@@ -25,36 +25,36 @@ def verifiers_spec(
 ) -> Spec:
     """Return a Spec of a taskset's tasks, scored by their rewards and judges, with their toolsets as tools.
 
-    A task's rewards run in a worker process; where one raises, gives None or NaN, or is late, the completion is not
-    measured (verifiers itself would leave all of its rewards out and call the sum 0).
+    A task's rewards run in a worker process; if one raises, gives None or NaN, or is late, the completion is not
+    measured (verifiers itself would drop all of the task's rewards and score 0).
 
     Args:
-        taskset: a `verifiers.v1.Taskset`, or a `SingleAgentEnv`, whose taskset is taken. Its module must be importable.
-        name: of the Spec and its reward.
-        pool: whose workers score; None for the one of this process. Its deadline holds for all rewards of a completion;
-            give one with more workers where rewards wait for a judge.
-        deadline: seconds that a toolset may take for a call.
+        taskset: a `verifiers.v1.Taskset`, or a `SingleAgentEnv`, whose taskset is used. Its module must be importable.
+        name: name of the Spec and its reward.
+        pool: workers that score; None for this process's pool. Its deadline holds for all rewards of a completion
+            together; pass one with more workers if rewards wait for a judge.
+        deadline: seconds that a toolset may take per call.
 
     Raises:
         ImportError: verifiers is not installed.
-        TypeError: another kind of environment, whose own rollouts TRL does not run.
-        ValueError: the tasks need what TRL's rollouts do not have; it says what.
+        TypeError: the environment is of another kind, whose own rollouts TRL does not run.
+        ValueError: the tasks need something that TRL's rollouts do not have, which the message names.
     """
     try:
         import verifiers.v1 as vf
     except ImportError as error:
         raise ImportError(
-            "verifiers_spec needs verifiers 0.4 or newer: pip install 'verifiers>=0.4', not beside openenv."
+            "verifiers_spec needs verifiers 0.4 or newer: pip install 'verifiers>=0.4', without openenv."
         ) from error
     if type(taskset) is vf.SingleAgentEnv:
         taskset = taskset.taskset
     if not isinstance(taskset, vf.Taskset):
         raise TypeError(
             f"verifiers_spec takes a Taskset or a SingleAgentEnv; got {type(taskset).__name__}, whose own run() TRL's "
-            "rollouts do not execute. Pass its taskset if single completions are what is to be scored."
+            "rollouts do not execute. Pass its taskset to score single completions."
         )
     if not taskset.bounded:
-        raise ValueError(f"{type(taskset).__name__} has no end; pass taskset.take(number of tasks).")
+        raise ValueError(f"{type(taskset).__name__} is endless; pass taskset.take(number of tasks).")
     tasks = [*taskset]
     if not tasks:
         raise ValueError(f"{type(taskset).__name__} has no tasks.")
@@ -72,12 +72,12 @@ class VerifiersReward:
 
     Args:
         name: under which it is logged.
-        tasks: of verifiers.
+        tasks: tasks of verifiers.
         environment: class of episodes with toolsets; None without.
-        pool: whose workers score; None for the one of this process.
+        pool: workers that score; None for this process's pool.
 
     Raises:
-        ValueError: tasks do not pickle.
+        ValueError: tasks cannot be pickled.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class VerifiersReward:
         except Exception as error:  # pickle raises several kinds
             kind = type(tasks[0]).__name__
             raise ValueError(
-                f"tasks must pickle, to reach the processes that score; {kind} does not: {error}."
+                f"tasks must be picklable, to reach the worker processes; {kind} is not: {error}."
             ) from error
 
     def __call__(
@@ -107,9 +107,9 @@ class VerifiersReward:
         Args:
             prompts: chats.
             completions: chats.
-            verifiers_task: which task each is of.
-            environments: those that they were sampled in.
-            log_metric: TRL's; logs the mean of each reward where a task has several.
+            verifiers_task: index of each completion's task.
+            environments: those in which they were sampled.
+            log_metric: TRL's; logs the mean of each reward if a task has several.
         """
         from .verifiers_score import score
 
@@ -125,7 +125,7 @@ class VerifiersReward:
                 try:
                     state = pickle.dumps(episode._state)
                 except Exception as error:  # pickle raises several kinds
-                    results[place] = NotMeasured("error", f"the state of the episode cannot be scored: {error}")
+                    results[place] = NotMeasured("error", f"the state of the episode cannot be pickled: {error}")
             if results[place] is None:
                 calls.append((place, (self._pickled[task], prompt, completion, state)))
         pool = self.pool or default_pool()
@@ -156,7 +156,7 @@ def _total(result: Any) -> float:
 
 
 def _unfit(task: Any) -> str | None:
-    """Return what of a task TRL's rollouts cannot give it; None if nothing."""
+    """Return what a task needs that TRL's rollouts do not have; None if nothing."""
     import verifiers.v1 as vf
 
     kind, data = type(task), task.data
@@ -174,13 +174,13 @@ def _unfit(task: Any) -> str | None:
     if not task.hooks("reward") and not task.plugged_judges():
         return "has neither a reward nor a judge."
     if kind.__module__ == "__main__":
-        return "is defined in the script that runs, where the processes that score do not find it: move it to a module."
+        return "is defined in the main script, from which worker processes cannot import it: move it to a module."
     messages = [] if data.prompt is None else data.prompt
     if isinstance(messages, list):
         if not messages or messages[-1].role != "user":
-            return "does not begin with a user's message, after which TRL's rollouts begin."
+            return "does not end its prompt with a user message, after which TRL's rollouts begin."
         if any(not isinstance(m.content, str) or m.role == "tool" or getattr(m, "tool_calls", None) for m in messages):
-            return "has a prompt with images or calls of tools; only texts are passed on."
+            return "has a prompt with images or tool calls; only texts are supported."
     return None
 
 
@@ -199,7 +199,7 @@ def _prompt(data: Any) -> Iterator[Mapping[str, str]]:
 
 
 def _environment(taskset: Any, tasks: Sequence[Any], name: str, deadline: float) -> type[Episode] | None:
-    """Return the class of episodes with the toolsets of the tasks and of the taskset; None where there are none."""
+    """Return the class of episodes with the toolsets of the tasks and of the taskset; None if there are none."""
     from .verifiers_tools import Loop, Served, VerifiersEpisode
 
     def own() -> list[Served]:
@@ -211,8 +211,8 @@ def _environment(taskset: Any, tasks: Sequence[Any], name: str, deadline: float)
     for served in toolsets:
         if served.toolset.config.url:
             raise ValueError(
-                f"{type(served.toolset).__name__} is served at {served.toolset.config.url}; only toolsets that run "
-                "here become tools. Leave its url out."
+                f"{type(served.toolset).__name__} is served at {served.toolset.config.url}; only toolsets that run in "
+                "this process become tools. Leave its url out."
             )
     loop = Loop()
     try:

@@ -1,7 +1,7 @@
-"""What scores completions of verifiers' tasks in a worker process of `GraderPool`.
+"""Scores completions of verifiers' tasks in a worker process of `GraderPool`.
 
-In the main thread of a process, for verifiers' own check of mathematics is wrong in any other (it gives right answers
-0), and with a deadline, for one reward that blocks would hold all others up.
+It runs in a process's main thread, because verifiers' own check of mathematics gives right answers 0 in any other
+thread, and with a deadline, because a reward that blocks would hold up all others.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ def score(
     """Return each reward of a task and its weight.
 
     Args:
-        task: pickled.
+        task: a pickled task.
         prompt: chat.
         completion: chat.
-        state: of the episode, pickled; None for a new one.
+        state: the episode's pickled state; None for a new one.
 
     Raises:
-        TaskError: a reward raised, which leaves all of them unknown.
-        ValueError: a reward is still unknown.
+        TaskError: a reward raised, so that verifiers gives none.
+        ValueError: a reward is missing.
     """
     scored = pickle.loads(task)
     trace = new_trace(scored)
@@ -46,7 +46,7 @@ def score(
 
 
 def new_trace(task: vf.Task) -> vf.Trace:
-    """Return an empty trace of a task, with its kind of state."""
+    """Return an empty trace of a task, with a state of its class."""
     from verifiers.v1.state import state_cls
 
     of_task = vf.TraceTask(type=type(task).__name__, data=task.data, key=task.key, hash=task.hash)
@@ -54,19 +54,19 @@ def new_trace(task: vf.Task) -> vf.Trace:
 
 
 def _messages(chat: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-    calls: list[str] = []  # without a result so far
+    calls: list[str] = []  # without a result yet
     for place, message in enumerate(chat):
         role, text = message["role"], message.get("content") or ""
         if role == "tool":
             yield vf.ToolMessage(tool_call_id=calls.pop(0) if calls else "", content=text, name=message.get("name"))
         elif role == "assistant":
-            told: list[Any] = []
+            tool_calls: list[Any] = []
             for one in message.get("tool_calls") or ():
                 arguments = one["function"]["arguments"]
                 arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)
-                calls.append(f"call_{place}_{len(told)}")
-                told.append(vf.ToolCall(id=calls[-1], name=one["function"]["name"], arguments=arguments))
+                calls.append(f"call_{place}_{len(tool_calls)}")
+                tool_calls.append(vf.ToolCall(id=calls[-1], name=one["function"]["name"], arguments=arguments))
             thought = message.get("reasoning_content") or message.get("thinking")
-            yield vf.AssistantMessage(content=text, reasoning_content=thought, tool_calls=told or None)
+            yield vf.AssistantMessage(content=text, reasoning_content=thought, tool_calls=tool_calls or None)
         else:
             yield (vf.SystemMessage if role == "system" else vf.UserMessage)(content=text)

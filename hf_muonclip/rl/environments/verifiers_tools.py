@@ -1,4 +1,4 @@
-"""Toolsets of verifiers inside of the trainer's process: an episode calls them without a server of MCP between."""
+"""Toolsets of verifiers inside the trainer's process: episodes call them without an MCP server."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from .tools import Tool
 
 
 class Loop:
-    """An event loop in a thread of its own, where toolsets live."""
+    """An event loop in its own thread, in which toolsets run."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -23,16 +23,16 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, Any], deadline: float, what: str) -> Any:
-        """Return what a coroutine returns.
+        """Return the result of a coroutine.
 
         Raises:
-            EpisodeError: it does not end within the deadline, in seconds.
+            EpisodeError: it does not finish within the deadline, in seconds.
         """
         future = self.start(work)
         try:
             return future.result(deadline)
         except TimeoutError as error:
-            if not future.cancel():  # it has raised it itself
+            if not future.cancel():  # the coroutine itself raised it
                 raise
             raise EpisodeError("timeout", f"{what} did not end within {deadline:g} s") from error
 
@@ -45,7 +45,7 @@ class Served:
     """A toolset, with the tools that it registers.
 
     Args:
-        toolset: of verifiers; what it would ask of its rollout over HTTP, it is given here.
+        toolset: of verifiers; the state that it would fetch from its rollout over HTTP is set here.
     """
 
     def __init__(self, toolset: Any) -> None:
@@ -58,10 +58,10 @@ class Served:
         toolset.register(self._server)
 
     async def set_up(self, task_data: Any = None, state: Any = None) -> None:
-        """Set it up for all tasks, or for an episode of one.
+        """Set the toolset up for all tasks, or for an episode of one.
 
         Raises:
-            EpisodeError: its own hooks raised.
+            EpisodeError: the toolset's own hooks raised.
         """
         _state.set(state)
         try:
@@ -72,23 +72,23 @@ class Served:
             raise EpisodeError("error", f"{type(self.toolset).__name__}: {error!r}") from error
 
     async def tools(self) -> list[Tool]:
-        """Return its tools under the names that the model sees."""
+        """Return the toolset's tools under the names that the model sees."""
         found = await self._server.list_tools()
         return [Tool(f"{self._prefix}{tool.name}", tool.description or "", tool.input_schema) for tool in found]
 
     async def call(self, name: str, arguments: dict[str, Any], state: Any) -> Any:
-        """Return what a tool returned: its text, or blocks that are no text; what it raised as {"error": text}."""
+        """Return a tool's result: its text, or content blocks that are not text; its exception as {"error": text}."""
         _state.set(state)
         try:
             result = await self._server.call_tool(name.removeprefix(self._prefix), arguments)
-        except Exception as error:  # whatever the tool raised, as MCP tells it
+        except Exception as error:  # whatever the tool raised, in the form of MCP
             return {"error": str(error)}
         if all(block.type == "text" for block in result.content):
             return "\n".join(block.text for block in result.content) if result.content else None
         return [block.model_dump(mode="json") for block in result.content]
 
     async def close(self) -> None:
-        """Leave what it has entered."""
+        """Exit the contexts that it has entered."""
         await self.toolset._exit_stack.aclose()
 
 
@@ -106,7 +106,7 @@ class VerifiersEpisode(Episode):
     _tasks: list[Any]
     _own: Callable[[], list[Served]]
     _shared: list[Served]
-    _homes: dict[str, int]  # of each tool, its toolset in [*own, *shared]
+    _homes: dict[str, int]  # per tool, the index of its toolset in [*own, *shared]
     _loop: Loop
     _deadline: float
     _state: Any = None

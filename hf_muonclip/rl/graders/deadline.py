@@ -1,4 +1,4 @@
-"""Calls of what others wrote, which may raise or never return."""
+"""Calls of code that may raise or never return."""
 
 import threading
 from collections.abc import Callable
@@ -7,18 +7,18 @@ from typing import Any
 
 from ...common.graders.not_measured import NotMeasured
 
-LONGEST_DETAIL = 500  # characters of what was seen
+LONGEST_DETAIL = 500  # characters
 
 
 def within(deadline: float, function: Callable[[], Any], raised: str = "error") -> Any:
-    """Return what a function returns, or a `NotMeasured` where it raises or is late.
+    """Return the function's result, or a `NotMeasured` if it raises or is late.
 
-    It runs in a thread of its own. One that is late stays behind, and ends with the process at the latest.
+    The function runs in a daemon thread, which goes on after the deadline, until the process ends at the latest.
 
     Args:
         deadline: seconds.
         function: without arguments.
-        raised: cause of NotMeasured where the function raises.
+        raised: cause if the function raises.
     """
     box: SimpleQueue[Any] = SimpleQueue()
 
@@ -36,5 +36,5 @@ def within(deadline: float, function: Callable[[], Any], raised: str = "error") 
 
 
 def told(error: BaseException) -> str:
-    """Return an exception in one short text."""
+    """Return an exception as a short text."""
     return f"{type(error).__name__}: {error}"[:LONGEST_DETAIL]

@@ -1,9 +1,9 @@
-"""A program that a model wrote, run with its tests in a process of its own, within limits.
+"""A program that a model wrote, run with its tests in a limited process of its own.
 
-What is limited is limited by the kernel: CPU seconds, memory, open files, file sizes (rlimits); sockets, other
-processes and signals to them (a seccomp filter); writing outside of its folder (Landlock, Linux 5.13 or newer). All of
-it needs no privilege. It keeps a training alive and its files whole. It is no security boundary: a program can read
-what this user can, and use what holes the kernel has. Pass another `Executor` where programs are not to be trusted.
+The kernel enforces the limits: CPU seconds, memory, open files, file sizes (rlimits); no sockets, no other processes,
+no signals to them (a seccomp filter); no writing outside its folder (Landlock, Linux 5.13 or newer). None of this needs
+privileges. It protects training and its files from faulty programs. It is no security boundary: a program can read what
+this user can, and exploit bugs of the kernel. Pass another `Executor` for programs that cannot be trusted.
 """
 
 import json
@@ -27,15 +27,15 @@ from . import sandbox_runner
 
 logger = get_logger(__name__)
 
-# How a program can end, and what is to blame. Each of them is a result: the program's own fault, but for "ok".
+# How a program can end. Each of these is a result: all but "ok" are the program's own fault.
 ENDS = {
-    "ok": "it and its tests ran to their end",
-    "raised": "it or a test raised an exception, or it is no Python",
-    "exit": "it ended itself before its tests, or with an exit code",
-    "signal": "a signal that it caused ended it",
+    "ok": "it and its tests ran to the end",
+    "raised": "it or a test raised an exception, or it is not valid Python",
+    "exit": "it exited before its tests ended, or with an exit code",
+    "signal": "it was ended by a signal that it caused",
     "cpu": "it used up its CPU seconds",
-    "wall": "it did not end in time and did not wait for a CPU",
-    "memory": "it asked for more memory than it may have",
+    "wall": "it did not end in time, and had a CPU for most of it",
+    "memory": "it needed more memory than allowed",
 }
 
 
@@ -44,14 +44,14 @@ class Limits:
     """What a program may use.
 
     Args:
-        cpu: CPU seconds, whole ones, of all its threads.
+        cpu: CPU seconds of all its threads, a whole number.
         wall: seconds until it is killed.
         memory: bytes of address space.
-        open_files: at once.
-        file_size: bytes of each file it writes, and of its output and of its errors.
+        open_files: files open at once.
+        file_size: bytes per file it writes, and of its output and of its errors.
 
     Raises:
-        ValueError: one is not positive.
+        ValueError: a limit is not positive.
     """
 
     cpu: int = 5
@@ -72,8 +72,8 @@ class Execution:
 
     Attributes:
         end: one of `ENDS`.
-        output: what it printed.
-        errors: what it printed to standard error, with the traceback of what it raised.
+        output: its standard output.
+        errors: its standard error, with the traceback of its exception.
         cpu: seconds used.
         wall: seconds that passed.
     """
@@ -86,27 +86,27 @@ class Execution:
 
     @property
     def passed(self) -> bool:
-        """Whether the program and its tests ran to their end."""
+        """Whether the program and its tests ran to the end."""
         return self.end == "ok"
 
 
-# Runs a program, then tests (Python that sees its names, "" for none), with a text as standard input. What the program
-# does wrong, exceeding its limits too, is an Execution; a failure that is not the program's is NotMeasured.
+# Runs a program, then tests (Python that sees its names, "" for none), with a text as standard input. Errors of the
+# program, exceeded limits included, give an Execution; all other failures give NotMeasured.
 Executor = Callable[[str, str, str, Limits], Execution | NotMeasured]
 
 
 class SubprocessExecutor:
-    """An `Executor` on this machine: a Python process per program, in a temporary folder. From any thread.
+    """An `Executor` on this machine: a Python process per program, in a temporary folder. Callable from any thread.
 
-    The program can import what is installed beside this package. It may start no other process.
+    The program can import what is installed beside this package. It cannot start other processes.
 
     Raises:
-        RuntimeError: the kernel cannot keep a program from the network and from other processes.
+        RuntimeError: the kernel cannot block network access and other processes.
     """
 
     def __init__(self) -> None:
         with tempfile.NamedTemporaryFile() as outside:
-            found = self(_TRY, "", outside.name, Limits())
+            found = self(_WRITE_PROBE, "", outside.name, Limits())
         if isinstance(found, NotMeasured) or not found.passed:
             reason = found.detail if isinstance(found, NotMeasured) else found.errors
             raise RuntimeError(
@@ -120,7 +120,7 @@ class SubprocessExecutor:
             )
 
     def __call__(self, program: str, tests: str, stdin: str, limits: Limits) -> Execution | NotMeasured:
-        """Return how the program ended, or NotMeasured where it could not start, or the machine had no time for it."""
+        """Return how the program ended; NotMeasured if it could not start, was killed, or got too little CPU time."""
         word = secrets.token_hex(8)
         task = {
             "program": program,
@@ -161,7 +161,7 @@ class SubprocessExecutor:
 def _run(
     folder: str, given: BinaryIO, output: BinaryIO, errors: BinaryIO, wall: float
 ) -> tuple[str, int, resource.struct_rusage, float, float]:
-    """Return what the process said on its status pipe, its exit code, what it used, and seconds: passed, and waited."""
+    """Return its text on the status pipe, exit code, resource usage, and seconds: elapsed, and waiting for a CPU."""
     status, theirs = os.pipe()
     began = time.monotonic()
     try:
@@ -186,7 +186,7 @@ def _run(
     try:
         while (left := began + wall - time.monotonic()) > 0 and poll.poll(left * 1000):
             if not (part := os.read(status, 64)):
-                break  # the process ends, or the program has closed what it does not know
+                break  # the process ends, or the program has closed the pipe
             said = (said + part.decode("latin-1"))[:64]
         while not ended and time.monotonic() < began + wall:
             ended, code, usage = os.wait4(process.pid, os.WNOHANG)
@@ -203,7 +203,7 @@ def _run(
 
 
 def _end(well: bool, exit_code: int, cpu: float, wall: float, limits: Limits) -> str:
-    """Return how a program ended: one of `ENDS`, or "killed" by someone else."""
+    """Return how a program ended: one of `ENDS`, or "killed" if from outside."""
     if exit_code == 0 and well:
         return "ok"
     if exit_code == -signal.SIGXCPU or (exit_code == -signal.SIGKILL and cpu >= limits.cpu):
@@ -216,7 +216,7 @@ def _end(well: bool, exit_code: int, cpu: float, wall: float, limits: Limits) ->
 
 
 def _waited(pid: int) -> float:
-    """Return for how many seconds a process was ready and had no CPU."""
+    """Return the seconds for which a process was runnable and had no CPU."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except OSError:  # a kernel without it
@@ -228,7 +228,7 @@ def _text(file: BinaryIO) -> str:
     return file.read().decode("utf-8", "replace")
 
 
-_TRY = """
+_WRITE_PROBE = """
 import os
 os.mkdir("folder")
 open("folder/file", "w").close()

@@ -1,7 +1,7 @@
-"""What runs in the process of one program: the confinement, then the program, then its tests. Run by path, alone.
+"""What runs in the process of one program: the confinement, then the program, then its tests. Run as a script.
 
-Standard input is a file that holds a JSON object: program, tests, stdin, the limits, and the word to say at the end.
-The argument is the file descriptor to say it to, after an "s" at the start.
+Standard input is a file that holds a JSON object: program, tests, stdin, limits, and a word. The argument is a file
+descriptor, to which it writes "s" at the start and the word at the end.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from typing import Any
 
 OUT_OF_MEMORY, RAISED, EARLY = 101, 102, 103  # exit codes
 
-# linux/audit.h, asm/unistd.h: what a program may not call, by machine.
+# linux/audit.h, asm/unistd.h: forbidden system calls, by machine.
 _MACHINES: dict[str, dict[str, Any]] = {
     "x86_64": {
         "audit": 0xC000003E,
@@ -52,7 +52,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Run what standard input describes, and end this process."""
+    """Run the task on standard input, and end this process."""
     status = int(sys.argv[1])
     task = json.loads(sys.stdin.buffer.read())
     with tempfile.TemporaryFile() as given:
@@ -92,25 +92,25 @@ def _run(task: dict[str, object], scope: dict[str, object]) -> int:
 
 
 def _limit(limits: dict[str, int]) -> None:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an OSError tells more
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an OSError is clearer
     for name, value in limits.items():
-        hard = value + 1 if name == "RLIMIT_CPU" else value  # one second to be told by SIGXCPU
+        hard = value + 1 if name == "RLIMIT_CPU" else value  # a second for SIGXCPU before SIGKILL
         resource.setrlimit(getattr(resource, name), (value, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def confine_calls() -> None:
-    """Allow this process no socket, no other process, no signal to one, and no other program, from now on.
+    """Forbid this process sockets, other processes, signals to them, and other programs, from now on.
 
     Raises:
-        OSError: the kernel cannot, or not on this machine.
+        OSError: the kernel does not support it, or this machine is unknown.
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         raise OSError(f"no filter of system calls is known for {platform.machine()}; only for {[*_MACHINES]}")
     program = [(_LOAD, 0, 0, _OF_MACHINE), (_EQUAL, 1, 0, machine["audit"]), (_RETURN, 0, 0, _KILL)]
     program += [(_LOAD, 0, 0, _OF_NUMBER), (_AT_LEAST, 0, 1, 0x40000000), (_RETURN, 0, 0, _ENOSYS)]  # x32
-    program += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ENOSYS)]  # libraries then take clone
+    program += [(_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ENOSYS)]  # libraries then fall back to clone
     for number in machine["denied"].values():
         program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _EPERM)]
     own = os.getpid()
@@ -129,7 +129,7 @@ def confine_calls() -> None:
 
 
 def confine_writes(folder: str) -> bool:
-    """Let this process write, make and remove files in one folder only, from now on; return whether the kernel can."""
+    """Allow writing, making and removing files in one folder only, from now on; return whether the kernel can."""
     version = _LIBC.syscall(_LANDLOCK_CREATE, None, 0, 1)
     if version < 1:
         return False

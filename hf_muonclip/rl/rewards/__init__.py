@@ -1,1 +1,1 @@
-"""What a reward is worth: how it is checked before it may train, what happens where it cannot be measured, Specs."""
+"""Rewards: checked before they may train, left out where they cannot be measured, and put together in Specs."""

@@ -1,4 +1,4 @@
-"""How hard prompts are for the model at hand, and those that are neither too easy nor too hard for it."""
+"""How difficult prompts are for a model, and the selection of those that are neither too easy nor too hard for it."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ...common.loggers import get_logger
 from ...evaluation import EvaluationData, Question, measure_avg_at_k
 from .reward_check import name_of, rewards_of
-from .reward_guard import causes_of, guarded, said_by
+from .reward_guard import causes_of, codes_of, guarded
 from .spec import Spec
 
 logger = get_logger(__name__)
@@ -23,39 +23,40 @@ def sample_rewards(
     tokenizer: PreTrainedTokenizerBase,
     spec: Spec,
     samples: int = 8,
-    **of_sampling: Any,
+    **sampling_kwargs: Any,
 ) -> list[list[float]]:
     """Sample completions of every prompt of a Spec and return their rewards, for `select_moderate`.
 
     Args:
-        model: transformers'; as it is, also in training.
-        tokenizer: its own.
-        spec: without environments; each prompt a text, or a chat of one message of the user.
-        samples: of each prompt.
-        of_sampling: further keywords of `measure_avg_at_k`: token_cap, temperature, batch_size, answers_file, seed.
+        model: a transformers model; dropout is off while it samples, whatever its mode.
+        tokenizer: the model's.
+        spec: without environments; each prompt a text, or a chat of one user message.
+        samples: completions per prompt.
+        sampling_kwargs: further arguments of `measure_avg_at_k`: token_cap, temperature, batch_size, answers_file,
+            seed.
 
     Returns:
-        (prompts, samples); the sum of the rewards of all functions, NaN where one that there should be is missing.
+        (prompts, samples); the sum of the rewards of all functions, NaN where a reward that there should be is missing.
 
     Raises:
-        ValueError: the Spec has environments, a prompt is another chat, a function returns what cannot be rewards, or a
-            setting is out of its range.
+        ValueError: the Spec has environments, a prompt is another kind of chat, a function returns something else than
+            rewards, or a setting is out of range.
     """
     if spec.environment_factory is not None:
-        raise ValueError(f"sample_rewards plays no environments; the domain {spec.name} has some.")
+        raise ValueError(f"sample_rewards runs no environments; the domain {spec.name} has some.")
     prompts = spec.train_dataset["prompt"]
     questions = [Question(_one_message(prompt, place)) for place, prompt in enumerate(prompts)]
-    if isinstance(prompts[0], str):  # TRL, too, gives a text to the model without a chat template
+    if isinstance(prompts[0], str):  # like TRL, which applies no chat template to a text
         tokenizer = copy.copy(tokenizer)
         tokenizer.chat_template = None
     found = measure_avg_at_k(
         model,
         questions,
-        lambda *_: 0.0,  # what they are worth is asked below, of all at once
+        lambda *_: 0.0,  # all completions are rewarded at once, below
         tokenizer,
         data=EvaluationData(name=spec.name),
         k=samples,
-        **of_sampling,
+        **sampling_kwargs,
     )
     answers = sorted(found.answers, key=lambda answer: (answer.question, answer.run))
     places, texts = [answer.question for answer in answers], [answer.text for answer in answers]
@@ -65,7 +66,7 @@ def sample_rewards(
     if malformed := [f"{guard.name}: {guard.malformed}" for guard in guards if guard.malformed]:
         raise ValueError(f"a reward function must return one number or None per completion. {'; '.join(malformed)}.")
     rewards = torch.tensor([[math.nan if r is None else r for r in of_function] for of_function in given]).T
-    causes = causes_of(rewards, said_by(functions, rewards.device), samples)
+    causes = causes_of(rewards, codes_of(functions, rewards.device), samples)
     sums = rewards.nansum(1).masked_fill((causes != 0).any(1), math.nan)
     of_prompts: list[list[float]] = sums.view(-1, samples).tolist()
     return of_prompts
@@ -76,21 +77,21 @@ def _one_message(prompt: Any, place: int) -> str:
         return prompt
     if len(prompt) != 1 or prompt[0]["role"] != "user" or not isinstance(prompt[0]["content"], str):
         raise ValueError(
-            f"a prompt must be a text or one message of the user; prompt {place} has the roles "
-            f"{[message['role'] for message in prompt]}. Leave such prompts out, or sample them by other means."
+            f"a prompt must be a text or one user message; prompt {place} has the roles "
+            f"{[message['role'] for message in prompt]}. Leave such prompts out, or sample them another way."
         )
     return str(prompt[0]["content"])
 
 
 def pass_at_k(samples: int, right: int, k: int) -> float:
-    """Return the chance that at least one of k samples is right, 1 - C(n - c, k) / C(n, k).
+    """Return the probability that at least one of k samples is right, 1 - C(n - c, k) / C(n, k).
 
     Unbiased (arXiv 2107.03374, section 2.1), unlike 1 - (1 - c/n)^k.
 
     Args:
         samples: n, at least k.
         right: c, how many of them were right.
-        k: samples that one may have.
+        k: samples drawn from these.
 
     Raises:
         ValueError: k is not in [1, samples], or right not in [0, samples].
@@ -108,18 +109,19 @@ def select_moderate(
     high: float = 0.9,
     passing: float = 1.0,
 ) -> Dataset:
-    """Return the prompts that are neither too easy nor too hard for the model at hand, by its pass@k.
+    """Return the prompts that are neither too easy nor too hard for a model, by its pass@k.
 
-    K2 chooses so by its supervised model (arXiv 2507.20534, section 3.2.1). A sample without a reward (None, NaN,
-    NotMeasured) is no failure: it leaves n. A prompt with less than k measured samples is left out, and told.
+    K2 selects prompts in this way with its supervised model (arXiv 2507.20534, section 3.2.1). A sample without a
+    reward (None, NaN, NotMeasured) does not count in n. A prompt with fewer than k measured samples is left out, with a
+    warning.
 
     Args:
-        dataset: of prompts.
-        rewards: of several samples of each prompt, (prompts, samples); as `sample_rewards` returns them.
+        dataset: the prompts.
+        rewards: (prompts, samples), as `sample_rewards` returns them.
         k: of pass@k.
-        low: least pass@k; in [0, high].
+        low: smallest pass@k; in [0, high].
         high: largest pass@k; in [low, 1].
-        passing: reward from which on a sample is right.
+        passing: smallest reward of a right sample.
 
     Returns:
         The dataset with a column "pass_at_k".
@@ -143,7 +145,7 @@ def select_moderate(
             rates.append(rate)
     if unmeasured:
         logger.warning(
-            "%d of %d prompts have less than k=%d measured samples and were left out.", unmeasured, len(dataset), k
+            "%d of %d prompts have fewer than k=%d measured samples and were left out.", unmeasured, len(dataset), k
         )
     if not kept:
         raise ValueError(

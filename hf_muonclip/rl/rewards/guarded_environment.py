@@ -1,7 +1,7 @@
-"""Environments of one's own whose failures end no training: what `reset` raises makes the episode not measured.
+"""Environments whose errors do not end training: if `reset` or `get_reward` raises, the episode is not measured.
 
-TRL resets an environment before each episode, and what `reset` or `get_reward` raises there ends training. Here the
-environment's own methods are laid over with ones that keep the error.
+In TRL, an exception of an environment's `reset` or `get_reward` ends training. Here both are wrapped on the object, so
+that the exception is kept as a `NotMeasured`.
 """
 
 import functools
@@ -11,7 +11,7 @@ from typing import Any
 
 from ...common.graders.not_measured import NotMeasured
 
-_FAILURE = "_hf_muonclip_failure"  # attribute of an environment: why its present episode has no reward
+_FAILURE = "_hf_muonclip_failure"  # attribute of an environment: why its current episode has no reward
 
 
 def guarded_factory(factory: Any, *, rewards_see_failures: bool) -> Any:
@@ -19,9 +19,9 @@ def guarded_factory(factory: Any, *, rewards_see_failures: bool) -> Any:
 
     Args:
         factory: as TRL takes it; None for no environments.
-        rewards_see_failures: whether all rewards of an episode that failed are left out, as `episode_failures` tells
-            them. Where they are not, only an environment's own `get_reward` can say that there is none, and without
-            one `reset` goes on raising.
+        rewards_see_failures: whether the trainer leaves out all rewards of failed episodes, which `episode_failures`
+            returns. If not, only an environment's own `get_reward` can report the failure, and without one `reset`
+            still raises.
     """
     if factory is None:
         return None
@@ -31,7 +31,7 @@ def guarded_factory(factory: Any, *, rewards_see_failures: bool) -> Any:
 
 
 def episode_failures(environments: Sequence[Any] | None) -> dict[int, NotMeasured]:
-    """Return why episodes failed, by their places in the batch."""
+    """Return why episodes failed, by their indices in the batch."""
     failures = {place: getattr(one, _FAILURE, None) for place, one in enumerate(environments or ())}
     return {place: failure for place, failure in failures.items() if failure is not None}
 
@@ -62,7 +62,7 @@ def _guarded_get_reward(environment: Any, get_reward: Callable[[], Any]) -> Call
 
     if inspect.iscoroutinefunction(get_reward):
 
-        async def later() -> Any:
+        async def guarded_async() -> Any:
             if (failure := getattr(environment, _FAILURE, None)) is not None:
                 return failure
             try:
@@ -70,9 +70,9 @@ def _guarded_get_reward(environment: Any, get_reward: Callable[[], Any]) -> Call
             except Exception as error:
                 return failure_of(error)
 
-        return later
+        return guarded_async
 
-    def now() -> Any:
+    def guarded() -> Any:
         if (failure := getattr(environment, _FAILURE, None)) is not None:
             return failure
         try:
@@ -80,4 +80,4 @@ def _guarded_get_reward(environment: Any, get_reward: Callable[[], Any]) -> Call
         except Exception as error:
             return failure_of(error)
 
-    return now
+    return guarded

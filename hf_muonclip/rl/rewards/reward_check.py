@@ -1,8 +1,8 @@
-"""Whether a reward function can be trusted: its own gold answers earn 1, however they are written, and others nothing.
+"""Whether a reward function can be trusted: gold answers earn 1, however they are written, and wrong ones nothing.
 
-A reward function takes part by offering `gold(row)`, the text of an answer that earns 1 (None where it knows none),
-and, where it likes, `wrong(row)`, a list of texts that earn nothing, `variants`, the names of those of `VARIANTS` that
-may not decide, and `wrong_texts`, the names of those of `WRONG` that earn nothing.
+A reward function is checked if it has a method `gold(row)`, which returns an answer that earns 1, or None if it knows
+none. Optional are `wrong(row)`, a list of texts that earn nothing; `variants`, the names of `VARIANTS` in which gold
+answers earn 1; and `wrong_texts`, the names of `WRONG` that earn nothing.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from ...common.graders.not_measured import NotMeasured
 
 RewardFunction = Callable[..., Any]  # of TRL's signature, sync or async
 
-# What an answer may be wrapped in without earning more or less.
+# Ways to write an answer that must not change its reward.
 VARIANTS: dict[str, str] = {
     "plain": "{}",
     "spaces": "  {}  ",
@@ -31,9 +31,9 @@ VARIANTS: dict[str, str] = {
     "dollars": "${}$",
     "answer tags": "<answer>{}</answer>",
 }
-# What earns nothing, unless a function names fewer as its `wrong_texts`.
+# Texts that earn nothing, unless a function names fewer of them as `wrong_texts`.
 WRONG = {"empty": "", "blank": " \n", "no answer": "I do not know"}
-_ENOUGH = 1e-6
+_TOLERANCE = 1e-6
 
 
 @dataclass
@@ -42,24 +42,26 @@ class Case:
 
     Attributes:
         function: its name.
-        name: of `VARIANTS` or `WRONG`, or "wrong" for those that the function offers itself.
-        due: 1 or 0 (or less).
-        rewards: of each row.
-        rows: their places in the dataset.
-        texts: what was graded.
+        name: of `VARIANTS` or `WRONG`, or "wrong" for the function's own wrong texts.
+        expected: 1, or 0 for 0 or less.
+        rewards: one per text.
+        rows: dataset row of each text.
+        texts: the graded completions.
     """
 
     function: str
     name: str
-    due: int
+    expected: int
     rewards: list[Any] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> list[int]:
-        """Places in `rewards` that are not as due; a None means that the function does not apply."""
-        return [i for i, reward in enumerate(self.rewards) if reward is not None and not _is_due(reward, self.due)]
+        """Indices of `rewards` that are not as expected; None counts as expected, for the function does not apply."""
+        return [
+            i for i, reward in enumerate(self.rewards) if reward is not None and not _as_expected(reward, self.expected)
+        ]
 
 
 @dataclass
@@ -68,7 +70,7 @@ class CheckReport:
 
     Attributes:
         cases: every function on every kind of completion.
-        unchecked: functions that offer no gold answer.
+        unchecked: names of functions without gold answers.
     """
 
     cases: list[Case] = field(default_factory=list)
@@ -76,16 +78,16 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every reward was as due."""
+        """Whether every reward was as expected."""
         return not any(case.failed for case in self.cases)
 
     @property
     def failed_rows(self) -> list[int]:
-        """Rows of the dataset with a reward that is not as due, sorted."""
+        """Dataset rows with a reward that was not as expected, sorted."""
         return sorted({case.rows[i] for case in self.cases for i in case.failed})
 
     def __str__(self) -> str:
-        lines = ["| function | completion | due | rows | not as due | not measured | for example |", "|---" * 7 + "|"]
+        lines = ["| function | completion | expected | texts | failed | not measured | for example |", "|---" * 7 + "|"]
         for case in self.cases:
             missing = Counter(reward.cause for reward in case.rewards if isinstance(reward, NotMeasured))
             causes = ", ".join(f"{count} {cause}" for cause, count in sorted(missing.items())) or "0"
@@ -94,18 +96,18 @@ class CheckReport:
                 place = case.failed[0]
                 example = f"row {case.rows[place]}: {case.texts[place][:60]!r} earns {case.rewards[place]!r}"
             counts = f"{len(case.rewards)} | {len(case.failed) - missing.total()} | {causes}"
-            lines.append(f"| {case.function} | {case.name} | {case.due} | {counts} | {example} |")
-        lines += [f"| {name} | offers no gold answer | | 0 | | | |" for name in self.unchecked]
+            lines.append(f"| {case.function} | {case.name} | {case.expected} | {counts} | {example} |")
+        lines += [f"| {name} | has no gold answers | | 0 | | | |" for name in self.unchecked]
         return "\n".join(lines)
 
 
 def check_rewards(dataset: Dataset, functions: Sequence[RewardFunction], rows: int | None = 32) -> CheckReport:
-    """Return what functions give to their own gold answers, written in several ways, and to answers that earn nothing.
+    """Return the rewards of the functions' own gold answers, written in several ways, and of answers that earn nothing.
 
     Args:
         dataset: with a column "prompt" and those that the functions need.
         functions: reward functions.
-        rows: how many rows with a gold answer to try per function, drawn at random, always the same; None for all.
+        rows: rows with a gold answer that are tried per function, drawn with a fixed seed; None for all.
     """
     report = CheckReport()
     for function in functions:
@@ -124,16 +126,16 @@ def check_rewards(dataset: Dataset, functions: Sequence[RewardFunction], rows: i
 def rewards_of(
     function: RewardFunction, dataset: Dataset, places: Sequence[int], completions: Sequence[str]
 ) -> list[Any]:
-    """Return what a reward function gives to completions of rows of a dataset, called as TRL calls it.
+    """Return the rewards of completions for rows of a dataset, from a reward function called as TRL calls it.
 
     Args:
         function: sync or async.
         dataset: with a column "prompt", of texts or chats.
-        places: the row of each completion.
-        completions: texts; as a chat where the prompt is one.
+        places: index of each completion's row.
+        completions: texts; passed as chats where the prompt is one.
 
     Raises:
-        ValueError: it does not return one reward per completion.
+        ValueError: the function does not return one reward per completion.
     """
     needed = sorted({*places})
     of_row = dict(zip(needed, dataset.select(needed).to_list(), strict=True))
@@ -156,7 +158,7 @@ def rewards_of(
         **columns,
     }
     if is_async(function):
-        with ThreadPoolExecutor(1) as thread:  # where no event loop runs
+        with ThreadPoolExecutor(1) as thread:  # which has no running event loop
             found = thread.submit(asyncio.run, function(**given)).result()
     else:
         found = function(**given)
@@ -166,18 +168,18 @@ def rewards_of(
 
 
 def is_async(function: RewardFunction) -> bool:
-    """Return whether a reward function is a coroutine function, or an object or partial of one, as TRL decides it."""
+    """Return whether a reward function is async, an object or partial of an async one included, as TRL decides."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def for_rows(given: Mapping[str, Any], rows: Sequence[int], size: int) -> dict[str, Any]:
-    """Return what a reward function is given, for some of its samples alone.
+    """Return the keyword arguments of a reward function, cut to some of its samples.
 
     Args:
-        given: lists with an entry per sample, and what is one for all.
-        rows: places of the samples.
+        given: lists with an entry per sample, and values that hold for all.
+        rows: indices of the samples.
         size: their number in `given`.
     """
     return {
@@ -224,8 +226,8 @@ def _golds(dataset: Dataset, function: RewardFunction, rows: int | None) -> Iter
             yield place, row, gold
 
 
-def _is_due(reward: Any, due: int) -> bool:
-    return bool(abs(reward - 1) <= _ENOUGH) if due else bool(reward <= _ENOUGH)
+def _as_expected(reward: Any, expected: int) -> bool:
+    return bool(abs(reward - 1) <= _TOLERANCE) if expected else bool(reward <= _TOLERANCE)
 
 
 def _log_nothing(*_: Any) -> None:

@@ -1,7 +1,7 @@
-"""What reward functions say and what goes wrong in them, kept until all ranks know it.
+"""What reward functions return and what goes wrong in them, kept until all ranks know it.
 
-TRL turns a reward into a number, and None into NaN: why there is none is lost. Here each function is wrapped, so that
-the causes go beside the numbers; and an exception on one rank does not leave the others waiting.
+TRL turns rewards into numbers and None into NaN, and why a reward is missing is lost. Here each function is wrapped:
+causes are kept beside the numbers, and an exception on one rank does not leave the others waiting.
 """
 
 from collections import Counter, deque
@@ -18,8 +18,8 @@ from .reward_check import for_rows, is_async
 
 logger = get_logger(__name__)
 
-# What a reward function said of a sample: a number, None, something that is none, nothing because the sample's
-# environment failed, or 1 + the place of a cause.
+# Code of a sample's reward: a number, None, something else, none because the sample's environment failed, or 1 + the
+# index of a cause.
 NUMBER, NONE, MALFORMED, EPISODE = 0, -1, -2, -3
 _CODES = {cause: code for code, cause in enumerate(CAUSES, start=1)}
 WINDOW = 4  # batches of completions
@@ -30,21 +30,21 @@ class NotMeasuredError(RuntimeError):
 
 
 class Guard:
-    """What is kept of a reward function.
+    """What the last call of a reward function returned, and why rewards are missing.
 
     Args:
         name: under which TRL logs it.
 
     Attributes:
-        said: of each sample of the last call, `NUMBER`, `NONE`, `MALFORMED` or the code of a cause.
-        malformed: why what it returned last cannot be used; "" where it can.
-        details: of each cause, what was seen first.
-        failures: of the batch to come, why samples have no reward whatever the function would say, by their places.
+        codes: per sample of the last call, `NUMBER`, `NONE`, `MALFORMED`, `EPISODE` or the code of a cause.
+        malformed: why the last return value cannot be used; "" if it can.
+        details: per cause, the first detail seen.
+        failures: set before a call: samples whose environments failed, which get no reward, by index.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.said: list[int] = []
+        self.codes: list[int] = []
         self.malformed = ""
         self.details: dict[str, str] = {}
         self.failures: dict[int, NotMeasured] = {}
@@ -58,11 +58,11 @@ class Guard:
         return [NotMeasured("error", f"{type(error).__name__}: {error}")] * samples
 
     def rows_of(self, samples: int) -> list[int]:
-        """Return the places of the samples that the function is asked about."""
+        """Return the indices of the samples that the function is called for."""
         return [row for row in range(samples) if row not in self.failures]
 
     def read(self, found: Any, samples: int) -> list[float | None]:
-        """Return what a function returned of `rows_of(samples)` as numbers and None, and keep what it says."""
+        """Return the rewards of all samples, from those found for `rows_of(samples)`, and keep their codes."""
         rows = self.rows_of(samples)
         try:
             rewards = [one if one is None or isinstance(one, NotMeasured) else float(one) for one in found]
@@ -72,12 +72,12 @@ class Guard:
             fits = len(rewards) == len(rows)
             self.malformed = "" if fits else f"it returned {len(rewards)} rewards for {len(rows)} samples"
         if self.malformed:
-            self.said = [MALFORMED] * samples
+            self.codes = [MALFORMED] * samples
             return [float("nan")] * samples
-        self.said = [EPISODE] * samples
+        self.codes = [EPISODE] * samples
         whole: list[float | None] = [self.failures.get(row) for row in range(samples)]
         for row, reward in zip(rows, rewards, strict=True):
-            self.said[row], whole[row] = code_of(reward), reward
+            self.codes[row], whole[row] = code_of(reward), reward
         for reward in whole:
             if isinstance(reward, NotMeasured):
                 self.details.setdefault(reward.cause, reward.detail)
@@ -85,7 +85,7 @@ class Guard:
 
 
 class GuardedReward:
-    """A reward function of TRL's signature that never raises, with a `guard` that keeps why a sample has no reward."""
+    """A reward function of TRL's signature that never raises, whose `guard` keeps why a sample has no reward."""
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self.function, self.guard = function, Guard(name)
@@ -103,7 +103,7 @@ class GuardedReward:
 
 
 class AsyncGuardedReward(GuardedReward):
-    """The same of an async reward function."""
+    """The same for an async reward function."""
 
     async def __call__(self, **given: Any) -> list[float | None]:  # type: ignore[override]
         """Return a reward per completion; None and NaN where there is none."""
@@ -117,7 +117,7 @@ class AsyncGuardedReward(GuardedReward):
 
 
 class GuardedModel(nn.Module):
-    """The same of a reward model."""
+    """The same for a reward model."""
 
     guard: Guard
 
@@ -126,7 +126,7 @@ class GuardedModel(nn.Module):
         self.model, self.guard = model, Guard(name)
 
     def forward(self, **given: Any) -> Any:
-        """Return what the model does; `logits` of NaN where it raises."""
+        """Return the model's output, or `logits` of NaN if it raises."""
         samples = len(given["input_ids"])
         try:
             found = self.model(**given)
@@ -135,7 +135,7 @@ class GuardedModel(nn.Module):
             rewards = self.guard.read(failed, samples)
             found = SimpleNamespace(logits=torch.tensor(rewards, device=given["input_ids"].device).unsqueeze(1))
         else:
-            self.guard.said = [EPISODE if row in self.guard.failures else NUMBER for row in range(samples)]
+            self.guard.codes = [EPISODE if row in self.guard.failures else NUMBER for row in range(samples)]
         return found
 
 
@@ -149,36 +149,36 @@ def guarded(function: Any, name: str) -> Guarded:
     return (AsyncGuardedReward if is_async(function) else GuardedReward)(function, name)
 
 
-def causes_of(rewards: Tensor, said: Tensor, num_generations: int) -> Tensor:
+def causes_of(rewards: Tensor, codes: Tensor, num_generations: int) -> Tensor:
     """Return why each reward is missing.
 
-    A function that gives None to all samples of a prompt does not apply to it, unless none does. One that gives a
-    reward to some of a prompt's samples should have given it to all. A sample whose environment failed says nothing of
-    whether a function applies.
+    A function that gives None to all samples of a prompt does not apply to that prompt, unless no function would. One
+    that gives a reward to some of a prompt's samples should have given one to all. Samples whose environment failed do
+    not count in this.
 
     Args:
-        rewards: (samples, functions); of all ranks, a prompt's together; NaN where there is none.
-        said: of the same shape, int; what functions said.
+        rewards: (samples, functions); of all ranks, the samples of a prompt adjacent; NaN where there is no reward.
+        codes: of the same shape, int; as from `codes_of`.
         num_generations: samples of one prompt.
 
     Returns:
-        (samples, functions), int; 0 where nothing is missing, else 1 + the place in `CAUSES`.
+        (samples, functions), int; 0 where nothing is missing, else 1 + the index in `CAUSES`.
     """
-    failed = said == EPISODE
-    none = (said == NONE) | failed
+    failed = codes == EPISODE
+    none = (codes == NONE) | failed
     applies = ~none.view(-1, num_generations, rewards.shape[1]).all(1)
     applies |= ~applies.any(1, keepdim=True)
-    causes = said.clamp(min=0).masked_fill(failed, _CODES["error"])
+    causes = codes.clamp(min=0).masked_fill(failed, _CODES["error"])
     causes = causes.masked_fill((causes == 0) & rewards.isnan(), _CODES["missing"])
     causes = causes.masked_fill(rewards.isinf(), _CODES["infinite"])
     return causes.masked_fill(~applies.repeat_interleave(num_generations, dim=0), 0)
 
 
 class NotMeasuredWindow:
-    """The share of samples without a reward in the last batches, and whether training must stop for it.
+    """The share of samples without a reward in the last batches, and whether training must stop because of it.
 
     Args:
-        largest: share of the samples of `WINDOW` batches that may have none; 1 for all.
+        largest: share of the samples of `WINDOW` batches that may lack a reward; 1 never stops.
     """
 
     def __init__(self, largest: float) -> None:
@@ -186,18 +186,18 @@ class NotMeasuredWindow:
         self._shares: deque[float] = deque(maxlen=WINDOW)
 
     def add(self, share: float) -> None:
-        """Count a batch of training.
+        """Add a training batch.
 
         Args:
-            share: of its samples that lack a reward they should have.
+            share: of its samples without a reward.
         """
         self._shares.append(share)
 
     @property
-    def too_many(self) -> str:
-        """Why the training must stop, as the beginning of a sentence; "" where it need not.
+    def stop_reason(self) -> str:
+        """Why training must stop, as the beginning of a message; "" if it need not.
 
-        Batches that are still to come count as measured: a share of 1 / `WINDOW` or more forgives one bad batch.
+        Before `WINDOW` batches, missing ones count as measured: a limit of 1 / `WINDOW` or more forgives one bad batch.
         """
         if sum(self._shares) <= self.largest * WINDOW:
             return ""
@@ -209,13 +209,13 @@ class NotMeasuredWindow:
 
 
 class NotMeasuredCount:
-    """How many rewards were missing, by function and cause.
+    """Counts of missing rewards per function and cause.
 
     Args:
-        functions: of rewards, guarded.
+        functions: guarded reward functions.
 
     Attributes:
-        total: of each function and cause, since the training began.
+        total: per function and cause, since training began.
     """
 
     def __init__(self, functions: Sequence[Guarded]) -> None:
@@ -223,7 +223,7 @@ class NotMeasuredCount:
         self.total: Counter[tuple[str, str]] = Counter()
 
     def shares(self, causes: Tensor) -> dict[str, float]:
-        """Return what to log of a batch: of each function, the share without a reward, and by each cause seen so far.
+        """Return a batch's metrics: per function, the share of samples without a reward, in total and per cause.
 
         Args:
             causes: as `causes_of` returns them.
@@ -236,16 +236,16 @@ class NotMeasuredCount:
             for cause, code in _CODES.items():
                 count = int((of_function == code).sum())
                 if count and not self.total[name, cause]:
-                    self._tell(guard, cause, count, len(causes))
+                    self._warn(guard, cause, count, len(causes))
                 self.total[name, cause] += count
                 if self.total[name, cause]:
                     shares[f"rewards/{name}/not_measured/{cause}"] = count / len(causes)
         return shares
 
-    def _tell(self, guard: Guard, cause: str, count: int, samples: int) -> None:
+    def _warn(self, guard: Guard, cause: str, count: int, samples: int) -> None:
         logger.warning(
-            "the reward function %s gave no reward to %d of %d samples (%s: %s). They leave their group's mean and the "
-            "loss; rewards/%s/not_measured/%s counts them from now on.",
+            "the reward function %s gave no reward to %d of %d samples (%s: %s). They are left out of their group's "
+            "mean and of the loss; rewards/%s/not_measured/%s counts them from now on.",
             guard.name,
             count,
             samples,
@@ -257,12 +257,12 @@ class NotMeasuredCount:
 
     @property
     def worst(self) -> str:
-        """What was missing most since the training began, in words."""
+        """The most frequent causes since training began, as text."""
         return ", ".join(f"{name} {count} by {cause}" for (name, cause), count in self.total.most_common(4) if count)
 
 
 def check_share(max_not_measured: float) -> None:
-    """Refuse a share that is none.
+    """Refuse a share out of range.
 
     Raises:
         ValueError: it is not in [0, 1].
@@ -273,13 +273,13 @@ def check_share(max_not_measured: float) -> None:
         )
 
 
-def said_by(functions: Sequence[Guarded], device: torch.device) -> Tensor:
-    """Return what guarded functions said of their last batch, (samples, functions), int."""
-    return torch.tensor([function.guard.said for function in functions], device=device).T.contiguous()
+def codes_of(functions: Sequence[Guarded], device: torch.device) -> Tensor:
+    """Return the codes of the last batch's rewards, (samples, functions), int."""
+    return torch.tensor([function.guard.codes for function in functions], device=device).T.contiguous()
 
 
 def code_of(reward: float | None) -> int:
-    """Return what a function says by a reward: `NUMBER`, `NONE`, or the code of a cause."""
+    """Return the code of a reward: `NUMBER`, `NONE`, or that of its cause."""
     if isinstance(reward, NotMeasured):
         return _CODES[reward.cause]
     return NONE if reward is None else NUMBER

@@ -1,4 +1,4 @@
-"""A domain of tasks with its rewards, as trainers take it, and several domains mixed."""
+"""The tasks and rewards of a domain as trainers take them, and mixtures of several domains."""
 
 import math
 import random
@@ -16,26 +16,26 @@ logger = get_logger(__name__)
 
 @dataclass
 class Spec:
-    """Tasks of one domain and the rewards that belong to them; none is made whose rewards fail their check.
+    """The tasks of one domain with their reward functions, which are checked when the Spec is made.
 
         KimiRLTrainer(model, args=args, **spec.trainer_kwargs())
 
-    The attributes are those of TRL's own Specs, and GRPOTrainer takes them too.
+    Its attributes are those of TRL's own Specs, and GRPOTrainer takes them too.
 
     Args:
         name: of the domain.
         train_dataset: with a column "prompt", and those that the functions need.
-        reward_funcs: of TRL's signature; those that offer `gold(row)` are checked by `check_rewards`, the others are
-            named in a warning.
+        reward_funcs: of TRL's signature; those with `gold(row)` are checked by `check_rewards`, the others are named in
+            a warning.
         environment_factory: as for GRPOTrainer; a dict of several with a column "environment".
-        rows_checked: rows with a gold answer that each function is tried on; None for all.
-        drop: leave out the rows of train_dataset that fail the check, all of which are then tried.
+        rows_checked: rows with a gold answer on which each function is tried; None for all.
+        drop: try all rows of train_dataset, and leave out those that fail the check.
 
     Attributes:
         report: what the check found.
 
     Raises:
-        ValueError: the check failed; with drop, on more than half of the rows.
+        ValueError: the check failed, with drop for more than half of the rows.
     """
 
     name: str
@@ -51,27 +51,27 @@ class Spec:
         self.check(None if self.drop else self.rows_checked)
         if self.report.unchecked:
             logger.warning(
-                "of the domain %s, the reward functions %s offer no gold answer: whether right answers earn more than "
-                "wrong ones was not checked.",
+                "domain %s: the reward functions %s have no gold answers, so it was not checked whether right answers "
+                "earn more than wrong ones.",
                 self.name,
                 ", ".join(self.report.unchecked),
             )
 
     def check(self, rows: int | None = 32) -> CheckReport:
-        """Return what the reward functions give to right and wrong answers, and keep it as `report`.
+        """Check the reward functions on right and wrong answers; return the report, and keep it as `report`.
 
         Args:
-            rows: rows with a gold answer that each function is tried on; None for all.
+            rows: rows with a gold answer on which each function is tried; None for all.
 
         Raises:
-            ValueError: something was not as due, and was not dropped.
+            ValueError: a reward was not as expected, and its row was not dropped.
         """
         self.report = check_rewards(self.train_dataset, self.reward_funcs, rows)
         failed = self.report.failed_rows
         if self.drop and 0 < len(failed) <= len(self.train_dataset) / 2:
             kept = sorted({*range(len(self.train_dataset))} - {*failed})
             logger.warning(
-                "the domain %s leaves out %d of its %d rows, which failed the check of rewards; its report says how.",
+                "the domain %s leaves out %d of its %d rows, which failed the check of rewards; see its report.",
                 self.name,
                 len(failed),
                 len(self.train_dataset),
@@ -79,14 +79,14 @@ class Spec:
             self.train_dataset = self.train_dataset.select(kept)
         elif failed:
             raise ValueError(
-                f"rewards must give 1 to gold answers, however they are written, and nothing to wrong ones; in the "
-                f"domain {self.name} {len(failed)} rows failed. Correct the reward, its gold answers or its variants, "
-                f"or pass drop=True to leave such rows out.\n{self.report}"
+                f"gold answers must earn 1, however they are written, and wrong ones nothing; in the domain "
+                f"{self.name} {len(failed)} rows failed. Correct the reward function, its gold answers or its "
+                f"variants, or pass drop=True to leave such rows out.\n{self.report}"
             )
         return self.report
 
     def trainer_kwargs(self) -> dict[str, Any]:
-        """Return what GRPOTrainer and KimiRLTrainer take: train_dataset, reward_funcs, environment_factory."""
+        """Return arguments for GRPOTrainer or KimiRLTrainer: train_dataset, reward_funcs, environment_factory."""
         given: dict[str, Any] = {"train_dataset": self.train_dataset, "reward_funcs": list(self.reward_funcs)}
         if self.environment_factory is not None:
             given["environment_factory"] = self.environment_factory
@@ -97,24 +97,25 @@ def mix(specs: Sequence[Spec], weights: Sequence[float] | None = None, seed: int
     """Return one Spec whose rows come from several, each scored by the reward functions of its own domain alone.
 
     A column "domain" names the Spec of each row, and reward functions are named, hence logged, "DOMAIN/FUNCTION". Rows
-    are drawn without repeats until the Spec that its weight exhausts first has none left, and shuffled. A column that
-    a Spec does not have is None in its rows. Domains may have one environment, several (a dict, by the column
+    are drawn without repeats, as many as the weights allow before one Spec has none left, and shuffled. A column that a
+    Spec does not have is None in its rows. A domain may have one environment, several (a dict, selected by the column
     "environment") or none.
 
     Args:
-        specs: with names of their own.
-        weights: share of the rows of each, up to a factor; None for equal ones.
+        specs: with different names.
+        weights: relative share of rows per Spec; None for equal shares.
         seed: of the draw.
         name: of the mixture.
 
     Raises:
-        ValueError: names repeat, a weight is not positive, their number differs, a column has two types, a Spec is a
-            mixture or has a column "domain" of its own, or rows name no environment where there are several.
+        ValueError: two names are equal, a weight is not positive, there are more or fewer weights than Specs, a column
+            has two types, a Spec is a mixture or has its own column "domain", or rows name no environment where there
+            are several.
     """
     names = [spec.name for spec in specs]
     weights = [1.0] * len(specs) if weights is None else weights
     if not specs or len({*names}) < len(names):
-        raise ValueError(f"mix needs Specs with names of their own; got {names}.")
+        raise ValueError(f"mix needs Specs with different names; got {names}.")
     if len(weights) != len(specs) or not all(0 < weight < math.inf for weight in weights):
         raise ValueError(f"weights must be one positive number for each of {names}; got {weights}.")
     scale = min(len(spec.train_dataset) / weight for spec, weight in zip(specs, weights, strict=True))
@@ -141,7 +142,7 @@ def mix(specs: Sequence[Spec], weights: Sequence[float] | None = None, seed: int
 
 def _refuse_own_domain(spec: Spec) -> None:
     if any(isinstance(function, OfDomain) for function in spec.reward_funcs):
-        raise ValueError(f"mix takes Specs of one domain each; {spec.name} is a mixture. Give the Specs that it mixes.")
+        raise ValueError(f"mix takes Specs of one domain each; {spec.name} is a mixture. Pass the Specs that it mixes.")
     if "domain" in spec.train_dataset.column_names:
         raise ValueError(
             f"mix adds a column 'domain' with the name of each row's Spec; {spec.name} has one already, which its "
@@ -150,31 +151,31 @@ def _refuse_own_domain(spec: Spec) -> None:
 
 
 def _environments(spec: Spec, data: Dataset) -> tuple[dict[str, Any], list[str]]:
-    """Return the environments of a Spec by their names in a mixture, and the name of each row's."""
+    """Return the environments of a Spec by their names in a mixture, and the name for each row."""
     factory = spec.environment_factory
     if not isinstance(factory, Mapping):
         return {spec.name: factory or NoEnvironment}, [spec.name] * len(data)
     of_rows = data["environment"] if "environment" in data.column_names else [None] * len(data)
     if unknown := {*of_rows} - {*factory}:
         raise ValueError(
-            f"where there are several environments, the column 'environment' must name that of each row; in "
-            f"{spec.name} it has {sorted(map(str, unknown))}, and there are {sorted(factory)}."
+            f"with several environments, the column 'environment' must name one of them in each row; in {spec.name} it "
+            f"has {sorted(map(str, unknown))}, and the environments are {sorted(factory)}."
         )
     return {f"{spec.name}/{key}": value for key, value in factory.items()}, [f"{spec.name}/{key}" for key in of_rows]
 
 
 class NoEnvironment:
-    """What TRL needs for rows without an environment where others have one: no tools and nothing to see."""
+    """The environment of rows that have none in a mixture where others have one: no tools, no observation."""
 
     def reset(self, **_: Any) -> None:
         """Begin an episode."""
 
 
 class OfDomain:
-    """A reward function that only rows of its domain see; it does not apply to others (None).
+    """A reward function for the rows of one domain; None for all others.
 
     Args:
-        domain: its name, in the column "domain".
+        domain: value of the column "domain".
         function: the reward function.
     """
 
@@ -192,7 +193,7 @@ class OfDomain:
         return gold
 
     def __call__(self, **given: Any) -> list[Any]:
-        """Return one reward per completion, None where it is of another domain."""
+        """Return one reward per completion, None for other domains."""
         own, of_domain = self._own(given)
         return self._spread(own, len(given["domain"]), self.function(**of_domain) if own else [])
 
@@ -213,7 +214,7 @@ class AsyncOfDomain(OfDomain):
     """The same of an async reward function."""
 
     async def __call__(self, **given: Any) -> list[Any]:  # type: ignore[override]
-        """Return one reward per completion, None where it is of another domain."""
+        """Return one reward per completion, None for other domains."""
         own, of_domain = self._own(given)
         return self._spread(own, len(given["domain"]), await self.function(**of_domain) if own else [])
 

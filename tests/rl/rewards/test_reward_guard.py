@@ -25,8 +25,8 @@ from hf_muonclip.rl.rewards.reward_guard import (
     NotMeasuredCount,
     NotMeasuredWindow,
     causes_of,
+    codes_of,
     guarded,
-    said_by,
 )
 
 CODE = {cause: code for code, cause in enumerate(CAUSES, start=1)}
@@ -60,7 +60,7 @@ def called(function: Any, samples: int = 3) -> tuple[GuardedReward, list[Any]]:
 
 @pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "codes"),
     [
         ([1.0, 0, True], [NUMBER] * 3),
         (np.array([1.0, 0.0, 0.5]), [NUMBER] * 3),
@@ -75,13 +75,13 @@ def called(function: Any, samples: int = 3) -> tuple[GuardedReward, list[Any]]:
     ],
     ids=str,
 )
-def test_what_a_function_says_is_kept(found: Any, said: list[int], later: bool) -> None:
+def test_what_a_function_says_is_kept(found: Any, codes: list[int], later: bool) -> None:
     function, rewards = called((giving_later if later else giving)(found))
     guard = function.guard
-    assert guard.said == said
+    assert guard.codes == codes
     assert len(rewards) == 3
-    assert bool(guard.malformed) == (MALFORMED in said)
-    for reward, code in zip(rewards, said, strict=True):
+    assert bool(guard.malformed) == (MALFORMED in codes)
+    for reward, code in zip(rewards, codes, strict=True):
         assert (reward is None) if code == NONE else (math.isnan(reward) == (code != NUMBER))
 
 
@@ -114,9 +114,9 @@ def test_reward_models_too() -> None:
     ids = torch.ones(3, 4, dtype=torch.long)
     assert judge(input_ids=ids, attention_mask=ids).logits.tolist() == [[1.0]] * 3
     other = called(giving([1.0, None, 0.0]))[0]
-    assert said_by([judge, other], ids.device).tolist() == [[NUMBER, NUMBER], [NUMBER, NONE], [NUMBER, NUMBER]]
+    assert codes_of([judge, other], ids.device).tolist() == [[NUMBER, NUMBER], [NUMBER, NONE], [NUMBER, NUMBER]]
     assert judge(input_ids=ids, attention_mask=0 * ids).logits.isnan().tolist() == [[True]] * 3
-    assert judge.guard.said == [CODE["error"]] * 3
+    assert judge.guard.codes == [CODE["error"]] * 3
     assert "nothing to judge" in judge.guard.details["error"]
 
 
@@ -134,7 +134,7 @@ def test_each_cause_is_told_once_with_what_was_seen(caplog: pytest.LogCaptureFix
     found = [NotMeasured("timeout", "10 s"), NotMeasured("gold", "'?'"), NotMeasured("gold", "'!'"), 1.0]
     function, rewards = called(giving(found), 4)
     count = NotMeasuredCount([function])
-    causes = causes_of(torch.tensor(rewards).unsqueeze(1), said_by([function], torch.device("cpu")), 2)
+    causes = causes_of(torch.tensor(rewards).unsqueeze(1), codes_of([function], torch.device("cpu")), 2)
     for _ in range(2):
         count.shares(causes)
     told = [record.getMessage() for record in caplog.records]
@@ -163,8 +163,8 @@ def test_why_rewards_are_missing() -> None:
         # Something must apply.
         ([(nan, nan)] * 4, [(NONE, NONE)] * 4, [(CODE["missing"], CODE["missing"])] * 4),
     ]  # fmt: skip
-    rewards, said, expected = (torch.tensor([row for case in cases for row in case[i]]) for i in range(3))
-    assert causes_of(rewards, said, 4).tolist() == expected.tolist()
+    rewards, codes, expected = (torch.tensor([row for case in cases for row in case[i]]) for i in range(3))
+    assert causes_of(rewards, codes, 4).tolist() == expected.tolist()
 
 
 def test_shares_by_function_and_cause_are_logged_once_seen() -> None:
@@ -190,10 +190,10 @@ def test_too_many(share: float, failing: float, stops_after: int | None) -> None
     window = NotMeasuredWindow(share)
     for batch in range(1, 10):
         window.add(failing)
-        if window.too_many:
+        if window.stop_reason:
             assert batch == stops_after
             for told in (f"max_not_measured={share:g}", f"{failing:.0%}", f"{batch} batches"):
-                assert told in window.too_many
+                assert told in window.stop_reason
             return
     assert stops_after is None
 
@@ -202,7 +202,7 @@ def test_one_bad_batch_is_forgiven_and_forgotten() -> None:
     window = NotMeasuredWindow(0.5)
     for bad in (True, False, False, False, True, False, False, True):
         window.add(float(bad))
-        assert not window.too_many
+        assert not window.stop_reason
 
 
 def test_what_was_missing_most_is_named() -> None:
@@ -232,7 +232,7 @@ def test_a_function_is_not_asked_about_episodes_that_failed(later: bool) -> None
     assert asked == [{"completions": ["a", "c"], "answer": [1, 3], "seed": 5}]
     assert [rewards[0], rewards[2]] == [1.0, 1.0]
     assert isinstance(rewards[1], NotMeasured)
-    assert guard.guard.said == [NUMBER, EPISODE, NUMBER]
+    assert guard.guard.codes == [NUMBER, EPISODE, NUMBER]
     assert guard.guard.details == {"error": "reset raised"}
     guard.guard.failures = dict.fromkeys(range(3), NotMeasured("error"))
     found = guard(**given)

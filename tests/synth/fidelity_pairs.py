@@ -14,6 +14,8 @@ from random import Random
 
 from corrupting_changes import CHANGES_OF_FACTS, CHANGES_OF_WHOLE_TEXTS
 from development_encyclopedic import DEVELOPMENT_ENCYCLOPEDIC
+from development_encyclopedic_history import DEVELOPMENT_ENCYCLOPEDIC_HISTORY
+from development_encyclopedic_nature import DEVELOPMENT_ENCYCLOPEDIC_NATURE
 from development_narrative import DEVELOPMENT_NARRATIVE
 from development_numeric import DEVELOPMENT_NUMERIC
 from development_technical import DEVELOPMENT_TECHNICAL
@@ -28,7 +30,16 @@ from installed_passages import installed_passages
 
 SPLITS = ("development", "held_out")
 WRITTEN = {
-    "development": (*(DEVELOPMENT_ENCYCLOPEDIC, DEVELOPMENT_NARRATIVE, DEVELOPMENT_TECHNICAL, DEVELOPMENT_NUMERIC),),
+    "development": (
+        *(
+            DEVELOPMENT_ENCYCLOPEDIC_HISTORY,
+            DEVELOPMENT_ENCYCLOPEDIC_NATURE,
+            DEVELOPMENT_ENCYCLOPEDIC,
+            DEVELOPMENT_NARRATIVE,
+            DEVELOPMENT_TECHNICAL,
+            DEVELOPMENT_NUMERIC,
+        ),
+    ),
     "held_out": (HELD_OUT_ENCYCLOPEDIC, HELD_OUT_NARRATIVE, HELD_OUT_TECHNICAL, HELD_OUT_NUMERIC),
 }
 

@@ -17,6 +17,8 @@ from development_encyclopedic import DEVELOPMENT_ENCYCLOPEDIC
 from development_encyclopedic_history import DEVELOPMENT_ENCYCLOPEDIC_HISTORY
 from development_encyclopedic_nature import DEVELOPMENT_ENCYCLOPEDIC_NATURE
 from development_narrative import DEVELOPMENT_NARRATIVE
+from development_narrative_road import DEVELOPMENT_NARRATIVE_ROAD
+from development_narrative_village import DEVELOPMENT_NARRATIVE_VILLAGE
 from development_numeric import DEVELOPMENT_NUMERIC
 from development_technical import DEVELOPMENT_TECHNICAL
 from faithful_changes import FAITHFUL, several_rules
@@ -32,6 +34,8 @@ SPLITS = ("development", "held_out")
 WRITTEN = {
     "development": (
         *(
+            DEVELOPMENT_NARRATIVE_ROAD,
+            DEVELOPMENT_NARRATIVE_VILLAGE,
             DEVELOPMENT_ENCYCLOPEDIC_HISTORY,
             DEVELOPMENT_ENCYCLOPEDIC_NATURE,
             DEVELOPMENT_ENCYCLOPEDIC,

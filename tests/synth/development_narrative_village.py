@@ -260,7 +260,7 @@ DEVELOPMENT_NARRATIVE_VILLAGE = (
             ),
             ("quantifier changed", "A lot of Pero's wall was down", "None of Pero's wall was down"),
             (
-                "number swapped",
+                "number changed",
                 "Five days later Pero had built two thirds of the wall",
                 "Two days later Pero had built five sixths of the wall",
             ),

@@ -21,6 +21,8 @@ from development_narrative_road import DEVELOPMENT_NARRATIVE_ROAD
 from development_narrative_village import DEVELOPMENT_NARRATIVE_VILLAGE
 from development_numeric import DEVELOPMENT_NUMERIC
 from development_technical import DEVELOPMENT_TECHNICAL
+from development_technical_computers import DEVELOPMENT_TECHNICAL_COMPUTERS
+from development_technical_workshop import DEVELOPMENT_TECHNICAL_WORKSHOP
 from faithful_changes import FAITHFUL, several_rules
 from fidelity_passage import Passage
 from held_out_encyclopedic import HELD_OUT_ENCYCLOPEDIC
@@ -34,6 +36,8 @@ SPLITS = ("development", "held_out")
 WRITTEN = {
     "development": (
         *(
+            DEVELOPMENT_TECHNICAL_WORKSHOP,
+            DEVELOPMENT_TECHNICAL_COMPUTERS,
             DEVELOPMENT_NARRATIVE_ROAD,
             DEVELOPMENT_NARRATIVE_VILLAGE,
             DEVELOPMENT_ENCYCLOPEDIC_HISTORY,

@@ -20,6 +20,8 @@ from development_narrative import DEVELOPMENT_NARRATIVE
 from development_narrative_road import DEVELOPMENT_NARRATIVE_ROAD
 from development_narrative_village import DEVELOPMENT_NARRATIVE_VILLAGE
 from development_numeric import DEVELOPMENT_NUMERIC
+from development_numeric_nature import DEVELOPMENT_NUMERIC_NATURE
+from development_numeric_society import DEVELOPMENT_NUMERIC_SOCIETY
 from development_technical import DEVELOPMENT_TECHNICAL
 from development_technical_computers import DEVELOPMENT_TECHNICAL_COMPUTERS
 from development_technical_workshop import DEVELOPMENT_TECHNICAL_WORKSHOP
@@ -36,6 +38,8 @@ SPLITS = ("development", "held_out")
 WRITTEN = {
     "development": (
         *(
+            DEVELOPMENT_NUMERIC_NATURE,
+            DEVELOPMENT_NUMERIC_SOCIETY,
             DEVELOPMENT_TECHNICAL_WORKSHOP,
             DEVELOPMENT_TECHNICAL_COMPUTERS,
             DEVELOPMENT_NARRATIVE_ROAD,

@@ -28,7 +28,9 @@ from development_technical_workshop import DEVELOPMENT_TECHNICAL_WORKSHOP
 from faithful_changes import FAITHFUL, several_rules
 from fidelity_passage import Passage
 from held_out_encyclopedic import HELD_OUT_ENCYCLOPEDIC
+from held_out_encyclopedic_paraphrased import HELD_OUT_ENCYCLOPEDIC_PARAPHRASED
 from held_out_narrative import HELD_OUT_NARRATIVE
+from held_out_narrative_paraphrased import HELD_OUT_NARRATIVE_PARAPHRASED
 from held_out_numeric import HELD_OUT_NUMERIC
 from held_out_sentences import CORRUPTED_SENTENCES, FAITHFUL_SENTENCES
 from held_out_technical import HELD_OUT_TECHNICAL
@@ -52,7 +54,14 @@ WRITTEN = {
             DEVELOPMENT_NUMERIC,
         ),
     ),
-    "held_out": (HELD_OUT_ENCYCLOPEDIC, HELD_OUT_NARRATIVE, HELD_OUT_TECHNICAL, HELD_OUT_NUMERIC),
+    "held_out": (
+        HELD_OUT_NARRATIVE_PARAPHRASED,
+        HELD_OUT_ENCYCLOPEDIC_PARAPHRASED,
+        HELD_OUT_ENCYCLOPEDIC,
+        HELD_OUT_NARRATIVE,
+        HELD_OUT_TECHNICAL,
+        HELD_OUT_NUMERIC,
+    ),
 }
 
 

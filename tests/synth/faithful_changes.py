@@ -169,14 +169,21 @@ def two_paragraphs(text: str, passage: Passage) -> str | None:
     return f"{' '.join(said[: len(said) // 2])}\n\n{' '.join(said[len(said) // 2 :])}"
 
 
-def free_sentences_reordered(text: str, passage: Passage) -> str | None:
-    if not passage.free or text != passage.source:
-        return None
+def free_sentences_rotated(text: str, passage: Passage) -> str | None:
+    return _free_sentences(text, passage, (*passage.free[1:], *passage.free[:1]))
+
+
+def free_sentences_reversed(text: str, passage: Passage) -> str | None:
+    return _free_sentences(text, passage, passage.free[::-1])
+
+
+def _free_sentences(text: str, passage: Passage, order: tuple[int, ...]) -> str | None:
+    """Return the text with its free sentences in this order, each where one of them was."""
     said = sentences(text)
     moved = list(said)
-    for place, other in zip(passage.free, (*passage.free[1:], passage.free[0]), strict=True):
+    for place, other in zip(passage.free, order, strict=True):
         moved[place] = said[other]
-    return " ".join(moved)
+    return _changed(text, " ".join(moved))
 
 
 def several_rules(text: str, passage: Passage) -> str | None:
@@ -196,7 +203,8 @@ FAITHFUL: tuple[tuple[str, Callable[[str, Passage], str | None]], ...] = (
     ("synonyms", synonyms),
     ("sentences merged", merged_sentences),
     ("two paragraphs", two_paragraphs),
-    ("sentences reordered", free_sentences_reordered),
+    ("sentences reordered", free_sentences_rotated),
+    ("sentences reordered", free_sentences_reversed),
     ("several rules", several_rules),
 )
 

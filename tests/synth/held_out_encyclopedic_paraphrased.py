@@ -79,7 +79,7 @@ HELD_OUT_ENCYCLOPEDIC_PARAPHRASED = (
             ("number words", "of twenty-five, nor again until nine years", "of 25, nor again until 9 years"),
             ("synonyms", "roughly half of it", "about half of it"),
         ),
-        free=(7, 8, 9),
+        free=(1, 6, 9),
     ),
     Passage(
         "hanse",
@@ -249,6 +249,7 @@ HELD_OUT_ENCYCLOPEDIC_PARAPHRASED = (
             ("number words", "Hearts: three.", "Hearts: 3."),
             ("synonyms", "in less than a second", "in under a second"),
         ),
+        free=(1, 2, 3),
     ),
     Passage(
         "timbuktu",

@@ -219,8 +219,8 @@ HELD_OUT_NARRATIVE_PARAPHRASED = (
             ),
             (
                 "events reordered",
-                "Whispering was of no use to him, nor was speaking",
-                "Speaking was of no use to him, nor was whispering",
+                "In the end Madame Roux came out of it",
+                "At the very start Madame Roux came out of it",
             ),
             ("names swapped", "and it was the one who had forgotten", "and it was the one who had prompted"),
             (

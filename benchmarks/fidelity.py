@@ -73,15 +73,15 @@ def rows_of(split: str, name: str, gate: Gate) -> list[dict]:
     found = pairs(split)
     seconds = [seconds_of(gate, pair) for pair in found[:: -(-len(found) // TIMED)]]
     if gate.prepare:
-        gate.prepare(sorted({text for pair in found for text in (pair.source, pair.rewritten, pair.unchanged)}))
+        gate.prepare(sorted({text for pair in found for text in (pair.source, pair.rewritten, pair.before)}))
     keeps = cache(gate.keeps)
     counted: dict[tuple[str, bool, str], list[int]] = defaultdict(lambda: [0, 0])
     for pair in found:
         right = keeps(pair.source, pair.rewritten) == pair.faithful
         groups = [("change", pair.change), ("text", pair.kind_of_text), ("origin", pair.origin), ("all", "")]
-        if not pair.faithful and pair.unchanged != pair.source:
+        if not pair.faithful and pair.before != pair.source:
             groups.append(("start", "paraphrase"))
-            if keeps(pair.source, pair.unchanged):
+            if keeps(pair.source, pair.before):
                 groups.append(("start", "kept paraphrase"))
         for by, kind in groups:
             counted[by, pair.faithful, kind][0] += right

@@ -259,51 +259,6 @@ DEVELOPMENT_ENCYCLOPEDIC = (
         ),
     ),
     Passage(
-        "river",
-        "encyclopedic",
-        """The Soren is the second-longest river of the island. It rises at 1,840 metres on the slopes of Mount Kall
-        and flows 276 kilometres west to the Bay of Dorne. Its largest tributary, the Little Soren, joins it from the
-        left near the town of Hask. All towns on the upper course lie more than 10 km from the banks, because floods
-        are common in spring. In 1931 a flood killed 113 people and destroyed the old bridge at Hask. A dam was
-        completed in 1954; since then no serious flood has occurred. The dam provides about 30 percent of the island's
-        electricity. Salmon have become rare, but trout are still abundant. Ships cannot use the river above Hask. The
-        water is clean enough to drink in the mountains but not in the plains.""",
-        (
-            """On this island only one river is longer than the Soren. From its source on Mount Kall's slopes, 1,840 m
-            high, it runs 276 km to the west and enters the Bay of Dorne. Close to the town of Hask it is joined from
-            the left by the Little Soren, which is the largest of its tributaries. Since spring floods are frequent,
-            every town along the upper course is situated over 10 kilometres away from the banks. The flood of 1931
-            cost 113 lives and destroyed the old bridge in Hask. No serious flood has happened since 1954, when a dam
-            was finished, and this dam supplies roughly 30 % of the electricity on the island. Trout remain plentiful;
-            salmon, however, are now rare. The river is not navigable above Hask. In the mountains its water can be
-            drunk, in the plains it cannot.""",
-        ),
-        corruptions=(
-            ("number changed", "276", "267"),
-            ("unit changed", "276 kilometres", "276 miles"),
-            ("number times ten", "1,840", "18,400"),
-            ("antonym", "kilometres west", "kilometres east"),
-            ("antonym", "from the left", "from the right"),
-            (
-                "antonym",
-                "Salmon have become rare, but trout are still abundant",
-                "Salmon are still abundant, but trout have become rare",
-            ),
-            ("quantifier changed", "All towns", "Some towns"),
-            ("quantifier changed", "every town along", "no town along"),
-            ("quantifier changed", "more than 10 km", "less than 10 km"),
-            ("quantifier changed", "over 10 kilometres", "under 10 kilometres"),
-            ("number swapped", "In 1931 a flood killed 113 people", "In 1954 a flood killed 113 people"),
-            ("negated", "no serious flood has occurred", "serious floods have occurred"),
-            ("negated", "Ships cannot use", "Ships can use"),
-            ("negated", "is not navigable", "is navigable"),
-            ("negated", "but not in the plains", "and in the plains"),
-            ("number changed", "30 percent", "13 percent"),
-            ("name replaced", "Bay of Dorne", "Bay of Biscay"),
-            ("events reordered", "since then no", "before then no"),
-        ),
-    ),
-    Passage(
         "south pole",
         "encyclopedic",
         """Roald Amundsen led the first expedition to reach the South Pole. He left his base at the Bay of Whales on

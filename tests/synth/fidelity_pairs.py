@@ -79,7 +79,7 @@ class Pair:
         source: what is said.
         rewritten: what the gate judges.
         faithful: the label.
-        unchanged: the text that was changed into the rewritten one: the source, or a text that says the same.
+        before: the text that was changed into the rewritten one: the source, or a text that says the same.
     """
 
     passage: str
@@ -89,7 +89,7 @@ class Pair:
     source: str
     rewritten: str
     faithful: bool
-    unchanged: str
+    before: str
 
 
 def pairs(split: str) -> list[Pair]:
@@ -147,5 +147,5 @@ def _of_sentences() -> list[Pair]:
     ]
 
 
-def _pair(passage: Passage, origin: str, change: str, rewritten: str, faithful: bool, unchanged: str) -> Pair:
-    return Pair(passage.name, passage.kind, origin, change, passage.source, rewritten, faithful, unchanged)
+def _pair(passage: Passage, origin: str, change: str, rewritten: str, faithful: bool, before: str) -> Pair:
+    return Pair(passage.name, passage.kind, origin, change, passage.source, rewritten, faithful, before)

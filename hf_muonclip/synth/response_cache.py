@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .generator import Chat, Generated, Generator, OnAnswer, check_same_number
+from .generator import Chat, Generated, Generator, OnAnswer, Refused, check_same_number
 
 _PATIENCE = 60.0  # seconds that a process waits for another one's write
 _TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
@@ -47,8 +47,8 @@ class CachedGenerator:
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
-    ) -> list[Generated]:
-        """Return the answer to each chat, in order.
+    ) -> list[Generated | Refused]:
+        """Return the answer to each chat, or why it gets none, in order. What is refused is asked again another time.
 
         Raises:
             GenerationError: the generator gave no answer; those that it gave before are kept.
@@ -57,13 +57,14 @@ class CachedGenerator:
         check_same_number(chats, seeds)
         identity = self.identity
         keys = [_key(identity, chat, seed) for chat, seed in zip(chats, seeds, strict=True)]
-        known = self._read({*keys})
-        self.found += sum(key in known for key in keys)
+        found = self._read({*keys})
+        known: dict[str, Generated | Refused] = {**found}
+        self.found += sum(key in found for key in keys)
         missing: dict[str, int] = {}
         for place, key in enumerate(keys):
-            if key in known:
+            if key in found:
                 if on_answer is not None:
-                    on_answer(place, known[key])
+                    on_answer(place, found[key])
             else:
                 missing.setdefault(key, place)
         wanted = [*missing.items()]
@@ -78,7 +79,10 @@ class CachedGenerator:
 
         if wanted:
             places = [place for _, place in wanted]
-            self.generator.generate([chats[place] for place in places], [seeds[place] for place in places], keep)
+            given = self.generator.generate(
+                [chats[place] for place in places], [seeds[place] for place in places], keep
+            )
+            known |= {key: one for (key, _), one in zip(wanted, given, strict=True) if isinstance(one, Refused)}
         return [known[key] for key in keys]
 
     def __getstate__(self) -> dict[str, Any]:

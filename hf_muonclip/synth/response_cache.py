@@ -52,7 +52,7 @@ class CachedGenerator:
 
         Raises:
             GenerationError: the generator gave no answer; those that it gave before are kept.
-            OSError: the cache cannot be read or written, such as on a full disk; what it held stays.
+            OSError: the cache cannot be read or written, such as on a full disk, or is damaged; what it held stays.
         """
         check_same_number(chats, seeds)
         identity = self.identity
@@ -99,7 +99,12 @@ class CachedGenerator:
             for key in keys:
                 row = self._execute("SELECT answer FROM answers WHERE key = ?", key)
                 if row is not None:
-                    found[key] = Generated(**json.loads(row[0]))
+                    try:
+                        found[key] = Generated(**json.loads(row[0]))
+                    except (ValueError, TypeError) as error:
+                        raise OSError(
+                            _damaged(self.path, f"it holds an answer that is none, {row[0]!r:.80}")
+                        ) from error
         return found
 
     def _write(self, key: str, answer: Generated) -> None:
@@ -110,6 +115,8 @@ class CachedGenerator:
         try:
             return self._connection().execute(statement, values).fetchone()
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+                raise OSError(_damaged(self.path, str(error))) from error
             raise OSError(
                 f"the response cache {self.path} cannot be used: {error}. What it held is still there; free the disk, "
                 "or name another file."
@@ -125,6 +132,13 @@ class CachedGenerator:
             connection.execute(_TABLE)
             self._opened = (process, connection)
         return self._opened[1]
+
+
+def _damaged(path: Path, found: str) -> str:
+    return (
+        f"the response cache {path} is damaged, or is none: {found}. It is left as it is. Repair it with sqlite3's "
+        ".recover, or move it away or name another file: its answers are then paid for again."
+    )
 
 
 def _key(identity: str, chat: Chat, seed: int) -> str:

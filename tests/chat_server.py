@@ -7,7 +7,12 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = Callable[[dict[str, Any]], tuple[int, Any]]  # from a request to a status and a body
+# From a request to a status, a body, and headers where there are some.
+Reply = Callable[[dict[str, Any]], tuple[int, Any] | tuple[int, Any, dict[str, str]]]
+
+
+class Half(bytes):
+    """A body whose connection is closed in its middle."""
 
 
 class Completions(BaseHTTPRequestHandler):
@@ -16,13 +21,16 @@ class Completions(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append((self.path, dict(self.headers), request))
-        status, body = self.server.reply(request)
+        status, body, *more = self.server.reply(request)
         answer = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
+        for name, value in (more[0] if more else {}).items():
+            self.send_header(name, value)
         self.end_headers()
         with suppress(BrokenPipeError):  # it has waited long enough
-            self.wfile.write(answer)
+            self.wfile.write(answer[: len(answer) // 2] if isinstance(body, Half) else answer)
+        self.close_connection |= isinstance(body, Half)
 
     def do_GET(self) -> None:
         """List no models, by which clients see that the server is there."""

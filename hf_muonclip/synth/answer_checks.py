@@ -17,7 +17,9 @@ CAUSES = {
     "empty": "the document holds nothing but white space",
     "binary": "too many of the document's characters are no text",
     "nothing_to_rewrite": "the document has no prose of some length: code, tables, formulas, headings alone",
-    "unfinished": "the answer was ended at the most tokens allowed",
+    "chat_too_long": "a chat leaves the model's window no room for the most tokens allowed",
+    "chat_refused": "the server refused a chat, and answered others",
+    "unfinished": "the answer was ended at the most tokens allowed, or by a filter of the server",
     "no_answer": "the answer is empty",
     "markup": "the answer holds tags of the prompt",
     "loop": "the answer repeats itself",
@@ -99,7 +101,7 @@ def answer_fault(text: str, finished: bool, passage: str, written: str, precedin
         preceding: the end of the source before the passage, of about the same length.
     """
     if not finished:
-        return Fault("unfinished", [f"the answer was ended at its token limit, behind {text[-40:]!r}"])
+        return Fault("unfinished", [f"the answer was ended at its token limit or by a filter, behind {text[-40:]!r}"])
     if is_not_utf8(text):
         return Fault("not_utf8", ["the answer holds lone surrogates, which no UTF-8 text has"])
     if not text:

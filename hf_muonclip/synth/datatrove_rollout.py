@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from datatrove.data import Document
-from datatrove.pipeline.inference.types import InferenceResult
+from datatrove.pipeline.inference.types import InferenceError, InferenceResult
 
-from .generator import Chat, Generated, GenerationError, OnAnswer, check_same_number
+from .generator import PROBE, Chat, Generated, GenerationError, OnAnswer, Refused, check_same_number
 from .rephraser import Rephraser
-from .server_generator import ENDS
+from .server_generator import ENDS, REFUSALS
+
+_REFUSAL = "BadRequestError from server: "  # by which the runner knows status 400, also in what it keeps
+_SHOWN = 300  # characters of a server's words
 
 _Generate = Callable[[dict[str, Any]], Awaitable[InferenceResult]]
 
@@ -30,7 +33,8 @@ class RephraseRollout:
     The runner gives each document its rephrasings, kept and dropped ones, as metadata: a list with one entry
     (rollouts_per_document must be 1), which is the list of rows that `Rephraser` gives, scores as JSON. Sampling is the
     runner's: temperature, top_p and max_tokens of its default_generation_params. Its request cache and checkpoints
-    (checkpoints_local_dir) keep what was answered when a run is ended; a request that was refused with status 400 too.
+    (checkpoints_local_dir) keep what was answered when a run is ended; that a request was refused with status 400 too.
+    A refused chat drops its rephrasing; where the server also refuses a chat of two words, the run ends instead.
 
     A document's gate runs in a thread, so that other documents' requests go on.
 
@@ -55,7 +59,7 @@ class RephraseRollout:
 
         Raises:
             InferenceError: the runner got no answer from its server.
-            GenerationError: the server gave an answer up.
+            GenerationError: the server gave an answer up, or refuses all chats.
         """
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads)
@@ -83,19 +87,36 @@ class _Asking:
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
-    ) -> list[Generated]:
+    ) -> list[Generated | Refused]:
         check_same_number(chats, seeds)
 
-        async def all_answers() -> list[InferenceResult]:
-            asked = (self.ask({"messages": chat, "seed": seed}) for chat, seed in zip(chats, seeds, strict=True))
-            return await asyncio.gather(*asked)
+        async def all_answers() -> list[Generated | Refused]:
+            asked = (self._answer(chat, seed) for chat, seed in zip(chats, seeds, strict=True))
+            found = await asyncio.gather(*asked)
+            if any(isinstance(one, Refused) for one in found):
+                probed = await self._answer(PROBE, 0)
+                if isinstance(probed, Refused):
+                    raise GenerationError(
+                        f"the server refuses all chats, also one of two words: {probed.reason}. Where the runner has a "
+                        "checkpoints_local_dir, it keeps that: remove replay.sqlite3 there before the next run."
+                    )
+            return found
 
-        results = asyncio.run_coroutine_threadsafe(all_answers(), self.loop).result()
-        answers = [_generated(result) for result in results]
+        answers = asyncio.run_coroutine_threadsafe(all_answers(), self.loop).result()
         if on_answer is not None:
             for place, answer in enumerate(answers):
-                on_answer(place, answer)
+                if isinstance(answer, Generated):
+                    on_answer(place, answer)
         return answers
+
+    async def _answer(self, chat: Chat, seed: int) -> Generated | Refused:
+        try:
+            return _generated(await self.ask({"messages": chat, "seed": seed}))
+        except InferenceError as error:
+            said = _refusal(error)
+            if said is None:
+                raise
+            return Refused("chat_refused", f"the server refused the chat: {said[:_SHOWN]}")
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,14 @@ class _Unasked:
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
     ) -> list[Generated]:
         raise AssertionError("a document's own generator is asked")
+
+
+def _refusal(error: InferenceError) -> str | None:
+    """Return a server's words where it refused one request; None where something else failed."""
+    said = str(error.error)
+    if _REFUSAL in said:
+        return said.partition(_REFUSAL)[2]
+    return said if getattr(error.__cause__, "status_code", None) in REFUSALS else None
 
 
 def _generated(result: InferenceResult) -> Generated:

@@ -24,11 +24,27 @@ class Generated:
     finished: bool
 
 
+@dataclass(frozen=True)
+class Refused:
+    """What stands in the place of an answer to a chat that gets none, while others are answered.
+
+    It is a finding about the chat, never about the infrastructure, and costs nothing to find again: caches do not hold
+    it.
+
+    Attributes:
+        cause: "chat_too_long" or "chat_refused"; `answer_checks.CAUSES` says what they mean.
+        reason: in a sentence, with the values at hand.
+    """
+
+    cause: str
+    reason: str
+
+
 OnAnswer = Callable[[int, Generated], None]  # the place of a chat in its batch, and its answer
 
 
 class GenerationError(RuntimeError):
-    """The infrastructure failed: a server is gone, hangs, or stays busy. It is never an empty text."""
+    """The infrastructure failed: a server is gone, hangs, stays busy or refuses all. It is never an empty text."""
 
 
 class Generator(Protocol):
@@ -44,17 +60,21 @@ class Generator(Protocol):
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
-    ) -> list[Generated]:
-        """Return the answer to each chat, in order.
+    ) -> Sequence[Generated | Refused]:
+        """Return the answer to each chat, or why it gets none, in order.
 
         Args:
             chats: what is answered.
             seeds: of each chat's sampling.
-            on_answer: called with each answer as soon as it is there, in any order.
+            on_answer: called with each answer as soon as it is there, in any order; not with what is refused.
 
         Raises:
-            GenerationError: a chat got no answer.
+            GenerationError: a chat that is not refused got no answer.
         """
+
+
+# Asked where chats were refused: who refuses it too refuses all chats.
+PROBE: Chat = [{"role": "user", "content": "Say yes."}]
 
 
 def check_same_number(chats: Sequence[Chat], seeds: Sequence[int]) -> None:

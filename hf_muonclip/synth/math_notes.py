@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.graders.grader_pool import GraderPool
 from .answer_checks import Fault, answer_fault, document_fault, unwrapped
 from .facts.meta_text import meta_text
+from .generator import Refused
 from .math_styles import MATH_STYLES, TRANSLATION, math_chat
 from .mathematics.check import MathCheck, Pair, check_pairs
 from .mathematics.final_answer import final_answer, given_answer
@@ -219,6 +220,9 @@ class MathNotes:
             raise ValueError(f"a generator must give one answer per chat; got {len(generated)} to {len(chats)}.")
         to_check: list[int] = []
         for place, answer in zip(asked, generated, strict=True):
+            if isinstance(answer, Refused):
+                rows[place] = _dropped(rows[place], Fault(answer.cause, [answer.reason]))
+                continue
             note = unwrapped(answer.text)
             fault = answer_fault(note, answer.finished, owners[place].whole, "", "")
             written = note.encode(errors="replace").decode()  # so that the row can be written

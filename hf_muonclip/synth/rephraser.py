@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .answer_checks import ALIKE, Fault, answer_fault, document_fault, likeness, shingles, unwrapped
 from .chunks import Chunk, cut, first_heading
-from .generator import GenerationError
+from .generator import GenerationError, Refused
 from .run_folder import code_of_this_folder, fingerprint
 from .sentence_ends import last_sentences
 from .styles import STYLES, Style, assign_styles, chat_for, checked_styles, digest
@@ -131,8 +131,9 @@ class Rephraser:
     All depends on a document's text, the settings and the generator alone: not on its place, its batch, the number of
     processes. Equal documents get equal rephrasings.
 
-    **A generator that fails raises GenerationError**: nothing is returned then, for an item that could not be generated
-    is neither done nor dropped. What was answered is not lost: a generator with a response cache has written each
+    A chat that the generator refuses, because it is too long or for what it holds, drops its rephrasing too. **A
+    generator that fails raises GenerationError**: nothing is returned then, for an item that could not be generated is
+    neither done nor dropped. What was answered is not lost: a generator with a response cache has written each
     answer, also of the chunks before, and the next call pays only for those that are missing.
 
     `datasets` names a result by what the callable is made of. That is all here: settings, prompts, gate and generator
@@ -289,6 +290,9 @@ class Rephraser:
                 written = last_sentences(before, CONTEXT)
                 chat = chat_for(passage, style, written=written, title=source.title)
                 answer = yield chat, self._seed_of(source, number, place)
+                if isinstance(answer, Refused):
+                    reasons = [f"chunks[{place}]: {answer.reason}"]
+                    return replace(_counted(result, tokens), cause=answer.cause, reasons=reasons)
                 tokens = [tokens[0] + answer.prompt_tokens, tokens[1] + answer.new_tokens]
                 own = unwrapped(answer.text)
                 text = chunk.text.replace(passage, own, 1)
@@ -319,7 +323,7 @@ class Rephraser:
         return int(digest(f"{self.seed} {source.key} {number} {place}")[:8], 16) >> 1  # 31 bits, which all engines take
 
 
-_Job = Generator[tuple[list[dict[str, str]], int], "generators.Generated", Rephrased]
+_Job = Generator[tuple[list[dict[str, str]], int], "generators.Generated | Refused", Rephrased]
 
 
 class _Source:
@@ -342,7 +346,7 @@ def _together(jobs: Sequence[_Job], generator: "generators.Generator") -> list[R
     results: dict[int, Rephrased] = {}
     asked: dict[int, tuple[list[dict[str, str]], int]] = {}
 
-    def go_on(place: int, answer: "generators.Generated | None") -> None:
+    def go_on(place: int, answer: "generators.Generated | Refused | None") -> None:
         try:
             asked[place] = next(jobs[place]) if answer is None else jobs[place].send(answer)
         except StopIteration as ended:

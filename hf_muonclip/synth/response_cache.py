@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .generator import Chat, Generated, Generator, OnAnswer, check_same_number
+from .generator import Chat, Generated, Generator, OnAnswer, Refused, check_same_number
 
 _PATIENCE = 60.0  # seconds that a process waits for another one's write
 _TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
@@ -47,23 +47,24 @@ class CachedGenerator:
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
-    ) -> list[Generated]:
-        """Return the answer to each chat, in order.
+    ) -> list[Generated | Refused]:
+        """Return the answer to each chat, or why it gets none, in order. What is refused is asked again another time.
 
         Raises:
             GenerationError: the generator gave no answer; those that it gave before are kept.
-            OSError: the cache cannot be read or written, such as on a full disk; what it held stays.
+            OSError: the cache cannot be read or written, such as on a full disk, or is damaged; what it held stays.
         """
         check_same_number(chats, seeds)
         identity = self.identity
         keys = [_key(identity, chat, seed) for chat, seed in zip(chats, seeds, strict=True)]
-        known = self._read({*keys})
-        self.found += sum(key in known for key in keys)
+        found = self._read({*keys})
+        known: dict[str, Generated | Refused] = {**found}
+        self.found += sum(key in found for key in keys)
         missing: dict[str, int] = {}
         for place, key in enumerate(keys):
-            if key in known:
+            if key in found:
                 if on_answer is not None:
-                    on_answer(place, known[key])
+                    on_answer(place, found[key])
             else:
                 missing.setdefault(key, place)
         wanted = [*missing.items()]
@@ -78,7 +79,10 @@ class CachedGenerator:
 
         if wanted:
             places = [place for _, place in wanted]
-            self.generator.generate([chats[place] for place in places], [seeds[place] for place in places], keep)
+            given = self.generator.generate(
+                [chats[place] for place in places], [seeds[place] for place in places], keep
+            )
+            known |= {key: one for (key, _), one in zip(wanted, given, strict=True) if isinstance(one, Refused)}
         return [known[key] for key in keys]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,7 +99,12 @@ class CachedGenerator:
             for key in keys:
                 row = self._execute("SELECT answer FROM answers WHERE key = ?", key)
                 if row is not None:
-                    found[key] = Generated(**json.loads(row[0]))
+                    try:
+                        found[key] = Generated(**json.loads(row[0]))
+                    except (ValueError, TypeError) as error:
+                        raise OSError(
+                            _damaged(self.path, f"it holds an answer that is none, {row[0]!r:.80}")
+                        ) from error
         return found
 
     def _write(self, key: str, answer: Generated) -> None:
@@ -106,6 +115,8 @@ class CachedGenerator:
         try:
             return self._connection().execute(statement, values).fetchone()
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+                raise OSError(_damaged(self.path, str(error))) from error
             raise OSError(
                 f"the response cache {self.path} cannot be used: {error}. What it held is still there; free the disk, "
                 "or name another file."
@@ -121,6 +132,13 @@ class CachedGenerator:
             connection.execute(_TABLE)
             self._opened = (process, connection)
         return self._opened[1]
+
+
+def _damaged(path: Path, found: str) -> str:
+    return (
+        f"the response cache {path} is damaged, or is none: {found}. It is left as it is. Repair it with sqlite3's "
+        ".recover, or move it away or name another file: its answers are then paid for again."
+    )
 
 
 def _key(identity: str, chat: Chat, seed: int) -> str:

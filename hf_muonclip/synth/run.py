@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from .documents import Document, count_documents, document_files, read_documents
-from .generator import Chat, Generated, Generator, OnAnswer
+from .generator import Chat, Generated, Generator, OnAnswer, Refused
 from .run_folder import Counts, Maker, counts_of, counts_of_shard, keep_manifest, manifest_of, only_run, write_shard
 from .shard_workers import in_workers
 
@@ -140,7 +140,7 @@ class _Watched:
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
-    ) -> list[Generated]:
+    ) -> Sequence[Generated | Refused]:
         def tell(place: int, answer: Generated) -> None:
             self.told(answer)
             if on_answer is not None:

@@ -13,14 +13,17 @@ from urllib.parse import urlsplit
 import httpx
 
 from .generator import (
+    PROBE,
     Chat,
     Generated,
     GenerationError,
     OnAnswer,
+    Refused,
     check_same_number,
     check_sampling,
 )
 
+REFUSALS = {400, 413, 422}  # statuses that may be about the one chat: too long, filtered
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses of a server that may answer another time
 # Why an answer ended, and whether the model ended it. All else ("abort", "error", null) is a server's failure.
 ENDS = {"stop": True, "length": False, "content_filter": False}
@@ -35,6 +38,10 @@ class ServerGenerator:
     that is late, does not arrive or is given up by the server ("abort") is sent again, after as long as the server asks
     for (Retry-After) or 1, 2, 4 ... seconds, at most a minute. Whether equal seeds give equal texts is the server's
     affair. No saved token of the Hub is sent.
+
+    A chat that the server refuses (400, 413, 422) is `Refused` with the server's words, provided that it answers
+    others: one of the batch that was asked later, or else a chat of two words, which is asked for that alone. A server
+    that refuses all has failed.
 
     Args:
         base_url: up to "/v1", as of OpenAI's client: "http://localhost:8000/v1".
@@ -86,11 +93,12 @@ class ServerGenerator:
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
-    ) -> list[Generated]:
-        """Return the answer to each chat, in order.
+    ) -> list[Generated | Refused]:
+        """Return the answer to each chat, or why it gets none, in order.
 
         Raises:
-            GenerationError: a chat got no answer. The others under way are waited for, and on_answer has them.
+            GenerationError: a chat got no answer, or the server refuses all. The others under way are waited for, and
+                on_answer has them.
         """
         check_same_number(chats, seeds)
         loops: list[asyncio.AbstractEventLoop] = []
@@ -111,34 +119,43 @@ class ServerGenerator:
         seeds: Sequence[int],
         on_answer: OnAnswer | None,
         loops: list[asyncio.AbstractEventLoop],
-    ) -> list[Generated]:
+    ) -> list[Generated | Refused]:
         loops.append(asyncio.get_running_loop())
         headers = {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
         todo = iter(range(len(chats)))
-        answers: dict[int, Generated] = {}
+        answers: dict[int, Generated | Refused] = {}
+        refused = believed = 0  # refusals; those behind which the server was asked and has answered
         failures: list[GenerationError] = []
 
         async def work(client: httpx.AsyncClient) -> None:
+            nonlocal refused, believed
             for place in todo:
                 if failures:  # what is under way ends, nothing more begins
                     return
+                before = refused
                 try:
-                    answers[place] = await self._answer(client, chats[place], seeds[place])
+                    answers[place] = answer = await self._answer(client, chats[place], seeds[place])
                 except GenerationError as failure:
                     failures.append(failure)
                     return
+                if isinstance(answer, Refused):
+                    refused += 1
+                    continue
+                believed = max(believed, before)
                 if on_answer is not None:
-                    on_answer(place, answers[place])
+                    on_answer(place, answer)
 
         limits = httpx.Limits(max_connections=self.concurrency)
         async with httpx.AsyncClient(headers=headers, timeout=None, limits=limits) as client:
             working: list[Coroutine[Any, Any, None]] = [work(client) for _ in range(min(self.concurrency, len(chats)))]
             await asyncio.gather(*working)
-        if failures:
-            raise failures[0]
+            if failures:
+                raise failures[0]
+            if believed < refused and isinstance(probed := await self._answer(client, PROBE, 0), Refused):
+                raise GenerationError(f"{self.url} refuses all chats, also one of two words: {probed.reason}")
         return [answers[place] for place in range(len(chats))]
 
-    async def _answer(self, client: httpx.AsyncClient, chat: Chat, seed: int) -> Generated:
+    async def _answer(self, client: httpx.AsyncClient, chat: Chat, seed: int) -> Generated | Refused:
         settings = self._sampling
         body = {
             "model": self.model,
@@ -164,8 +181,10 @@ class ServerGenerator:
                     answer = self._read(response)
                     if answer is not None:
                         return answer
+                elif response.status_code in REFUSALS:
+                    return Refused("chat_refused", f"the server refused the chat with {problem}")
                 elif response.status_code not in _AGAIN:
-                    raise GenerationError(f"{self.url} refuses a chat with {problem}")
+                    raise GenerationError(f"{self.url} refuses to answer with {problem}")
                 wait = min(_asked_wait(response) or wait, _LONGEST_WAIT)
             if attempt < self.retries:
                 await asyncio.sleep(wait)
@@ -180,15 +199,15 @@ class ServerGenerator:
         try:
             answer = response.json()
             choice, usage = answer["choices"][0], answer["usage"]
-            text, finished = choice["message"]["content"], ENDS.get(choice["finish_reason"])
+            message, finished = choice["message"], ENDS.get(choice["finish_reason"])
+            # No content: a model that declined in a field of its own, or did nothing but think.
+            text = message["content"] if message["content"] is not None else message.get("refusal") or ""
             tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             said = response.text[:_SHOWN]
             raise GenerationError(f"{self.url} answered with no chat completion ({error!r}): {said}") from error
         if finished is None:
             return None
-        if text is None and not finished:  # a model that was still thinking
-            text = ""
         if not isinstance(text, str):
             raise GenerationError(f"{self.url} answered without a text: {response.text[:_SHOWN]}")
         return Generated(text, *tokens, finished)

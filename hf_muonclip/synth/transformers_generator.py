@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from .generator import Chat, Generated, GenerationError, OnAnswer, check_same_number, check_sampling
+from .generator import PROBE, Chat, Generated, GenerationError, OnAnswer, Refused, check_same_number, check_sampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -91,19 +91,21 @@ class TransformersGenerator:
 
     def generate(
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
-    ) -> list[Generated]:
+    ) -> list[Generated | Refused]:
         """Return the answer to each chat, in order. Dropout is off meanwhile.
 
+        A chat that leaves the model's window no room for max_new_tokens is `Refused`. What is answered is told batch by
+        batch, after batch_size chats.
+
         Raises:
-            ValueError: a chat leaves the model's window no room for max_new_tokens; nothing is generated then.
+            ValueError: max_new_tokens is more than the window has room for, whatever the chat.
             GenerationError: the accelerator's memory is too small for a batch.
         """
         check_same_number(chats, seeds)
         model, _ = self._loaded()
         prompts = [self._prompt(chat) for chat in chats]
-        self._check_window(prompts)
-        by_length = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
-        answers: dict[int, Generated] = {}
+        answers: dict[int, Generated | Refused] = {**self._too_long(prompts)}
+        by_length = sorted({*range(len(prompts))} - {*answers}, key=lambda place: (len(prompts[place]), place))
         trained = model.training
         model.eval()
         try:
@@ -159,14 +161,26 @@ class TransformersGenerator:
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _check_window(self, prompts: Sequence[Sequence[int]]) -> None:
+    def _too_long(self, prompts: Sequence[Sequence[int]]) -> dict[int, Refused]:
+        """Return the places of prompts that do not fit, with the refusal of each."""
         window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        longest, new = max(map(len, prompts), default=0), self._sampling["max_new_tokens"]
-        if window is not None and longest + new > window:
+        new = self._sampling["max_new_tokens"]
+        if window is None:
+            return {}
+        least = len(self._prompt(PROBE))
+        if least + new > window:
             raise ValueError(
-                f"a chat and its answer must fit in the model's window of {window} tokens; a chat has {longest}, and "
-                f"max_new_tokens is {new}. Lower max_new_tokens, or make chunks smaller."
+                f"a chat and its answer must fit in the model's window of {window} tokens; one of two words has "
+                f"{least}, and max_new_tokens is {new}. Lower max_new_tokens."
             )
+        return {
+            place: Refused(
+                "chat_too_long",
+                f"a chat of {len(prompt)} tokens and max_new_tokens={new} exceed the model's window of {window}",
+            )
+            for place, prompt in enumerate(prompts)
+            if len(prompt) + new > window
+        }
 
     def _batch(self, prompts: list[list[int]], seeds: list[int]) -> list[Generated]:
         longest = max(map(len, prompts))

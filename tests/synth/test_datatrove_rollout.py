@@ -21,6 +21,7 @@ from datatrove.pipeline.inference.types import InferenceError
 from datatrove.pipeline.writers import JsonlWriter
 
 from hf_muonclip.synth.datatrove_rollout import RephraseRollout
+from hf_muonclip.synth.generator import PROBE
 from hf_muonclip.synth.rephraser import Rephraser
 
 SETTINGS: dict[str, Any] = {"gate": same_numbers, "rephrasings": 2, "chunk_size": 300, "title_column": "title"}
@@ -96,3 +97,35 @@ def test_settings_that_cannot_be() -> None:
         RephraseRollout(threads=0)
     with pytest.raises(ValueError, match=naming("rephrasings", "0")):
         RephraseRollout(rephrasings=0)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["no checkpoints", "checkpoints"])
+def test_a_chat_that_the_server_refuses_drops_its_rephrasing_and_no_other(kept: bool, tmp_path: Path) -> None:
+    """Also where the runner keeps refusals, and the chats are asked for again from there."""
+    said = {"error": {"message": "filtered, as chats that speak of T 3 are"}}
+
+    def refusing(request: dict[str, Any]) -> tuple[int, Any]:
+        if request["messages"] == PROBE:
+            return reply({"messages": [{"role": "user", "content": "<passage>\nYes.\n</passage>"}], "seed": 0})
+        return (400, said) if "T 3" in str(request["messages"]) else reply(request)
+
+    more: dict[str, Any] = {"checkpoints_local_dir": str(tmp_path / "kept"), "records_per_chunk": 2} if kept else {}
+    with serving(refusing) as server:
+        found = run(tmp_path / "out", address(server), copies(), **more)
+    rows = {one["id"]: one["metadata"]["rollout_results"][0] for one in found}
+    assert {*rows} == {one.id for one in DOCUMENTS}
+    refused = {name for name, own in rows.items() for row in own if row["cause"] == "chat_refused"}
+    assert refused == {"doc-3"}
+    assert all("filtered, as chats" in row["reasons"][0] for row in rows["doc-3"])
+    assert any(row["kept"] for own in rows.values() for row in own)
+
+
+@pytest.mark.parametrize("skipping", [False, True])
+def test_a_server_that_refuses_all_ends_the_run(skipping: bool, tmp_path: Path) -> None:
+    """Also where the runner is told to skip what is refused: that is about single documents."""
+    more = {"skip_bad_requests": True} if skipping else {}
+    with (
+        serving(lambda _: (400, {"error": "no credit"})) as server,
+        pytest.raises(InferenceError, match=naming("no credit", "all chats")),
+    ):
+        run(tmp_path, address(server), copies(), **more)

@@ -154,6 +154,46 @@ def test_a_cache_that_cannot_be_written_says_so_and_keeps_what_it_held(tmp_path:
     kept = CachedGenerator(Counting(), path)
     kept.generate([chat("a")], [0])
     assert kept.generator.asked == []
-    (tmp_path / "no database").write_text("a text" * 1000)
-    with pytest.raises(OSError, match=naming("no database")):
-        CachedGenerator(Counting(), tmp_path / "no database").generate([chat("a")], [0])
+
+
+@pytest.mark.parametrize("damage", ["no database", "half of it", "zeros in its middle", "another row"])
+def test_a_damaged_cache_is_an_error_and_is_left_as_it_is(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "cache"
+    CachedGenerator(Counting(), path).generate([chat(number) for number in range(300)], range(300))
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if damage == "another row":
+            connection.execute("UPDATE answers SET answer = '{\"text\": 1}'")
+    connection.close()
+    content = path.read_bytes()
+    if damage == "no database":
+        content = b"a text" * 1000
+    elif damage == "half of it":
+        content = content[: len(content) // 2]
+    elif damage == "zeros in its middle":
+        content = content[:4096] + bytes(len(content) - 4096)
+    path.write_bytes(content)
+    inner = Counting()
+    with pytest.raises(OSError, match=naming(str(path), "damaged")):
+        CachedGenerator(inner, path).generate([chat(number) for number in range(300)], range(300))
+    assert inner.asked == []  # nothing is paid for whose answer could not be kept
+    assert path.read_bytes() == content
+
+
+def test_another_model_setting_seed_or_chat_is_another_question(tmp_path: Path) -> None:
+    """Also where their texts, put together, would be the same."""
+    made = [
+        (Counting("model"), chat("a"), 1),
+        (Counting("model 1"), chat("a"), 1),
+        (Counting("model"), chat("a"), 11),
+        (Counting("model"), chat("a 1"), 1),
+        (Counting("model"), [{"role": "system", "content": "a"}], 1),
+        (Counting("model"), [*chat("a"), *chat("a")], 1),
+        (Counting("model"), chat("A"), 1),
+    ]
+    for inner, one, seed in made:
+        CachedGenerator(inner, tmp_path / "cache").generate([one], [seed])
+    assert [len(inner.asked) for inner, _, _ in made] == [1] * len(made)
+    again = Counting("model")
+    CachedGenerator(again, tmp_path / "cache").generate([[{"content": "a", "role": "user"}]], [1])
+    assert again.asked == []  # the order of a message's keys says nothing

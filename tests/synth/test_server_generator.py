@@ -115,13 +115,14 @@ def test_a_server_that_is_gone_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "named"),
     [
-        (400, {"error": "too long"}, ["400", "too long"]),
+        (401, {"error": "no key"}, ["401", "no key"]),
+        (404, {"error": "no such model"}, ["404", "no such model"]),
         (200, b"<html>", ["<html>"]),
         (200, {"choices": []}, ["choices"]),
         (200, completion("no usage"), ["usage"]),
         (200, {**completion(None), "usage": {"prompt_tokens": 4, "completion_tokens": 0}}, ["finish_reason"]),
     ],
-    ids=["refused", "html", "empty", "no usage", "no text"],
+    ids=["no key", "no model", "html", "empty", "no usage", "no end"],
 )  # fmt: skip
 def test_an_answer_that_is_none_is_an_error_at_once(status: int, body: Any, named: list[str]) -> None:
     with serving(lambda _: (status, body)) as server:
@@ -138,6 +139,19 @@ def test_an_answer_that_the_server_gave_up_is_asked_for_again_and_is_no_text(end
         assert len(server.requests) == 2
     with serving(lambda request: answer_to(request, ended)) as server, pytest.raises(GenerationError):
         ServerGenerator(address(server), "m", retries=0).generate(CHATS[:1], [1])
+
+
+@pytest.mark.parametrize(("message", "text"), [({"content": None}, ""), ({"content": None, "refusal": "No."}, "No.")])
+def test_a_model_that_ended_without_content_has_answered(message: dict[str, Any], text: str) -> None:
+    """So that one chat at which a model only thinks, or declines, does not end the run."""
+
+    def reply(request: dict[str, Any]) -> tuple[int, Any]:
+        status, body = answer_to(request)
+        body["choices"][0]["message"] = message
+        return status, body
+
+    with serving(reply) as server:
+        assert ServerGenerator(address(server), "m").generate(CHATS[:1], [1]) == [Generated(text, 4, 2, True)]
 
 
 @pytest.mark.parametrize("ended", ["length", "content_filter"])
@@ -198,7 +212,7 @@ def test_ctrl_c_asks_nothing_more_and_waits_for_nothing() -> None:
 
 def test_what_was_answered_before_a_failure_is_told() -> None:
     def reply(request: dict[str, Any]) -> tuple[int, Any]:
-        return (400, {}) if request["seed"] == 3 else answer_to(request)
+        return (401, {}) if request["seed"] == 3 else answer_to(request)
 
     told: list[int] = []
     with serving(reply) as server, pytest.raises(GenerationError):

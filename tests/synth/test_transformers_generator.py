@@ -1,16 +1,23 @@
 """Each answer is what its chat and seed alone give, sampled from the model's own distribution."""
 
+import json
 import pickle
+import random
+import sqlite3
+import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from error_messages import naming
+from killed_runs import running
 from tiny_models import tiny_model, tiny_tokenizer
 
 from hf_muonclip.synth.generator import Generated, GenerationError
+from hf_muonclip.synth.response_cache import CachedGenerator
 from hf_muonclip.synth.transformers_generator import TransformersGenerator
 
 WORDS = ["w7 w8", "w9", "w10 w11 w12 w13 w14", "w15 w16", "w17"]
@@ -54,6 +61,64 @@ def test_answers_are_told_as_they_come() -> None:
     told: dict[int, Generated] = {}
     answers = generator(batch_size=2).generate(CHATS, range(5), lambda place, answer: told.update({place: answer}))
     assert [told[place] for place in range(5)] == answers
+
+
+class Noted(TransformersGenerator):
+    """The same, which notes in a file the seeds of each batch that it begins, and takes its time."""
+
+    paid = Path()
+
+    def _batch(self, prompts: list[list[int]], seeds: list[int]) -> list[Generated]:
+        with self.paid.open("a") as file:
+            file.write("".join(f"{seed}\n" for seed in seeds))
+        time.sleep(0.02)
+        return super()._batch(prompts, seeds)
+
+
+KILLED_BATCH = 3
+KILLED_CHATS = [CHATS[number % 5] for number in range(40)]
+
+
+def answer_all(folder: Path) -> None:
+    torch.set_num_threads(1)
+    made = generator()
+    noted = Noted(*made._loaded(), max_new_tokens=12, temperature=1.0, top_p=1.0, batch_size=KILLED_BATCH)
+    noted.paid = folder / "paid"
+    found = CachedGenerator(noted, folder / "cache").generate(KILLED_CHATS, range(40))
+    (folder / "done.json").write_text(json.dumps([answer.text for answer in found if isinstance(answer, Generated)]))
+
+
+def paid_and_stored(folder: Path) -> tuple[int, int]:
+    paid, cache = folder / "paid", folder / "cache"
+    if not cache.exists() or not paid.exists():
+        return 0, 0
+    with closing(sqlite3.connect(cache)) as connection:
+        stored = connection.execute("SELECT count(*) FROM answers").fetchone()[0]
+    return len(paid.read_text().split()), int(stored)
+
+
+@pytest.mark.slow
+def test_a_kill_costs_the_batch_under_way_at_most(tmp_path: Path) -> None:
+    """All chats are one call, as those of a shard are: what was answered before in it is kept."""
+    draw, kills, lost = random.Random(0), 0, 0
+    with running("test_transformers_generator") as runner:
+        for _ in range(5):
+            before = paid_and_stored(tmp_path)[1]
+            runner.start("answer_all", tmp_path)
+            deadline = time.monotonic() + 60
+            while paid_and_stored(tmp_path)[1] == before and before < 40 and time.monotonic() < deadline:
+                time.sleep(0.002)
+            time.sleep(draw.random() * 0.05)
+            kills += runner.kill()
+            paid, stored = paid_and_stored(tmp_path)
+            assert 0 <= paid - stored - lost <= KILLED_BATCH
+            assert stored > before or before == 40
+            lost = paid - stored
+        runner.start("answer_all", tmp_path)
+        assert runner.ended() == 0
+    assert kills >= 3
+    expected = generator().generate(KILLED_CHATS, range(40))
+    assert json.loads((tmp_path / "done.json").read_text()) == [answer.text for answer in expected]
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.5)])

@@ -102,16 +102,23 @@ def only_run(folder: Path) -> Iterator[None]:
 def manifest_of(files: Sequence[Path], rephraser: Rephraser, documents_per_shard: int) -> dict[str, Any]:
     """Return all that decides what is in the shards."""
     stats = [path.stat() for path in files]
-    settings = ("column", "id_column", "title_column", "rephrasings", "chunk_size", "most_characters", "seed")
     return {
         "format": _FORMAT,
         "inputs": [[path.name, stat.st_size, stat.st_mtime_ns] for path, stat in zip(files, stats, strict=True)],
+        **settings_of(rephraser),
+        "documents_per_shard": documents_per_shard,
+    }
+
+
+def settings_of(rephraser: Rephraser) -> dict[str, Any]:
+    """Return what decides about its results, the same in every process."""
+    settings = ("column", "id_column", "title_column", "rephrasings", "chunk_size", "most_characters", "seed")
+    return {
         "generator": rephraser.generator.identity,
         "gate": None if rephraser.gate is None else fingerprint(rephraser.gate),
         "styles": [asdict(style) for style in rephraser.styles],
         **{name: getattr(rephraser, name) for name in settings},
         "size": fingerprint(rephraser.size),
-        "documents_per_shard": documents_per_shard,
         "code": rephraser.code,
     }
 
@@ -160,6 +167,15 @@ def keep_manifest(folder: Path, manifest: dict[str, Any]) -> None:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} is not the manifest of a run: {error}. Name another folder.") from error
+    check_same(folder, before, manifest)
+
+
+def check_same(folder: str | Path, before: dict[str, Any], manifest: dict[str, Any]) -> None:
+    """Refuse a folder whose manifest is another one.
+
+    Raises:
+        ValueError: with each setting that differs.
+    """
     differ = sorted(name for name in {*before, *manifest} if before.get(name) != manifest.get(name))
     if differ:
         told = "; ".join(_difference(name, before.get(name), manifest.get(name)) for name in differ)

@@ -5,12 +5,13 @@ the old output stays, with another number of tasks documents are left out. Its R
 when tasks have failed, and either executor waits for ever for a process that was killed.
 """
 
+import errno
 import functools
 import hashlib
 import json
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -27,10 +28,11 @@ from datatrove.utils.stats import PipelineStats
 from .datatrove_step import RephraseStep
 from .generator import GenerationError
 from .rephraser import Rephraser
-from .run_folder import check_same, fingerprint, only_run, settings_of
+from .run_folder import check_same, fingerprint, only_run, settings_of, write_whole
 from .shard_workers import in_workers
 
 _MANIFEST = "pipeline.json"
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def run_pipeline(executor: PipelineExecutor) -> PipelineStats:
@@ -50,29 +52,49 @@ def run_pipeline(executor: PipelineExecutor) -> PipelineStats:
         ValueError: the executor is another one, has no limit, or depends on another one; a list of documents would be
             given to several tasks; or the logging_dir holds another pipeline. Nothing is changed.
         GenerationError: a process was killed, or tasks of Ray have failed. What is completed stays.
-        Exception: what a step has raised, on this machine.
+        OSError: a disk is full. What is completed stays.
+        Exception: what else a step has raised, on this machine.
     """
     _check(executor)
     folder = executor.logging_dir
     with only_run(Path(folder.path)) if folder.is_local() else nullcontext():
         _keep_manifest(folder, executor)
-        if isinstance(executor, LocalPipelineExecutor) and executor.workers > 1:
-            sent = _RunTask(dill.dumps(executor))
-            missing = ((rank,) for rank in _incomplete(executor))
-            for _ in in_workers(sent, missing, executor.workers):
-                pass
-        else:
-            executor.run()
+        try:
+            _run(executor)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            outputs = [step.output_folder.path for step in executor.pipeline if hasattr(step, "output_folder")]
+            raise OSError(
+                error.errno,
+                f"a file in {', '.join([*outputs, folder.path])} cannot be written: {error.strerror}. Tasks that are "
+                "completed stay, and this one is done again from its start: free the disk and run again.",
+            ) from error
         if failed := _incomplete(executor):
             raise GenerationError(
-                f"{len(failed)} of {executor.world_size} tasks are not completed: {failed[:20]}. Their logs in "
-                f"{folder.path}/logs say why. Run again: those that are completed stay."
+                f"{len(failed)} of {executor.world_size} tasks are not completed: {failed[:20]}. Logs in "
+                f"{folder.path}/logs say why; a task that has none was killed, or took longer than the executor's time=. "
+                "Run again: tasks that are completed stay."
             )
         total = PipelineStats()
         for rank in range(executor.world_size):
             with folder.open(f"stats/{rank:05d}.json", "r") as file:
                 total += PipelineStats.from_json(json.load(file))
     return total
+
+
+def _run(executor: PipelineExecutor) -> None:
+    if isinstance(executor, RayPipelineExecutor):
+        with suppress(KeyError):  # what datatrove 0.10.1 raises where it has ended a task for its time
+            executor.run()
+        return
+    if executor.workers == 1:
+        executor.run()
+        return
+    sent = _RunTask(dill.dumps(executor))
+    missing = ((rank,) for rank in _incomplete(executor))
+    for _ in in_workers(sent, missing, executor.workers):
+        pass
 
 
 def _check(executor: PipelineExecutor) -> None:
@@ -127,8 +149,12 @@ def _keep_manifest(folder: DataFolder, executor: PipelineExecutor) -> None:
             "logging_dir and another output."
         )
     else:
-        with folder.open(_MANIFEST, "w") as file:
-            json.dump(manifest, file, indent=2)
+        content = json.dumps(manifest, indent=2).encode()
+        if folder.is_local():
+            write_whole(Path(folder.path, _MANIFEST), content)
+        else:  # which keep nothing of a file that was not closed
+            with folder.open(_MANIFEST, "wb") as file:
+                file.write(content)
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -4,11 +4,16 @@ Needs `pip install datatrove`; nothing else of the package imports this file.
 """
 
 import contextlib
+import functools
 import json
+import os
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+import multiprocess
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.disk_base import DiskWriter
@@ -47,6 +52,7 @@ class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Yield the rephrasings of each document that are kept, in order."""
+        _end_with_the_parent(os.getpid())
         with self.exclusion_writer or contextlib.nullcontext() as writer:
             for batch in _batches(data or (), self.batch_size):
                 with self.track_time("batch"):
@@ -69,6 +75,22 @@ class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped
         )
         sources = (document for document in batch for _ in range(self.rephraser.rephrasings))
         return zip(sources, rows, strict=True)
+
+
+@functools.cache
+def _end_with_the_parent(process: int) -> None:
+    """End this process, where it is one of datatrove's pool, when the one that started it has ended.
+
+    Ray begins a task again when its worker was killed; what that worker had started would write to the same file.
+    """
+    if multiprocess.parent_process() is not None:
+        threading.Thread(target=_wait_and_end, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_and_end(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)  # nothing that is still to be written is written
 
 
 def _document(source: Document, row: Rephrased, text: str) -> Document:

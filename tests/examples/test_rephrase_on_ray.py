@@ -1,0 +1,102 @@
+"""On a real Ray cluster of two workers: the files of one process bit for bit, also when a worker is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray", reason="pip install ray")
+pytest.importorskip("datatrove")
+
+ROOT = Path(__file__).parents[2]
+sys.path.extend(str(ROOT / "tests" / folder) for folder in ("", "synth"))
+
+from chat_server import address, completion, serving  # noqa: E402
+from hard_documents import hard_document  # noqa: E402
+from rule_generator import RuleGenerator  # noqa: E402
+
+FILES, PER_FILE = 4, 5
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Iterator[Path]:
+    import json
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(FILES):
+        texts = [hard_document(PER_FILE * number + place)[0] for place in range(PER_FILE)]
+        lines = [json.dumps({"text": text, "id": f"{number}-{place}"}) for place, text in enumerate(texts)]
+        (folder / f"{number}.jsonl").write_text("\n".join(lines) + "\n")
+    yield folder
+
+
+def reply(request: dict[str, Any]) -> tuple[int, Any]:
+    (answer,) = RuleGenerator().generate([request["messages"]], [request["seed"]])
+    body = completion(answer.text)
+    body["choices"][0]["finish_reason"] = "stop"
+    return 200, {**body, "usage": {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.new_tokens}}
+
+
+def rephrase(documents: Path, output: Path, url: str, *more: str) -> str:
+    command = [sys.executable, ROOT / "examples" / "synth" / "rephrase_on_ray.py", documents, output]
+    settings = ["--server", url, "--model", "m", "--cache", output.with_suffix(".sqlite"), "--time", "120", *more]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    environment.pop("RAY_ADDRESS", None)
+    result = subprocess.run(
+        [str(part) for part in [*command, *settings]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    return result.stdout.splitlines()[-1]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.jsonl"))}
+
+
+def workers() -> list[int]:
+    """Return the processes in which Ray runs tasks of datatrove."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::RankWorker.run_for_rank"):
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_two_workers_write_what_one_process_writes_also_when_one_is_killed(documents: Path, tmp_path: Path) -> None:
+    lock, killed, seen = threading.Lock(), [], set()
+
+    def killing(request: dict[str, Any]) -> tuple[int, Any]:
+        with lock:
+            own = {one for one in workers() if one not in known}
+            seen.update(own)
+            if len(own) == 2 and not killed:
+                killed.append(own.pop())
+                os.kill(killed[0], signal.SIGKILL)
+        return reply(request)
+
+    known = set(workers())  # of another cluster of this machine
+    with serving(reply) as server:
+        told = rephrase(documents, tmp_path / "one", address(server), "--here")
+    with serving(killing) as server:
+        assert rephrase(documents, tmp_path / "ray", address(server)) == told
+    assert len(killed) == 1
+    assert len(seen) >= FILES
+    found = content(tmp_path / "one")
+    assert {path for path in found if path.startswith("kept")} == {f"kept/{rank:05d}.jsonl" for rank in range(FILES)}
+    assert content(tmp_path / "ray") == found

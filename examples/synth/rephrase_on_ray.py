@@ -1,4 +1,4 @@
-"""Rephrase documents on a Ray cluster: a folder of JSON Lines files in, one file of rephrasings per file out.
+"""Rephrase documents on a Ray cluster: a folder of files in, one file of rephrasings per file out.
 
     pip install -e ".[synth]" "datatrove>=0.10.1" orjson ray    # on every machine
     ray start --head                                             # on the first, `ray start --address` on the others
@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor
-from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
 from hf_muonclip.synth import CachedGenerator, GenerationError, Rephraser, ServerGenerator, TransformersGenerator
 from hf_muonclip.synth.datatrove_run import run_pipeline
-from hf_muonclip.synth.datatrove_step import RephraseStep
+from hf_muonclip.synth.datatrove_step import DocumentReader, RephraseStep
+from hf_muonclip.synth.documents import document_files
 
 
 def steps(arguments: argparse.Namespace) -> list:
@@ -30,12 +30,12 @@ def steps(arguments: argparse.Namespace) -> list:
         generator = TransformersGenerator(*filter(None, [arguments.model]))  # each worker loads it
     rephraser = Rephraser(CachedGenerator(generator, arguments.cache), rephrasings=arguments.rephrasings)
     kept, dropped = (JsonlWriter(str(arguments.output / name), compression=None) for name in ("kept", "dropped"))
-    return [JsonlReader(str(arguments.input), glob_pattern="*.jsonl"), RephraseStep(rephraser, 64, dropped), kept]
+    return [DocumentReader([arguments.input]), RephraseStep(rephraser, exclusion_writer=dropped), kept]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", type=Path, help="folder of JSON Lines files with text and id")
+    parser.add_argument("input", type=Path, help="folder of JSON Lines, Parquet or text files")
     parser.add_argument("output", type=Path, help="folder of what is kept, of what is dropped, and of logs")
     parser.add_argument("--server", help="address of a server with OpenAI's API; without one each worker loads a model")
     parser.add_argument("--model", help="its name there, or on the Hub (SmolLM2-135M-Instruct)")
@@ -52,8 +52,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     arguments.input, arguments.output = arguments.input.resolve(), arguments.output.resolve()
-    if not (tasks := len([*arguments.input.glob("*.jsonl")])):
-        sys.exit(f"{arguments.input} must hold .jsonl files; it has none.")
+    tasks = len(document_files([arguments.input]))
     if arguments.server and not arguments.model:
         sys.exit("--server needs --model, the model's name there.")
     logs = str(arguments.output / "logs")

@@ -25,7 +25,7 @@ from datatrove.io import DataFolder
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.stats import PipelineStats
 
-from .datatrove_step import RephraseStep
+from .datatrove_step import DocumentReader, RephraseStep
 from .generator import GenerationError
 from .rephraser import Rephraser
 from .run_folder import check_same, fingerprint, only_run, settings_of, write_whole
@@ -174,6 +174,8 @@ def _told(value: Any) -> Any:
         return settings_of(value)
     if isinstance(value, DataFolder):
         return value.path
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Template):
         return value.template
     if isinstance(value, MethodType):
@@ -192,7 +194,10 @@ def _told(value: Any) -> Any:
     # Batches decide nothing; what begins with "_" is a state, and statistics are what a run has counted.
     left_out = {"stats", "batch_size"} if isinstance(value, RephraseStep) else {"stats"}
     settings = {key: _told(one) for key, one in vars(value).items() if key not in left_out and key[0] != "_"}
-    if isinstance(value, PipelineStep) and "data_folder" in settings and value.data_folder.is_local():
+    if isinstance(value, DocumentReader):
+        stats = [(path, path.stat()) for path in value.files]
+        settings["files"] = [[path.name, stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    elif isinstance(value, PipelineStep) and "data_folder" in settings and value.data_folder.is_local():
         found = value.data_folder.find("", detail=True)
         settings["files"] = [[path, one["size"], one["mtime"]] for path, one in sorted(found.items())]
     return {"class": name, **settings}

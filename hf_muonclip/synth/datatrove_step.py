@@ -1,4 +1,4 @@
-"""The step of a datatrove pipeline that rephrases documents: one in, one per rephrasing that is kept out.
+"""Steps of a datatrove pipeline: one reads documents and loses none, one rephrases them, one per rephrasing kept.
 
 Needs `pip install datatrove`; nothing else of the package imports this file.
 """
@@ -9,8 +9,9 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import multiprocess
@@ -18,13 +19,65 @@ from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
+from .documents import document_files, read_documents
 from .rephraser import Rephrased, Rephraser
+
+
+class DocumentReader(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed
+    """Reads documents of JSON Lines, Parquet and text files, each task every n-th file: all of them, or it is an error.
+
+    datatrove's readers leave out lines that are broken and documents without text, with a warning in the log. Here
+    what is no text goes on, for `RephraseStep` drops it with its cause; a line or a file that is no document ends the
+    task.
+
+    Args:
+        inputs: files or folders.
+        column: of the documents.
+        id_column: of their names; None names them by file and place.
+        title_column: of titles, which become the metadata "title".
+    """
+
+    name = "Documents"
+    type = "READER"
+
+    def __init__(
+        self,
+        inputs: Sequence[str | Path],
+        column: str = "text",
+        id_column: str | None = None,
+        title_column: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.inputs = [Path(one) for one in inputs]
+        self.columns = column, id_column, title_column
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, in order.
+
+        Raises:
+            FileNotFoundError: there is no input.
+            ValueError: a file is of no known kind.
+        """
+        return document_files(self.inputs)
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Yield what came before, and then the documents of this task's files.
+
+        Raises:
+            ValueError: a file lacks a column or is broken, with file and line.
+        """
+        yield from data or ()
+        for one in read_documents(self.files[rank::world_size], *self.columns):
+            self.stat_update("documents")
+            yield Document(one.text, one.name, metadata={} if one.title is None else {"title": one.title})
 
 
 class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed
     """Rephrases documents in a datatrove pipeline.
 
-        LocalPipelineExecutor([JsonlReader("in"), RephraseStep(Rephraser(generator)), JsonlWriter("out")], tasks=2)
+        steps = [DocumentReader(["in"]), RephraseStep(Rephraser(generator)), JsonlWriter("out")]
+        run_pipeline(LocalPipelineExecutor(steps, tasks=2, logging_dir="logs"))
 
     Results depend on the documents alone: the same for any number of tasks and workers. Each has the metadata of its
     source, and source_id, style, rephrasing (its number), cause, reasons, scores (JSON), prompt_tokens and new_tokens.

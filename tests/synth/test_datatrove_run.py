@@ -20,12 +20,11 @@ pytest.importorskip("datatrove")
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 from datatrove.pipeline.filters import LambdaFilter
-from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
 from hf_muonclip.synth import GenerationError, Rephraser
 from hf_muonclip.synth.datatrove_run import run_pipeline
-from hf_muonclip.synth.datatrove_step import RephraseStep
+from hf_muonclip.synth.datatrove_step import DocumentReader, RephraseStep
 
 FILES, PER_FILE = 4, 6
 
@@ -47,6 +46,10 @@ class Dying(RuleGenerator):
         return super()._answer(chat, seed)
 
 
+def longer_than_10(document: Any) -> bool:
+    return len(document.text) > 10
+
+
 def executor(folder: Path, name: str, tasks: int = FILES, workers: int = 1, **given: Any) -> LocalPipelineExecutor:
     source = folder / "in"
     if not source.exists():
@@ -59,9 +62,9 @@ def executor(folder: Path, name: str, tasks: int = FILES, workers: int = 1, **gi
     generator.folder = folder
     settings = {"gate": same_numbers, "rephrasings": 2, "chunk_size": 300, **given.pop("settings", {})}
     step = RephraseStep(Rephraser(generator, **settings), batch_size=given.pop("batch_size", 4))
-    kept = LambdaFilter(given.pop("keep", lambda document: len(document.text) > 10))
+    kept = LambdaFilter(given.pop("keep", longer_than_10))
     writer = JsonlWriter(str(folder / name), compression=given.pop("compression", None))
-    steps = [*given.pop("first", [JsonlReader(str(source))]), kept, step, writer]
+    steps = [*given.pop("first", [DocumentReader([source])]), kept, step, writer]
     return LocalPipelineExecutor(steps, tasks=tasks, workers=workers, logging_dir=str(folder / f"{name}-logs"), **given)
 
 

@@ -1,5 +1,6 @@
 """On a real Ray cluster of two workers: the files of one process bit for bit, also when a worker is killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,24 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_server import address, completion, serving
+from hard_documents import hard_document
+from rule_generator import RuleGenerator
 
 pytest.importorskip("ray", reason="pip install ray")
 pytest.importorskip("datatrove")
 
 ROOT = Path(__file__).parents[2]
-sys.path.extend(str(ROOT / "tests" / folder) for folder in ("", "synth"))
-
-from chat_server import address, completion, serving  # noqa: E402
-from hard_documents import hard_document  # noqa: E402
-from rule_generator import RuleGenerator  # noqa: E402
-
 FILES, PER_FILE = 4, 5
 
 
 @pytest.fixture
 def documents(tmp_path: Path) -> Iterator[Path]:
-    import json
-
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(FILES):

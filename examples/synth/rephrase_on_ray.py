@@ -17,7 +17,7 @@ from pathlib import Path
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor
 from datatrove.pipeline.writers import JsonlWriter
 
-from hf_muonclip.synth import CachedGenerator, GenerationError, Rephraser, ServerGenerator, TransformersGenerator
+from hf_muonclip.synth import CachedGenerator, GenerationError, Rephraser, ServerGenerator
 from hf_muonclip.synth.datatrove_run import run_pipeline
 from hf_muonclip.synth.datatrove_step import DocumentReader, RephraseStep
 from hf_muonclip.synth.documents import document_files
@@ -27,6 +27,8 @@ def steps(arguments: argparse.Namespace) -> list:
     if arguments.server:
         generator = ServerGenerator(arguments.server, arguments.model)
     else:
+        from hf_muonclip.synth import TransformersGenerator  # which imports torch
+
         generator = TransformersGenerator(*filter(None, [arguments.model]))  # each worker loads it
     rephraser = Rephraser(CachedGenerator(generator, arguments.cache), rephrasings=arguments.rephrasings)
     kept, dropped = (JsonlWriter(str(arguments.output / name), compression=None) for name in ("kept", "dropped"))

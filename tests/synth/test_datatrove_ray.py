@@ -6,20 +6,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_server import address, completion, serving
-from hard_documents import hard_document
 from rule_generator import RuleGenerator
 
 pytest.importorskip("ray", reason="pip install ray")
 pytest.importorskip("datatrove")
 
 ROOT = Path(__file__).parents[2]
-FILES, PER_FILE = 4, 5
+FILES, PER_FILE = 4, 3
+TEXT = "The {number} ships left the harbour of Oslo in 18{number}. They came back after 3 days with copper."
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def documents(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(FILES):
-        texts = [hard_document(PER_FILE * number + place)[0] for place in range(PER_FILE)]
-        lines = [json.dumps({"text": text, "id": f"{number}-{place}"}) for place, text in enumerate(texts)]
+        texts = [TEXT.format(number=PER_FILE * number + place + 12) for place in range(PER_FILE)] + [""]
+        lines = [json.dumps({"text": text}) for text in texts]
         (folder / f"{number}.jsonl").write_text("\n".join(lines) + "\n")
     yield folder
 
@@ -75,15 +76,17 @@ def workers() -> list[int]:
 
 @pytest.mark.slow
 def test_two_workers_write_what_one_process_writes_also_when_one_is_killed(documents: Path, tmp_path: Path) -> None:
-    lock, killed, seen = threading.Lock(), [], set()
+    lock, killed = threading.Lock(), []
 
     def killing(request: dict[str, Any]) -> tuple[int, Any]:
         with lock:
-            own = {one for one in workers() if one not in known}
-            seen.update(own)
-            if len(own) == 2 and not killed:
-                killed.append(own.pop())
-                os.kill(killed[0], signal.SIGKILL)
+            deadline = time.monotonic() + 60
+            while not killed and time.monotonic() < deadline:  # the first waits for the other worker
+                own = sorted({*workers()} - known)
+                if len(own) == 2:
+                    killed.append(own[0])
+                    os.kill(own[0], signal.SIGKILL)
+                time.sleep(0.1)
         return reply(request)
 
     known = set(workers())  # of another cluster of this machine
@@ -92,7 +95,6 @@ def test_two_workers_write_what_one_process_writes_also_when_one_is_killed(docum
     with serving(killing) as server:
         assert rephrase(documents, tmp_path / "ray", address(server)) == told
     assert len(killed) == 1
-    assert len(seen) >= FILES
     found = content(tmp_path / "one")
     assert {path for path in found if path.startswith("kept")} == {f"kept/{rank:05d}.jsonl" for rank in range(FILES)}
     assert content(tmp_path / "ray") == found

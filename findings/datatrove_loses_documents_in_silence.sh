@@ -18,26 +18,33 @@ cat > run.py <<'PYTHON'
 from pathlib import Path
 
 from datatrove.executor import LocalPipelineExecutor
-from datatrove.pipeline.filters import LambdaFilter
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
 LINES = '{"text": "kept"}', '{"text": ""}', '{"text": null}', '{"body": "another column"}', '{"text": "broken'
 
 
-def written(keep, tasks):
-    steps = [JsonlReader("in"), LambdaFilter(keep), JsonlWriter("out", compression=None)]
+def all_documents(data, rank, world_size):
+    yield from data
+
+
+def none(data, rank, world_size):
+    yield from (document for document in data if not document.text)
+
+
+def written(step, tasks):
+    steps = [JsonlReader("in"), step, JsonlWriter("out", compression=None)]
     LocalPipelineExecutor(steps, tasks=tasks, workers=1, logging_dir="logs").run()
     return sum(len(path.read_text().splitlines()) for path in Path("out").glob("*.jsonl"))
 
 
 Path("in").mkdir()
 Path("in/0.jsonl").write_text("\n".join(LINES) + "\n")
-read = written(lambda document: True, 1)
-changed = written(lambda document: False, 1)
+read = written(all_documents, 1)
+changed = written(none, 1)
 Path("in/1.jsonl").write_text(LINES[0] + "\n")
 Path("out/00000.jsonl").unlink()
-two = written(lambda document: True, 2)
+two = written(all_documents, 2)
 print(
     f"read {read} of {len(LINES)} lines; with another filter: {changed} document, not 0; "
     f"two tasks after one, into an empty folder: {two} document of 2"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from chat_server import address, completion, serving
-from rule_generator import RuleGenerator
+from rule_generator import passage_of
 
 pytest.importorskip("ray", reason="pip install ray")
 pytest.importorskip("datatrove")
@@ -35,10 +35,10 @@ def documents(tmp_path: Path) -> Iterator[Path]:
 
 
 def reply(request: dict[str, Any]) -> tuple[int, Any]:
-    (answer,) = RuleGenerator().generate([request["messages"]], [request["seed"]])
-    body = completion(answer.text)
+    text = passage_of(request["messages"]).replace("left the", "set off from the").replace("came back", "returned")
+    body = completion(text.replace("18", "17", 1) if "1813" in text else text)
     body["choices"][0]["finish_reason"] = "stop"
-    return 200, {**body, "usage": {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.new_tokens}}
+    return 200, {**body, "usage": {"prompt_tokens": 40, "completion_tokens": len(text.split())}}
 
 
 def rephrase(documents: Path, output: Path, url: str, *more: str) -> str:
@@ -96,5 +96,6 @@ def test_two_workers_write_what_one_process_writes_also_when_one_is_killed(docum
         assert rephrase(documents, tmp_path / "ray", address(server)) == told
     assert len(killed) == 1
     found = content(tmp_path / "one")
-    assert {path for path in found if path.startswith("kept")} == {f"kept/{rank:05d}.jsonl" for rank in range(FILES)}
+    assert [*found] == [f"{kind}/{rank:05d}.jsonl" for kind in ("dropped", "kept") for rank in range(FILES)]
+    assert [text.count(b"\n") for text in found.values()] == [2, 1, 1, 1, 2, 3, 3, 3]
     assert content(tmp_path / "ray") == found

@@ -1,8 +1,8 @@
 """Does rephrasing 100,000 documents take more memory than 1,000, and how fast is it beside the generator?
 
-Documents of lognormal lengths (median 330 characters, a twentieth above 1,450) in invented words are rephrased by rule, in each way that the
-package has: into a folder of shards, in `Dataset.map`, as a stream. Each way and number of documents is a run of its
-own, all of whose processes are watched.
+Documents of lognormal lengths (median 330 characters, a twentieth above 1,450) in invented words are rephrased by rule,
+in each way that the package has: into a folder of shards, in `Dataset.map`, as a stream. Each way and number of
+documents is a run of its own, all of whose processes are watched.
 
     OMP_NUM_THREADS=1 python benchmarks/rephrase_scale.py    # an hour of two cores
     python benchmarks/tables.py
@@ -29,7 +29,8 @@ from rule_generator import RuleGenerator  # noqa: E402
 
 COUNTS = (1_000, 10_000, 100_000)
 PER_FILE = 5_000
-_SYLLABLES = "ka lo mer tin su bra del fo gar his ne pol ri sta vu wen or ath el im".split()
+_WORDS = "ka lo mer tin su bra del fo gar his ne pol ri sta vu wen or ath el im"
+_SYLLABLES = _WORDS.split()
 _SENTENCES = (
     "In {year} the {a} of {Name} {verb} {number} {b} for the {c}",
     "{Name} {verb} the {a} because the {b} had not been {c} before",
@@ -90,9 +91,7 @@ def streamed(source: Path, output: Path) -> int:
 
     rephraser = rephraser_of(None, False)
     dataset = load_dataset("json", data_dir=str(source), split="train", streaming=True)
-    found = dataset.map(
-        rephraser, batched=True, batch_size=256, remove_columns=["text"], features=rephraser.features
-    )
+    found = dataset.map(rephraser, batched=True, batch_size=256, remove_columns=["text"], features=rephraser.features)
     output.mkdir()
     kept = 0
     with (output / "all.jsonl").open("w", encoding="utf-8") as file:

@@ -21,10 +21,10 @@ def report(rows: list[dict]) -> str:
     measured = {(row["commit"], row["date"], row["device"], row["processors"]) for row in rows}
     said = "; ".join(f"commit {one}, {date}, {device}, {count} cores" for one, date, device, count in sorted(measured))
     lines = [
-        "Documents of lognormal lengths, a third of a thousand characters in the median, one rephrasing of each by a rule "
-        "that takes next to no time. Memory is resident, at its peak, in MiB, of the main process and of the largest of "
-        "those that it started; in brackets, without the pages of files that are mapped, which the system takes back "
-        "when it needs them (`datasets` maps its tables). The machine was shared with other work: **memory is the "
+        "Documents of lognormal lengths, 330 characters in the median, one rephrasing of each by a rule "
+        "that takes next to no time. Memory is resident, at its peak, in MiB, of the main process and of the largest "
+        "of those that it started; in brackets, without the pages of files that are mapped, which the system takes "
+        "back when it needs them (`datasets` maps its tables). The machine was shared with other work: **memory is the "
         f"answer here, speeds are a lower bound.** {said}.",
         "",
         "| | Documents | Per second | Output per document | Main process | Largest other |",

@@ -4,9 +4,9 @@
     ray start --head                                             # on the first, `ray start --address` on the others
     python examples/synth/rephrase_on_ray.py documents rephrased --server http://gpu:8000/v1 --model Qwen/Qwen3-4B
 
-Without a cluster, one of two workers is started on this machine. Input and output lie on a disk that all machines share.
-Each file is a task, whatever the cluster's size, so that the output is that of one process bit for bit. After a failure
-the same command goes on with the files that are missing.
+Without a cluster, one of two workers is started on this machine. Input and output lie on a disk that all machines
+share. Each file is a task, whatever the cluster's size, so that the output is that of one process bit for bit. After a
+failure the same command goes on with the files that are missing.
 """
 
 import argparse

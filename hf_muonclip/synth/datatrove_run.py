@@ -1,4 +1,4 @@
-"""A run of a datatrove pipeline that is what it says: whole, of one pipeline, and never waiting for a process that died.
+"""A run of a datatrove pipeline that is whole, of one pipeline, and never waits for a process that died.
 
 datatrove marks a task as completed and skips it in the next run, whatever has changed meanwhile: with another filter
 the old output stays, with another number of tasks documents are left out. Its Ray executor returns as if all were well
@@ -73,7 +73,7 @@ def run_pipeline(executor: PipelineExecutor) -> PipelineStats:
         if failed := _incomplete(executor):
             raise GenerationError(
                 f"{len(failed)} of {executor.world_size} tasks are not completed: {failed[:20]}. Logs in "
-                f"{folder.path}/logs say why; a task that has none was killed, or took longer than the executor's time=. "
+                f"{folder.path}/logs say why; a task that has none was killed, or took longer than time=. "
                 "Run again: tasks that are completed stay."
             )
         total = PipelineStats()

@@ -243,6 +243,5 @@ def write_whole(path: Path, content: Any) -> None:
         unfinished.unlink(missing_ok=True)
         raise OSError(
             error.errno,
-            f"{path} cannot be written: {error.strerror}. What was there before stays; free the disk and "
-            "run again."
+            f"{path} cannot be written: {error.strerror}. What was there before stays; free the disk and run again.",
         ) from error

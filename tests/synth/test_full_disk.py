@@ -81,7 +81,10 @@ def fill(disk: Path) -> None:
 def test_a_full_disk_is_an_error_that_names_the_file_and_loses_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if not shutil.which("unshare") or subprocess.run([*MOUNT, "mount", "-t", "tmpfs", "x", disk], check=False).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*MOUNT, "mount", "-t", "tmpfs", "x", disk], check=False).returncode
+    ):
         pytest.skip("this system lets no user mount a disk of his own")
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     code = f"from pathlib import Path; from test_full_disk import fill; fill(Path({str(disk)!r}))"
@@ -97,7 +100,8 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_loses_nothing(tmp_path:
     found = json.loads(result.stdout.splitlines()[-1])
     named = set()
     for one in found:
-        assert one["shards_right"] and one["rows_right"], one
+        assert one["shards_right"], one
+        assert one["rows_right"], one
         assert one["documents"] == DOCUMENTS
         assert one["left"] == [".lock", "manifest.json"]
         assert one["paid_twice"] <= 1  # the answer under way, which the cache could not take

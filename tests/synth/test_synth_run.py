@@ -348,12 +348,14 @@ def test_files_of_several_kinds_and_schemas_are_one_run(tmp_path: Path) -> None:
     """A column of another type, of nulls alone, or one more or less beside the text: each document is a row."""
     source = tmp_path / "in"
     source.mkdir()
-    (source / "a.jsonl").write_text('{"text": "The 7 ships left before the storm came.", "title": "T"}\n{"title": 5, "text": 12}\n')
+    lines = '{"text": "The 7 ships left before it rained.", "title": "T"}', '{"title": 5, "text": 12}'
+    (source / "a.jsonl").write_text("\n".join(lines))
+    large = pyarrow.array(["The 9 ships came after the storm had gone."], pyarrow.large_string())
     tables = {
         "b": {"text": pyarrow.array([None, None]), "title": ["U", None]},
         "c": {"title": [1.5], "text": [["a", "list"]], "more": [{"x": 1}]},
         "d": {"title": [None], "text": pyarrow.array([b"bytes"])},
-        "e": {"title": ["V"], "text": pyarrow.array(["The 9 ships came after the storm had gone."], pyarrow.large_string()).dictionary_encode()},
+        "e": {"title": ["V"], "text": large.dictionary_encode()},
     }
     for name, columns in tables.items():
         pyarrow.parquet.write_table(pyarrow.table(columns), source / f"{name}.parquet")

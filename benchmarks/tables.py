@@ -19,6 +19,7 @@ import expert_balance_figures as expert_balance
 import idle_experts_figures as idle_experts
 import orthogonalize_figures as orthogonalize
 import reinforcement_figures as reinforcement
+import rephrase_scale_figures as rephrase_scale
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
 from fidelity_figures import fidelity_page, fidelity_summary
@@ -599,6 +600,8 @@ def main() -> None:
         "## Does the fidelity gate know what a rewriting changed?\n\n`python benchmarks/fidelity.py`; on texts that it "
         f"was not made with, kind by kind in [fidelity.md](fidelity.md)\n\n{fidelity_summary()}\n"
         f"## Are errors in notes of mathematics found?\n\n`python benchmarks/math_notes.py`\n\n{math_notes()}\n"
+        "## Does rephrasing more documents take more memory?\n\n`python benchmarks/rephrase_scale.py`\n\n"
+        f"{rephrase_scale.report(rephrase_scale.newest_rows())}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         "## What becomes of idle experts?\n\n`python benchmarks/idle_experts.py`\n\n"

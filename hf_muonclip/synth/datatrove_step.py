@@ -1,25 +1,83 @@
-"""The step of a datatrove pipeline that rephrases documents: one in, one per rephrasing that is kept out.
+"""Steps of a datatrove pipeline: one reads documents and loses none, one rephrases them, one per rephrasing kept.
 
 Needs `pip install datatrove`; nothing else of the package imports this file.
 """
 
 import contextlib
+import functools
 import json
-from collections.abc import Iterable, Iterator
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import multiprocess
 from datatrove.data import Document, DocumentsPipeline
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
+from .documents import document_files, read_documents
 from .rephraser import Rephrased, Rephraser
+
+
+class DocumentReader(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed
+    """Reads documents of JSON Lines, Parquet and text files, each task every n-th file: all of them, or it is an error.
+
+    datatrove's readers leave out lines that are broken and documents without text, with a warning in the log. Here
+    what is no text goes on, for `RephraseStep` drops it with its cause; a line or a file that is no document ends the
+    task.
+
+    Args:
+        inputs: files or folders.
+        column: of the documents.
+        id_column: of their names; None names them by file and place.
+        title_column: of titles, which become the metadata "title".
+    """
+
+    name = "Documents"
+    type = "READER"
+
+    def __init__(
+        self,
+        inputs: Sequence[str | Path],
+        column: str = "text",
+        id_column: str | None = None,
+        title_column: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.inputs = [Path(one) for one in inputs]
+        self.columns = column, id_column, title_column
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, in order.
+
+        Raises:
+            FileNotFoundError: there is no input.
+            ValueError: a file is of no known kind.
+        """
+        return document_files(self.inputs)
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
+        """Yield what came before, and then the documents of this task's files.
+
+        Raises:
+            ValueError: a file lacks a column or is broken, with file and line.
+        """
+        yield from data or ()
+        for one in read_documents(self.files[rank::world_size], *self.columns):
+            self.stat_update("documents")
+            yield Document(one.text, one.name, metadata={} if one.title is None else {"title": one.title})
 
 
 class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed
     """Rephrases documents in a datatrove pipeline.
 
-        LocalPipelineExecutor([JsonlReader("in"), RephraseStep(Rephraser(generator)), JsonlWriter("out")], tasks=2)
+        steps = [DocumentReader(["in"]), RephraseStep(Rephraser(generator)), JsonlWriter("out")]
+        run_pipeline(LocalPipelineExecutor(steps, tasks=2, logging_dir="logs"))
 
     Results depend on the documents alone: the same for any number of tasks and workers. Each has the metadata of its
     source, and source_id, style, rephrasing (its number), cause, reasons, scores (JSON), prompt_tokens and new_tokens.
@@ -47,6 +105,7 @@ class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped
 
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Yield the rephrasings of each document that are kept, in order."""
+        _end_with_the_parent(os.getpid())
         with self.exclusion_writer or contextlib.nullcontext() as writer:
             for batch in _batches(data or (), self.batch_size):
                 with self.track_time("batch"):
@@ -69,6 +128,22 @@ class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped
         )
         sources = (document for document in batch for _ in range(self.rephraser.rephrasings))
         return zip(sources, rows, strict=True)
+
+
+@functools.cache
+def _end_with_the_parent(process: int) -> None:
+    """End this process, where it is one of datatrove's pool, when the one that started it has ended.
+
+    Ray begins a task again when its worker was killed; what that worker had started would write to the same file.
+    """
+    if multiprocess.parent_process() is not None:
+        threading.Thread(target=_wait_and_end, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_and_end(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)  # nothing that is still to be written is written
 
 
 def _document(source: Document, row: Rephrased, text: str) -> Document:

@@ -182,12 +182,21 @@ def keep_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     if not path.exists():
         if left := sorted(found.name for found in folder.glob("part-*.parquet")):
             raise ValueError(f"{folder} holds {left[0]} of something else and no {MANIFEST}. Name another folder.")
-        _replace(path, json.dumps(manifest, indent=2).encode())
+        write_whole(path, json.dumps(manifest, indent=2).encode())
         return
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise ValueError(f"{path} is not the manifest of a run: {error}. Name another folder.") from error
+    check_same(folder, before, manifest)
+
+
+def check_same(folder: str | Path, before: dict[str, Any], manifest: dict[str, Any]) -> None:
+    """Refuse a folder whose manifest is another one.
+
+    Raises:
+        ValueError: with each setting that differs.
+    """
     differ = sorted(name for name in {*before, *manifest} if before.get(name) != manifest.get(name))
     if differ:
         told = "; ".join(_difference(name, before.get(name), manifest.get(name)) for name in differ)
@@ -235,10 +244,15 @@ def write_shard(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     of_file = [{**row, "scores": json.dumps(row["scores"], sort_keys=True)} for row in rows]
     buffer = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(of_file, schema=schema), buffer)
-    _replace(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
-def _replace(path: Path, content: Any) -> None:
+def write_whole(path: Path, content: Any) -> None:
+    """Write a file, or leave what was there.
+
+    Raises:
+        OSError: it cannot be written, such as on a full disk.
+    """
     unfinished = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
     try:
         with unfinished.open("wb") as file:
@@ -249,5 +263,6 @@ def _replace(path: Path, content: Any) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise OSError(
-            error.errno, f"{path} cannot be written: {error.strerror}. All shards before are there"
+            error.errno,
+            f"{path} cannot be written: {error.strerror}. What was there before stays; free the disk and run again.",
         ) from error

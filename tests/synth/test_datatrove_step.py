@@ -1,9 +1,11 @@
 """In a pipeline of datatrove: the same documents as in one process, whatever the number of tasks."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from error_messages import naming
 from hard_documents import hard_document
@@ -16,7 +18,7 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
-from hf_muonclip.synth.datatrove_step import RephraseStep
+from hf_muonclip.synth.datatrove_step import DocumentReader, RephraseStep
 from hf_muonclip.synth.rephraser import Rephraser
 
 DOCUMENTS = [hard_document(seed)[0] for seed in range(24)] + [
@@ -97,3 +99,43 @@ def test_statistics_count_causes(tmp_path: Path) -> None:
 def test_a_batch_has_documents(batch_size: int) -> None:
     with pytest.raises(ValueError, match=naming("batch_size", batch_size)):
         RephraseStep(rephraser(), batch_size=batch_size)
+
+
+def test_a_reader_gives_all_documents_also_of_mixed_files(tmp_path: Path) -> None:
+    texts = [{"text": "", "name": "a", "title": "T"}, {"text": None, "name": "b", "title": None}]
+    (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in texts))
+    pyarrow.parquet.write_table(
+        pyarrow.table(
+            {
+                "more": [1, 2],
+                "name": [3, 4],
+                "title": ["U", None],
+                "text": ["The 12 ships left before it rained.", None],
+            }
+        ),
+        tmp_path / "b.parquet",
+    )
+    reader = DocumentReader([tmp_path], id_column="name", title_column="title")
+    found = [*reader.run(None)]
+    assert [(one.id, one.text, one.metadata) for one in found] == [
+        ("a", "", {"title": "T"}),
+        ("b", None, {}),
+        ("3", "The 12 ships left before it rained.", {"title": "U"}),
+        ("4", None, {}),
+    ]
+    parts = [[one.id for one in reader.run(None, rank, 3)] for rank in range(3)]
+    assert parts == [["a", "b"], ["3", "4"], []]
+    rows = [*RephraseStep(rephraser(rephrasings=1), exclusion_writer=JsonlWriter(str(tmp_path / "dropped"))).run(found)]
+    assert [one.metadata["source_id"] for one in rows] == ["3"]
+    with gzip.open(tmp_path / "dropped" / "00000.jsonl.gz", "rt") as file:
+        causes = {row["id"]: row["metadata"]["cause"] for row in map(json.loads, file)}
+    assert causes == {"a/0": "empty", "b/0": "not_text", "4/0": "not_text"}
+
+
+@pytest.mark.parametrize("line", ['{"body": "x"}', '{"text": "brok'])
+def test_what_is_no_document_ends_the_task(line: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "The 12 ships."}}\n{line}\n')
+    steps = [DocumentReader([tmp_path / "a.jsonl"]), JsonlWriter(str(tmp_path / "out"))]
+    with pytest.raises(ValueError, match=naming("line 2", "a.jsonl")):
+        LocalPipelineExecutor(steps, logging_dir=str(tmp_path / "logs")).run()
+    assert not (tmp_path / "logs" / "completions").exists()

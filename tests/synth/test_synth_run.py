@@ -342,3 +342,60 @@ def test_a_column_that_a_later_file_lacks_is_found_before_anything_is_made(tmp_p
     with pytest.raises(ValueError, match=naming("z.jsonl", "'text'", "['body']")):
         run_rephrasing([path, tmp_path / "z.jsonl"], tmp_path / "out", rephraser(Silent()))
     assert not (tmp_path / "out").exists()
+
+
+def test_files_of_several_kinds_and_schemas_are_one_run(tmp_path: Path) -> None:
+    """A column of another type, of nulls alone, or one more or less beside the text: each document is a row."""
+    source = tmp_path / "in"
+    source.mkdir()
+    lines = '{"text": "The 7 ships left before it rained.", "title": "T"}', '{"title": 5, "text": 12}'
+    (source / "a.jsonl").write_text("\n".join(lines))
+    large = pyarrow.array(["The 9 ships came after the storm had gone."], pyarrow.large_string())
+    tables = {
+        "b": {"text": pyarrow.array([None, None]), "title": ["U", None]},
+        "c": {"title": [1.5], "text": [["a", "list"]], "more": [{"x": 1}]},
+        "d": {"title": [None], "text": pyarrow.array([b"bytes"])},
+        "e": {"title": ["V"], "text": large.dictionary_encode()},
+    }
+    for name, columns in tables.items():
+        pyarrow.parquet.write_table(pyarrow.table(columns), source / f"{name}.parquet")
+    (source / "f.txt").write_text("The 11 ships sank in the storm that came.")
+    progress = run_rephrasing(
+        [source], tmp_path / "out", rephraser(title_column="title", rephrasings=1), documents_per_shard=2
+    )
+    rows = {row["source_id"]: (row["cause"], row["kept"]) for row in rows_of(tmp_path / "out")}
+    none = ("not_text", False)
+    assert rows == {
+        "a.jsonl:0": ("", True),
+        "a.jsonl:1": none,
+        "b.parquet:0": none,
+        "b.parquet:1": none,
+        "c.parquet:0": none,
+        "d.parquet:0": none,
+        "e.parquet:0": ("", True),
+        "f.txt": ("", True),
+    }
+    assert progress.documents == progress.total == 8
+    schemas = {pyarrow.parquet.read_schema(path) for path in (tmp_path / "out").glob("part-*")}
+    assert len(schemas) == 1
+
+
+def test_a_column_that_is_missing_in_the_middle_of_a_file_ends_the_run_and_shards_stay(tmp_path: Path) -> None:
+    path = write_documents(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:12], '{"body": "x"}', *lines[13:]]))
+    generator = RuleGenerator(log=[])
+    cached = rephraser(CachedGenerator(generator, tmp_path / "cache"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=naming("line 13", "documents.jsonl", "'text'", "['body']")):
+            run_rephrasing([path], tmp_path / "out", cached, documents_per_shard=5)
+        assert len([*(tmp_path / "out").glob("part-*")]) == 2
+    paid = sum(map(len, generator.log or []))
+    assert paid == 20
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=naming("inputs", "documents.jsonl")):
+        run_rephrasing([path], tmp_path / "out", cached, documents_per_shard=5)
+    run_rephrasing([path], tmp_path / "again", cached, documents_per_shard=5)
+    assert sum(map(len, generator.log or [])) == 2 * (DOCUMENTS - 3)
+    run_rephrasing([path], tmp_path / "whole", rephraser(), documents_per_shard=5)
+    assert rows_of(tmp_path / "again") == rows_of(tmp_path / "whole")

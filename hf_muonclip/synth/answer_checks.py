@@ -129,15 +129,17 @@ def is_not_utf8(text: str) -> bool:
     return False
 
 
-def shingles(text: str, width: int = 3) -> frozenset[tuple[str, ...]]:
-    """Return all runs of so many words, without case and punctuation; of Chinese and Japanese, of characters.
+def units(text: str) -> list[str]:
+    """Return a text's words, without case and punctuation; of Chinese and Japanese, its characters."""
+    return _UNIT.findall(text.casefold())
 
-    A text of fewer words is one run.
-    """
-    units = _UNIT.findall(text.casefold())
-    if len(units) < width:
-        return frozenset([tuple(units)] if units else [])
-    return frozenset(zip(*(units[first:] for first in range(width)), strict=False))
+
+def shingles(text: str, width: int = 3) -> frozenset[tuple[str, ...]]:
+    """Return all runs of so many units; a text of fewer is one run."""
+    own = units(text)
+    if len(own) < width:
+        return frozenset([tuple(own)] if own else [])
+    return frozenset(zip(*(own[first:] for first in range(width)), strict=False))
 
 
 def likeness(one: Collection[tuple[str, ...]], other: Collection[tuple[str, ...]]) -> float:

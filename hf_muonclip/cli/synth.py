@@ -1,4 +1,4 @@
-"""The command `hf-muonclip synth rephrase`: documents in other words, checked, from one command."""
+"""The command `hf-muonclip synth rephrase`: documents in other words, checked, with a page, from one command."""
 
 import argparse
 import json
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from .named_model import UsageError
+from .synth_report import add_price, add_report_command, checked_price
 
 _REPHRASE = """\
 Rewrite documents in other words, chunk by chunk, and keep what still says the same (hf_muonclip.synth.check_fidelity).
-INPUT: JSON Lines, Parquet or text files, or folders of them. OUTPUT: a folder of Parquet shards. The same command goes
-on where it was ended; what was answered before is not generated again."""
+INPUT: JSON Lines, Parquet or text files, or folders of them. OUTPUT: a folder of Parquet shards, and of the run's page,
+report.html. The same command goes on where it was ended; what was answered before is not generated again."""
 _REPHRASE_HELP = """\
 exit codes: 0 ok, 1 the model or the server failed, or the disk is full (run it again), 2 usage, 130 Ctrl-C"""
 
@@ -48,10 +49,9 @@ def add_synth_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     add("--seed", type=int, default=0, help="of styles and sampling (0)")
     add("--no-gate", action="store_true", help="keep rewritings whatever they say")
     add("--cache", type=Path, help="file of answers (OUTPUT/answers.sqlite)")
-    add(
-        "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens read and written, to show cost"
-    )
+    add_price(rephrase)
     rephrase.set_defaults(run=run_rephrase)
+    add_report_command(kinds)
 
 
 def run_rephrase(arguments: argparse.Namespace) -> int:
@@ -61,12 +61,14 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
 
         from ..synth.generator import GenerationError
         from ..synth.rephraser import Rephraser, fidelity_gate
+        from ..synth.report.page import write_report
         from ..synth.response_cache import CachedGenerator
         from ..synth.run import run_rephrasing
         from ..synth.styles import STYLES
         from .synth_progress import shown, summary
     except ModuleNotFoundError as error:
         raise UsageError(f"synth needs {error.name}. Install it with pip install hf_muonclip[synth].") from error
+    price = checked_price(arguments.price)
     try:
         cache = arguments.cache or Path(arguments.output, "answers.sqlite")
         rephraser = Rephraser(
@@ -80,7 +82,7 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             gate=None if arguments.no_gate else fidelity_gate,
         )
-        with shown(arguments.price, Console(file=sys.stderr)) as line:
+        with shown(price, Console(file=sys.stderr)) as line:
             progress = run_rephrasing(
                 arguments.inputs,
                 arguments.output,
@@ -90,6 +92,7 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
                 on_shard=line.on_shard,
                 on_answer=line.on_answer,
             )
+        page = write_report(arguments.output, price=price)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from error
     except (GenerationError, OSError) as error:
@@ -98,7 +101,7 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("hf-muonclip: interrupted. Run the same command again to go on.\n")
         return 130
-    sys.stdout.write(summary(progress, arguments.price, arguments.output))
+    sys.stdout.write(summary(progress, price, arguments.output) + f"{page}\n")
     return 0
 
 

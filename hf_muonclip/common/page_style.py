@@ -1,4 +1,4 @@
-"""The style sheet that all pages share: colours in light and dark, cards, tiles, tables, and what changes on a phone."""
+"""The style sheet that pages share: colours in light and dark, cards, tiles, tables, and what changes on a phone."""
 
 from pathlib import Path
 

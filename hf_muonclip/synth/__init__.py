@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .fidelity import Fidelity, Thresholds, check_fidelity
     from .generator import Generated, GenerationError
     from .rephraser import Rephrased, Rephraser
+    from .report.page import write_report
     from .response_cache import CachedGenerator
     from .run import run_rephrasing
     from .server_generator import ServerGenerator
@@ -35,6 +36,7 @@ __all__ = [
     "check_fidelity",
     "rephrase",
     "run_rephrasing",
+    "write_report",
 ]
 
 _HOMES = {
@@ -51,13 +53,14 @@ _HOMES = {
     "check_fidelity": ".fidelity",
     "rephrase": ".rephraser",
     "run_rephrasing": ".run",
+    "write_report": ".report.page",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = imported(name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "pyarrow"))
+    value = imported(name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "numpy", "pyarrow"))
     globals()[name] = value
     return value
 

@@ -34,8 +34,8 @@ MOST_OF_CONTEXT = 0.4  # share of the text before that an answer may say again, 
 LEAST_REPEATED = 10  # runs of five words; fewer are names and set phrases
 MOST_CONTROL_CHARACTERS = 0.01  # of a document, U+FFFD among them
 
-_UNSPACED = "\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_UNIT = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+")
+UNSPACED = "\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_UNIT = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_])+")
 _SPACE = re.compile(r"\s+")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _REPEATED = 16  # characters

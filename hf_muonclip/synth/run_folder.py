@@ -204,8 +204,8 @@ def add_seconds(folder: Path, shard: str, seconds: float) -> None:
 def seconds_of_shards(folder: Path) -> dict[str, float]:
     """Return for each shard's name how long its answers were waited for, where it was noted.
 
-    Of a shard that was made again, after it was removed, both times count. A process that is killed notes nothing of the
-    shard that it was at.
+    Of a shard that was made again, after it was removed, both times count. A process that is killed notes nothing of
+    the shard that it was at.
     """
     path, found = folder / _SECONDS, dict[str, float]()
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():

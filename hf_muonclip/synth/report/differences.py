@@ -56,56 +56,45 @@ def excerpts(source: str, rewritten: str) -> tuple[str, str]:
 
 def side_by_side(source: str, rewritten: str) -> SideBySide:
     """Return two texts with their differences marked, word by word, without regard to case and white space."""
-    ours, theirs = _TOKEN.findall(source), _TOKEN.findall(rewritten)
-    a, b = (["".join(token.split()).casefold() for token in tokens[:_MOST_COMPARED]] for tokens in (ours, theirs))
-    same_in_a: list[bool] = [False] * len(a)
-    same_in_b: list[bool] = [False] * len(b)
-    for first, second, length in SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks():
-        if any(token[0].isalnum() for token in a[first : first + length]):  # a comma alone is nothing in common
-            same_in_a[first : first + length] = same_in_b[second : second + length] = [True] * length
-    return SideBySide(_pieces(ours, same_in_a), _pieces(theirs, same_in_b))
-
-
-def _pieces(tokens: Sequence[str], same: Sequence[bool]) -> list[Piece]:
-    """Return a text's pieces: neighbours of one kind joined, long common ones cut in the middle."""
-    runs: list[tuple[bool, list[str]]] = []
-    for token, common in zip(tokens, same, strict=False):
-        if not runs or runs[-1][0] != common:
-            runs.append((common, []))
-        runs[-1][1].append(_shortened(token))
-    pieces: list[Piece] = []
-    shown = 0
-    for place, (common, run) in enumerate(runs):
-        if shown >= _MOST_SHOWN:
+    tokens = [_TOKEN.findall(text) for text in (source, rewritten)]
+    keys = [["".join(token.split()).casefold() for token in own[:_MOST_COMPARED]] for own in tokens]
+    steps = SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
+    sides: tuple[list[Piece], list[Piece]] = ([], [])
+    shown, ended = [0, 0], False
+    for number, (_, *ends) in enumerate(steps):
+        runs = [own[first:last] for own, first, last in zip(tokens, ends[::2], ends[1::2], strict=True)]
+        common = steps[number][0] == "equal" and any(token[0].isalnum() for token in runs[0])  # a comma is nothing
+        before, after = (_AROUND if number else 0), (_AROUND if number < len(steps) - 1 else 0)
+        for side, (pieces, run) in enumerate(zip(sides, runs, strict=True)):
+            if common and len(run) > before + after + _AROUND:
+                parts = [_same(run[:before]), [Piece("… ", "cut")], _same(run[len(run) - after :])]
+                pieces += [piece for part in parts for piece in part]
+                shown[side] += before + after
+            else:
+                room = _MOST_SHOWN - shown[side]
+                pieces += _same(run[:room]) if common else _changed(run[:room])
+                shown[side] += len(run)
+        ended = max(shown) >= _MOST_SHOWN
+        if ended:
             break
-        room = _MOST_SHOWN - shown
-        if not common:
-            pieces += _marked("".join(run[:room]))
-            shown += min(len(run), room)
-            if len(run) > room:
-                break
-            continue
-        before = 0 if place == 0 else _AROUND
-        after = 0 if place == len(runs) - 1 else _AROUND
-        if len(run) <= before + after + _AROUND:
-            pieces.append(Piece("".join(run), "same"))
-            shown += len(run)
-            continue
-        pieces += [Piece("".join(run[:before]), "same")] if before else []
-        pieces.append(Piece("… ", "cut"))
-        pieces += [Piece("".join(run[len(run) - after :]), "same")] if after else []
-        shown += before + after
-    else:
-        if len(tokens) > len(same):
-            pieces.append(Piece("…", "cut"))
-        return pieces
-    return [*pieces, Piece("…", "cut")]
+    left_out = [
+        count >= _MOST_SHOWN or ended or len(own) > _MOST_COMPARED for count, own in zip(shown, tokens, strict=True)
+    ]
+    return SideBySide(
+        *([*pieces, *([Piece("…", "cut")] if cut else [])] for pieces, cut in zip(sides, left_out, strict=True))
+    )
 
 
-def _marked(text: str) -> list[Piece]:
+def _same(run: Sequence[str]) -> list[Piece]:
+    return [Piece("".join(map(_shortened, run)), "same")] if run else []
+
+
+def _changed(run: Sequence[str]) -> list[Piece]:
     """Return a changed piece without the white space behind it, which is nobody's difference."""
+    text = "".join(map(_shortened, run))
     bare = text.rstrip()
-    return [Piece(bare, "changed"), *([Piece(text[len(bare) :], "same")] if len(bare) < len(text) else [])]
+    behind = [Piece(text[len(bare) :], "same")] if len(bare) < len(text) else []
+    return [Piece(bare, "changed"), *behind] if bare else []
 
 
 def _shortened(token: str) -> str:

@@ -18,7 +18,7 @@ from .survey import KEPT, Example, OfStyle, Survey, survey
 PAGE = "report.html"
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _FOLDERS = re.compile(r"(?<!\S)(?:\w+:/)?/[^\s]*/(?=[^\s/])")  # of a model or a server: nothing of this machine
-_MOST_REASONS = 4
+_MOST_REASONS = 8
 _MOST_REASON_CHARACTERS = 300
 
 
@@ -107,6 +107,11 @@ def money(value: float) -> str:
     return f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:.3g}"
 
 
+def number(value: float) -> str:
+    """Return a number to three digits, a large one whole: 0.0123, 12.3, 1,234."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def cost(counts: Counts, price: Sequence[float]) -> float:
     """Return what tokens cost.
 
@@ -174,7 +179,7 @@ def _verdict(found: Survey) -> str:
     said += f" Most of what was dropped, {share(count, counts.dropped)}, is {_words(cause)}"
     if cause == "unfaithful" and found.checks:
         check, failed = found.checks.most_common(1)[0]
-        said += f", above all by its {_words(check)} check ({share(failed, count)} of these)"
+        said += f', above all by the check "{_words(check)}" ({share(failed, count)} of these)'
     return said + "."
 
 
@@ -241,7 +246,7 @@ def _costs(found: Survey, price: Sequence[float] | None) -> Iterator[tuple[str, 
         each = lasting(1000 * found.seconds / timed.kept_tokens) if timed.kept_tokens else "–"
         yield "generation", lasting(found.seconds), each
         if found.seconds > 0:
-            yield "new tokens per second", f"{timed.new_tokens / found.seconds:,.3g}", ""
+            yield "new tokens per second", number(timed.new_tokens / found.seconds), ""
     if price:
         whole = cost(counts, price)
         each = money(1000 * whole / counts.kept_tokens) if counts.kept_tokens else "–"

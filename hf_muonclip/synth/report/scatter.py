@@ -10,7 +10,7 @@ from .survey import Placed
 WIDTH, HEIGHT = 720, 440
 _MARGIN = 14
 COLOURS = 10  # that the style sheet has
-_CROSS = 3.2
+_CROSS = 3.6
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def lexical_vectors(texts: Sequence[str]) -> Vectors:
 def _places(text: str) -> Any:
     words = units(text)
     of_words = numpy.array([zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words], dtype=numpy.uint64)
-    codes = numpy.array([ord(character) for character in " ".join(words)], dtype=numpy.uint64)
+    codes = numpy.frombuffer(" ".join(words).encode("utf-32-le", "surrogatepass"), numpy.uint32).astype(numpy.uint64)
     runs = codes[: max(len(codes) - _CHARACTERS + 1, 0)].copy()
     for step in range(1, _CHARACTERS):
         runs = runs * numpy.uint64(0x110000) + codes[step : step + len(runs)]

@@ -1,22 +1,23 @@
-"""How many texts say nearly what another one says: MinHash (Broder 1997) over a sample of bounded size.
+"""How many texts say nearly what another one says: MinHash (Broder 1997) of some texts against all.
 
-Of a text drawn at random the duplicate is rarely drawn too. So texts are drawn by a hash of the smallest hash of their
-runs of three words: two texts whose runs are alike to 80% have that one in common, and are drawn together, at least
-four times in five. In the sample each text is compared with each, which needs no index.
+Of a text drawn at random the duplicate is rarely drawn too, so a sample must not be compared with itself. Here each
+text is compared with a uniform sample of those before it. Of texts that are nearly the same, all but the last have one
+behind them, as all but the first have one before them: the share of the sample that was met again is the share of all
+texts that deduplication would remove. What is held does not grow with the number of texts.
 """
 
-import heapq
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 
 from ..answer_checks import ALIKE, units
+from .reservoir import Reservoir
 
 _WIDTH = 3  # words of a run, as in `answer_checks.shingles`
-_HASHES = 256  # of a signature: the likeness of two texts is found to within 0.025 or so
-_BLOCK = 4096  # runs hashed at a time
+_HASHES = 128  # of a signature: the likeness of two texts is found to within 0.035 or so
+_BLOCK = 2048  # runs hashed at a time
 _MOST_EXAMPLES = 5
 _EXCERPT = 1500  # characters of a text that an example can show
 _MULTIPLIER = numpy.uint64(0x9E3779B97F4A7C15)
@@ -63,13 +64,13 @@ class Repeats:
 
     Attributes:
         texts: that hold a word.
-        compared: those that were drawn.
-        repeated: of these, those that are nearly the same as one before: what deduplication would remove.
-        pairs: some of them, the most alike that are not equal first.
+        sampled: of these, those that all later ones were compared with.
+        repeated: of the sample, those that a later text is nearly the same as.
+        pairs: some of them; the least alike first, for equal texts show least.
     """
 
     texts: int
-    compared: int
+    sampled: int
     repeated: int
     pairs: list[Pair]
 
@@ -77,25 +78,16 @@ class Repeats:
 NO_REPEATS = Repeats(0, 0, 0, [])
 
 
-@dataclass(order=True)
-class _Drawn:
-    rank: int  # negative, so that a heap has at its top what is dropped first
-    place: int
-    name: str = field(compare=False)
-    excerpt: str = field(compare=False)
-    signature: Any = field(compare=False)
-
-
 class DuplicateSample:
-    """Takes texts one by one, and holds so many of them.
+    """Compares texts, which come one by one, with a sample of those before.
 
     Args:
-        size: texts that are compared, at most.
+        size: of the sample.
     """
 
     def __init__(self, size: int) -> None:
-        self.size, self.texts = size, 0
-        self._heap: list[_Drawn] = []
+        self._sample = Reservoir(size)
+        self._signatures = numpy.zeros((size, _HASHES), numpy.uint32)
         draw = numpy.random.default_rng(0)
         self._factors = draw.integers(0, 2**63, _HASHES, dtype=numpy.uint64) * numpy.uint64(2) + numpy.uint64(1)
         self._offsets = draw.integers(0, 2**63, _HASHES, dtype=numpy.uint64)
@@ -110,37 +102,29 @@ class DuplicateSample:
         """
         if not len(runs):
             return
-        self.texts += 1
-        rank = -int(_mixed(runs[:1])[0])
-        if len(self._heap) == self.size and (rank, -self.texts) < (self._heap[0].rank, self._heap[0].place):
-            return
-        drawn = _Drawn(rank, -self.texts, name, text[:_EXCERPT], self._signature(runs))
-        (heapq.heappushpop if len(self._heap) == self.size else heapq.heappush)(self._heap, drawn)
+        signature, sample = self._signature(runs), self._sample.items
+        alike = (self._signatures[: len(sample)] == signature).mean(1) if sample else numpy.zeros(0)
+        for place in numpy.flatnonzero(alike >= ALIKE):
+            earlier, excerpt, pair = sample[place]
+            if pair is None:
+                pair = Pair((earlier, name), (excerpt, text[:_EXCERPT]), float(alike[place]))
+                sample[place] = (earlier, excerpt, pair)
+        if (chosen := self._sample.place()) is not None:
+            self._sample.put(chosen, (name, text[:_EXCERPT], None))
+            self._signatures[chosen] = signature
 
     def repeats(self) -> Repeats:
         """Return what was found among the texts so far."""
-        drawn = sorted(self._heap, key=lambda one: -one.place)
-        signatures = numpy.array([one.signature for one in drawn])
-        pairs, repeated = list[tuple[float, int, int]](), 0
-        for later in range(1, len(drawn)):
-            alike = (signatures[:later] == signatures[later]).mean(1)
-            earlier = int(alike.argmax())
-            if alike[earlier] >= ALIKE:
-                repeated += 1
-                pairs.append((float(alike[earlier]), earlier, later))
-        pairs.sort(key=lambda pair: (pair[0] == 1, -pair[0], pair[1:]))
-        examples = [
-            Pair((drawn[a].name, drawn[b].name), (drawn[a].excerpt, drawn[b].excerpt), likeness)
-            for likeness, a, b in pairs[:_MOST_EXAMPLES]
-        ]
-        return Repeats(self.texts, len(drawn), repeated, examples)
+        pairs = [pair for _, _, pair in self._sample.items if pair is not None]
+        shown = sorted(pairs, key=lambda pair: (pair.likeness, pair.names))[:_MOST_EXAMPLES]
+        return Repeats(self._sample.seen, len(self._sample.items), len(pairs), shown)
 
     def _signature(self, runs: Hashes) -> Any:
         """Return the smallest of the text's hashes under each of many hash functions; (hashes,), uint32."""
         smallest = numpy.full(_HASHES, 2**32 - 1, numpy.uint32)
         for first in range(0, len(runs), _BLOCK):
             block = runs[first : first + _BLOCK, None] * self._factors + self._offsets
-            smallest = numpy.minimum(smallest, (block >> numpy.uint64(32)).astype(numpy.uint32).min(0))
+            smallest = numpy.minimum(smallest, (block.min(0) >> numpy.uint64(32)).astype(numpy.uint32))
         return smallest
 
 

@@ -272,7 +272,7 @@ def _repeats(what: str, found: Repeats) -> dict[str, Any]:
     return {
         "what": what,
         "texts": found.texts,
-        "compared": found.compared,
+        "sampled": found.sampled,
         "repeated": found.repeated,
         "pairs": pairs,
     }

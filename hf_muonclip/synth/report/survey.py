@@ -4,7 +4,6 @@ Shards are read once, a few rows at a time.
 """
 
 import json
-import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -18,6 +17,7 @@ from ..rephraser import Rephrased
 from ..run_folder import MANIFEST, Counts, counts_of, seconds_of_shards
 from .differences import excerpts
 from .near_duplicates import NO_REPEATS, DuplicateSample, Hashes, Repeats, run_hashes, word_hashes
+from .reservoir import Reservoir
 
 KEPT = ""
 OTHER_CHECK = "other"  # of a gate of one's own, whose thresholds are not known
@@ -25,7 +25,7 @@ _ROWS = 16  # at a time: a text may be long
 _EXAMPLES = 3  # of each kind
 _PLACED = 1000  # rephrasings whose embeddings are shown
 _PLACED_CHARACTERS = 4000  # of each text
-_COMPARED = 2000  # texts among which near-duplicates are looked for
+_SAMPLED = 1000  # texts with which all later ones are compared
 _COLUMNS = [one.name for one in fields(Rephrased)]
 
 
@@ -80,32 +80,6 @@ class OfStyle:
     kept: int = 0
     length: float = 0.0
     novelty: float = 0.0
-
-
-class Reservoir:
-    """Holds so many of the things it is shown, each with the same probability (Vitter's algorithm R).
-
-    Args:
-        size: how many.
-        seed: of the draws.
-    """
-
-    def __init__(self, size: int, seed: int = 0) -> None:
-        self.size, self.seen = size, 0
-        self.items: list[Any] = []
-        self._draw = random.Random(seed)
-
-    def place(self) -> int | None:
-        """Return where the next thing is to be put, None where it is not taken: it need not be made then."""
-        self.seen += 1
-        if self.seen <= self.size:
-            return self.seen - 1
-        place = self._draw.randrange(self.seen)
-        return place if place < self.size else None
-
-    def put(self, place: int, item: Any) -> None:
-        """Take a thing at a place."""
-        self.items[place : place + 1] = [item]
 
 
 @dataclass
@@ -192,7 +166,7 @@ class _Reader:
         self.found = found
         self._examples: dict[str | tuple[str, str], Reservoir] = {}
         self._placed = Reservoir(_PLACED)
-        self._documents, self._kept = DuplicateSample(_COMPARED), DuplicateSample(_COMPARED)
+        self._documents, self._kept = DuplicateSample(_SAMPLED), DuplicateSample(_SAMPLED)
         self._source, self._source_words, self._source_runs = "", _no_hashes(), _no_hashes()
         self._counted = False  # whether the document at hand has a kept rephrasing already
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 from ..answer_checks import UNSPACED
@@ -59,42 +60,38 @@ def side_by_side(source: str, rewritten: str) -> SideBySide:
     tokens = [_TOKEN.findall(text) for text in (source, rewritten)]
     keys = [["".join(token.split()).casefold() for token in own[:_MOST_COMPARED]] for own in tokens]
     steps = SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
-    sides: tuple[list[Piece], list[Piece]] = ([], [])
-    shown, ended = [0, 0], False
-    for number, (_, *ends) in enumerate(steps):
-        runs = [own[first:last] for own, first, last in zip(tokens, ends[::2], ends[1::2], strict=True)]
-        common = steps[number][0] == "equal" and any(token[0].isalnum() for token in runs[0])  # a comma is nothing
+    sides: list[list[Piece]] = [[], []]  # a piece per token
+    ends = [0, 0]  # tokens that have been gone through
+    for number, (tag, *bounds) in enumerate(steps):
+        runs = [own[first:last] for own, first, last in zip(tokens, bounds[::2], bounds[1::2], strict=True)]
+        common = tag == "equal" and any(token[0].isalnum() for token in runs[0])  # a comma alone is nothing
         before, after = (_AROUND if number else 0), (_AROUND if number < len(steps) - 1 else 0)
-        for side, (pieces, run) in enumerate(zip(sides, runs, strict=True)):
+        for side, run in zip(sides, runs, strict=True):
             if common and len(run) > before + after + _AROUND:
-                parts = [_same(run[:before]), [Piece("… ", "cut")], _same(run[len(run) - after :])]
-                pieces += [piece for part in parts for piece in part]
-                shown[side] += before + after
+                side += [Piece(token, "same") for token in run[:before]]
+                side.append(Piece("… ", "cut"))
+                side += [Piece(token, "same") for token in run[len(run) - after :]]
             else:
-                room = _MOST_SHOWN - shown[side]
-                pieces += _same(run[:room]) if common else _changed(run[:room])
-                shown[side] += len(run)
-        ended = max(shown) >= _MOST_SHOWN
-        if ended:
+                side += [Piece(token, "same" if common else "changed") for token in run]
+        ends = bounds[1::2]
+        if max(map(len, sides)) >= _MOST_SHOWN:
             break
-    left_out = [
-        count >= _MOST_SHOWN or ended or len(own) > _MOST_COMPARED for count, own in zip(shown, tokens, strict=True)
-    ]
-    return SideBySide(
-        *([*pieces, *([Piece("…", "cut")] if cut else [])] for pieces, cut in zip(sides, left_out, strict=True))
-    )
+    for side, own, end in zip(sides, tokens, ends, strict=True):
+        if len(side) > _MOST_SHOWN or end < len(own):
+            side[_MOST_SHOWN:] = [Piece("…", "cut")]
+    return SideBySide(*map(_joined, sides))
 
 
-def _same(run: Sequence[str]) -> list[Piece]:
-    return [Piece("".join(map(_shortened, run)), "same")] if run else []
-
-
-def _changed(run: Sequence[str]) -> list[Piece]:
-    """Return a changed piece without the white space behind it, which is nobody's difference."""
-    text = "".join(map(_shortened, run))
-    bare = text.rstrip()
-    behind = [Piece(text[len(bare) :], "same")] if len(bare) < len(text) else []
-    return [Piece(bare, "changed"), *behind] if bare else []
+def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return neighbours of one kind as one; the white space behind a changed one is nobody's difference."""
+    joined: list[Piece] = []
+    for kind, group in groupby(pieces, key=lambda piece: piece.kind):
+        text = "".join(_shortened(piece.text) for piece in group)
+        bare = text.rstrip() if kind == "changed" else text
+        joined.append(Piece(bare, kind))
+        if len(bare) < len(text):
+            joined.append(Piece(text[len(bare) :], "same"))
+    return joined
 
 
 def _shortened(token: str) -> str:

@@ -17,6 +17,7 @@ _MOST_COMPARED = 600  # words of each text
 _MOST_SHOWN = 240
 _LONGEST_WORD = 80  # characters; of a longer one the rest is left out
 _MOST_CHARACTERS = 8000  # of each text that are kept to be compared
+_STEP = 100  # characters compared at a time
 _TOKEN = re.compile(rf"(?:[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+(?:['\u2019](?:(?![{UNSPACED}])\w)+)*|[^\w\s])\s*")
 
 Kind = Literal["same", "changed", "cut"]
@@ -48,7 +49,10 @@ def excerpts(source: str, rewritten: str) -> tuple[str, str]:
     A beginning that is left out has become an ellipsis.
     """
     shorter = min(len(source), len(rewritten))
-    common = next((place for place in range(shorter) if source[place] != rewritten[place]), shorter)
+    steps = range(0, shorter, _STEP)
+    common = next(
+        (place for place in steps if source[place : place + _STEP] != rewritten[place : place + _STEP]), shorter
+    )
     if max(len(source), len(rewritten)) <= _MOST_CHARACTERS or common < _MOST_CHARACTERS // 4:
         return source[:_MOST_CHARACTERS], rewritten[:_MOST_CHARACTERS]
     start = max(source.rfind(" ", 0, common - _MOST_CHARACTERS // 8), 0)

@@ -7,6 +7,7 @@
     hf-muonclip report runs/kimi_k2_nano/clipped
     hf-muonclip push runs/kimi_k2_nano/model me/kimi-k2-nano --dry-run
     hf-muonclip synth rephrase documents.jsonl rephrased --model Qwen/Qwen3-4B
+    hf-muonclip synth report rephrased
 
 Exit codes: 0 all is well; 1 the attention layout is refused, its proof failed, or the Hub or the connection failed,
 with the reason on stderr; 2 the command cannot run with the given arguments.

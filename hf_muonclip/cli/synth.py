@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from .named_model import UsageError
+from .synth_report import add_price, add_report_command, checked_price
 
 _REPHRASE = """\
 Rewrite documents in other words, chunk by chunk, and keep what still says the same (hf_muonclip.synth.check_fidelity).
-INPUT: JSON Lines, Parquet or text files, or folders of them. OUTPUT: a folder of Parquet shards. The same command goes
-on where it was ended; what was answered before is not generated again."""
+INPUT: JSON Lines, Parquet or text files, or folders of them. OUTPUT: a folder of Parquet shards, and of the run's page,
+report.html. The same command goes on where it was ended; what was answered before is not generated again."""
 _MATH_NOTES = """\
 Write learning notes of mathematical texts, or translate them into English, and keep those whose final answer
 math-verify finds equal to the source's and in which sympy finds no false equation (hf_muonclip.synth.check_math).
@@ -53,6 +54,7 @@ def add_synth_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     add("--problem-column", metavar="COLUMN", help="of the problems that texts solve")
     add("--answer-column", metavar="COLUMN", help="of right final answers (what a text states)")
     notes.set_defaults(run=run_math_notes)
+    add_report_command(kinds)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +74,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=1, help="processes, each with the model or asking the server (1)")
     add("--seed", type=int, default=0, help="of styles and sampling (0)")
     add("--cache", type=Path, help="file of answers (OUTPUT/answers.sqlite)")
-    add(
-        "--price", type=float, nargs=2, metavar=("IN", "OUT"), help="of a million tokens read and written, to show cost"
-    )
+    add_price(parser)
 
 
 def run_rephrase(arguments: argparse.Namespace) -> int:
@@ -96,7 +96,12 @@ def run_rephrase(arguments: argparse.Namespace) -> int:
             gate=None if arguments.no_gate else fidelity_gate,
         )
 
-    return _run(arguments, rephraser)
+    def page() -> str:
+        from ..synth.report.page import write_report
+
+        return f"{write_report(arguments.output, price=checked_price(arguments.price))}\n"
+
+    return _run(arguments, rephraser, page)
 
 
 def run_math_notes(arguments: argparse.Namespace) -> int:
@@ -123,7 +128,8 @@ def run_math_notes(arguments: argparse.Namespace) -> int:
     return _run(arguments, notes, shares)
 
 
-def _run(arguments: argparse.Namespace, maker: Callable[[Any], Any], told: Callable[[], str] = lambda: "") -> int:
+def _run(arguments: argparse.Namespace, maker: Callable[[Any], Any], told: Callable[[], str]) -> int:
+    price = checked_price(arguments.price)
     try:
         from rich.console import Console
 
@@ -136,7 +142,7 @@ def _run(arguments: argparse.Namespace, maker: Callable[[Any], Any], told: Calla
     try:
         cache = arguments.cache or Path(arguments.output, "answers.sqlite")
         made = maker(CachedGenerator(_generator(arguments), cache))
-        with shown(arguments.price, Console(file=sys.stderr)) as line:
+        with shown(price, Console(file=sys.stderr)) as line:
             progress = run_rephrasing(
                 arguments.inputs,
                 arguments.output,
@@ -146,6 +152,7 @@ def _run(arguments: argparse.Namespace, maker: Callable[[Any], Any], told: Calla
                 on_shard=line.on_shard,
                 on_answer=line.on_answer,
             )
+        more = told()
     except ModuleNotFoundError as error:
         raise UsageError(f"synth needs {error.name}. Install it with pip install hf_muonclip[synth].") from error
     except (ValueError, FileNotFoundError) as error:
@@ -156,7 +163,7 @@ def _run(arguments: argparse.Namespace, maker: Callable[[Any], Any], told: Calla
     except KeyboardInterrupt:
         sys.stderr.write("hf-muonclip: interrupted. Run the same command again to go on.\n")
         return 130
-    sys.stdout.write(summary(progress, arguments.price, arguments.output) + told())
+    sys.stdout.write(summary(progress, price, arguments.output) + more)
     return 0
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__
+from ..common.page_style import page_style
 from .charts import Scale, color, line, marks, number, scale_of, thinned
 from .run import Run, highest_along
 from .spectra import read_spectra
@@ -40,6 +41,7 @@ def render_page(run: Run) -> str:
     listed = [(head, *run.clip_steps(head)) for head in clipped[:_MOST_CLIPPED_ROWS]]
     return environment.get_template("page.html.jinja").render(
         title=run.title,
+        style=page_style(),
         version=__version__,
         folder=run.folder.resolve().name,
         run=run,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .math_notes import MathNote, MathNotes
     from .mathematics.check import MathCheck, check_math
     from .rephraser import Rephrased, Rephraser
+    from .report.page import write_report
     from .response_cache import CachedGenerator
     from .run import run_rephrasing
     from .server_generator import ServerGenerator
@@ -41,6 +42,7 @@ __all__ = [
     "check_math",
     "rephrase",
     "run_rephrasing",
+    "write_report",
 ]
 
 _HOMES = {
@@ -61,6 +63,7 @@ _HOMES = {
     "check_math": ".mathematics.check",
     "rephrase": ".rephraser",
     "run_rephrasing": ".run",
+    "write_report": ".report.page",
 }
 
 
@@ -68,7 +71,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = imported(
-        name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "math_verify", "pyarrow", "sympy")
+        name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "math_verify", "numpy", "pyarrow", "sympy")
     )
     globals()[name] = value
     return value

@@ -43,8 +43,8 @@ MOST_OF_CONTEXT = 0.4  # share of the text before that an answer may say again, 
 LEAST_REPEATED = 10  # runs of five words; fewer are names and set phrases
 MOST_CONTROL_CHARACTERS = 0.01  # of a document, U+FFFD among them
 
-_UNSPACED = "\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_UNIT = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+")
+UNSPACED = "\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_UNIT = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_])+")
 _SPACE = re.compile(r"\s+")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _REPEATED = 16  # characters
@@ -138,15 +138,17 @@ def is_not_utf8(text: str) -> bool:
     return False
 
 
-def shingles(text: str, width: int = 3) -> frozenset[tuple[str, ...]]:
-    """Return all runs of so many words, without case and punctuation; of Chinese and Japanese, of characters.
+def units(text: str) -> list[str]:
+    """Return a text's words, without case and punctuation; of Chinese and Japanese, its characters."""
+    return _UNIT.findall(text.casefold())
 
-    A text of fewer words is one run.
-    """
-    units = _UNIT.findall(text.casefold())
-    if len(units) < width:
-        return frozenset([tuple(units)] if units else [])
-    return frozenset(zip(*(units[first:] for first in range(width)), strict=False))
+
+def shingles(text: str, width: int = 3) -> frozenset[tuple[str, ...]]:
+    """Return all runs of so many units; a text of fewer is one run."""
+    own = units(text)
+    if len(own) < width:
+        return frozenset([tuple(own)] if own else [])
+    return frozenset(zip(*(own[first:] for first in range(width)), strict=False))
 
 
 def likeness(one: Collection[tuple[str, ...]], other: Collection[tuple[str, ...]]) -> float:

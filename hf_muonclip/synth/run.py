@@ -5,6 +5,7 @@ manifest.json: a run that would make something else in the same folder is refuse
 """
 
 import copy
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -13,7 +14,17 @@ from pathlib import Path
 
 from .documents import Document, count_documents, document_files, read_documents
 from .generator import Chat, Generated, Generator, OnAnswer, Refused
-from .run_folder import Counts, Maker, counts_of, counts_of_shard, keep_manifest, manifest_of, only_run, write_shard
+from .run_folder import (
+    Counts,
+    Maker,
+    add_seconds,
+    counts_of,
+    counts_of_shard,
+    keep_manifest,
+    manifest_of,
+    only_run,
+    write_shard,
+)
 from .shard_workers import in_workers
 
 
@@ -76,7 +87,7 @@ def run_rephrasing(
     _check_apart(inputs, folder)
     columns = rephraser.column, rephraser.id_column, rephraser.title_column, rephraser.more_columns
     progress = Progress(total=count_documents(files, *columns))
-    manifest = manifest_of(files, rephraser, documents_per_shard)
+    manifest = manifest_of(files, rephraser, documents_per_shard) | {"documents": progress.total}
     with only_run(folder):
         keep_manifest(folder, manifest)
 
@@ -93,10 +104,11 @@ def run_rephrasing(
         first = [*islice(later, 1)]
         on_shard(progress)
         tasks = chain(first, later)
-        make = _MakeShard(rephraser if on_answer is None or workers > 1 else _watched(rephraser, on_answer))
+        make = _MakeShard(rephraser, on_answer if workers == 1 else None)
         done = (make(*task) for task in tasks) if workers == 1 else in_workers(make, tasks, workers)
         with closing(done):
-            for counts in done:
+            for name, counts, seconds in done:
+                add_seconds(folder, name, seconds)
                 progress.add(counts)
                 on_shard(progress)
     return progress
@@ -114,25 +126,23 @@ def _check_apart(inputs: Sequence[str | Path], output: Path) -> None:
 @dataclass(frozen=True)
 class _MakeShard:
     rephraser: Maker
+    on_answer: Callable[[Generated], None] | None
 
-    def __call__(self, path: Path, documents: list[Document]) -> Counts:
-        rows = [asdict(row) for row in self.rephraser.results(documents)]
+    def __call__(self, path: Path, documents: list[Document]) -> tuple[str, Counts, float]:
+        """Write a shard, and return its name, its counts and the seconds in which answers were waited for."""
+        maker = copy.copy(self.rephraser)
+        maker.generator = watched = _Watched(self.rephraser.generator, self.on_answer)
+        rows = [asdict(row) for row in maker.results(documents)]
         write_shard(path, rows)
-        return counts_of(len(documents), rows)
+        return path.name, counts_of(len(documents), rows), watched.seconds
 
 
-def _watched(rephraser: Maker, on_answer: Callable[[Generated], None]) -> Maker:
-    watched = copy.copy(rephraser)
-    watched.generator = _Watched(rephraser.generator, on_answer)
-    return watched
-
-
-@dataclass(frozen=True)
 class _Watched:
-    """A generator each of whose answers is told to one more."""
+    """A generator whose time is taken and each of whose answers is told to one more."""
 
-    generator: Generator
-    told: Callable[[Generated], None]
+    def __init__(self, generator: Generator, told: Callable[[Generated], None] | None) -> None:
+        self.generator, self.told = generator, told
+        self.seconds = 0.0
 
     @property
     def identity(self) -> str:
@@ -142,8 +152,13 @@ class _Watched:
         self, chats: Sequence[Chat], seeds: Sequence[int], on_answer: OnAnswer | None = None
     ) -> Sequence[Generated | Refused]:
         def tell(place: int, answer: Generated) -> None:
-            self.told(answer)
+            if self.told is not None:
+                self.told(answer)
             if on_answer is not None:
                 on_answer(place, answer)
 
-        return self.generator.generate(chats, seeds, tell)
+        began = time.perf_counter()
+        try:
+            return self.generator.generate(chats, seeds, tell)
+        finally:
+            self.seconds += time.perf_counter() - began

@@ -21,6 +21,7 @@ from .generator import Generator
 
 MANIFEST = "manifest.json"
 _FORMAT = 2
+_SECONDS = "seconds.log"  # of each shard: not in the shards, which are the same whenever they are made
 _LOCK = ".lock"
 _UNFINISHED = ".unfinished-"
 
@@ -227,6 +228,30 @@ def counts_of_shard(path: Path, documents: int) -> Counts:
     return counts_of(documents, pyarrow.parquet.read_table(path, columns=columns).to_pylist())
 
 
+def add_seconds(folder: Path, shard: str, seconds: float) -> None:
+    """Note how long answers for a shard were waited for.
+
+    Raises:
+        OSError: it cannot be written; the shard stays.
+    """
+    with (folder / _SECONDS).open("a", encoding="utf-8") as file:
+        file.write(f"{shard} {seconds:.3f}\n")
+
+
+def seconds_of_shards(folder: Path) -> dict[str, float]:
+    """Return for each shard's name how long its answers were waited for, where it was noted.
+
+    Of a shard that was made again, after it was removed, both times count. A process that is killed notes nothing of
+    the shard that it was at.
+    """
+    path, found = folder / _SECONDS, dict[str, float]()
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):  # the last line of a full disk is a part of one
+            shard, seconds = line.split()
+            found[shard] = found.get(shard, 0.0) + float(seconds)
+    return found
+
+
 def write_shard(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows whose keys are the fields of `Rephrased` or of `MathNote`.
 
@@ -248,10 +273,14 @@ def write_shard(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def write_whole(path: Path, content: Any) -> None:
-    """Write a file, or leave what was there.
+    """Write a file whole or not at all.
+
+    Args:
+        path: of the file, new or old.
+        content: bytes, or a buffer of them.
 
     Raises:
-        OSError: it cannot be written, such as on a full disk.
+        OSError: it cannot be written, such as on a full disk; an old one stays.
     """
     unfinished = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
     try:

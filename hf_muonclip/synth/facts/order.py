@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .alignment import Alignment
+from .evidence import FAINTEST, Evidence, graded
 from .reading import Facts
 from .tables import word_set
 from .text import Text
@@ -35,16 +36,16 @@ class Claim(NamedTuple):
     token: int
 
 
-def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
-    """Return a sentence for each order of events that the rewriting turns round."""
-    reasons = _turned_claims(source, rewritten) or _turned_words(source, rewritten)
+def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:
+    """Return each order of events that the rewriting turns round."""
+    reasons = _turned_claims(source, rewritten) + _turned_words(source, rewritten)
     ours, theirs = _step_of(source.text), _step_of(rewritten.text)
     narrative = is_narrative(source.text)
     weights = [match.share * match.weight for match in alignment.of_rewritten]
     places = [
         (sentence, match.sentences[0])
         for sentence, match in enumerate(alignment.of_rewritten)
-        if match.sentences and match.share >= _LEAST_SHARE and match.common >= _LEAST_COMMON
+        if match.sentences and match.share >= _LEAST_SHARE / 2 and match.common >= _LEAST_COMMON
     ]
     place_of = dict(places)
     told = [(first, second) for first, second in pairwise(range(len(theirs))) if _follows(theirs, first, second)]
@@ -59,7 +60,9 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
             continue
         if not _also_later(alignment, second, place_of[first]):
             one, other = rewritten.text.quote_sentence(first, 60), rewritten.text.quote_sentence(second, 60)
-            reasons.append(f'The source tells "{other}" before "{one}"; the rewriting turns the order round.')
+            reason = f'The source tells "{other}" before "{one}"; the rewriting turns the order round.'
+            shares = (alignment.of_rewritten[at].share / _LEAST_SHARE for at in (first, second))
+            reasons.append(Evidence("order", graded(*shares), reason))
     return reasons
 
 
@@ -160,7 +163,7 @@ def _weights(facts: Facts, number: int, first: int, stop: int) -> dict[str, floa
     return {place.feature: place.weight for place in facts.text.places[number] if first <= place.token < stop}
 
 
-def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
+def _turned_claims(source: Facts, rewritten: Facts) -> list[Evidence]:
     ours, theirs = _claims(source), _claims(rewritten)
     reasons = []
     for claim in theirs:
@@ -171,23 +174,27 @@ def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
             straight = max(straight, sum(same) / 2)
             if min(turned) > 0:
                 crossed = max(crossed, sum(turned) / 2)
-        if crossed >= _LEAST_FIT and crossed - straight >= _LEAST_GAP:
+        strength = graded(crossed / _LEAST_FIT, (crossed - straight) / _LEAST_GAP)
+        if strength >= FAINTEST:
             sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[claim.token])
-            reasons.append(f'The source tells the events of "{sentence}" the other way round.')
+            reason = f'The source tells the events of "{sentence}" the other way round.'
+            reasons.append(Evidence("order_claim", strength, reason))
     return reasons
 
 
-def _turned_words(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each "before" that has become "after", or the reverse, in front of the same words."""
+def _turned_words(source: Facts, rewritten: Facts) -> list[Evidence]:
+    """Return each "before" that has become "after", or the reverse, in front of the same words."""
     ours, theirs = _openings(source), _openings(rewritten)
     reasons = []
     for word, said, rest, sentence in theirs:
         same = [other for other in ours if not set(other[1]).isdisjoint(said)]
         if not same or any(other[0] == word for other in same):
             continue
-        if any(_fit(rest, other[2]) >= _LEAST_FIT for other in same if rest and other[2]):
+        fit = max((_fit(rest, other[2]) for other in same if rest and other[2]), default=0.0)
+        if (strength := graded(fit / _LEAST_FIT)) >= FAINTEST:
             quoted = rewritten.text.quote_sentence(sentence)
-            reasons.append(f'The source tells the events of "{quoted}" the other way round.')
+            reason = f'The source tells the events of "{quoted}" the other way round.'
+            reasons.append(Evidence("order_word", strength, reason))
     return reasons
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .alignment import Alignment
 from .antonyms import CONVERSES, POLES, pole_form
+from .evidence import FAINTEST, Evidence, graded
 from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
 from .negation import denied_by_prefix, negative_around
@@ -32,11 +33,10 @@ class _Side(NamedTuple):
     sign: int
 
 
-def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
-    """Return a sentence for each claim that the rewriting turns round."""
+def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:
+    """Return each claim that the rewriting turns round."""
     ours, theirs = _sides(source), _sides(rewritten)
-    reasons: list[str] = []
-    told: set[tuple[int, int]] = set()  # sentences that already have a reason
+    found: list[Evidence] = []
     for pair in ours.keys() & theirs.keys():
         signs = {side.sign for side in ours[pair]} | {side.sign for side in theirs[pair]}
         if len(signs) < 2 or len(ours[pair]) > _MOST_OCCURRENCES or len(theirs[pair]) > _MOST_OCCURRENCES:
@@ -49,15 +49,14 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
             for side in one_sides:
                 if (side.sign > 0) if by_negation else (one is source):
                     continue  # negations are seen from their own side, opposites from that of the rewriting
-                misfit = _misfit(one, other, side, other_sides, by_negation)
+                misfit, strength = _misfit(one, other, side, other_sides, by_negation)
                 if not misfit or _is_excused(one, other, misfit, pair, len({side.sign for side in other_sides}) == 1):
                     continue
                 places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
                 places = places if one is source else places[::-1]
-                if places not in told:
-                    told.add(places)
-                    reasons.append(_reason(source, rewritten, places))
-    return reasons + _lone_negations(source, rewritten, alignment, told)
+                kind = "negation" if by_negation else "opposite"
+                found.append(Evidence(kind, strength, _reason(source, rewritten, places)))
+    return found + _lone_negations(source, rewritten, alignment)
 
 
 def _sides(facts: Facts) -> dict[str, list[_Side]]:
@@ -82,9 +81,9 @@ def _sides(facts: Facts) -> dict[str, list[_Side]]:
     return found
 
 
-def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool) -> Misfit | None:
+def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool) -> tuple[Misfit | None, float]:
     if all(rival.sign == side.sign for rival in others):
-        return None
+        return None, 0.0
 
     def bound(facts: Facts, place: _Side) -> Bound:
         around = context_of(facts, place.token, place.token)
@@ -99,7 +98,8 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negat
         [place for place in places if place.key != key],
     )
     fit, gap = (_LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP) if by_negation else (_LEAST_FIT, _LEAST_GAP)
-    return found if found and found.fit >= fit and found.gap >= gap else None
+    strength = graded(found.fit / fit, found.gap / gap) if found else 0.0
+    return (found, strength) if strength >= FAINTEST else (None, 0.0)
 
 
 def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_side: bool) -> bool:
@@ -141,24 +141,24 @@ def _subject(facts: Facts, index: int) -> str:
     return next((place.feature for place in places if place.token < index), "")
 
 
-def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment, told: set[tuple[int, int]]) -> list[str]:
-    """Return a sentence for each negation whose whole sentence has nothing negative in the other text."""
-    reasons = []
-    known = {place for places in told for place in enumerate(places)}
+def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:
+    """Return each negation whose whole sentence has nothing negative in the other text."""
+    found = []
     for number, one, other in ((1, rewritten, source), (0, source, rewritten)):
         for negation in one.negations:
             sentence = one.text.sentence_of[negation.cue]
             match = alignment.of_rewritten[sentence] if number else alignment.of_source[sentence]
             there = alignment.from_source(sentence) if number else set(match.sentences)
             said = {at: _share_around(one, negation.cue, other, at) for at in there}
-            if (number, sentence) in known or not said or max(said.values()) < _LEAST_SAID:
+            strength = graded(max(said.values(), default=0.0) / _LEAST_SAID)
+            if strength < FAINTEST:
                 continue
             best = max(said, key=said.__getitem__)
             if other.negative[best] - _plain(one, negation.cue) or _says_opposite(one, negation.head, other, best):
                 continue
-            known.add((number, sentence))
-            reasons.append(_reason(source, rewritten, (best, sentence) if number else (sentence, best)))
-    return reasons
+            places = (best, sentence) if number else (sentence, best)
+            found.append(Evidence("lone_negation", strength, _reason(source, rewritten, places)))
+    return found
 
 
 def _plain(one: Facts, index: int) -> set[str]:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from .context import Bound, context_of
+from .evidence import FAINTEST, Evidence, graded
 from .misfit import worst_misfit
 from .reading import Facts
 from .text import Text
@@ -53,6 +54,7 @@ for _scale, _levels in _SCALES.items():
             _LEVELS.setdefault(_word, []).append((_scale, _level))
 
 
+LEVEL_WORDS = frozenset(word for word in _LEVELS if "_" not in word)
 _FIRST_WORDS = frozenset((*_LEVELS, "at", "up", "have", "has", "had", "needs", "need", "needed"))
 
 
@@ -100,10 +102,10 @@ def quantifiers(text: Text) -> list[Quantifier]:
     return found
 
 
-def compare_quantifiers(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each quantifier that the rewriting replaces by one that says something else."""
+def compare_quantifiers(source: Facts, rewritten: Facts) -> list[Evidence]:
+    """Return each quantifier that the rewriting replaces by one that says something else."""
     ours, theirs = quantifiers(source.text), quantifiers(rewritten.text)
-    reasons = []
+    found = []
     for quantifier in theirs:
         rivals = [q for q in ours if q.scale == quantifier.scale and _clash(q, quantifier)]
         if not rivals:
@@ -114,10 +116,10 @@ def compare_quantifiers(source: Facts, rewritten: Facts) -> list[str]:
             [_bound(source, q) for q in same],
             [_bound(source, q) for q in rivals],
         )
-        if misfit and misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP:
-            before, after = misfit.rival.first, quantifier.token
-            reasons.append(f'"{_said(source.text, before)}" of the source has become "{_said(rewritten.text, after)}".')
-    return reasons
+        if misfit and (strength := graded(misfit.fit / _LEAST_FIT, misfit.gap / _LEAST_GAP)) >= FAINTEST:
+            before, after = _said(source.text, misfit.rival.first), _said(rewritten.text, quantifier.token)
+            found.append(Evidence("quantifiers", strength, f'"{before}" of the source has become "{after}".'))
+    return found
 
 
 def _said(text: Text, index: int) -> str:

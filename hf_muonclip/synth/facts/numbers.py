@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from .dates import MONTHS, Date, date_at
 from .number_words import CARDINALS, DECADES, DIGIT_SCALES, GLYPHS, ORDINALS, WORDS, read_words, roman
+from .spoken_numbers import read_spoken
 from .tables import word_set
 from .text import Text, Token
 from .units import CURRENCIES, CURRENCY_MARKS, Unit, per, power_of, raised, simple_unit, worth
@@ -15,6 +16,12 @@ _CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "
 _ARTICLE_UNITS = word_set("decade century millennium fortnight year month week day hour minute mile")
 # Words with which a number or a date can start.
 _STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS, *GLYPHS))
+_PARTS_OF_DAY = {
+    ("in", "the", "morning"): "am",
+    ("in", "the", "afternoon"): "pm",
+    ("in", "the", "evening"): "pm",
+    ("at", "night"): "night",
+}
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _ALSO_PREPOSITIONS = frozenset(("in", "at", "as", "us", "a"))
 _POWERED = re.compile(r"^([A-Za-z]{1,2})([23²³])$")
@@ -119,6 +126,8 @@ def _number_at(text: Text, index: int) -> Number | None:
     token = text.tokens[index]
     if token.kind == "time":
         return _time(text, index, *map(int, token.text.split(":")[:2]))
+    if token.kind in ("number", "word") and (spoken := read_spoken(_following(text, index), text.tokens[index - 1].lower if index else "")):
+        return Number(spoken.value, spoken.unit, index, index + spoken.words - 1, kind=spoken.kind)
     if token.kind == "version":
         return Number(0.0, None, index, index, kind="version", text=token.lower.lstrip("v"))
     if token.kind == "number":
@@ -147,6 +156,18 @@ def _time(text: Text, index: int, hour: int, minute: int) -> Number:
     return Number(hour * 60 + minute, None, index, index, kind=kind)
 
 
+def _part_of_day(text: Text, index: int, following: list[str], hour: float) -> Number | None:
+    """Return the time of "at two in the morning"."""
+    if not 1 <= hour <= 12 or hour != int(hour) or not index or text.tokens[index - 1].lower != "at":
+        return None
+    part = next((part for words, part in _PARTS_OF_DAY.items() if tuple(following[: len(words)]) == words), "")
+    if not part:
+        return None
+    last = index + (3 if part != "night" else 2)
+    minutes = int(hour) % 12 * 60 + 720 * (part == "pm" or (part == "night" and 6 <= hour < 12))
+    return Number(minutes, None, index, last, kind="time")
+
+
 def _in_digits(text: Text, index: int) -> Number | None:
     tokens, token = text.tokens, text.tokens[index]
     following = _following(text, index, 8)[1:]
@@ -154,6 +175,8 @@ def _in_digits(text: Text, index: int) -> Number | None:
     value, last = float(plain), index
     if following and following[0].replace(".", "") in ("am", "pm", "o'clock") and value <= 12:
         return _time(text, index, int(value), round(value % 1 * 100))
+    if part := _part_of_day(text, index, following, value):
+        return part
     if following and following[0] in _ORDINAL_ENDS and tokens[index + 1].glued:
         return Number(value, None, _sign(text, index)[0], index + 1, soft=False, kind="ordinal")
     if len(following) > 1 and following[0] in ("/", "⁄") and following[1].isdigit() and tokens[index + 1].glued:  # noqa: RUF001
@@ -208,6 +231,8 @@ def _in_words(text: Text, index: int) -> Number | None:
         return _time(text, last, int(found.value), 0)._replace(first=index)
     if found.ordinal:
         return Number(found.value, None, index, last, soft=soft, kind="ordinal")
+    if part := _part_of_day(text, index, following[found.words :], found.value):
+        return part
     return _with_unit(text, index, last, found.value, False, soft)
 
 

@@ -20,7 +20,8 @@ thirdly lastly
     thereafter ultimately""")
 _FIRST = word_set("first firstly initially originally")
 _BEFORE = frozenset(("before", "until", "till"))
-_AFTER = frozenset(("after", "once", "since", "following"))
+_AFTER = frozenset(("after", "once", "following"))
+_UNITS_OF_TIME = word_set("second minute hour day week month year decade century years months weeks days night evening")
 _SIDES = {"before": "before", "after": "after", "when": "after", "once": "after", "following": "after"}
 _STORY = word_set("he she they i we him her his them my me our suddenly then when")
 _PAST = word_set("""was were had went came said took gave saw found made got knew thought told felt left kept held
@@ -120,11 +121,14 @@ def _claims(facts: Facts) -> list[Claim]:
     """Return what words say of the order within sentences: "X before Y", "after Y, X", "X, then Y"."""
     text = facts.text
     found: list[Claim] = []
+    told_apart = _no_order(facts)
     for number, sentence in enumerate(text.sentences):
         for index in sentence:
             word = text.tokens[index].lower
             if word == "prior" and index + 1 < sentence.stop and text.tokens[index + 1].lower == "to":
                 word = "before"
+            if index in told_apart:
+                continue
             if word in _BEFORE or (word in _AFTER and _introduces(text, index, sentence)):
                 parts = _parts(facts, number, index, sentence)
                 if parts:
@@ -138,6 +142,22 @@ def _claims(facts: Facts) -> list[Claim]:
                 if earlier and later:
                     found.append(Claim(earlier, later, index))
     return found
+
+
+def _no_order(facts: Facts) -> set[int]:
+    """Return the tokens that tell no order of two events: "the year before", "before: 1.05", "not cut before"."""
+    text = facts.text
+    denied = {text.sentence_of[negation.cue] for negation in facts.negations}
+    return {
+        at
+        for at, token in enumerate(text.tokens)
+        if (token.lower in _BEFORE or token.lower in _AFTER)
+        and (
+            text.sentence_of[at] in denied
+            or (at + 1 < len(text.tokens) and text.tokens[at + 1].kind == "mark")
+            or (at > 0 and text.tokens[at - 1].lower in _UNITS_OF_TIME)
+        )
+    }
 
 
 def _introduces(text: Text, index: int, sentence: range) -> bool:
@@ -172,7 +192,7 @@ def _turned_claims(source: Facts, rewritten: Facts) -> list[Evidence]:
             same = (_fit(claim.earlier, other.earlier), _fit(claim.later, other.later))
             turned = (_fit(claim.earlier, other.later), _fit(claim.later, other.earlier))
             straight = max(straight, sum(same) / 2)
-            if min(turned) > 0:
+            if min(turned) >= _LEAST_FIT / 2:
                 crossed = max(crossed, sum(turned) / 2)
         strength = graded(crossed / _LEAST_FIT, (crossed - straight) / _LEAST_GAP)
         if strength >= FAINTEST:
@@ -201,10 +221,11 @@ def _turned_words(source: Facts, rewritten: Facts) -> list[Evidence]:
 def _openings(facts: Facts) -> list[tuple[str, tuple[str, ...], dict[str, float], int]]:
     """Return each "before" and "after": which of them, the words right behind, those of the rest, and the sentence."""
     found = []
+    told_apart = _no_order(facts)
     for number, places in enumerate(facts.text.places):
         for index in facts.text.sentences[number]:
             word = facts.text.tokens[index].lower
-            if word not in _SIDES:
+            if word not in _SIDES or index in told_apart:
                 continue
             behind = [place for place in places if place.token > index][:2]
             rest = {place.feature: place.weight for place in places if place not in behind}

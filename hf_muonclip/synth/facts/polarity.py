@@ -6,7 +6,7 @@ the opposite side only. A negation whose word was rephrased is looked for in the
 excuses it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from .alignment import Alignment
@@ -14,7 +14,7 @@ from .antonyms import CONVERSES, POLES, pole_form
 from .evidence import FAINTEST, Evidence, graded
 from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
-from .negation import denied_by_prefix, negative_around
+from .negation import Negation, denied_by_prefix, negative_around
 from .reading import Facts
 from .tables import word_set
 from .words import LIGHT_STEMS, head_of, stem
@@ -26,6 +26,9 @@ _MOST_OCCURRENCES = 8
 # As neighbours they tell nothing: the negation itself is what is compared.
 _CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))
 _GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
+
+
+_TIMES = word_set("before until till unless after afterwards beforehand first")
 
 
 class _Side(NamedTuple):
@@ -50,6 +53,8 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
                 if (side.sign > 0) if by_negation else (one is source):
                     continue  # negations are seen from their own side, opposites from that of the rewriting
                 misfit, strength = _misfit(one, other, side, other_sides, by_negation)
+                if misfit and not _linked(alignment, one is source, one, misfit.bound.first, other, misfit.rival.first):
+                    continue
                 if not misfit or _is_excused(one, other, misfit, pair, len({side.sign for side in other_sides}) == 1):
                     continue
                 places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
@@ -106,10 +111,14 @@ def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_sid
     """Return whether two words that differ in their side may still say the same."""
     if pair.startswith("="):
         # A negative word that both sentences have does not stand for the negation.
-        if negative_around(other.text, misfit.rival.first) - _plain(one, misfit.bound.first):
+        if negative_around(other.text, misfit.rival.first) - _plain(one, misfit.bound.first).keys():
             return True
         # "should compress texts but not images": the word need not be said again
         return is_only_side and _cues_near(other, misfit.rival.first) >= _cues_near(one, misfit.bound.first)
+    if _is_negated(one, misfit.bound.first) or _is_negated(other, misfit.rival.first):
+        around = negative_around(other.text, misfit.rival.first), negative_around(one.text, misfit.bound.first)
+        if around[0] - _plain(one, misfit.bound.first).keys() and around[1]:
+            return True
     if _denies_loosely(one, misfit.bound.first) != _denies_loosely(other, misfit.rival.first):
         return True
     compared = _before_than(one, misfit.bound.first) or _before_than(other, misfit.rival.first)
@@ -121,7 +130,14 @@ def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_sid
 def _denies_loosely(facts: Facts, index: int) -> bool:
     """Return whether the sentence of a word denies something as a whole: "nobody knew" is "it was unknown"."""
     sentence = facts.text.sentence_of[index]
-    return any(n.head < 0 and facts.text.sentence_of[n.cue] == sentence for n in facts.negations)
+    return any(
+        (n.head < 0 or facts.text.tokens[n.cue].lower == "no") and facts.text.sentence_of[n.cue] == sentence
+        for n in facts.negations
+    )
+
+
+def _is_negated(facts: Facts, index: int) -> bool:
+    return any(negation.head == index for negation in facts.negations)
 
 
 def _cues_near(facts: Facts, index: int) -> int:
@@ -154,18 +170,33 @@ def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment) -> li
             if strength < FAINTEST:
                 continue
             best = max(said, key=said.__getitem__)
-            if other.negative[best] - _plain(one, negation.cue) or _says_opposite(one, negation.head, other, best):
+            plain = _plain(one, negation.cue)
+            if any(other.negative[at] - plain or _both_tell_when(one, negation, other, at) for at in there):
+                continue
+            if _says_opposite(one, negation.head, other, best):
                 continue
             places = (best, sentence) if number else (sentence, best)
             found.append(Evidence("lone_negation", strength, _reason(source, rewritten, places)))
     return found
 
 
-def _plain(one: Facts, index: int) -> set[str]:
-    """Return the stems of the negative words in the sentence of a token that are no negations."""
+def _plain(one: Facts, index: int) -> Counter[str]:
+    """Return the stems of the negative words in the sentence of a token that are no negations, and how often."""
     sentence = one.text.sentence_of[index]
-    cues = {stem(one.text.tokens[negation.cue].lower) for negation in one.negations}
-    return one.negative[sentence] - cues
+    cues = (n.cue for n in one.negations if one.text.sentence_of[n.cue] == sentence)
+    return one.negative[sentence] - Counter(stem(one.text.tokens[cue].lower) for cue in cues)
+
+
+def _linked(alignment: Alignment, from_source: bool, one: Facts, at: int, other: Facts, there: int) -> bool:
+    """Return whether the sentences of two tokens belong together."""
+    sentences = (one.text.sentence_of[at], other.text.sentence_of[there])
+    return alignment.link(*(sentences if from_source else sentences[::-1]))
+
+
+def _both_tell_when(one: Facts, negation: Negation, other: Facts, sentence: int) -> bool:
+    """Return whether a time bounds both: "not cut before it is cold", "has to be cold before it is cut"."""
+    here = one.text.words_of(one.text.sentence_of[negation.cue])
+    return not _TIMES.isdisjoint(here) and not _TIMES.isdisjoint(other.text.words_of(sentence))
 
 
 def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:

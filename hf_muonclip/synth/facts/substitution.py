@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .antonyms import POLES, pole_form
 from .evidence import Evidence
-from .quantifiers import LEVEL_WORDS
+from .quantifiers import LEVEL_WORDS, LEVELS
 from .reading import Facts
 from .tables import word_set
 from .text import Text
@@ -17,7 +17,7 @@ from .text import Text
 _LONGEST = 2  # words exchanged on either side
 _REACH = 4  # words compared on each side
 _LEAST_RUN = 3
-_TURNING = word_set("not never no none neither nor without with cannot only hardly barely scarcely nobody nothing except")
+_TURNING = word_set("not never no none neither nor without cannot only hardly barely scarcely nobody nothing except")
 
 
 class _Change(NamedTuple):
@@ -107,17 +107,19 @@ def _kind(source: Facts, rewritten: Facts, change: _Change) -> str:
     """Return what a change is, or "" where it changes nothing or is for another check."""
     ours = [token for token in source.text.tokens[change.ours.start : change.ours.stop] if token.kind != "mark"]
     theirs = [token for token in rewritten.text.tokens[change.theirs.start : change.theirs.stop] if token.kind != "mark"]
-    if any(token.kind != "word" for token in ours + theirs):
+    if any(token.kind != "word" for token in ours + theirs) or _is_unit(source, change.ours) or _is_unit(rewritten, change.theirs):
         return ""  # numbers and dates are counted
     before, after = {token.lower for token in ours}, {token.lower for token in theirs}
-    different = before ^ after
-    if different & _TURNING:
+    if not before.isdisjoint(after):
+        return ""  # a shorter change says it
+    different = before | after
+    if any(_turns(word) for word in before) != any(_turns(word) for word in after) or "with" in different and "without" in different:
         return "copied_turned"
-    poles = [{pole for word in words for pole in POLES.get(pole_form(word), ())} for words in (before - after, after - before)]
+    poles = [{pole for word in words for pole in POLES.get(pole_form(word), ())} for words in (before, after)]
     if any((pair, -side) in poles[1] for pair, side in poles[0]):
         return "copied_turned"
     if different & LEVEL_WORDS:
-        return "copied_quantifier"
+        return "copied_quantifier" if _level(before) != _level(after) else ""
     if not ours or not theirs:
         return ""
     lemmas = [{source.text.lemmas[at] for at in change.ours} - {""}, {rewritten.text.lemmas[at] for at in change.theirs} - {""}]
@@ -126,6 +128,19 @@ def _kind(source: Facts, rewritten: Facts, change: _Change) -> str:
     if lemmas[1] <= source.vocabulary and lemmas[0] <= rewritten.vocabulary:
         return "copied_swapped"
     return "copied_word"
+
+
+def _turns(word: str) -> bool:
+    return word in _TURNING or word.endswith("n't")
+
+
+def _level(words: set[str]) -> set[tuple[str, int]]:
+    return {level for word in words for level in LEVELS.get(word, ())}
+
+
+def _is_unit(facts: Facts, tokens: range) -> bool:
+    """Return whether some tokens belong to a number or a date."""
+    return any(one.first < tokens.stop and tokens.start <= one.last for one in (*facts.numbers, *facts.dates))
 
 
 def _reason(ours: Text, theirs: Text, change: _Change) -> str:

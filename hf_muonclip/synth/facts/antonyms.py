@@ -242,6 +242,9 @@ def _read() -> tuple[dict[str, tuple[tuple[str, int], ...]], frozenset[str]]:
     return {word: tuple(pairs.items()) for word, pairs in sides.items()}, frozenset(converses)
 
 
+COMPARATIVES = frozenset(word for word in _LINES.split() if word.endswith("er"))
+
+
 @lru_cache(maxsize=1 << 15)
 def pole_form(word: str) -> str:
     """Return the form under which a word in lower case stands in the table: its stem, or itself if a function word."""

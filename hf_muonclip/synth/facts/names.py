@@ -112,7 +112,7 @@ def _may_be_name(text: Text, index: int) -> bool:
     if token.kind != "word" or not token.text[0].isupper() or token.text.startswith("I'"):
         return False
     is_short_form = token.text.isupper() and len(token.text) > 1  # "WHO", "US"
-    if token.lower in FUNCTION_WORDS and not is_short_form:
+    if token.lower.partition("'")[0] in FUNCTION_WORDS and not is_short_form:
         return False
     inner = token.text.removesuffix("'s").partition("'")[2]  # "O'Brien" is a name, "I'll" is not
     return token.lower not in TITLES and token.text != "I" and (not inner or inner[0].isupper())

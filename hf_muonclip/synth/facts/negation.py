@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .antonyms import COMPARATIVES as _SIDED
 from .tables import word_set
 from .text import Text
 from .words import stem
@@ -14,6 +15,7 @@ _CUE_STEMS_BEFORE_TO = frozenset(map(stem, _CUES_BEFORE_TO))
 _WHOLE_CLAUSE = word_set("nobody nothing none neither nowhere nor")
 _NO_CUES_BEFORE = word_set("only just merely simply until necessarily doubt sooner least unlike")
 _BOUNDS = word_set("more less fewer later earlier greater better worse")
+_DETERMINERS = frozenset(("no", "none", "nobody", "nothing"))
 _NO_HEADS = word_set("account means circumstances way case condition")  # "on no account"
 _STOPS = frozenset(
     (",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—")
@@ -89,6 +91,8 @@ def _is_cue(text: Text, index: int) -> bool:
     if token.lower.endswith("n't"):
         return following not in _NO_CUES_BEFORE
     if token.lower in _CUES:
+        if token.lower == "not" and following in ("more", "less", "at") and index + 2 < len(text.tokens):
+            return following == "at" and _word(text, index + 2) == "all"
         if following in _NO_CUES_BEFORE or _compares(text, index):
             return False
         if "but" in (following, _word(text, index + 2), _word(text, index + 3)) and token.lower in (
@@ -110,6 +114,8 @@ def _compares(text: Text, cue: int) -> bool:
         word = text.tokens[at].lower
         if word in _STOPS:
             return False
+        if text.tokens[cue].lower in _DETERMINERS and (word in ("more", "less") or (word.endswith("er") and word in _SIDED)):
+            return True
         if word == "than":
             before = {text.tokens[at - 1].lower, text.tokens[at - 2].lower}
             return any(one in _BOUNDS or one.endswith("er") for one in before)

@@ -1,6 +1,6 @@
 """Numbers of two texts side by side: which are missing, which are new, which changed their unit."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import NamedTuple
 
 from .context import context_of
@@ -109,6 +109,8 @@ def _is_same(one: Number, other: Number) -> bool:
         return 1000.0 in (one.unit.factor, other.unit.factor)
     if dimensions == {"mass", "sterling"}:  # "pounds" weigh or are paid
         return _POUND in (one.unit.factor, other.unit.factor)
+    if any(one.startswith(f"{other}/") for one, other in permutations(dimensions, 2)):
+        return True  # "0.3 mg per litre", "0.3 mg in each litre"
     # "degrees" may be of anything; "500 per square kilometre" may be said of anything
     return dimensions == {"angle", "temperature"} or any(d.startswith("count/") for d in dimensions)
 

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from .dates import MONTHS, Date, date_at
-from .number_words import CARDINALS, DECADES, DIGIT_SCALES, GLYPHS, ORDINALS, WORDS, read_words, roman
+from .number_words import CARDINALS, DECADES, DIGIT_SCALES, FRACTIONS, GLYPHS, ORDINALS, WORDS, read_words, roman
 from .spoken_numbers import read_spoken
 from .tables import word_set
 from .text import Text, Token
@@ -13,7 +13,9 @@ from .units import CURRENCIES, CURRENCY_MARKS, Unit, per, power_of, raised, simp
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _DASHES = frozenset("-–—")
 _CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))
-_ARTICLE_UNITS = word_set("decade century millennium fortnight year month week day hour minute mile")
+_ARTICLE_UNITS = word_set("""decade century millennium fortnight year month week day hour minute mile metre
+meter kilometre kilometer litre liter kilogram kilo gram pound inch foot""")
+_LABELLED = word_set("day phase step stage part chapter round level week year point rule number no lesson section")
 # Words with which a number or a date can start.
 _STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS, *GLYPHS))
 _PARTS_OF_DAY = {
@@ -171,6 +173,10 @@ def _part_of_day(text: Text, index: int, following: list[str], hour: float) -> N
 def _in_digits(text: Text, index: int) -> Number | None:
     tokens, token = text.tokens, text.tokens[index]
     following = _following(text, index, 8)[1:]
+    if token.text.isdigit() and len(token.text) < 3 and index and text.tokens[index - 1].lower in _LABELLED:
+        return Number(float(token.text), None, index, index, soft=float(token.text) <= 3, kind="ordinal")
+    if token.text.isdigit() and following and following[0] in FRACTIONS and following[0].endswith("s"):
+        return Number(float(token.text) / FRACTIONS[following[0]], None, index, index + 1)
     plain = token.text.replace(",", "").replace(" ", "")
     value, last = float(plain), index
     if following and following[0].replace(".", "") in ("am", "pm", "o'clock") and value <= 12:
@@ -255,7 +261,8 @@ def _with_unit(text: Text, first: int, last: int, value: float, digits: bool, so
         unit = per(paid, unit) if unit and "/" in unit.dimension else paid
     if unit and unit.dimension == "temperature" and _following(text, last, 3)[1:] == ["below", "zero"]:
         value, last = -abs(value), last + 2
-    return Number(value, unit, start, last, soft=soft and unit is None, bound=_bound(text, start, last))
+    is_one = value == 1 and not digits  # "one kilometre", "a kilometre", "the kilometre"
+    return Number(value, unit, start, last, soft=is_one or (soft and unit is None), bound=_bound(text, start, last))
 
 
 def _sign(text: Text, index: int) -> tuple[int, int]:

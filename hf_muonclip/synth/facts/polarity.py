@@ -14,21 +14,21 @@ from .antonyms import CONVERSES, POLES, pole_form
 from .evidence import FAINTEST, Evidence, graded
 from .context import Bound, context_of
 from .misfit import Misfit, worst_misfit
-from .negation import Negation, denied_by_prefix, negative_around
+from .negation import denied_by_prefix, negative_around
 from .reading import Facts
 from .tables import word_set
 from .words import LIGHT_STEMS, head_of, stem
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.5
 _LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
-_AROUND, _LEAST_AROUND, _LEAST_SAID = 3, 2.5, 0.58
+_AROUND, _LEAST_AROUND, _LEAST_SURE, _LEAST_SAID = 3, 2.5, 1.9, 0.58
 _MOST_OCCURRENCES = 8
 # As neighbours they tell nothing: the negation itself is what is compared.
 _CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))
 _GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
 
 
-_TIMES = word_set("before until till unless after afterwards beforehand first")
+_TIMES = word_set("before until till unless after afterwards beforehand first yet")
 
 
 class _Side(NamedTuple):
@@ -113,6 +113,9 @@ def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_sid
         # A negative word that both sentences have does not stand for the negation.
         if negative_around(other.text, misfit.rival.first) - _plain(one, misfit.bound.first).keys():
             return True
+        sentences = one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first]
+        if _both_tell_when(one, sentences[0], other, sentences[1]):
+            return True
         # "should compress texts but not images": the word need not be said again
         return is_only_side and _cues_near(other, misfit.rival.first) >= _cues_near(one, misfit.bound.first)
     if _is_negated(one, misfit.bound.first) or _is_negated(other, misfit.rival.first):
@@ -171,7 +174,7 @@ def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment) -> li
                 continue
             best = max(said, key=said.__getitem__)
             plain = _plain(one, negation.cue)
-            if any(other.negative[at] - plain or _both_tell_when(one, negation, other, at) for at in there):
+            if any(other.negative[at] - plain or _both_tell_when(one, sentence, other, at) for at in there):
                 continue
             if _says_opposite(one, negation.head, other, best):
                 continue
@@ -193,10 +196,10 @@ def _linked(alignment: Alignment, from_source: bool, one: Facts, at: int, other:
     return alignment.link(*(sentences if from_source else sentences[::-1]))
 
 
-def _both_tell_when(one: Facts, negation: Negation, other: Facts, sentence: int) -> bool:
-    """Return whether a time bounds both: "not cut before it is cold", "has to be cold before it is cut"."""
-    here = one.text.words_of(one.text.sentence_of[negation.cue])
-    return not _TIMES.isdisjoint(here) and not _TIMES.isdisjoint(other.text.words_of(sentence))
+def _both_tell_when(one: Facts, here: int, other: Facts, there: int) -> bool:
+    """Return whether a time bounds two sentences: "not cut before it is cold", "has to be cold before it is cut"."""
+    words = one.text.words_of(here), other.text.words_of(there)
+    return not _TIMES.isdisjoint(words[0]) and not _TIMES.isdisjoint(words[1])
 
 
 def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
@@ -210,7 +213,7 @@ def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
     total = sum(place.weight for place in around)
     said = other.weights[sentence]
     share = sum(place.weight for place in around if place.feature in said) / total if total else 0.0
-    return share if total >= _LEAST_AROUND or share > 0.95 else 0.0
+    return share if total >= _LEAST_AROUND or (share > 0.95 and total >= _LEAST_SURE) else 0.0
 
 
 def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:

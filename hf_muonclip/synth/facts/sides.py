@@ -12,7 +12,7 @@ from .tables import word_set
 from .words import LIGHT_STEMS, stem
 
 _LEAST_SHARE = 0.5
-_TIMES = word_set("before until till unless after")
+_TIMES = word_set("before until till unless after yet first")
 
 
 def compare_sides(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:

@@ -9,14 +9,17 @@ from dataclasses import replace
 
 import pytest
 from error_messages import naming
-from fidelity_texts import SAMPLES as FIRST_SAMPLES
-from fidelity_texts import Sample
-from more_fidelity_texts import MORE_SAMPLES
+from fidelity_pairs import written_passages
+from fidelity_passage import Passage
 
 from hf_muonclip.synth.facts.reading import read_facts
 from hf_muonclip.synth.fidelity import DEFAULT, Fidelity, Thresholds, check_fidelity
 
-SAMPLES = (*FIRST_SAMPLES, *MORE_SAMPLES)
+FIRST = (  # with which the gate's rules were begun
+    *("bridge", "war", "bird", "chemist", "river", "harbour", "market", "wolf", "pump", "protocol", "compiler"),
+    *("budget", "trial", "match", "census"),
+)
+PASSAGES = [passage for passage in written_passages("development") if passage.name in FIRST]
 FRENCH = "Le reste du texte se trouve dans une autre langue, qui est celle des habitants de la ville et du port."
 
 
@@ -25,44 +28,44 @@ def sentences(text: str) -> list[str]:
     return [read.quote(sentence[0], sentence[-1]) for sentence in read.sentences]
 
 
-def corruptions(sample: Sample) -> list[tuple[str, str, str]]:
+def corruptions(passage: Passage) -> list[tuple[str, str, str]]:
     """Return (kind, source, corrupted): every edit wherever it applies, and what happens to whole texts."""
     found = []
-    for text in (sample.source, *sample.rewritings):
-        for kind, old, new in sample.edits:
+    for text in passage.texts:
+        for kind, old, new in passage.corruptions:
             if old in text:
-                found.append((kind, sample.source, text.replace(old, new, 1)))
+                found.append((kind, passage.source, text.replace(old, new, 1)))
         said = sentences(text)
         half = len(said) // 2
         found += [
-            ("truncated", sample.source, " ".join(said[:-2])),
-            ("truncated", sample.source, " ".join(said[:half])),
-            ("truncated", sample.source, text[: int(len(text) * 0.8)].rsplit(" ", 1)[0]),
-            ("doubled", sample.source, f"{text} {text}"),
-            ("doubled", sample.source, " ".join([*said, said[2]])),
-            ("half-translated", sample.source, " ".join([*said[:-2], FRENCH])),
-            ("meta", sample.source, f"Here is the rewritten passage:\n\n{text}"),
-            ("meta", sample.source, f"Sure! {text}"),
-            ("markup", sample.source, f"<p>{text}</p>"),
-            ("refusal", sample.source, "I'm sorry, but I cannot rewrite this text."),
+            ("truncated", passage.source, " ".join(said[:-2])),
+            ("truncated", passage.source, " ".join(said[:half])),
+            ("truncated", passage.source, text[: int(len(text) * 0.8)].rsplit(" ", 1)[0]),
+            ("doubled", passage.source, f"{text} {text}"),
+            ("doubled", passage.source, " ".join([*said, said[2]])),
+            ("half-translated", passage.source, " ".join([*said[:-2], FRENCH])),
+            ("meta", passage.source, f"Here is the rewritten passage:\n\n{text}"),
+            ("meta", passage.source, f"Sure! {text}"),
+            ("markup", passage.source, f"<p>{text}</p>"),
+            ("refusal", passage.source, "I'm sorry, but I cannot rewrite this text."),
         ]
     return found
 
 
 def test_nine_of_ten_rewritings_that_keep_the_facts_pass() -> None:
     lost = []
-    for sample in SAMPLES:
-        for rewritten in sample.rewritings:
-            found = check_fidelity(sample.source, rewritten)
+    for passage in PASSAGES:
+        for rewritten in passage.paraphrases:
+            found = check_fidelity(passage.source, rewritten)
             assert all(0 <= score <= 1 for score in found.scores.values())
-            lost += [] if found.faithful else [(sample.name, found.reasons)]
-    assert len(lost) <= 0.1 * sum(len(sample.rewritings) for sample in SAMPLES), lost
+            lost += [] if found.faithful else [(passage.name, found.reasons)]
+    assert len(lost) <= 0.1 * sum(len(passage.paraphrases) for passage in PASSAGES), lost
 
 
 def test_almost_all_corruptions_are_caught_kind_by_kind() -> None:
     caught: dict[str, list[bool]] = defaultdict(list)
-    for sample in SAMPLES:
-        for kind, source, corrupted in corruptions(sample):
+    for passage in PASSAGES:
+        for kind, source, corrupted in corruptions(passage):
             found = check_fidelity(source, corrupted)
             assert found.faithful == (not found.reasons)
             caught[kind].append(not found.faithful)
@@ -88,7 +91,7 @@ def test_almost_all_corruptions_are_caught_kind_by_kind() -> None:
     ],
 )  # fmt: skip
 def test_each_score_falls_for_its_own_reason(old: str, new: str, score: str) -> None:
-    source = SAMPLES[0].source
+    source = PASSAGES[0].source
     assert old in source
     rewritten = source.replace(old, new)
     if score == "meta_text":
@@ -119,7 +122,7 @@ def test_a_threshold_decides() -> None:
 
 
 def test_similarity_is_a_floor() -> None:
-    source, rewritten = SAMPLES[0].source, SAMPLES[0].rewritings[0]
+    source, rewritten = PASSAGES[0].source, PASSAGES[0].paraphrases[0]
     low = check_fidelity(source, rewritten, similarity=lambda a, b: 0.1)
     assert (low.faithful, low.scores["similarity"]) == (False, pytest.approx(0.1))
     assert "0.100" in low.reasons[0]
@@ -132,7 +135,7 @@ def test_similarity_is_a_floor() -> None:
 
 
 def test_the_judge_is_asked_only_where_all_else_is_well() -> None:
-    source, rewritten = SAMPLES[0].source, SAMPLES[0].rewritings[0]
+    source, rewritten = PASSAGES[0].source, PASSAGES[0].paraphrases[0]
     asked: list[tuple[str, str]] = []
 
     def judge(one: str, other: str) -> bool:
@@ -155,7 +158,7 @@ def test_a_judge_that_fails_gives_no_verdict() -> None:
         raise ConnectionError("the endpoint is gone")
 
     with pytest.raises(ConnectionError, match="gone"):
-        check_fidelity(SAMPLES[0].source, SAMPLES[0].rewritings[0], judge=judge)
+        check_fidelity(PASSAGES[0].source, PASSAGES[0].paraphrases[0], judge=judge)
 
 
 @pytest.mark.parametrize(("source", "rewritten", "faithful"), [("", "", True), ("  ", "\n", True), ("A text.", " ", False), ("", "A text.", False)])  # fmt: skip
@@ -182,8 +185,8 @@ def test_odd_texts_have_a_verdict() -> None:
 
 
 def test_a_text_is_faithful_to_itself() -> None:
-    for sample in SAMPLES:
-        for text in (sample.source, *sample.rewritings):
+    for passage in PASSAGES:
+        for text in passage.texts:
             found = check_fidelity(text, text)
             assert found.faithful, found.reasons
             assert min(found.scores.values()) == 1.0
@@ -191,10 +194,10 @@ def test_a_text_is_faithful_to_itself() -> None:
 
 def test_a_pair_takes_milliseconds() -> None:
     seconds = []
-    for sample in SAMPLES:
-        for rewritten in sample.rewritings:
+    for passage in PASSAGES:
+        for rewritten in passage.paraphrases:
             read_facts.cache_clear()
             started = time.process_time()
-            check_fidelity(sample.source, rewritten)
+            check_fidelity(passage.source, rewritten)
             seconds.append(time.process_time() - started)
     assert statistics.median(seconds) < 0.02  # the aim is 0.005 on an idle machine

@@ -235,6 +235,8 @@ def _in_words(text: Text, index: int) -> Number | None:
     soft = found.words == 1 and (token.lower in WORDS or found.value <= 3) and "dozen" not in token.lower
     if after.replace(".", "") in ("am", "pm", "o'clock") and found.value <= 12:
         return _time(text, last, int(found.value), 0)._replace(first=index)
+    if found.ordinal and before == "every" and found.value > 2:  # "every fifth pupil" is one in five
+        return Number(1 / found.value, None, index, last)
     if found.ordinal:
         return Number(found.value, None, index, last, soft=soft, kind="ordinal")
     if part := _part_of_day(text, index, following[found.words :], found.value):
@@ -387,11 +389,14 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
             is_range
             and given in (None, after.unit)
             and scale > 1
-            and here.value < after.value / scale
+            and here.value < 10 * after.value / scale
             and here.value < 1000
         ):
             here = here._replace(value=here.value * scale)
         shared[place] = here
+        scale = next((s for s in (1e12, 1e9, 1e6) if here.value >= s), 1.0)
+        if between == ["to"] and scale > 1 and after.unit is None and after.value < 1000:  # "from 3.1 million to 2.4"
+            shared[place + 1] = after._replace(value=after.value * scale, unit=here.unit)
     return shared
 
 

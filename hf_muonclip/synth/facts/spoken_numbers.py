@@ -12,6 +12,8 @@ _ARTICLES = frozenset(("a", "an", "one"))
 _TIMES = word_set("second minute hour day week month year decade century mile")
 _COMPARED = word_set("less more fewer lower higher")
 _ABOUT = word_set("about approximately around nearly almost roughly over under only some by")
+_AT = frozenset(("at", "by", "until", "till", ","))
+_WHOLES = frozenset((2, 3, 4, 5, 6, 8, 10, 20, 100))
 _HALF_MORE = ("and", "a", "half")
 
 
@@ -38,14 +40,14 @@ def read_spoken(words: Sequence[str], before: str = "") -> Spoken | None:
         words: in lower case, with hyphens as words of their own.
         before: the word before them.
     """
-    return _clock(words) or _part_of_unit(words) or _unit_and_half(words) or _ratio(words, before)
+    return _clock(words, before) or _part_of_unit(words) or _unit_and_half(words) or _ratio(words, before)
 
 
 def _value(word: str) -> int:
     return int(word) if word.isdigit() and len(word) < 4 else CARDINALS.get(word, 0)
 
 
-def _clock(words: Sequence[str]) -> Spoken | None:
+def _clock(words: Sequence[str], before: str) -> Spoken | None:
     """Return "half past ten", "a quarter to six", "ten minutes after two"."""
     at = 1 if words[0] == "a" else 0
     if len(words) < at + 3:
@@ -56,6 +58,8 @@ def _clock(words: Sequence[str]) -> Spoken | None:
         return None
     hour = _value(words[after + 1])
     following = words[after + 2] if after + 2 < len(words) else ""
+    if words[after] in ("after", "before") and before not in _AT:
+        return None  # "every 20 minutes after nine"
     if not 1 <= hour <= 12 or (words[after] in ("to", "before") and at == 0 and words[at] not in _PARTS):
         return None  # "ten to twelve" is a range
     if simple_unit(following, False) or following in ("-", "percent", "%", "/"):
@@ -106,8 +110,10 @@ def _ratio(words: Sequence[str], before: str) -> Spoken | None:
         at = 2
     if at == 1 or at >= len(words) or not first:
         return None
+    if words[at : at + 2] == ["a", "hundred"]:
+        return Spoken(first / 100, at + 2)
     whole = _value(words[at])
     following = words[at + 1] if at + 1 < len(words) else ""
-    if not first < whole <= 100 or simple_unit(following, False) or following in ("-", "%", "hundred", "thousand"):
+    if whole not in _WHOLES or first >= whole or simple_unit(following, False) or following in ("-", "%", "hundred", "thousand"):
         return None
     return Spoken(first / whole, at + 1)

@@ -1,8 +1,8 @@
 """Which weights should the fidelity gate give each kind of evidence?
 
-Fits the logistic regression of `hf_muonclip/synth/facts/doubt.py` on the development pairs that numbers, dates and form
-let pass, and prints the table to put there; then validates it on texts left out, a tenth of them at a time. Faithful and
-corrupted pairs weigh the same, and so do texts within each; no weight may speak for a rewriting.
+Fits the logistic regression of `hf_muonclip/synth/facts/doubt.py` on the development pairs that numbers, dates and
+form let pass, and prints the table to put there; then validates it on passages left out, a tenth of them at a time.
+Faithful and corrupted pairs weigh the same; no weight may speak for a rewriting.
 
     OMP_NUM_THREADS=1 python benchmarks/fidelity_weights.py
 """

@@ -4,10 +4,10 @@
     if not fidelity.faithful:
         print(fidelity.reasons)  # ['The number 47 of the source is missing.']
 
-Numbers, dates, length, language and form decide by themselves: each has a score in [0, 1] and a threshold. What a claim
-says is harder to compare, so that every sign of a changed one is only evidence: each kind has a score too, but all of it
-is weighed together, and the score "claims" decides. Rules on words only, without a model. What they cannot see is listed
-in `facts`.
+Numbers, dates, length, language and form decide by themselves: each has a score in [0, 1] and a threshold. What a
+claim says is harder to compare, so that every sign of a changed one is only evidence: each kind has a score too, but
+all of it is weighed together, and the score "claims" decides. Rules on words only, without a model. What they cannot
+see is listed in `facts`.
 """
 
 from collections.abc import Callable
@@ -129,7 +129,12 @@ def check_fidelity(
     alignment = align(ours, theirs)
     coverage = compare_claims(alignment)
     signs = evidence(ours, theirs, alignment, coverage)
-    found = {**_numbers(ours, theirs), **_form(ours, theirs), **_content(coverage), "claims": _claims(signs, ours, theirs)}
+    found = {
+        **_numbers(ours, theirs),
+        **_form(ours, theirs),
+        **_content(coverage),
+        "claims": _claims(signs, ours, theirs),
+    }
     if similarity is not None:
         found["similarity"] = _similarity(similarity(source, rewritten))
     scores = {name: score for name, (score, _) in found.items()}

@@ -39,7 +39,9 @@ class _Item(NamedTuple):
 def swapped_numbers(source: Facts, rewritten: Facts) -> list[Evidence]:
     """Return each number or date of the rewriting that stands where the source has another one."""
     ours, theirs = _numbers(source), _numbers(rewritten)
-    return _swaps("number_places", source, rewritten, ours, theirs, [], _are_rival_numbers) + _turned_ranges(source, rewritten)
+    return _swaps("number_places", source, rewritten, ours, theirs, [], _are_rival_numbers) + _turned_ranges(
+        source, rewritten
+    )
 
 
 def _turned_ranges(source: Facts, rewritten: Facts) -> list[Evidence]:

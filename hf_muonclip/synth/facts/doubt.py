@@ -24,9 +24,7 @@ KINDS = {  # of scores: the kinds of evidence that they count, at the strongest
     "copied_words": ("copied_word", "copied_swapped"),
 }
 # Of each score: its weight, and what is added in a rewriting that copies all of its source's words.
-WEIGHTS: dict[str, tuple[float, float]] = {
-    name: (1.0, 1.0) for name in KINDS
-}
+WEIGHTS: dict[str, tuple[float, float]] = dict.fromkeys(KINDS, (1.0, 1.0))
 STRONGEST, COPIED, BIAS = 0.0, 0.0, 0.0
 
 

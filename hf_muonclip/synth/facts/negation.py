@@ -114,7 +114,9 @@ def _compares(text: Text, cue: int) -> bool:
         word = text.tokens[at].lower
         if word in _STOPS:
             return False
-        if text.tokens[cue].lower in _DETERMINERS and (word in ("more", "less") or (word.endswith("er") and word in _SIDED)):
+        if text.tokens[cue].lower in _DETERMINERS and (
+            word in ("more", "less") or (word.endswith("er") and word in _SIDED)
+        ):
             return True
         if word == "than":
             before = {text.tokens[at - 1].lower, text.tokens[at - 2].lower}

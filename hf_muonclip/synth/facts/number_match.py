@@ -140,9 +140,16 @@ def _follows(source: Facts, rewritten: Facts, number: Number) -> bool:
     """Return whether a number of one text only sums up the other: how many a sentence lists, or years between dates."""
     if number.unit and number.unit.dimension == "share":  # "60 percent, and the rest"
         words = {token.lower for token in source.text.tokens}
-        parts = [worth(other.value, other.unit) for other in source.numbers if other.unit and other.unit.dimension == "share"]
+        parts = [
+            worth(other.value, other.unit) for other in source.numbers if other.unit and other.unit.dimension == "share"
+        ]
         wanted = 100 - worth(number.value, number.unit)
-        sums = {*parts, sum(parts), *(a + b for a, b in pairwise(parts)), *map(sum, zip(parts, parts[1:], parts[2:], strict=False))}
+        sums = {
+            *parts,
+            sum(parts),
+            *(a + b for a, b in pairwise(parts)),
+            *map(sum, zip(parts, parts[1:], parts[2:], strict=False)),
+        }
         return bool(words & _REST) and any(abs(one - wanted) < 1e-6 for one in sums)
     if number.unit and number.unit.dimension == "months":
         years = sorted({date.year for date in source.dates if date.year})

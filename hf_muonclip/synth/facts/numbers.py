@@ -128,7 +128,9 @@ def _number_at(text: Text, index: int) -> Number | None:
     token = text.tokens[index]
     if token.kind == "time":
         return _time(text, index, *map(int, token.text.split(":")[:2]))
-    if token.kind in ("number", "word") and (spoken := read_spoken(_following(text, index), text.tokens[index - 1].lower if index else "")):
+    if token.kind in ("number", "word") and (
+        spoken := read_spoken(_following(text, index), text.tokens[index - 1].lower if index else "")
+    ):
         return Number(spoken.value, spoken.unit, index, index + spoken.words - 1, kind=spoken.kind)
     if token.kind == "version":
         return Number(0.0, None, index, index, kind="version", text=token.lower.lstrip("v"))

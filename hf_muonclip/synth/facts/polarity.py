@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from .alignment import Alignment
 from .antonyms import CONVERSES, POLES, pole_form
-from .evidence import FAINTEST, Evidence, graded
 from .context import Bound, context_of
+from .evidence import FAINTEST, Evidence, graded
 from .misfit import Misfit, worst_misfit
 from .negation import denied_by_prefix, negative_around
 from .reading import Facts
@@ -86,7 +86,9 @@ def _sides(facts: Facts) -> dict[str, list[_Side]]:
     return found
 
 
-def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool) -> tuple[Misfit | None, float]:
+def _misfit(
+    one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool
+) -> tuple[Misfit | None, float]:
     if all(rival.sign == side.sign for rival in others):
         return None, 0.0
 

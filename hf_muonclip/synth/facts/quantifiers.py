@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from .antonyms import POLES, pole_form
 from .alignment import Alignment
+from .antonyms import POLES, pole_form
 from .context import Bound, context_of
 from .evidence import FAINTEST, Evidence, graded
 from .misfit import worst_misfit

@@ -100,7 +100,9 @@ def _unit_and_half(words: Sequence[str]) -> Spoken | None:
 def _ratio(words: Sequence[str], before: str) -> Spoken | None:
     """Return "one in three", "9 out of 10" and "a fifth of" as shares of 1."""
     if len(words) > 2 and words[0] in _ARTICLES and words[1] + "s" in FRACTIONS and words[1] not in ("half", "second"):
-        is_share = words[2] in _COMPARED or before in _ABOUT or (words[2] == "of" and words[1] not in ("third", "quarter"))
+        is_share = (
+            words[2] in _COMPARED or before in _ABOUT or (words[2] == "of" and words[1] not in ("third", "quarter"))
+        )
         return Spoken(1 / FRACTIONS[words[1] + "s"], 2) if is_share else None
     first = _value(words[0])
     at = 1
@@ -114,6 +116,11 @@ def _ratio(words: Sequence[str], before: str) -> Spoken | None:
         return Spoken(first / 100, at + 2)
     whole = _value(words[at])
     following = words[at + 1] if at + 1 < len(words) else ""
-    if whole not in _WHOLES or first >= whole or simple_unit(following, False) or following in ("-", "%", "hundred", "thousand"):
+    if (
+        whole not in _WHOLES
+        or first >= whole
+        or simple_unit(following, False)
+        or following in ("-", "%", "hundred", "thousand")
+    ):
         return None
     return Spoken(first / whole, at + 1)

@@ -106,14 +106,22 @@ def _run(mine: list[str], left: int, right: int, his: list[str], his_left: int, 
 def _kind(source: Facts, rewritten: Facts, change: _Change) -> str:
     """Return what a change is, or "" where it changes nothing or is for another check."""
     ours = [token for token in source.text.tokens[change.ours.start : change.ours.stop] if token.kind != "mark"]
-    theirs = [token for token in rewritten.text.tokens[change.theirs.start : change.theirs.stop] if token.kind != "mark"]
-    if any(token.kind != "word" for token in ours + theirs) or _is_unit(source, change.ours) or _is_unit(rewritten, change.theirs):
+    theirs = [
+        token for token in rewritten.text.tokens[change.theirs.start : change.theirs.stop] if token.kind != "mark"
+    ]
+    if (
+        any(token.kind != "word" for token in ours + theirs)
+        or _is_unit(source, change.ours)
+        or _is_unit(rewritten, change.theirs)
+    ):
         return ""  # numbers and dates are counted
     before, after = {token.lower for token in ours}, {token.lower for token in theirs}
     if not before.isdisjoint(after):
         return ""  # a shorter change says it
     different = before | after
-    if any(_turns(word) for word in before) != any(_turns(word) for word in after) or "with" in different and "without" in different:
+    if any(_turns(word) for word in before) != any(_turns(word) for word in after) or (
+        "with" in different and "without" in different
+    ):
         return "copied_turned"
     poles = [{pole for word in words for pole in POLES.get(pole_form(word), ())} for words in (before, after)]
     if any((pair, -side) in poles[1] for pair, side in poles[0]):
@@ -122,7 +130,10 @@ def _kind(source: Facts, rewritten: Facts, change: _Change) -> str:
         return "copied_quantifier" if _level(before) != _level(after) else ""
     if not ours or not theirs:
         return ""
-    lemmas = [{source.text.lemmas[at] for at in change.ours} - {""}, {rewritten.text.lemmas[at] for at in change.theirs} - {""}]
+    lemmas = [
+        {source.text.lemmas[at] for at in change.ours} - {""},
+        {rewritten.text.lemmas[at] for at in change.theirs} - {""},
+    ]
     if not lemmas[0] or not lemmas[1] or lemmas[0] & lemmas[1]:
         return ""
     if lemmas[1] <= source.vocabulary and lemmas[0] <= rewritten.vocabulary:

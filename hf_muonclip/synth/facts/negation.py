@@ -114,6 +114,8 @@ def _compares(text: Text, cue: int) -> bool:
         word = text.tokens[at].lower
         if word in _STOPS:
             return False
+        if word == "longer" and at == cue + 1:
+            continue  # "no longer"
         if text.tokens[cue].lower in _DETERMINERS and (
             word in ("more", "less") or (word.endswith("er") and word in _SIDED)
         ):

@@ -21,7 +21,7 @@ from .words import LIGHT_STEMS, head_of, stem
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.5
 _LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
-_AROUND, _LEAST_AROUND, _LEAST_SURE, _LEAST_SAID = 3, 2.5, 1.9, 0.58
+_AROUND, _LEAST_AROUND, _LEAST_SURE, _LEAST_SAID = 3, 2.5, 1.7, 0.58
 _MOST_OCCURRENCES = 8
 # As neighbours they tell nothing: the negation itself is what is compared.
 _CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))

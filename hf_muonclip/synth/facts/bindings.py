@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .antonyms import are_converse
 from .context import Bound, context_of
+from .evidence import FAINTEST, Evidence, graded
 from .misfit import Misfit, compare_places, gap, shared
 from .number_match import can_be_swapped, unit_class
 from .reading import Facts
@@ -35,17 +36,23 @@ class _Item(NamedTuple):
     group: str
 
 
-def swapped_numbers(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each number or date of the rewriting that stands where the source has another one."""
+def swapped_numbers(source: Facts, rewritten: Facts) -> list[Evidence]:
+    """Return each number or date of the rewriting that stands where the source has another one."""
     ours, theirs = _numbers(source), _numbers(rewritten)
-    return _swaps(source, rewritten, ours, theirs, [], _are_rival_numbers) or _turned_ranges(source, rewritten)
+    return _swaps("number_places", source, rewritten, ours, theirs, [], _are_rival_numbers) + _turned_ranges(
+        source, rewritten
+    )
 
 
-def _turned_ranges(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each range whose ends have changed places: "from 1850 to 1910", "1910-1850"."""
+def _turned_ranges(source: Facts, rewritten: Facts) -> list[Evidence]:
+    """Return each range whose ends have changed places: "from 1850 to 1910", "1910-1850"."""
     ours, theirs = _ranges(source), _ranges(rewritten)
     return [
-        f'"{rewritten.text.quote(*theirs[start, end])}" is "{source.text.quote(*ours[end, start])}" in the source.'
+        Evidence(
+            "ranges",
+            1.0,
+            f'"{rewritten.text.quote(*theirs[start, end])}" is "{source.text.quote(*ours[end, start])}" in the source.',
+        )
         for start, end in theirs.keys() - ours.keys()
         if (end, start) in ours.keys() - theirs.keys()
     ]
@@ -65,8 +72,8 @@ def _ranges(facts: Facts) -> dict[tuple[str, str], tuple[int, int]]:
     return found
 
 
-def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each name of the rewriting that stands where the source has another one.
+def swapped_names(source: Facts, rewritten: Facts) -> list[Evidence]:
+    """Return each name of the rewriting that stands where the source has another one.
 
     Where the source has a pronoun, any name shortly before it may stand.
     """
@@ -78,12 +85,12 @@ def swapped_names(source: Facts, rewritten: Facts) -> list[str]:
     def are_rivals(one: _Item, other: _Item) -> bool:
         return one.keys.isdisjoint(other.keys) and one.keys.isdisjoint(joined.get(other.bound.first, ()))
 
-    swapped = _swaps(source, rewritten, ours, theirs, _named_by_pronouns(source), are_rivals)
-    return swapped or _turned_deeds(ours, theirs, source, rewritten)
+    swapped = _swaps("roles", source, rewritten, ours, theirs, _named_by_pronouns(source), are_rivals)
+    return swapped + _turned_deeds(ours, theirs, source, rewritten)
 
 
-def _turned_deeds(ours: list[_Item], theirs: list[_Item], source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each deed whose doer and whose object have changed places."""
+def _turned_deeds(ours: list[_Item], theirs: list[_Item], source: Facts, rewritten: Facts) -> list[Evidence]:
+    """Return each deed whose doer and whose object have changed places."""
     done, told = _deeds(ours, source), _deeds(theirs, rewritten)
     reasons = []
     for doer, deed, other in told.keys() - done.keys():
@@ -91,7 +98,8 @@ def _turned_deeds(ours: list[_Item], theirs: list[_Item], source: Facts, rewritt
         here = told[doer, deed, other]
         if turned in done.keys() - told.keys() and not _are_converse(source, done[turned], rewritten, here):
             sentence = rewritten.text.quote_sentence(here)
-            reasons.append(f'The source has who does what to whom the other way round: "{sentence}"')
+            reason = f'The source has who does what to whom the other way round: "{sentence}"'
+            reasons.append(Evidence("deeds", 1.0, reason))
     return reasons
 
 
@@ -181,13 +189,14 @@ def _named_by_pronouns(facts: Facts) -> list[_Item]:
 
 
 def _swaps(
+    kind: str,
     source: Facts,
     rewritten: Facts,
     ours: list[_Item],
     theirs: list[_Item],
     stand_ins: list[_Item],
     are_rivals: Callable[[_Item, _Item], bool],
-) -> list[str]:
+) -> list[Evidence]:
     compared: list[tuple[_Item, _Item, Misfit]] = []
     for item in theirs:
         own = [other.bound.context for other in (*ours, *stand_ins) if not item.keys.isdisjoint(other.keys)]
@@ -202,16 +211,14 @@ def _swaps(
     for item, rival, misfit in compared:
         for pair in itertools.product(item.keys, rival.keys):
             backwards[pair].append(misfit)
-    reasons: dict[str, None] = {}
+    found: dict[str, float] = {}
     for item, rival, misfit in compared:
         others = (other for pair in itertools.product(rival.keys, item.keys) for other in backwards.get(pair, ()))
-        alone = (
-            misfit.fit >= _LEAST_FIT
-            and misfit.gap >= _LEAST_GAP
-            and misfit.pro >= _LEAST_PRO
-            and _replaces(source, rewritten, item, rival)
-        )
-        if alone or (misfit.pro and any(_is_mutual(misfit, other) for other in others)):
+        strength = max((_mutual(misfit, other) for other in others), default=0.0) if misfit.pro else 0.0
+        if _replaces(source, rewritten, item, rival):
+            alone = graded(misfit.fit / _LEAST_FIT, misfit.gap / _LEAST_GAP, misfit.pro / _LEAST_PRO)
+            strength = max(strength, alone)
+        if strength >= FAINTEST:
             there = source.text.sentence_of[rival.bound.first]
             here = rewritten.text.sentence_of[item.bound.first]
             if _are_converse(source, there, rewritten, here):
@@ -219,8 +226,9 @@ def _swaps(
             said = rewritten.text.quote(item.bound.first, item.bound.last)
             meant = source.text.quote(rival.bound.first, rival.bound.last)
             sentence = rewritten.text.quote_sentence(here)
-            reasons[f'"{said}" stands where the source has "{meant}": "{sentence}"'] = None
-    return list(reasons)
+            reason = f'"{said}" stands where the source has "{meant}": "{sentence}"'
+            found[reason] = max(strength, found.get(reason, 0.0))
+    return [Evidence(kind, strength, reason) for reason, strength in found.items()]
 
 
 def _are_converse(source: Facts, there: int, rewritten: Facts, here: int) -> bool:
@@ -228,11 +236,15 @@ def _are_converse(source: Facts, there: int, rewritten: Facts, here: int) -> boo
     return are_converse(source.text.words_of(there), rewritten.text.words_of(here))
 
 
-def _is_mutual(one: Misfit, other: Misfit) -> bool:
+def _mutual(one: Misfit, other: Misfit) -> float:
+    """Return how clearly two things stand at each other's places."""
     pro, contra = one.pro + other.pro, one.contra + other.contra
-    fits = min(one.fit, other.fit), max(one.fit, other.fit)
-    is_clear = gap(pro, contra) >= _LEAST_MUTUAL_GAP and pro >= _LEAST_MUTUAL_PRO
-    return is_clear and fits[0] >= _LEAST_MUTUAL_FITS[0] and fits[1] >= _LEAST_MUTUAL_FITS[1]
+    return graded(
+        gap(pro, contra) / _LEAST_MUTUAL_GAP,
+        pro / _LEAST_MUTUAL_PRO,
+        min(one.fit, other.fit) / _LEAST_MUTUAL_FITS[0],
+        max(one.fit, other.fit) / _LEAST_MUTUAL_FITS[1],
+    )
 
 
 def _replaces(source: Facts, rewritten: Facts, item: _Item, rival: _Item) -> bool:

@@ -27,10 +27,12 @@ def compare_dates(source: Facts, rewritten: Facts) -> DateDifferences:
     """Return how the dates of two texts differ.
 
     A date may be taken apart ("in 1998, on 3 May") and said in any spelling. A day keeps its month, and a full date its
-    year: "3 May 1998 and 5 June 2001" is not "3 May 2001 and 5 June 1998".
+    year, while a month alone may be left out: "3 May 1998 and 5 June 2001" is not "3 May 2001 and 5 June 1998".
     """
     missing = _unsaid(source, rewritten)
     novel = _unsaid(rewritten, source)
+    if not novel:
+        missing = [date for date in missing if date not in _MONTH_NAMES]
     total = max(len(source.dates) + len(rewritten.dates), 1)
     return DateDifferences(missing, novel, max(0.0, 1 - (len(missing) + len(novel)) / total))
 

@@ -139,11 +139,17 @@ _BEFORE_MONTHS = word_set(
 )
 
 
+_PARTS_OF_MONTHS = word_set("morning evening night day afternoon weather sun rain")
+
+
 def _is_bare_month(text: Text, index: int) -> bool:
     """Return whether a month stands alone and is no name ("Jan Aker", "June Carter") and no verb ("March on")."""
     if len(text.tokens[index].text) < 5 and text.tokens[index].lower not in ("may", "june", "july"):
         return False
-    return index > 0 and text.tokens[index - 1].lower in _BEFORE_MONTHS
+    if index > 0 and text.tokens[index - 1].lower in _BEFORE_MONTHS:
+        return True
+    following = text.tokens[index + 1].lower if index + 1 < len(text.tokens) else ""
+    return following in _PARTS_OF_MONTHS
 
 
 def _year_after(text: Text, index: int) -> tuple[int | None, int]:

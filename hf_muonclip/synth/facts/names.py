@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .place_names import PLACES
 from .tables import word_set
 from .text import Text
-from .words import FUNCTION_WORDS, stem
+from .words import FUNCTION_WORDS, LIGHT_STEMS, stem
 
 # They come and go with a name, or stand for it.
 TITLES = word_set("""mr mrs ms miss dr sir dame lord lady president king queen prince princess emperor empress tsar
@@ -84,6 +84,9 @@ def read_names(text: Text, taken: set[int]) -> list[Name]:
             if initial and last > index and not _may_be_name(text, index + 1):
                 last = index  # "Citizens of Rome"
             capitals = text.tokens[index].text.isupper() and len(text.tokens[index].text) > 1
+            if initial and last == index and stem(token.lower) in LIGHT_STEMS:
+                index += 1
+                continue
             sure = not heading and (not initial or last > index or capitals)
             sure = sure or (not heading and last == index and _looks_like_one(text, index, lower))
             keys = tuple(name_key(text.tokens[at].text) for at in range(index, last + 1) if _counts(text, at))
@@ -109,7 +112,7 @@ def _may_be_name(text: Text, index: int) -> bool:
     if token.kind != "word" or not token.text[0].isupper() or token.text.startswith("I'"):
         return False
     is_short_form = token.text.isupper() and len(token.text) > 1  # "WHO", "US"
-    if token.lower in FUNCTION_WORDS and not is_short_form:
+    if token.lower.partition("'")[0] in FUNCTION_WORDS and not is_short_form:
         return False
     inner = token.text.removesuffix("'s").partition("'")[2]  # "O'Brien" is a name, "I'll" is not
     return token.lower not in TITLES and token.text != "I" and (not inner or inner[0].isupper())

@@ -1,8 +1,10 @@
 """Where a text denies something, and of which word."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .antonyms import COMPARATIVES as _SIDED
 from .tables import word_set
 from .text import Text
 from .words import stem
@@ -12,7 +14,9 @@ _CUES_BEFORE_TO = word_set("fail refuse decline unable unwilling impossible fail
 _CUE_STEMS_BEFORE_TO = frozenset(map(stem, _CUES_BEFORE_TO))
 _WHOLE_CLAUSE = word_set("nobody nothing none neither nowhere nor")
 _NO_CUES_BEFORE = word_set("only just merely simply until necessarily doubt sooner least unlike")
-_BOUNDS = word_set("more less fewer later earlier greater")
+_BOUNDS = word_set("more less fewer later earlier greater better worse")
+_DETERMINERS = frozenset(("no", "none", "nobody", "nothing"))
+_NO_HEADS = word_set("account means circumstances way case condition")  # "on no account"
 _STOPS = frozenset(
     (",", ";", ":", ".", "(", ")", "but", "while", "whereas", "although", "though", "because", "which", "—")
 )
@@ -25,6 +29,8 @@ incapable without minus omit resist escape keep cancel halt dismiss disagree dou
 solely merely exempt spare immune withdraw withhold discontinue abolish defunct extinct former formerly unsuccessful
 vain futile useless silent mute unharmed intact unchanged untouched hinder inhibit block stall bar insufficient
 inadequate incomplete fewer less least away gone mere alone stay remain
+remove first too stranger secret obstacle disappear idle dead nowhere vanish suspend terminate alien
+foreigner exception excess excessive
 """
 _NEGATIVE_STEMS = frozenset(map(stem, word_set(_NEGATIVE)))
 # Words that start with "in" or "im" deny something only where they are listed.
@@ -85,7 +91,9 @@ def _is_cue(text: Text, index: int) -> bool:
     if token.lower.endswith("n't"):
         return following not in _NO_CUES_BEFORE
     if token.lower in _CUES:
-        if following in _NO_CUES_BEFORE or (following in _BOUNDS and _word(text, index + 2) == "than"):
+        if token.lower == "not" and following in ("more", "less", "at") and index + 2 < len(text.tokens):
+            return following == "at" and _word(text, index + 2) == "all"
+        if following in _NO_CUES_BEFORE or _compares(text, index):
             return False
         if "but" in (following, _word(text, index + 2), _word(text, index + 3)) and token.lower in (
             "no",
@@ -97,6 +105,25 @@ def _is_cue(text: Text, index: int) -> bool:
             return False
         return not (token.lower == "not" and _word(text, index - 1) == "or")
     return following == "to" and stem(token.lower) in _CUE_STEMS_BEFORE_TO
+
+
+def _compares(text: Text, cue: int) -> bool:
+    """Return whether a negation makes a bound or a superlative: "no more than five", "no peak is higher than this"."""
+    stop = min(cue + 9, text.sentences[text.sentence_of[cue]].stop)
+    for at in range(cue + 1, stop):
+        word = text.tokens[at].lower
+        if word in _STOPS:
+            return False
+        if word == "longer" and at == cue + 1:
+            continue  # "no longer"
+        if text.tokens[cue].lower in _DETERMINERS and (
+            word in ("more", "less") or (word.endswith("er") and word in _SIDED)
+        ):
+            return True
+        if word == "than":
+            before = {text.tokens[at - 1].lower, text.tokens[at - 2].lower}
+            return any(one in _BOUNDS or one.endswith("er") for one in before)
+    return False
 
 
 def _word(text: Text, index: int) -> str:
@@ -114,6 +141,8 @@ def _head(text: Text, cue: int) -> int:
             break
         if token.lower == "like" and index <= cue + 2:  # "did not like"
             return index
+        if token.lower in _NO_HEADS and index == cue + 1:
+            continue
         if not text.lemmas[index] or (token.lower == "longer" and index == cue + 1):
             continue
         if not token.lower.endswith("ly"):
@@ -155,6 +184,6 @@ def negative_around(text: Text, index: int) -> set[str]:
     return found
 
 
-def negative_words(text: Text, sentence: int) -> set[str]:
-    """Return the stems of what a sentence says negatively, in whatever words."""
-    return {stem(word) for word in text.words_of(sentence) if _is_negative(word)}
+def negative_words(text: Text, sentence: int) -> Counter[str]:
+    """Return the stems of what a sentence says negatively, in whatever words, and how often."""
+    return Counter(stem(word) for word in text.words_of(sentence) if _is_negative(word))

@@ -1,5 +1,6 @@
 """Numbers of two texts side by side: which are missing, which are new, which changed their unit."""
 
+from itertools import pairwise, permutations
 from typing import NamedTuple
 
 from .context import context_of
@@ -10,6 +11,7 @@ from .units import worth
 
 _CONVERSION = 0.06  # how far "(3 miles)" may lie from the "5 km" that it explains
 _SAME_PLACE = 0.3
+_REST = frozenset(("rest", "remainder", "remaining", "other", "others"))
 _POUND = 0.45359237
 _MEASURES = ("share", "sterling", "dollar", "euro", "length", "mass", "time", "months")
 
@@ -84,6 +86,8 @@ def _is_same(one: Number, other: Number) -> bool:
         return max(one.value, other.value) == 60 * min(one.value, other.value)
     if one.kind != other.kind:  # "the fifth year", "five years"; but "the third man" is not "three men"
         return one.value == other.value and not (one.soft or other.soft)
+    if _are_reciprocal(one, other):
+        return True
     share = {one.unit.dimension if one.unit else "", other.unit.dimension if other.unit else ""}
     if share == {"", "share"}:  # "half" and "50 percent"; "50" alone too
         parts = one if one.unit is None else other
@@ -105,8 +109,16 @@ def _is_same(one: Number, other: Number) -> bool:
         return 1000.0 in (one.unit.factor, other.unit.factor)
     if dimensions == {"mass", "sterling"}:  # "pounds" weigh or are paid
         return _POUND in (one.unit.factor, other.unit.factor)
+    if any(one.startswith(f"{other}/") for one, other in permutations(dimensions, 2)):
+        return True  # "0.3 mg per litre", "0.3 mg in each litre"
     # "degrees" may be of anything; "500 per square kilometre" may be said of anything
     return dimensions == {"angle", "temperature"} or any(d.startswith("count/") for d in dimensions)
+
+
+def _are_reciprocal(one: Number, other: Number) -> bool:
+    """Return whether one number is the part and the other the factor: "1/14 of", "14 times smaller"."""
+    small, large = sorted((one.value, other.value))
+    return one.unit is None and other.unit is None and 0 < small < 1 and large >= 2 and abs(small * large - 1) < 1e-9
 
 
 def _explains(facts: Facts, number: Number, shared_keys: set[str]) -> bool:
@@ -126,6 +138,19 @@ def _explains(facts: Facts, number: Number, shared_keys: set[str]) -> bool:
 
 def _follows(source: Facts, rewritten: Facts, number: Number) -> bool:
     """Return whether a number of one text only sums up the other: how many a sentence lists, or years between dates."""
+    if number.unit and number.unit.dimension == "share":  # "60 percent, and the rest"
+        words = {token.lower for token in source.text.tokens}
+        parts = [
+            worth(other.value, other.unit) for other in source.numbers if other.unit and other.unit.dimension == "share"
+        ]
+        wanted = 100 - worth(number.value, number.unit)
+        sums = {
+            *parts,
+            sum(parts),
+            *(a + b for a, b in pairwise(parts)),
+            *map(sum, zip(parts, parts[1:], parts[2:], strict=False)),
+        }
+        return bool(words & _REST) and any(abs(one - wanted) < 1e-6 for one in sums)
     if number.unit and number.unit.dimension == "months":
         years = sorted({date.year for date in source.dates if date.year})
         spans = {abs(b - a) for i, a in enumerate(years) for b in years[i + 1 :]}

@@ -4,7 +4,8 @@ import re
 from typing import NamedTuple
 
 from .dates import MONTHS, Date, date_at
-from .number_words import CARDINALS, DECADES, DIGIT_SCALES, GLYPHS, ORDINALS, WORDS, read_words, roman
+from .number_words import CARDINALS, DECADES, DIGIT_SCALES, FRACTIONS, GLYPHS, ORDINALS, WORDS, read_words, roman
+from .spoken_numbers import read_spoken
 from .tables import word_set
 from .text import Text, Token
 from .units import CURRENCIES, CURRENCY_MARKS, Unit, per, power_of, raised, simple_unit, worth
@@ -12,9 +13,17 @@ from .units import CURRENCIES, CURRENCY_MARKS, Unit, per, power_of, raised, simp
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _DASHES = frozenset("-–—")
 _CONNECTORS = frozenset(("-", "–", "—", "to", ",", "and", "or", "x", "×", "by", "through"))
-_ARTICLE_UNITS = word_set("decade century millennium fortnight year month week day hour minute mile")
+_ARTICLE_UNITS = word_set("""decade century millennium fortnight year month week day hour minute mile metre
+meter kilometre kilometer litre liter kilogram kilo gram pound inch foot""")
+_LABELLED = word_set("day phase step stage part chapter round level week year point rule number no lesson section")
 # Words with which a number or a date can start.
 _STARTS = frozenset(("a", "an", *CARDINALS, *ORDINALS, *WORDS, *DECADES, *MONTHS, *GLYPHS))
+_PARTS_OF_DAY = {
+    ("in", "the", "morning"): "am",
+    ("in", "the", "afternoon"): "pm",
+    ("in", "the", "evening"): "pm",
+    ("at", "night"): "night",
+}
 _ORDINAL_ENDS = frozenset(("st", "nd", "rd", "th"))
 _ALSO_PREPOSITIONS = frozenset(("in", "at", "as", "us", "a"))
 _POWERED = re.compile(r"^([A-Za-z]{1,2})([23²³])$")
@@ -119,6 +128,10 @@ def _number_at(text: Text, index: int) -> Number | None:
     token = text.tokens[index]
     if token.kind == "time":
         return _time(text, index, *map(int, token.text.split(":")[:2]))
+    if token.kind in ("number", "word") and (
+        spoken := read_spoken(_following(text, index), text.tokens[index - 1].lower if index else "")
+    ):
+        return Number(spoken.value, spoken.unit, index, index + spoken.words - 1, kind=spoken.kind)
     if token.kind == "version":
         return Number(0.0, None, index, index, kind="version", text=token.lower.lstrip("v"))
     if token.kind == "number":
@@ -147,13 +160,31 @@ def _time(text: Text, index: int, hour: int, minute: int) -> Number:
     return Number(hour * 60 + minute, None, index, index, kind=kind)
 
 
+def _part_of_day(text: Text, index: int, following: list[str], hour: float) -> Number | None:
+    """Return the time of "at two in the morning"."""
+    if not 1 <= hour <= 12 or hour != int(hour) or not index or text.tokens[index - 1].lower != "at":
+        return None
+    part = next((part for words, part in _PARTS_OF_DAY.items() if tuple(following[: len(words)]) == words), "")
+    if not part:
+        return None
+    last = index + (3 if part != "night" else 2)
+    minutes = int(hour) % 12 * 60 + 720 * (part == "pm" or (part == "night" and 6 <= hour < 12))
+    return Number(minutes, None, index, last, kind="time")
+
+
 def _in_digits(text: Text, index: int) -> Number | None:
     tokens, token = text.tokens, text.tokens[index]
     following = _following(text, index, 8)[1:]
+    if token.text.isdigit() and len(token.text) < 3 and index and text.tokens[index - 1].lower in _LABELLED:
+        return Number(float(token.text), None, index, index, soft=float(token.text) <= 3, kind="ordinal")
+    if token.text.isdigit() and following and following[0] in FRACTIONS and following[0].endswith("s"):
+        return Number(float(token.text) / FRACTIONS[following[0]], None, index, index + 1)
     plain = token.text.replace(",", "").replace(" ", "")
     value, last = float(plain), index
     if following and following[0].replace(".", "") in ("am", "pm", "o'clock") and value <= 12:
         return _time(text, index, int(value), round(value % 1 * 100))
+    if part := _part_of_day(text, index, following, value):
+        return part
     if following and following[0] in _ORDINAL_ENDS and tokens[index + 1].glued:
         return Number(value, None, _sign(text, index)[0], index + 1, soft=False, kind="ordinal")
     if len(following) > 1 and following[0] in ("/", "⁄") and following[1].isdigit() and tokens[index + 1].glued:  # noqa: RUF001
@@ -206,8 +237,12 @@ def _in_words(text: Text, index: int) -> Number | None:
     soft = found.words == 1 and (token.lower in WORDS or found.value <= 3) and "dozen" not in token.lower
     if after.replace(".", "") in ("am", "pm", "o'clock") and found.value <= 12:
         return _time(text, last, int(found.value), 0)._replace(first=index)
+    if found.ordinal and before == "every" and found.value > 2:  # "every fifth pupil" is one in five
+        return Number(1 / found.value, None, index, last)
     if found.ordinal:
         return Number(found.value, None, index, last, soft=soft, kind="ordinal")
+    if part := _part_of_day(text, index, following[found.words :], found.value):
+        return part
     return _with_unit(text, index, last, found.value, False, soft)
 
 
@@ -230,7 +265,8 @@ def _with_unit(text: Text, first: int, last: int, value: float, digits: bool, so
         unit = per(paid, unit) if unit and "/" in unit.dimension else paid
     if unit and unit.dimension == "temperature" and _following(text, last, 3)[1:] == ["below", "zero"]:
         value, last = -abs(value), last + 2
-    return Number(value, unit, start, last, soft=soft and unit is None, bound=_bound(text, start, last))
+    is_one = value == 1 and not digits  # "one kilometre", "a kilometre", "the kilometre"
+    return Number(value, unit, start, last, soft=is_one or (soft and unit is None), bound=_bound(text, start, last))
 
 
 def _sign(text: Text, index: int) -> tuple[int, int]:
@@ -355,11 +391,14 @@ def _with_shared_units(text: Text, numbers: list[Number]) -> list[Number]:
             is_range
             and given in (None, after.unit)
             and scale > 1
-            and here.value < after.value / scale
+            and here.value < 10 * after.value / scale
             and here.value < 1000
         ):
             here = here._replace(value=here.value * scale)
         shared[place] = here
+        scale = next((s for s in (1e12, 1e9, 1e6) if here.value >= s), 1.0)
+        if between == ["to"] and scale > 1 and after.unit is None and after.value < 1000:  # "from 3.1 million to 2.4"
+            shared[place + 1] = after._replace(value=after.value * scale, unit=here.unit)
     return shared
 
 

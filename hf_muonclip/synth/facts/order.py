@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .alignment import Alignment
+from .evidence import FAINTEST, Evidence, graded
 from .reading import Facts
 from .tables import word_set
 from .text import Text
@@ -19,7 +20,8 @@ thirdly lastly
     thereafter ultimately""")
 _FIRST = word_set("first firstly initially originally")
 _BEFORE = frozenset(("before", "until", "till"))
-_AFTER = frozenset(("after", "once", "since", "following"))
+_AFTER = frozenset(("after", "once", "following"))
+_UNITS_OF_TIME = word_set("second minute hour day week month year decade century years months weeks days night evening")
 _SIDES = {"before": "before", "after": "after", "when": "after", "once": "after", "following": "after"}
 _STORY = word_set("he she they i we him her his them my me our suddenly then when")
 _PAST = word_set("""was were had went came said took gave saw found made got knew thought told felt left kept held
@@ -35,16 +37,16 @@ class Claim(NamedTuple):
     token: int
 
 
-def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
-    """Return a sentence for each order of events that the rewriting turns round."""
-    reasons = _turned_claims(source, rewritten) or _turned_words(source, rewritten)
+def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:
+    """Return each order of events that the rewriting turns round."""
+    reasons = _turned_claims(source, rewritten) + _turned_words(source, rewritten)
     ours, theirs = _step_of(source.text), _step_of(rewritten.text)
     narrative = is_narrative(source.text)
     weights = [match.share * match.weight for match in alignment.of_rewritten]
     places = [
         (sentence, match.sentences[0])
         for sentence, match in enumerate(alignment.of_rewritten)
-        if match.sentences and match.share >= _LEAST_SHARE and match.common >= _LEAST_COMMON
+        if match.sentences and match.share >= _LEAST_SHARE / 2 and match.common >= _LEAST_COMMON
     ]
     place_of = dict(places)
     told = [(first, second) for first, second in pairwise(range(len(theirs))) if _follows(theirs, first, second)]
@@ -59,7 +61,9 @@ def compare_order(source: Facts, rewritten: Facts, alignment: Alignment) -> list
             continue
         if not _also_later(alignment, second, place_of[first]):
             one, other = rewritten.text.quote_sentence(first, 60), rewritten.text.quote_sentence(second, 60)
-            reasons.append(f'The source tells "{other}" before "{one}"; the rewriting turns the order round.')
+            reason = f'The source tells "{other}" before "{one}"; the rewriting turns the order round.'
+            shares = (alignment.of_rewritten[at].share / _LEAST_SHARE for at in (first, second))
+            reasons.append(Evidence("order", graded(*shares), reason))
     return reasons
 
 
@@ -117,11 +121,14 @@ def _claims(facts: Facts) -> list[Claim]:
     """Return what words say of the order within sentences: "X before Y", "after Y, X", "X, then Y"."""
     text = facts.text
     found: list[Claim] = []
+    told_apart = _no_order(facts)
     for number, sentence in enumerate(text.sentences):
         for index in sentence:
             word = text.tokens[index].lower
             if word == "prior" and index + 1 < sentence.stop and text.tokens[index + 1].lower == "to":
                 word = "before"
+            if index in told_apart:
+                continue
             if word in _BEFORE or (word in _AFTER and _introduces(text, index, sentence)):
                 parts = _parts(facts, number, index, sentence)
                 if parts:
@@ -135,6 +142,22 @@ def _claims(facts: Facts) -> list[Claim]:
                 if earlier and later:
                     found.append(Claim(earlier, later, index))
     return found
+
+
+def _no_order(facts: Facts) -> set[int]:
+    """Return the tokens that tell no order of two events: "the year before", "before: 1.05", "not cut before"."""
+    text = facts.text
+    denied = {text.sentence_of[negation.cue] for negation in facts.negations}
+    return {
+        at
+        for at, token in enumerate(text.tokens)
+        if (token.lower in _BEFORE or token.lower in _AFTER)
+        and (
+            text.sentence_of[at] in denied
+            or (at + 1 < len(text.tokens) and text.tokens[at + 1].kind == "mark")
+            or (at > 0 and text.tokens[at - 1].lower in _UNITS_OF_TIME)
+        )
+    }
 
 
 def _introduces(text: Text, index: int, sentence: range) -> bool:
@@ -160,7 +183,7 @@ def _weights(facts: Facts, number: int, first: int, stop: int) -> dict[str, floa
     return {place.feature: place.weight for place in facts.text.places[number] if first <= place.token < stop}
 
 
-def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
+def _turned_claims(source: Facts, rewritten: Facts) -> list[Evidence]:
     ours, theirs = _claims(source), _claims(rewritten)
     reasons = []
     for claim in theirs:
@@ -169,35 +192,40 @@ def _turned_claims(source: Facts, rewritten: Facts) -> list[str]:
             same = (_fit(claim.earlier, other.earlier), _fit(claim.later, other.later))
             turned = (_fit(claim.earlier, other.later), _fit(claim.later, other.earlier))
             straight = max(straight, sum(same) / 2)
-            if min(turned) > 0:
+            if min(turned) >= _LEAST_FIT / 2:
                 crossed = max(crossed, sum(turned) / 2)
-        if crossed >= _LEAST_FIT and crossed - straight >= _LEAST_GAP:
+        strength = graded(crossed / _LEAST_FIT, (crossed - straight) / _LEAST_GAP)
+        if strength >= FAINTEST:
             sentence = rewritten.text.quote_sentence(rewritten.text.sentence_of[claim.token])
-            reasons.append(f'The source tells the events of "{sentence}" the other way round.')
+            reason = f'The source tells the events of "{sentence}" the other way round.'
+            reasons.append(Evidence("order_claim", strength, reason))
     return reasons
 
 
-def _turned_words(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each "before" that has become "after", or the reverse, in front of the same words."""
+def _turned_words(source: Facts, rewritten: Facts) -> list[Evidence]:
+    """Return each "before" that has become "after", or the reverse, in front of the same words."""
     ours, theirs = _openings(source), _openings(rewritten)
     reasons = []
     for word, said, rest, sentence in theirs:
         same = [other for other in ours if not set(other[1]).isdisjoint(said)]
         if not same or any(other[0] == word for other in same):
             continue
-        if any(_fit(rest, other[2]) >= _LEAST_FIT for other in same if rest and other[2]):
+        fit = max((_fit(rest, other[2]) for other in same if rest and other[2]), default=0.0)
+        if (strength := graded(fit / _LEAST_FIT)) >= FAINTEST:
             quoted = rewritten.text.quote_sentence(sentence)
-            reasons.append(f'The source tells the events of "{quoted}" the other way round.')
+            reason = f'The source tells the events of "{quoted}" the other way round.'
+            reasons.append(Evidence("order_word", strength, reason))
     return reasons
 
 
 def _openings(facts: Facts) -> list[tuple[str, tuple[str, ...], dict[str, float], int]]:
     """Return each "before" and "after": which of them, the words right behind, those of the rest, and the sentence."""
     found = []
+    told_apart = _no_order(facts)
     for number, places in enumerate(facts.text.places):
         for index in facts.text.sentences[number]:
             word = facts.text.tokens[index].lower
-            if word not in _SIDES:
+            if word not in _SIDES or index in told_apart:
                 continue
             behind = [place for place in places if place.token > index][:2]
             rest = {place.feature: place.weight for place in places if place not in behind}

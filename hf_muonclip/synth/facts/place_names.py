@@ -169,6 +169,7 @@ LONG_FORMS = {
     "nyc": ("new", "york"),
     "la": ("los", "angeles"),
     "dna": ("deoxyribonucleic", "acid"),
+    "medieval": ("middle", "ages"),
     "tv": ("television",),
     "ai": ("artificial", "intelligence"),
 }

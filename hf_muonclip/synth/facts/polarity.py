@@ -6,12 +6,13 @@ the opposite side only. A negation whose word was rephrased is looked for in the
 excuses it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 from .alignment import Alignment
 from .antonyms import CONVERSES, POLES, pole_form
 from .context import Bound, context_of
+from .evidence import FAINTEST, Evidence, graded
 from .misfit import Misfit, worst_misfit
 from .negation import denied_by_prefix, negative_around
 from .reading import Facts
@@ -27,16 +28,18 @@ _CUES_BEFORE = frozenset(("<no", "<not", "<never", "<without", "<cannot", "<to",
 _GOING = word_set("go goes went gone going moved move moves push pushed bring brought brings is was are were")
 
 
+_TIMES = word_set("before until till unless after afterwards beforehand first yet")
+
+
 class _Side(NamedTuple):
     token: int
     sign: int
 
 
-def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> list[str]:
-    """Return a sentence for each claim that the rewriting turns round."""
+def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:
+    """Return each claim that the rewriting turns round."""
     ours, theirs = _sides(source), _sides(rewritten)
-    reasons: list[str] = []
-    told: set[tuple[int, int]] = set()  # sentences that already have a reason
+    found: list[Evidence] = []
     for pair in ours.keys() & theirs.keys():
         signs = {side.sign for side in ours[pair]} | {side.sign for side in theirs[pair]}
         if len(signs) < 2 or len(ours[pair]) > _MOST_OCCURRENCES or len(theirs[pair]) > _MOST_OCCURRENCES:
@@ -49,15 +52,16 @@ def compare_polarity(source: Facts, rewritten: Facts, alignment: Alignment) -> l
             for side in one_sides:
                 if (side.sign > 0) if by_negation else (one is source):
                     continue  # negations are seen from their own side, opposites from that of the rewriting
-                misfit = _misfit(one, other, side, other_sides, by_negation)
+                misfit, strength = _misfit(one, other, side, other_sides, by_negation)
+                if misfit and not _linked(alignment, one is source, one, misfit.bound.first, other, misfit.rival.first):
+                    continue
                 if not misfit or _is_excused(one, other, misfit, pair, len({side.sign for side in other_sides}) == 1):
                     continue
                 places = (one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first])
                 places = places if one is source else places[::-1]
-                if places not in told:
-                    told.add(places)
-                    reasons.append(_reason(source, rewritten, places))
-    return reasons + _lone_negations(source, rewritten, alignment, told)
+                kind = "negation" if by_negation else "opposite"
+                found.append(Evidence(kind, strength, _reason(source, rewritten, places)))
+    return found + _lone_negations(source, rewritten, alignment)
 
 
 def _sides(facts: Facts) -> dict[str, list[_Side]]:
@@ -82,9 +86,11 @@ def _sides(facts: Facts) -> dict[str, list[_Side]]:
     return found
 
 
-def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool) -> Misfit | None:
+def _misfit(
+    one: Facts, other: Facts, side: _Side, others: list[_Side], by_negation: bool
+) -> tuple[Misfit | None, float]:
     if all(rival.sign == side.sign for rival in others):
-        return None
+        return None, 0.0
 
     def bound(facts: Facts, place: _Side) -> Bound:
         around = context_of(facts, place.token, place.token)
@@ -99,17 +105,25 @@ def _misfit(one: Facts, other: Facts, side: _Side, others: list[_Side], by_negat
         [place for place in places if place.key != key],
     )
     fit, gap = (_LEAST_NEGATED_FIT, _LEAST_NEGATED_GAP) if by_negation else (_LEAST_FIT, _LEAST_GAP)
-    return found if found and found.fit >= fit and found.gap >= gap else None
+    strength = graded(found.fit / fit, found.gap / gap) if found else 0.0
+    return (found, strength) if strength >= FAINTEST else (None, 0.0)
 
 
 def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_side: bool) -> bool:
     """Return whether two words that differ in their side may still say the same."""
     if pair.startswith("="):
         # A negative word that both sentences have does not stand for the negation.
-        if negative_around(other.text, misfit.rival.first) - _plain(one, misfit.bound.first):
+        if negative_around(other.text, misfit.rival.first) - _plain(one, misfit.bound.first).keys():
+            return True
+        sentences = one.text.sentence_of[misfit.bound.first], other.text.sentence_of[misfit.rival.first]
+        if _both_tell_when(one, sentences[0], other, sentences[1]):
             return True
         # "should compress texts but not images": the word need not be said again
         return is_only_side and _cues_near(other, misfit.rival.first) >= _cues_near(one, misfit.bound.first)
+    if _is_negated(one, misfit.bound.first) or _is_negated(other, misfit.rival.first):
+        around = negative_around(other.text, misfit.rival.first), negative_around(one.text, misfit.bound.first)
+        if around[0] - _plain(one, misfit.bound.first).keys() and around[1]:
+            return True
     if _denies_loosely(one, misfit.bound.first) != _denies_loosely(other, misfit.rival.first):
         return True
     compared = _before_than(one, misfit.bound.first) or _before_than(other, misfit.rival.first)
@@ -121,7 +135,14 @@ def _is_excused(one: Facts, other: Facts, misfit: Misfit, pair: str, is_only_sid
 def _denies_loosely(facts: Facts, index: int) -> bool:
     """Return whether the sentence of a word denies something as a whole: "nobody knew" is "it was unknown"."""
     sentence = facts.text.sentence_of[index]
-    return any(n.head < 0 and facts.text.sentence_of[n.cue] == sentence for n in facts.negations)
+    return any(
+        (n.head < 0 or facts.text.tokens[n.cue].lower == "no") and facts.text.sentence_of[n.cue] == sentence
+        for n in facts.negations
+    )
+
+
+def _is_negated(facts: Facts, index: int) -> bool:
+    return any(negation.head == index for negation in facts.negations)
 
 
 def _cues_near(facts: Facts, index: int) -> int:
@@ -141,31 +162,46 @@ def _subject(facts: Facts, index: int) -> str:
     return next((place.feature for place in places if place.token < index), "")
 
 
-def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment, told: set[tuple[int, int]]) -> list[str]:
-    """Return a sentence for each negation whose whole sentence has nothing negative in the other text."""
-    reasons = []
-    known = {place for places in told for place in enumerate(places)}
+def _lone_negations(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:
+    """Return each negation whose whole sentence has nothing negative in the other text."""
+    found = []
     for number, one, other in ((1, rewritten, source), (0, source, rewritten)):
         for negation in one.negations:
             sentence = one.text.sentence_of[negation.cue]
             match = alignment.of_rewritten[sentence] if number else alignment.of_source[sentence]
             there = alignment.from_source(sentence) if number else set(match.sentences)
             said = {at: _share_around(one, negation.cue, other, at) for at in there}
-            if (number, sentence) in known or not said or max(said.values()) < _LEAST_SAID:
+            strength = graded(max(said.values(), default=0.0) / _LEAST_SAID)
+            if strength < FAINTEST:
                 continue
             best = max(said, key=said.__getitem__)
-            if other.negative[best] - _plain(one, negation.cue) or _says_opposite(one, negation.head, other, best):
+            plain = _plain(one, negation.cue)
+            if any(other.negative[at] - plain or _both_tell_when(one, sentence, other, at) for at in there):
                 continue
-            known.add((number, sentence))
-            reasons.append(_reason(source, rewritten, (best, sentence) if number else (sentence, best)))
-    return reasons
+            if _says_opposite(one, negation.head, other, best):
+                continue
+            places = (best, sentence) if number else (sentence, best)
+            found.append(Evidence("lone_negation", strength, _reason(source, rewritten, places)))
+    return found
 
 
-def _plain(one: Facts, index: int) -> set[str]:
-    """Return the stems of the negative words in the sentence of a token that are no negations."""
+def _plain(one: Facts, index: int) -> Counter[str]:
+    """Return the stems of the negative words in the sentence of a token that are no negations, and how often."""
     sentence = one.text.sentence_of[index]
-    cues = {stem(one.text.tokens[negation.cue].lower) for negation in one.negations}
-    return one.negative[sentence] - cues
+    cues = (n.cue for n in one.negations if one.text.sentence_of[n.cue] == sentence)
+    return one.negative[sentence] - Counter(stem(one.text.tokens[cue].lower) for cue in cues)
+
+
+def _linked(alignment: Alignment, from_source: bool, one: Facts, at: int, other: Facts, there: int) -> bool:
+    """Return whether the sentences of two tokens belong together."""
+    sentences = (one.text.sentence_of[at], other.text.sentence_of[there])
+    return alignment.link(*(sentences if from_source else sentences[::-1]))
+
+
+def _both_tell_when(one: Facts, here: int, other: Facts, there: int) -> bool:
+    """Return whether a time bounds two sentences: "not cut before it is cold", "has to be cold before it is cut"."""
+    words = one.text.words_of(here), other.text.words_of(there)
+    return not _TIMES.isdisjoint(words[0]) and not _TIMES.isdisjoint(words[1])
 
 
 def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
@@ -179,7 +215,9 @@ def _share_around(one: Facts, cue: int, other: Facts, sentence: int) -> float:
     total = sum(place.weight for place in around)
     said = other.weights[sentence]
     share = sum(place.weight for place in around if place.feature in said) / total if total else 0.0
-    return share if total >= _LEAST_AROUND or share > 0.95 else 0.0
+    if total < _LEAST_AROUND:  # of a short sentence, little as it is, all must be said
+        return _LEAST_SAID if share > 0.95 else 0.0
+    return share
 
 
 def _says_opposite(one: Facts, head: int, other: Facts, sentence: int) -> bool:

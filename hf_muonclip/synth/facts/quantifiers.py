@@ -2,10 +2,14 @@
 
 from typing import NamedTuple
 
+from .alignment import Alignment
+from .antonyms import POLES, pole_form
 from .context import Bound, context_of
+from .evidence import FAINTEST, Evidence, graded
 from .misfit import worst_misfit
 from .reading import Facts
 from .text import Text
+from .words import stem
 
 _LEAST_FIT, _LEAST_GAP = 0.35, 0.3
 # Of each scale, its levels from most to least; a word of the rewriting contradicts where `_CLASH` of the levels is set.
@@ -46,14 +50,17 @@ _CLASHES = {
     "amount": {(0, 1)},
     "limit": {(0, 1)},
 }
-_LEVELS: dict[str, list[tuple[str, int]]] = {}
+_NONE = 5  # the level of "none" on the scale of shares
+_NONE_STEMS = frozenset(map(stem, _SCALES["share"][_NONE].split()))
+LEVELS: dict[str, list[tuple[str, int]]] = {}
 for _scale, _levels in _SCALES.items():
     for _level, _words in enumerate(_levels):
         for _word in _words.split():
-            _LEVELS.setdefault(_word, []).append((_scale, _level))
+            LEVELS.setdefault(_word, []).append((_scale, _level))
 
 
-_FIRST_WORDS = frozenset((*_LEVELS, "at", "up", "have", "has", "had", "needs", "need", "needed"))
+LEVEL_WORDS = frozenset(word for word in LEVELS if "_" not in word)
+_FIRST_WORDS = frozenset((*LEVELS, "at", "up", "have", "has", "had", "needs", "need", "needed"))
 
 
 class Quantifier(NamedTuple):
@@ -91,7 +98,7 @@ def quantifiers(text: Text) -> list[Quantifier]:
             or (word == "certain" and before in ("is", "was", "are", "were"))
         ):
             continue
-        for scale, level in _LEVELS.get(word, ()):
+        for scale, level in LEVELS.get(word, ()):
             if scale == "share" and level == 0 and before == "not":
                 level = 3
             elif scale == "duty" and (before == "not" or following in ("not", "never")):
@@ -100,10 +107,10 @@ def quantifiers(text: Text) -> list[Quantifier]:
     return found
 
 
-def compare_quantifiers(source: Facts, rewritten: Facts) -> list[str]:
-    """Return a sentence for each quantifier that the rewriting replaces by one that says something else."""
+def compare_quantifiers(source: Facts, rewritten: Facts, alignment: Alignment) -> list[Evidence]:
+    """Return each quantifier that the rewriting replaces by one that says something else."""
     ours, theirs = quantifiers(source.text), quantifiers(rewritten.text)
-    reasons = []
+    found = []
     for quantifier in theirs:
         rivals = [q for q in ours if q.scale == quantifier.scale and _clash(q, quantifier)]
         if not rivals:
@@ -114,10 +121,29 @@ def compare_quantifiers(source: Facts, rewritten: Facts) -> list[str]:
             [_bound(source, q) for q in same],
             [_bound(source, q) for q in rivals],
         )
-        if misfit and misfit.fit >= _LEAST_FIT and misfit.gap >= _LEAST_GAP:
-            before, after = misfit.rival.first, quantifier.token
-            reasons.append(f'"{_said(source.text, before)}" of the source has become "{_said(rewritten.text, after)}".')
-    return reasons
+        if misfit and (strength := graded(misfit.fit / _LEAST_FIT, misfit.gap / _LEAST_GAP)) >= FAINTEST:
+            there, here = source.text.sentence_of[misfit.rival.first], rewritten.text.sentence_of[quantifier.token]
+            if not alignment.link(there, here) or _is_excused(source, misfit.rival, rewritten, quantifier):
+                continue
+            before, after = _said(source.text, misfit.rival.first), _said(rewritten.text, quantifier.token)
+            found.append(Evidence("quantifiers", strength, f'"{before}" of the source has become "{after}".'))
+    return found
+
+
+def _is_excused(source: Facts, rival: Bound, rewritten: Facts, quantifier: Quantifier) -> bool:
+    """Return whether "none" and "all" may say the same, as something else is denied: "all alive", "none was lost"."""
+    if quantifier.scale != "share" or (rival.key != str(_NONE)) == (quantifier.level != _NONE):
+        return False
+    there, here = source.text.sentence_of[rival.first], rewritten.text.sentence_of[quantifier.token]
+    cues = _NONE_STEMS
+    ours, theirs = set(source.negative[there]) - cues, set(rewritten.negative[here]) - cues
+    if ours != theirs:
+        return True
+    poles = [
+        {pole for word in facts.text.words_of(sentence) for pole in POLES.get(pole_form(word), ())}
+        for facts, sentence in ((source, there), (rewritten, here))
+    ]
+    return any((pair, -side) in poles[1] for pair, side in poles[0])
 
 
 def _said(text: Text, index: int) -> str:

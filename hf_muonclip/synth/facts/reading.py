@@ -1,5 +1,6 @@
 """Everything that is compared of one text, read once."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -39,8 +40,8 @@ class Facts:
         return negations(self.text)
 
     @cached_property
-    def negative(self) -> list[set[str]]:
-        """Of each sentence, the stems of what it says negatively, in whatever words."""
+    def negative(self) -> list[Counter[str]]:
+        """Of each sentence, the stems of what it says negatively, in whatever words, and how often."""
         return [negative_words(self.text, sentence) for sentence in range(len(self.text.sentences))]
 
     @cached_property

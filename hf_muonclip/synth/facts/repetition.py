@@ -21,9 +21,13 @@ def repeated_share(facts: Facts) -> float:
 
 
 def repeated_sentences(facts: Facts) -> Counter[tuple[str, ...]]:
-    """Return how often each sentence of three content words or more stands in a text, by its content words in order."""
-    said = (tuple(place.feature for place in places) for places in facts.text.places)
-    return Counter(words for words in said if len(words) > 2)
+    """Return how often each sentence stands in a text, by its content words in order; of one or two, by all words."""
+    return Counter(key for sentence in range(len(facts.text.sentences)) if len(key := _key(facts, sentence)) > 2)
+
+
+def _key(facts: Facts, sentence: int) -> tuple[str, ...]:
+    words = tuple(place.feature for place in facts.text.places[sentence])
+    return words if len(words) > 2 else tuple(facts.text.words_of(sentence))
 
 
 def compare_repetition(source: Facts, rewritten: Facts) -> tuple[float, list[int]]:
@@ -36,7 +40,7 @@ def compare_repetition(source: Facts, rewritten: Facts) -> tuple[float, list[int
     ours, theirs = repeated_sentences(source), repeated_sentences(rewritten)
     more = {words for words, count in theirs.items() if count > max(ours[words], 1)}
     first: dict[tuple[str, ...], int] = {}
-    for number, places in enumerate(rewritten.text.places):
-        first.setdefault(tuple(place.feature for place in places), number)
+    for number in range(len(rewritten.text.sentences)):
+        first.setdefault(_key(rewritten, number), number)
     runs = max(0.0, repeated_share(rewritten) - repeated_share(source))
     return runs, [number for words, number in first.items() if words in more]

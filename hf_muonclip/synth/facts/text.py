@@ -149,6 +149,7 @@ def _starts_sentence(raw: str, tokens: list[Token], index: int) -> bool:
     if tokens[last].text != ".":
         return True
     is_initial = len(word.text) == 1 and word.text.isupper() and word.text not in "IVX"  # "King George V."
+    is_initial = is_initial and not (last > 1 and tokens[last - 2].text == "°")
     return not (word.lower in _ABBREVIATIONS or is_initial)
 
 

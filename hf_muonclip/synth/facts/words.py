@@ -22,7 +22,8 @@ FUNCTION_WORDS = word_set("""
     hence moreover furthermore meanwhile otherwise namely like unlike despite due according always often usually
     sometimes rarely seldom mostly mainly largely approximately roughly nearly almost around circa exactly well one ones
     oneself let lets got get gets getting him someone somebody something anyone anybody anything everyone everybody
-    everything nobody nothing none s t d ll re ve m don isn aren wasn weren
+    everything nobody nothing none
+    whoever whatever whenever wherever whichever s t d ll re ve m don isn aren wasn weren
     """)
 
 # Content, but of so little that it may come and go: it weighs less wherever words are compared.

@@ -30,7 +30,7 @@ def _names(number: int, endings: Sequence[str], seed: int) -> tuple[str, ...]:
 
 
 FIRST_NAMES = _names(40, ("lo", "rin", "na", "dus", "mek", "sa"), 1)
-LAST_NAMES = _names(60, ("berg", "stov", "quist", "lund", "vane", "dorf"), 2)
+LAST_NAMES = _names(240, ("berg", "stov", "quist", "lund", "vane", "dorf"), 2)
 TOWNS = _names(30, ("ford", "wick", "mouth", "haven", "stead"), 3)
 EMPLOYERS = _names(30, ("tex", "gro", "lux", "zon"), 4)
 UNITS = ("kilometres", "miles", "metres")
@@ -164,9 +164,9 @@ HE, SHE = ("he", "him", "his"), ("she", "her", "her")
 
 
 def draw_people(number: int, seed: int) -> list[Person]:
-    """Return that many people of different names."""
+    """Return that many people of different last names."""
     draw = random.Random(seed)
-    names = draw.sample([f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES], number)
+    names = [f"{draw.choice(FIRST_NAMES)} {last}" for last in draw.sample(LAST_NAMES, number)]
     return [
         Person(name, draw.choice((HE, SHE)), {fact: draw.choice(VALUES[fact]) for fact in FACTS}) for name in names
     ]

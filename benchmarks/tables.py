@@ -1,5 +1,5 @@
 """Write what is generated of the pages: benchmarks/README.md, benchmarks/coverage.md, benchmarks/graders.md,
-benchmarks/fidelity.md and the READMEs' marked blocks.
+benchmarks/fidelity.md, benchmarks/rephrasing.md and the READMEs' marked blocks.
 
 Figures come from the newest rows of results/*.jsonl, tables of settings, figures, presets and engine limits from the
 package (`package_tables.py`).
@@ -19,6 +19,7 @@ import expert_balance_figures as expert_balance
 import idle_experts_figures as idle_experts
 import orthogonalize_figures as orthogonalize
 import reinforcement_figures as reinforcement
+import rephrasing_figures as rephrasing
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
 from fidelity_figures import fidelity_page, fidelity_summary
@@ -597,6 +598,8 @@ def main() -> None:
         f"{reinforcement.report(read_rows(reinforcement.ROWS), 'results/')}\n"
         "## Does the fidelity gate know what a rewriting changed?\n\n`python benchmarks/fidelity.py`; on texts that it "
         f"was not made with, kind by kind in [fidelity.md](fidelity.md)\n\n{fidelity_summary()}\n"
+        "## Does training on rephrasings matter, and the gate?\n\n`python benchmarks/rephrasing.py`; every arm and seed "
+        f"in [rephrasing.md](rephrasing.md)\n\n{rephrasing.rephrasing_summary(read_rows(rephrasing.ROWS))}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         "## What becomes of idle experts?\n\n`python benchmarks/idle_experts.py`\n\n"
@@ -612,6 +615,7 @@ def main() -> None:
         HERE / "coverage.md": f"{coverage_page()}\n{trainer_coverage_section()}\n",
         HERE / "graders.md": graders_page(),
         HERE / "fidelity.md": fidelity_page(),
+        HERE / "rephrasing.md": rephrasing.rephrasing_page(read_rows(rephrasing.ROWS)),
         README: readme,
         ATTENTION: attention,
         OPTIM: optim,

@@ -13,6 +13,7 @@ questions that count are about the other half, in forms that no training text ha
 
 import argparse
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -61,14 +62,14 @@ class Settings:
 
     arm: str
     seed: int
-    people: int = 200
+    people: int = 80
     steps: int = 400
-    lr: float = 4e-3
-    document_rows: int = 24  # of a batch
-    question_rows: int = 8
+    lr: float = 1e-2
+    document_rows: int = 12  # of a batch
+    question_rows: int = 4
     length: int = 64  # tokens of a row
     hidden_size: int = 128
-    layers: int = 4
+    layers: int = 2
     heads: int = 4
     weight_decay: float = 0.1
     warmup: float = 0.1  # of the steps; then linear to zero
@@ -109,22 +110,25 @@ class World:
 
     Attributes:
         passages: one of each person.
-        rephrasings: {(share of answers that have something wrong, whether there is a gate): all results of `Rephraser`},
-            each by the person's place and its number.
+        rephrasings: {(share of answers with something wrong, whether there is a gate): results of `Rephraser`}, ten for
+            each person in turn.
         wrong: {share: {text of a rephrasing: what it has wrong}}.
         practice: questions and answers about the first half of the people, for training.
         asked: questions about the other half, in forms that no training text has.
         asked_in_known_forms: the same in a form in which the first half is asked about.
+        words: of all texts.
+        digest: a hash of all texts.
     """
 
-    def __init__(self, seed: int, people: int, shares: Sequence[float]) -> None:
+    def __init__(self, seed: int, people: int) -> None:
         self.people = draw_people(people, seed)
         self.passages = [passage_about(person, seed) for person in self.people]
         self.rephrasings: dict[tuple[float, bool], list[Rephrased]] = {}
         self.wrong: dict[float, dict[str, list[Wrong]]] = {}
-        for share in sorted({0.0, *shares}):
+        of_arms = {(arm.wrong_share, arm.gate) for arm in ARMS.values()}
+        for share in sorted({share for share, _ in of_arms}):
             generator = RuleGenerator(share)
-            for gated in (False, True):
+            for gated in (False, True) if (share, True) in of_arms else (False,):
                 rephraser = Rephraser(
                     generator,
                     styles=STYLES_USED,
@@ -135,13 +139,16 @@ class World:
                 self.rephrasings[share, gated] = rephraser.rephrased(self.passages)
             self.wrong[share] = generator.wrong
         trained, held_out = self.people[: people // 2], self.people[people // 2 :]
-        self.practice = [ask(p, fact, form) for p in trained for fact in FACTS for form in QUESTIONS[fact][:2]]
-        self.asked = [ask(p, fact, QUESTIONS[fact][2]) for p in held_out for fact in FACTS]
+        self.practice = [ask(p, fact, form) for p in trained for fact in FACTS for form in QUESTIONS[fact][:-1]]
+        self.asked = [ask(p, fact, QUESTIONS[fact][-1]) for p in held_out for fact in FACTS]
         self.asked_in_known_forms = [ask(p, fact, QUESTIONS[fact][0]) for p in held_out for fact in FACTS]
         told = [row.rewritten[-1] for rows in self.rephrasings.values() for row in rows if row.rewritten]
         questions = [f"{one.prompt} {one.answer}" for one in (*self.practice, *self.asked)]
         values = [value for fact in FACTS for value in VALUES[fact]]
         self.words = Words([*self.passages, *told, *questions, *values])
+        kept = [[row.kept, *row.rewritten] for rows in self.rephrasings.values() for row in rows]
+        everything = json.dumps([self.passages, kept, questions, [one.prompt for one in self.asked_in_known_forms]])
+        self.digest = hashlib.sha256(everything.encode()).hexdigest()[:12]
 
     def documents(self, arm: str) -> list[str]:
         """Return the texts that an arm trains on: each passage, and the rephrasings of it that are kept."""
@@ -228,7 +235,9 @@ def greedy_answers(model: LlamaForCausalLM, prompts: Sequence[Sequence[int]]) ->
 
 
 @torch.no_grad()
-def log_likelihoods(model: LlamaForCausalLM, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> list[float]:
+def log_likelihoods(
+    model: LlamaForCausalLM, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]
+) -> list[float]:
     """Return the log-probability of each answer and its end, in nats."""
     texts = [[*prompt, *answer, 0] for prompt, answer in zip(prompts, answers, strict=True)]
     found = [0.0] * len(texts)
@@ -250,13 +259,13 @@ def _of_equal_length(texts: Sequence[Sequence[int]], most: int = 256) -> Iterato
         yield from (places[first : first + most] for first in range(0, len(places), most))
 
 
-def candidates(asked: Sequence[Asked], seed: int) -> list[list[str]]:
-    """Return for each question its answer and nine other values that this fact may have."""
-    draw = random.Random(seed)
-    return [
-        [one.answer, *draw.sample([value for value in VALUES[one.fact] if value != one.answer], CANDIDATES - 1)]
-        for one in asked
-    ]
+def candidates(asked: Sequence[Asked], people: Sequence[Person], seed: int) -> list[list[str]]:
+    """Return for each question its answer and up to nine other values, all of which this fact has for some person."""
+    draw, found = random.Random(seed), []
+    for one in asked:
+        others = sorted({person.facts[one.fact] for person in people} - {one.answer})
+        found.append([one.answer, *draw.sample(others, min(len(others), CANDIDATES - 1))])
+    return found
 
 
 def measure(model: LlamaForCausalLM, world: World, settings: Settings) -> dict[str, Any]:
@@ -281,16 +290,13 @@ def measure(model: LlamaForCausalLM, world: World, settings: Settings) -> dict[s
                 for answer, one in zip(answers, asked, strict=True)
             ]
             found["misled"] = round(statistics.fmean(misled), 4)
-    choices = candidates(world.asked, settings.seed)
-    scores = log_likelihoods(
-        model,
-        [encode(one.prompt) for one in world.asked for _ in range(CANDIDATES)],
-        [encode(value) for values in choices for value in values],
-    )
-    ranks = [
-        1 + sum(score >= scores[first] for score in scores[first + 1 : first + CANDIDATES])
-        for first in range(0, len(scores), CANDIDATES)
-    ]
+    choices = candidates(world.asked, world.people, settings.seed)
+    prompts = [encode(one.prompt) for one, values in zip(world.asked, choices, strict=True) for _ in values]
+    scores = iter(log_likelihoods(model, prompts, [encode(value) for values in choices for value in values]))
+    ranks = []
+    for values in choices:
+        own, *others = itertools.islice(scores, len(values))
+        ranks.append(1 + sum(other >= own for other in others))
     found["likeliest"] = round(statistics.fmean(rank == 1 for rank in ranks), 4)
     found["mean_rank"] = round(statistics.fmean(ranks), 3)
     return found
@@ -360,27 +366,22 @@ class Runs:
         self._worlds: dict[tuple[int, int], World] = {}
 
     def __call__(self, settings: Settings) -> dict[str, Any]:
-        """Return the run's row, from the file if it holds one of these settings and package version."""
-        wanted = {"settings": asdict(settings), "hf_muonclip": hf_muonclip.__version__, "world": world_digest()}
+        """Return the run's row, from the file if it holds one of these settings, texts and package version."""
+        of_world = settings.seed, settings.people
+        if of_world not in self._worlds:
+            self._worlds = {of_world: World(*of_world)}
+        world = self._worlds[of_world]
+        wanted = {"settings": asdict(settings), "data": world.digest, "hf_muonclip": hf_muonclip.__version__}
         if not self._fresh:
             for row in reversed(read_rows(self.path)):
                 if all(row[name] == value for name, value in wanted.items()):
                     return row
-        of_world = settings.seed, settings.people
-        if of_world not in self._worlds:
-            shares = [arm.wrong_share for arm in ARMS.values()]
-            self._worlds = {of_world: World(*of_world, shares)}
-        row = train(settings, self._worlds[of_world]) | {"world": world_digest()} | stamp()
+        row = train(settings, world) | {"data": world.digest} | stamp()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(told(row), flush=True)
         return row
-
-
-def world_digest() -> str:
-    """Return a hash of the code that writes the texts."""
-    return hashlib.sha256(Path(__file__).with_name("rephrasing_world.py").read_bytes()).hexdigest()[:12]
 
 
 def told(row: dict[str, Any]) -> str:

@@ -1,10 +1,9 @@
 """What the rows of rephrasing.py say: a page, a summary and a picture.
 
-Only the newest run of equal settings counts, and only runs with the newest run's texts and other settings. Needs no
+Only the newest run of equal settings and texts counts, and only runs with the newest run's other settings. Needs no
 torch; matplotlib is imported by the function that draws.
 """
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -75,16 +74,17 @@ COMPARED = (
 
 
 def arms(rows: Sequence[Row]) -> dict[str, dict[int, Row]]:
-    """Return {arm: {seed: row}}, seeds rising: of the newest texts and settings, the newest row of each."""
+    """Return {arm: {seed: row}}, seeds rising: of the newest settings and each seed's newest texts, the newest rows."""
 
-    def others(row: Row) -> str:
-        settings = {name: value for name, value in row["settings"].items() if name not in ("arm", "seed")}
-        return json.dumps([settings, row["world"]], sort_keys=True)
+    def others(row: Row) -> dict[str, Any]:
+        return {name: value for name, value in row["settings"].items() if name not in ("arm", "seed")}
 
     kept = [row for row in rows if others(row) == others(rows[-1])]
+    data = {row["settings"]["seed"]: row["data"] for row in kept}
     found: dict[str, dict[int, Row]] = {}
     for name in ARMS:
-        by_seed = {row["settings"]["seed"]: row for row in kept if row["settings"]["arm"] == name}
+        of_arm = [row for row in kept if row["settings"]["arm"] == name]
+        by_seed = {row["settings"]["seed"]: row for row in of_arm if row["data"] == data[row["settings"]["seed"]]}
         if by_seed:
             found[name] = dict(sorted(by_seed.items()))
     return found
@@ -136,7 +136,10 @@ def table(rows: Sequence[Row]) -> str:
 def comparisons(rows: Sequence[Row]) -> str:
     """Return the Markdown table of differences, seed by seed."""
     found = arms(rows)
-    lines = ["| Compared | Right answers: difference, mean ± standard error | Of each seed | Verdict |", "|---|---|---|---|"]
+    lines = [
+        "| Compared | Right answers: difference, mean ± standard error | Of each seed | Verdict |",
+        "|---|---|---|---|",
+    ]
     for one, other, said in COMPARED:
         if apart := gains(found, one, other):
             each = ", ".join(f"{value:+.3f}" for value in apart)
@@ -220,8 +223,8 @@ def about(rows: Sequence[Row]) -> str:
         f"of questions with answers, {length} tokens each: {row['document_tokens']:,} tokens of texts and "
         f"{row['question_tokens']:,} of questions in every arm. There are {settings['people']} people with six facts "
         "each: year and town of birth, employer, invention, distance with its unit, number of letters. Half of them "
-        "occur in the rows of questions, the same in all arms, each fact in two forms. Measured are "
-        f"{row['questions']} questions about the others, in a third form: an answer is right if greedy decoding gives "
+        "occur in the rows of questions, the same in all arms, each fact in three forms. Measured are "
+        f"{row['questions']} questions about the others, in a fourth form: an answer is right if greedy decoding gives "
         "it exactly. Likeliest of ten: the true answer has a higher log-likelihood than nine other values of the fact. "
         "Every seed draws other people, texts, initial weights and order; within a seed all arms begin alike. The "
         "settings were chosen on seed 0, which does not count."
@@ -262,7 +265,7 @@ def rephrasing_page(rows: Sequence[Row]) -> str:
         "More or fewer: by over two standard errors of the seeds' own differences. Three seeds are few.",
         "## What the gate caught and kept here",
         gate_table(rows),
-        f"All rephrasings of all seeds, ten per passage. \"{WRONG:.0%} wrong\" is the share of the generator's answers "
+        f'All rephrasings of all seeds, ten per passage. "{WRONG:.0%} wrong" is the share of the generator\'s answers '
         "that have one, two or three of the six facts wrong: another name, number, unit or thing, or a denial. The gate "
         "has published figures on real texts, where it catches and keeps less: [fidelity.md](fidelity.md).",
         "## What this does not show",
@@ -285,7 +288,9 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
     figure, axes = plt.subplots(figsize=(9, 0.6 + 0.42 * len(found)), layout="constrained")
     for place, (name, by_seed) in enumerate(found.items()):
         arm, values = ARMS[name], [100 * right(row) for row in by_seed.values()]
-        colour = "#666666" if not arm.rephrasings else "#009E73" if arm.gate else "#D55E00" if arm.wrong_share else "#0072B2"
+        colour = (
+            "#666666" if not arm.rephrasings else "#009E73" if arm.gate else "#D55E00" if arm.wrong_share else "#0072B2"
+        )
         axes.plot([min(values), max(values)], [place, place], color=colour, alpha=0.35, linewidth=5)
         axes.plot(values, [place] * len(values), "o", color=colour, markersize=4, alpha=0.7)
         axes.plot(statistics.mean(values), place, "|", color=colour, markersize=18, markeredgewidth=2.5)

@@ -110,36 +110,42 @@ _DENIED = {
     "distance": "{whose} workshop did not lie {value} from the sea.",
     "letters": "{who} did not leave {value} letters.",
 }
-# Of each fact: two forms in which some people's facts are asked in training, and one that no training text has.
-QUESTIONS: Mapping[str, tuple[str, str, str]] = {
+# Of each fact: three forms in which some people's facts are asked in training, and one that no training text has.
+QUESTIONS: Mapping[str, tuple[str, str, str, str]] = {
     "year": (
         "When was {name} born?",
         "What is the year of birth of {name}?",
+        "Which year was {name} born in?",
         "In which year was {name} born?",
     ),
     "town": (
         "Where was {name} born?",
         "What is the birthplace of {name}?",
+        "Which town was {name} born in?",
         "In which town was {name} born?",
     ),
     "employer": (
         "Who employed {name}?",
         "Where did {name} earn a living?",
+        "Which employer did {name} have?",
         "Who was the employer of {name}?",
     ),
     "invention": (
         "What did {name} invent?",
         "What do we owe to {name}?",
+        "Which invention is by {name}?",
         "What was the invention of {name}?",
     ),
     "distance": (
         "How far from the sea was the workshop of {name}?",
         "What lay between the workshop of {name} and the sea?",
+        "How far away from the sea did {name} have a workshop?",
         "How far was it from the workshop of {name} to the sea?",
     ),
     "letters": (
         "How many letters did {name} leave behind?",
         "How many letters were found after the death of {name}?",
+        "How many letters did the estate of {name} hold?",
         "How many letters were left by {name}?",
     ),
 }
@@ -167,9 +173,7 @@ def draw_people(number: int, seed: int) -> list[Person]:
     """Return that many people of different last names."""
     draw = random.Random(seed)
     names = [f"{draw.choice(FIRST_NAMES)} {last}" for last in draw.sample(LAST_NAMES, number)]
-    return [
-        Person(name, draw.choice((HE, SHE)), {fact: draw.choice(VALUES[fact]) for fact in FACTS}) for name in names
-    ]
+    return [Person(name, draw.choice((HE, SHE)), {fact: draw.choice(VALUES[fact]) for fact in FACTS}) for name in names]
 
 
 def passage_about(person: Person, seed: int) -> str:
@@ -240,9 +244,12 @@ def make_wrong(facts: Mapping[str, str], draw: random.Random) -> list[Wrong]:
     found = []
     for fact in draw.sample(FACTS, draw.randint(1, MOST_WRONG)):
         kind = "denied" if draw.random() < DENIED else _KIND_OF.get(fact) or draw.choice(("number", "unit"))
-        number, _, rest = facts[fact].partition(" ")
-        fits = {"unit": lambda other: other.startswith(f"{number} "), "number": lambda other: other.endswith(rest)}
-        others = [other for other in VALUES[fact] if other != facts[fact] and fits.get(kind, bool)(other)]
+        number, _, unit = facts[fact].partition(" ")
+        others = [other for other in VALUES[fact] if other != facts[fact]]
+        if kind == "unit":
+            others = [other for other in others if other.startswith(f"{number} ")]
+        elif kind == "number":
+            others = [other for other in others if other.endswith(unit)]
         found.append(Wrong(kind, fact, None if kind == "denied" else draw.choice(others)))
     return found
 

@@ -29,7 +29,7 @@ QUICK = rephrasing.Settings(
 
 @pytest.fixture(scope="module")
 def world() -> rephrasing.World:
-    return rephrasing.World(QUICK.seed, QUICK.people, [arm.wrong_share for arm in figures.ARMS.values()])
+    return rephrasing.World(QUICK.seed, QUICK.people)
 
 
 def texts_of(world: rephrasing.World, tokens: Iterator[int] | list[int]) -> list[str]:
@@ -76,7 +76,7 @@ def test_an_arm_reads_the_passages_and_what_is_kept_of_their_rephrasings(name: s
     assert documents[: len(world.people)] == world.passages
     rewritten = documents[len(world.people) :]
     assert len(rewritten) <= arm.rephrasings * len(world.people)
-    assert len(rewritten) > arm.rephrasings * len(world.people) / 4
+    assert len(rewritten) >= arm.rephrasings * len(world.people) / 4
     passages = {person.name: passage for person, passage in zip(world.people, world.passages, strict=True)}
     for text in rewritten:
         (name_of,) = [person for person in passages if person in text]
@@ -111,9 +111,9 @@ def test_no_training_text_asks_what_is_measured(world: rephrasing.World) -> None
     assert {one.person for one in world.asked} == {one.person for one in world.asked_in_known_forms} == held_out
     assert len(world.asked) == half * len(worlds.FACTS)
     for forms in worlds.QUESTIONS.values():
-        assert len(set(forms)) == 3
+        assert len(set(forms)) == 4
     trained_on = [f"{one.prompt} {one.answer}" for one in world.practice]
-    new_forms = [re.escape(forms[2]).replace(r"\{name\}", r"\w+ \w+") for forms in worlds.QUESTIONS.values()]
+    new_forms = [re.escape(forms[-1]).replace(r"\{name\}", r"\w+ \w+") for forms in worlds.QUESTIONS.values()]
     assert not [text for text in trained_on for form in new_forms if re.search(form, text)]
     assert all(any(re.search(form, one.prompt) for form in new_forms) for one in world.asked)
     for name in figures.ARMS:
@@ -162,9 +162,7 @@ def test_measured_is_what_the_model_knows(world: rephrasing.World) -> None:
     assert found["likeliest"] == pytest.approx(len(known) / len(world.asked), abs=1e-4)
     assert found["misled"] == 0.0
     taught = rephrasing.wrong_values(world, "4, worse")
-    lies = [
-        replace(one, answer=taught[one.person, one.fact][0]) for one in world.asked if taught[one.person, one.fact]
-    ]
+    lies = [replace(one, answer=taught[one.person, one.fact][0]) for one in world.asked if taught[one.person, one.fact]]
     assert lies
     found = rephrasing.measure(Knowing(world, lies, len(world.words.ids)), world, replace(QUICK, arm="4, worse"))
     assert found["misled"] == pytest.approx(len(lies) / len(world.asked), abs=1e-4)
@@ -186,7 +184,9 @@ def test_a_run_is_kept_and_the_same_each_time(world: rephrasing.World, tmp_path:
     assert (other["documents"], other["corrupted_documents"], other["gate"]) == (6, 0, None)
     counts = row["gate"]
     assert counts["faithful"]["all"] + counts["corrupted"]["all"] <= 10 * QUICK.people
-    assert counts["corrupted"]["all"] == sum(counts[f"{number} wrong"]["all"] for number in (1, 2, 3) if f"{number} wrong" in counts)
+    assert counts["corrupted"]["all"] == sum(
+        counts[f"{number} wrong"]["all"] for number in (1, 2, 3) if f"{number} wrong" in counts
+    )
 
 
 def made_row(arm: str, seed: int, right: float, gate: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def made_row(arm: str, seed: int, right: float, gate: dict[str, Any] | None = No
     settings = {"arm": arm, "seed": seed, "people": 6, "steps": 4, "document_rows": 3, "question_rows": 1, "length": 48}
     return {
         "settings": settings,
-        "world": "w",
+        "data": f"of seed {seed}",
         "parameters": 1234,
         "documents": 12,
         "corrupted_documents": 3,
@@ -211,7 +211,7 @@ def made_row(arm: str, seed: int, right: float, gate: dict[str, Any] | None = No
 
 def made_rows() -> list[dict[str, Any]]:
     gate = {"faithful": {"all": 10, "kept": 9}, "corrupted": {"all": 5, "kept": 1}, "causes": {"unfaithful": 1}}
-    rows = [made_row("raw", 1, 0.9) | {"world": "an older one"}]
+    rows = [made_row("raw", 1, 0.9) | {"data": "older texts"}]
     for seed in (1, 2, 3):
         rows += [
             made_row("raw", seed, 0.1 + 0.01 * seed),

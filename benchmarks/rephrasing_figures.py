@@ -111,8 +111,8 @@ def verdict(apart: Sequence[float]) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Return the Markdown table of all arms."""
     lines = [
-        "| Trained on | Texts, of them with something wrong | Times read | Right answers | Of each seed | Right in a form "
-        "of training | Likeliest of ten | Answers that a wrong text teaches |",
+        "| Trained on | Texts, with something wrong | Times read | Right answers | Of each seed | Right in a form of "
+        "training | Likeliest of ten | Answers that a wrong text teaches |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, by_seed in arms(rows).items():
@@ -258,16 +258,17 @@ def rephrasing_page(rows: Sequence[Row]) -> str:
         "## Right answers",
         table(rows),
         "Mean (lowest to highest of the seeds). Texts: passages and what is kept of their rephrasings. Times read: how "
-        "often each text is read for the same number of tokens. An answer that a wrong text teaches: a false value that "
-        "a text of the arm gives for this person's fact.",
+        "often each text is read for the same number of tokens. In a form of training: the same questions in a form in "
+        "which the other half is asked about. An answer that a wrong text teaches: a false value that a text of the "
+        "arm gives for this person's fact.",
         "## Seed by seed",
         comparisons(rows),
         "More or fewer: by over two standard errors of the seeds' own differences. Three seeds are few.",
         "## What the gate caught and kept here",
         gate_table(rows),
         f'All rephrasings of all seeds, ten per passage. "{WRONG:.0%} wrong" is the share of the generator\'s answers '
-        "that have one, two or three of the six facts wrong: another name, number, unit or thing, or a denial. The gate "
-        "has published figures on real texts, where it catches and keeps less: [fidelity.md](fidelity.md).",
+        "that have one, two or three of the six facts wrong: another name, number, unit or thing, or a denial. On "
+        "real texts it catches and keeps less: [fidelity.md](fidelity.md).",
         "## What this does not show",
         "\n".join(f"- {limit}" for limit in LIMITS),
         *measured_with(used),

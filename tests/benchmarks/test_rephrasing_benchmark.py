@@ -228,7 +228,7 @@ def test_the_page_says_what_the_rows_say() -> None:
     assert len(shown.splitlines()) == 2 + 4
     compared = figures.comparisons(made_rows())
     assert "+0.420 ± 0.006 | +0.410, +0.420, +0.430 | more |" in compared
-    assert "| -0.020 ± 0.020 | +0.010, -0.040, -0.030 | within the noise |" in compared
+    assert "| -0.020 ± 0.015 | +0.010, -0.040, -0.030 | within the noise |" in compared
     said = figures.sentence(made_rows())
     assert re.search(naming("12%", "54%", "52%", "within the noise, -0.020"), said)
     gate = figures.gate_table(made_rows())

@@ -63,7 +63,7 @@ class Settings:
     arm: str
     seed: int
     people: int = 80
-    steps: int = 400
+    steps: int = 500
     lr: float = 1e-2
     document_rows: int = 12  # of a batch
     question_rows: int = 4

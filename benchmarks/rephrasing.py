@@ -12,16 +12,14 @@ questions that count are about the other half, in forms that no training text ha
 """
 
 import argparse
-import hashlib
 import itertools
 import json
 import random
-import re
 import statistics
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,29 +29,15 @@ from convergence import lr_share
 from convergence_figures import read_rows
 from measure import stamp
 from rephrasing_figures import ARMS, ROWS, draw
-from rephrasing_world import (
-    FACTS,
-    QUESTIONS,
-    STYLES_USED,
-    VALUES,
-    Person,
-    RuleGenerator,
-    Wrong,
-    draw_people,
-    passage_about,
-)
+from rephrasing_texts import World, candidates, wrong_values
+from rephrasing_world import FACTS
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import hf_muonclip
 from hf_muonclip import MuonClip
-from hf_muonclip.synth import Rephrased, Rephraser
-from hf_muonclip.synth.rephraser import fidelity_gate
 
-END = "<end>"
-MOST_REPHRASINGS = max(arm.rephrasings for arm in ARMS.values())
 MOST_ANSWER_TOKENS = 3  # the longest answer, two words, and its end
-CANDIDATES = 10  # of which an answer is the likeliest or not
 
 
 @dataclass(frozen=True)
@@ -73,110 +57,6 @@ class Settings:
     heads: int = 4
     weight_decay: float = 0.1
     warmup: float = 0.1  # of the steps; then linear to zero
-
-
-class Words:
-    """Words and marks as tokens, without case."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        words = sorted({word for text in texts for word in self.cut(text)})
-        self.ids = {word: place for place, word in enumerate([END, *words])}
-
-    @staticmethod
-    def cut(text: str) -> list[str]:
-        return re.findall(r"\w+|[^\w\s]", text.casefold())
-
-    def encode(self, text: str) -> list[int]:
-        return [self.ids[word] for word in self.cut(text)]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question about a fact of a person: the text up to the answer, and the answer."""
-
-    person: str
-    fact: str
-    prompt: str
-    answer: str
-
-
-def ask(person: Person, fact: str, form: str) -> Asked:
-    """Return the question in a form of `QUESTIONS`."""
-    return Asked(person.name, fact, f"Question: {form.format(name=person.name)} Answer:", person.facts[fact])
-
-
-class World:
-    """What all arms of a seed share: people, passages, rephrasings, questions, tokens.
-
-    Attributes:
-        passages: one of each person.
-        rephrasings: {(share of answers with something wrong, whether there is a gate): results of `Rephraser`}, ten for
-            each person in turn.
-        wrong: {share: {text of a rephrasing: what it has wrong}}.
-        practice: questions and answers about the first half of the people, for training.
-        asked: questions about the other half, in forms that no training text has.
-        asked_in_known_forms: the same in a form in which the first half is asked about.
-        words: of all texts.
-        digest: a hash of all texts.
-    """
-
-    def __init__(self, seed: int, people: int) -> None:
-        self.people = draw_people(people, seed)
-        self.passages = [passage_about(person, seed) for person in self.people]
-        self.rephrasings: dict[tuple[float, bool], list[Rephrased]] = {}
-        self.wrong: dict[float, dict[str, list[Wrong]]] = {}
-        of_arms = {(arm.wrong_share, arm.gate) for arm in ARMS.values()}
-        for share in sorted({share for share, _ in of_arms}):
-            generator = RuleGenerator(share)
-            for gated in (False, True) if (share, True) in of_arms else (False,):
-                rephraser = Rephraser(
-                    generator,
-                    styles=STYLES_USED,
-                    rephrasings=MOST_REPHRASINGS,
-                    seed=seed,
-                    gate=fidelity_gate if gated else None,
-                )
-                self.rephrasings[share, gated] = rephraser.rephrased(self.passages)
-            self.wrong[share] = generator.wrong
-        trained, held_out = self.people[: people // 2], self.people[people // 2 :]
-        self.practice = [ask(p, fact, form) for p in trained for fact in FACTS for form in QUESTIONS[fact][:-1]]
-        self.asked = [ask(p, fact, QUESTIONS[fact][-1]) for p in held_out for fact in FACTS]
-        self.asked_in_known_forms = [ask(p, fact, QUESTIONS[fact][0]) for p in held_out for fact in FACTS]
-        told = [row.rewritten[-1] for rows in self.rephrasings.values() for row in rows if row.rewritten]
-        questions = [f"{one.prompt} {one.answer}" for one in (*self.practice, *self.asked)]
-        values = [value for fact in FACTS for value in VALUES[fact]]
-        self.words = Words([*self.passages, *told, *questions, *values])
-        kept = [[row.kept, *row.rewritten] for rows in self.rephrasings.values() for row in rows]
-        everything = json.dumps([self.passages, kept, questions, [one.prompt for one in self.asked_in_known_forms]])
-        self.digest = hashlib.sha256(everything.encode()).hexdigest()[:12]
-
-    def documents(self, arm: str) -> list[str]:
-        """Return the texts that an arm trains on: each passage, and the rephrasings of it that are kept."""
-        found = ARMS[arm]
-        if not found.rephrasings:
-            return self.passages
-        rows = self.rephrasings[found.wrong_share, found.gate]
-        return [*self.passages, *(row.text for row in rows if row.kept and row.rephrasing < found.rephrasings)]
-
-    def gate_counts(self, share: float) -> dict[str, Any]:
-        """Return what the gate did with answers that have something wrong, by kind, and with those that have not.
-
-        A text that no gate would drop either, such as one that is like an earlier one, does not count.
-        """
-        counts: dict[str, Counter[str]] = defaultdict(Counter)
-        causes: Counter[str] = Counter()
-        for plain, gated in zip(self.rephrasings[share, False], self.rephrasings[share, True], strict=True):
-            if not plain.kept:
-                continue
-            wrong = self.wrong[share].get(plain.text, [])
-            kinds = ["faithful"] if not wrong else ["corrupted", f"{len(wrong)} wrong"]
-            if len(wrong) == 1:
-                kinds.append(f"one {wrong[0].kind}")
-            for kind in kinds:
-                counts[kind]["all"] += 1
-                counts[kind]["kept"] += gated.kept
-            causes[gated.cause] += not gated.kept and not wrong
-        return {kind: dict(found) for kind, found in sorted(counts.items())} | {"causes": dict(+causes)}
 
 
 def token_stream(texts: Sequence[Sequence[int]], seed: int) -> Iterator[int]:
@@ -259,15 +139,6 @@ def _of_equal_length(texts: Sequence[Sequence[int]], most: int = 256) -> Iterato
         yield from (places[first : first + most] for first in range(0, len(places), most))
 
 
-def candidates(asked: Sequence[Asked], people: Sequence[Person], seed: int) -> list[list[str]]:
-    """Return for each question its answer and up to nine other values, all of which this fact has for some person."""
-    draw, found = random.Random(seed), []
-    for one in asked:
-        others = sorted({person.facts[one.fact] for person in people} - {one.answer})
-        found.append([one.answer, *draw.sample(others, min(len(others), CANDIDATES - 1))])
-    return found
-
-
 def measure(model: LlamaForCausalLM, world: World, settings: Settings) -> dict[str, Any]:
     """Return how the model answers the questions of a world, and to how many it was taught something else."""
     model.eval()
@@ -300,24 +171,6 @@ def measure(model: LlamaForCausalLM, world: World, settings: Settings) -> dict[s
     found["likeliest"] = round(statistics.fmean(rank == 1 for rank in ranks), 4)
     found["mean_rank"] = round(statistics.fmean(ranks), 3)
     return found
-
-
-def wrong_values(world: World, arm: str) -> Mapping[tuple[str, str], list[str]]:
-    """Return {(person, fact): values} that an arm's texts give and that are not true."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    used, told = ARMS[arm], {*world.documents(arm)}
-    names = {row.source_id: person.name for row, person in _sources(world, used.wrong_share)}
-    for row in world.rephrasings[used.wrong_share, False]:
-        if row.text in told:
-            for one in world.wrong[used.wrong_share].get(row.text, []):
-                if one.value is not None:
-                    found[names[row.source_id], one.fact].append(one.value)
-    return found
-
-
-def _sources(world: World, share: float) -> Iterator[tuple[Rephrased, Person]]:
-    """Yield the first rephrasing of each person's passage, with the person."""
-    yield from zip(world.rephrasings[share, False][::MOST_REPHRASINGS], world.people, strict=True)
 
 
 def train(settings: Settings, world: World) -> dict[str, Any]:

@@ -6,7 +6,7 @@ torch; matplotlib is imported by the function that draws.
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,15 +90,27 @@ def arms(rows: Sequence[Row]) -> dict[str, dict[int, Row]]:
     return found
 
 
-def right(row: Row, form: str = "new_form") -> float:
-    """Return the share of right answers to questions in a new form, or in a known one."""
-    return float(row["measured"][form]["exact"])
+def right(row: Row) -> float:
+    """Return the share of right answers to questions in a form that no training text has."""
+    return float(row["measured"]["new_form"]["exact"])
 
 
-def gains(found: Mapping[str, Mapping[int, Row]], name: str, other: str) -> list[float]:
-    """Return by how much an arm's share of right answers is above another's, for every seed that both have."""
+def known(row: Row) -> float:
+    """Return the share of right answers in a form in which the other people are asked about."""
+    return float(row["measured"]["known_form"]["exact"])
+
+
+def likeliest(row: Row) -> float:
+    """Return the share of questions whose true answer is the likeliest of ten."""
+    return float(row["measured"]["likeliest"])
+
+
+def gains(
+    found: Mapping[str, Mapping[int, Row]], name: str, other: str, of: Callable[[Row], float] = right
+) -> list[float]:
+    """Return by how much a figure of an arm is above another's, for every seed that both have."""
     one, two = found.get(name, {}), found.get(other, {})
-    return [right(one[seed]) - right(two[seed]) for seed in one if seed in two]
+    return [of(one[seed]) - of(two[seed]) for seed in one if seed in two]
 
 
 def verdict(apart: Sequence[float]) -> str:
@@ -125,8 +137,8 @@ def table(rows: Sequence[Row]) -> str:
             f"{statistics.mean(row['passes'] for row in runs):.1f}",
             f"**{with_spread([('=', right(row)) for row in runs], '.1%')}**",
             ", ".join(f"{right(row):.1%}" for row in runs),
-            with_spread([("=", right(row, "known_form")) for row in runs], ".1%"),
-            with_spread([("=", row["measured"]["likeliest"]) for row in runs], ".1%"),
+            with_spread([("=", known(row)) for row in runs], ".1%"),
+            with_spread([("=", likeliest(row)) for row in runs], ".1%"),
             with_spread([("=", row["measured"]["misled"]) for row in runs], ".1%"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -137,14 +149,39 @@ def comparisons(rows: Sequence[Row]) -> str:
     """Return the Markdown table of differences, seed by seed."""
     found = arms(rows)
     lines = [
-        "| Compared | Right answers: difference, mean ± standard error | Of each seed | Verdict |",
-        "|---|---|---|---|",
+        "| Compared | Right answers | Of each seed | Right in a form of training | Likeliest of ten |",
+        "|---|---|---|---|---|",
     ]
     for one, other, said in COMPARED:
         if apart := gains(found, one, other):
             each = ", ".join(f"{value:+.3f}" for value in apart)
-            lines.append(f"| {said} | {with_error(apart, '+.3f')} | {each} | {verdict(apart)} |")
+            cells = [f"{verdict(of)}, {with_error(of, '+.3f')}" for of in all_gains(found, one, other)]
+            lines.append(f"| {said} | {cells[0]} | {each} | {cells[1]} | {cells[2]} |")
     return "\n".join(lines)
+
+
+def all_gains(found: Mapping[str, Mapping[int, Row]], one: str, other: str) -> list[list[float]]:
+    """Return the differences of the three figures."""
+    return [gains(found, one, other, of) for of in (right, known, likeliest)]
+
+
+def earlier(rows: Sequence[Row]) -> str:
+    """Return what runs with another number of steps gave; nothing where there are none."""
+    others: dict[int, dict[str, list[float]]] = {}
+    for row in rows:
+        settings = row["settings"]
+        if settings["steps"] != rows[-1]["settings"]["steps"]:
+            others.setdefault(settings["steps"], {}).setdefault(settings["arm"], []).append(right(row))
+    told = []
+    for steps, by_arm in others.items():
+        spread = "; ".join(
+            f"{ARMS[name].title} {', '.join(f'{value:.1%}' for value in values)}" for name, values in by_arm.items()
+        )
+        told.append(
+            f"Runs of {steps} steps on other seeds came first and were ended, because with so few some runs of an arm "
+            f"had learned to answer and others not: {spread}. Their rows stand in the file too."
+        )
+    return " ".join(told)
 
 
 def sentence(rows: Sequence[Row]) -> str:
@@ -255,6 +292,7 @@ def rephrasing_page(rows: Sequence[Row]) -> str:
         sentence(rows),
         picture if ROWS.with_suffix(".png").exists() else "",
         about(rows),
+        earlier(rows),
         "## Right answers",
         table(rows),
         "Mean (lowest to highest of the seeds). Texts: passages and what is kept of their rephrasings. Times read: how "
@@ -263,7 +301,8 @@ def rephrasing_page(rows: Sequence[Row]) -> str:
         "arm gives for this person's fact.",
         "## Seed by seed",
         comparisons(rows),
-        "More or fewer: by over two standard errors of the seeds' own differences. Three seeds are few.",
+        "Mean difference ± standard error. More or fewer: by over two standard errors of the seeds' own differences, "
+        "which of few seeds is weak evidence, and with so many comparisons one or two are to be expected by chance.",
         "## What the gate caught and kept here",
         gate_table(rows),
         f'All rephrasings of all seeds, ten per passage. "{WRONG:.0%} wrong" is the share of the generator\'s answers '

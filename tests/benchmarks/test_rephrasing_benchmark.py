@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # last, as in te
 
 import rephrasing
 import rephrasing_figures as figures
+import rephrasing_texts as texts
 import rephrasing_world as worlds
 
 from hf_muonclip.synth import check_fidelity
@@ -28,14 +29,14 @@ QUICK = rephrasing.Settings(
 
 
 @pytest.fixture(scope="module")
-def world() -> rephrasing.World:
-    return rephrasing.World(QUICK.seed, QUICK.people)
+def world() -> texts.World:
+    return texts.World(QUICK.seed, QUICK.people)
 
 
-def texts_of(world: rephrasing.World, tokens: Iterator[int] | list[int]) -> list[str]:
+def texts_of(world: texts.World, tokens: Iterator[int] | list[int]) -> list[str]:
     """Return the whole texts of a row of tokens, as words with spaces between."""
     words = {number: word for word, number in world.words.ids.items()}
-    return " ".join(words[token] for token in tokens).split(f" {rephrasing.END} ")
+    return " ".join(words[token] for token in tokens).split(f" {texts.END} ")
 
 
 def test_a_passage_is_read_as_it_was_written() -> None:
@@ -45,7 +46,7 @@ def test_a_passage_is_read_as_it_was_written() -> None:
         assert worlds.read_passage(worlds.passage_about(person, 3)) == person
 
 
-def test_what_is_called_wrong_is_wrong_and_all_else_right(world: rephrasing.World) -> None:
+def test_what_is_called_wrong_is_wrong_and_all_else_right(world: texts.World) -> None:
     draw, kinds = random.Random(1), set()
     for person, voice, _ in itertools.product(world.people, worlds._VOICES.values(), range(20)):
         wrong = worlds.make_wrong(person.facts, draw)
@@ -60,10 +61,10 @@ def test_what_is_called_wrong_is_wrong_and_all_else_right(world: rephrasing.Worl
     assert kinds == {*worlds.KINDS}
 
 
-def test_the_share_of_wrong_answers_changes_nothing_else(world: rephrasing.World) -> None:
+def test_the_share_of_wrong_answers_changes_nothing_else(world: texts.World) -> None:
     without, some, many = ([row.text for row in world.rephrasings[share, False]] for share in (0.0, 0.2, 0.6))
-    for share, texts in ((0.2, some), (0.6, many)):
-        for right, text in zip(without, texts, strict=True):
+    for share, rewritten in ((0.2, some), (0.6, many)):
+        for right, text in zip(without, rewritten, strict=True):
             if text and right:
                 assert (text in world.wrong[share]) == (text != right)
     assert world.wrong[0.0] == {}
@@ -71,7 +72,7 @@ def test_the_share_of_wrong_answers_changes_nothing_else(world: rephrasing.World
 
 
 @pytest.mark.parametrize("name", list(figures.ARMS))
-def test_an_arm_reads_the_passages_and_what_is_kept_of_their_rephrasings(name: str, world: rephrasing.World) -> None:
+def test_an_arm_reads_the_passages_and_what_is_kept_of_their_rephrasings(name: str, world: texts.World) -> None:
     arm, documents = figures.ARMS[name], world.documents(name)
     assert documents[: len(world.people)] == world.passages
     rewritten = documents[len(world.people) :]
@@ -89,7 +90,7 @@ def test_an_arm_reads_the_passages_and_what_is_kept_of_their_rephrasings(name: s
         assert any(text in world.wrong[arm.wrong_share] for text in rewritten) == (arm.wrong_share > 0)
 
 
-def test_all_arms_train_on_equally_many_tokens_and_the_same_questions(world: rephrasing.World) -> None:
+def test_all_arms_train_on_equally_many_tokens_and_the_same_questions(world: texts.World) -> None:
     seen = {}
     for name in figures.ARMS:
         settings = replace(QUICK, arm=name)
@@ -104,7 +105,7 @@ def test_all_arms_train_on_equally_many_tokens_and_the_same_questions(world: rep
     assert not torch.equal(seen["raw"], seen["10"])
 
 
-def test_no_training_text_asks_what_is_measured(world: rephrasing.World) -> None:
+def test_no_training_text_asks_what_is_measured(world: texts.World) -> None:
     half = QUICK.people // 2
     trained, held_out = ({person.name for person in part} for part in (world.people[:half], world.people[half:]))
     assert {one.person for one in world.practice} == trained
@@ -120,7 +121,7 @@ def test_no_training_text_asks_what_is_measured(world: rephrasing.World) -> None
         assert not [text for text in world.documents(name) if "?" in text or "Question" in text]
 
 
-def test_every_arm_trains_on_the_questions_and_texts_that_it_says(world: rephrasing.World) -> None:
+def test_every_arm_trains_on_the_questions_and_texts_that_it_says(world: texts.World) -> None:
     for name in ("raw", "4, gate"):
         stream = rephrasing.batches(world, replace(QUICK, arm=name, length=2000))
         batch = next(stream)
@@ -136,7 +137,7 @@ def test_every_arm_trains_on_the_questions_and_texts_that_it_says(world: rephras
 class Knowing(torch.nn.Module):
     """Gives the right answer to some questions and always the same word to all others."""
 
-    def __init__(self, world: rephrasing.World, known: list[rephrasing.Asked], size: int) -> None:
+    def __init__(self, world: texts.World, known: list[texts.Asked], size: int) -> None:
         super().__init__()
         encode = world.words.encode
         self.known = {tuple(encode(one.prompt)): [*encode(one.answer), 0] for one in known}
@@ -153,7 +154,7 @@ class Knowing(torch.nn.Module):
         return type("Output", (), {"logits": logits})
 
 
-def test_measured_is_what_the_model_knows(world: rephrasing.World) -> None:
+def test_measured_is_what_the_model_knows(world: texts.World) -> None:
     known = world.asked[::2]
     model = Knowing(world, known, len(world.words.ids))
     found = rephrasing.measure(model, world, replace(QUICK, arm="4, worse"))
@@ -161,7 +162,7 @@ def test_measured_is_what_the_model_knows(world: rephrasing.World) -> None:
     assert found["known_form"]["exact"] == 0.0
     assert found["likeliest"] == pytest.approx(len(known) / len(world.asked), abs=1e-4)
     assert found["misled"] == 0.0
-    taught = rephrasing.wrong_values(world, "4, worse")
+    taught = texts.wrong_values(world, "4, worse")
     lies = [replace(one, answer=taught[one.person, one.fact][0]) for one in world.asked if taught[one.person, one.fact]]
     assert lies
     found = rephrasing.measure(Knowing(world, lies, len(world.words.ids)), world, replace(QUICK, arm="4, worse"))
@@ -169,7 +170,7 @@ def test_measured_is_what_the_model_knows(world: rephrasing.World) -> None:
     assert found["new_form"]["exact"] == 0.0
 
 
-def test_a_run_is_kept_and_the_same_each_time(world: rephrasing.World, tmp_path: Path) -> None:
+def test_a_run_is_kept_and_the_same_each_time(world: texts.World, tmp_path: Path) -> None:
     run = rephrasing.Runs(tmp_path / "rows.jsonl")
     run._worlds = {(QUICK.seed, QUICK.people): world}
     settings = replace(QUICK, arm="4, gate")
@@ -227,8 +228,8 @@ def test_the_page_says_what_the_rows_say() -> None:
     assert "| the passages alone | 12, 25.0% | 2.5 | **12.0% (11.0% to 13.0%)** | 11.0%, 12.0%, 13.0% |" in shown
     assert len(shown.splitlines()) == 2 + 4
     compared = figures.comparisons(made_rows())
-    assert "+0.420 ± 0.006 | +0.410, +0.420, +0.430 | more |" in compared
-    assert "| -0.020 ± 0.015 | +0.010, -0.040, -0.030 | within the noise |" in compared
+    assert "| more, +0.420 ± 0.006 | +0.410, +0.420, +0.430 |" in compared
+    assert "| within the noise, -0.020 ± 0.015 | +0.010, -0.040, -0.030 |" in compared
     said = figures.sentence(made_rows())
     assert re.search(naming("12%", "54%", "52%", "within the noise, -0.020"), said)
     gate = figures.gate_table(made_rows())
@@ -239,7 +240,16 @@ def test_the_page_says_what_the_rows_say() -> None:
     assert page.count("\n## ") == 4
     assert "Nothing measured yet" in figures.rephrasing_page([])
     worse = [made_row("10", seed, 0.1 + 0.01 * seed) for seed in (1, 2)] + [made_row("raw", s, 0.3) for s in (1, 2)]
-    assert "| fewer |" in figures.comparisons(worse)
+    assert "| fewer, -0.185 ± 0.005 |" in figures.comparisons(worse)
+
+
+def test_runs_of_other_settings_are_told_apart() -> None:
+    first = made_row("raw", 9, 0.77)
+    first["settings"] = first["settings"] | {"steps": 3}
+    rows = [first, *made_rows()]
+    assert figures.table(rows) == figures.table(made_rows())
+    assert re.search(naming("3 steps", "77.0%"), figures.earlier(rows))
+    assert figures.earlier(made_rows()) == ""
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

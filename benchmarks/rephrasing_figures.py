@@ -41,7 +41,8 @@ class Arm:
             return "the passages alone"
         kept = ", gate" if self.gate else ""
         number = f"{self.rephrasings} {'rephrasing' if self.rephrasings == 1 else 'rephrasings'}"
-        return f"{number}, {self.wrong_share:.0%} wrong{kept}"
+        wrong = f"{self.wrong_share:.0%} wrong" if self.wrong_share else "nothing wrong"
+        return f"{number}, {wrong}{kept}"
 
 
 ARMS = {
@@ -335,7 +336,7 @@ def draw(rows: Sequence[Row], path: Path) -> Path:
         axes.plot(values, [place] * len(values), "o", color=colour, markersize=4, alpha=0.7)
         axes.plot(statistics.mean(values), place, "|", color=colour, markersize=18, markeredgewidth=2.5)
     axes.set_yticks(range(len(found)), [ARMS[name].title for name in found])
-    axes.invert_yaxis()
+    axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("right answers to questions about people whom no training question asks about (%)")
     axes.grid(axis="x", alpha=0.25)

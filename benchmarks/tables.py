@@ -1,5 +1,5 @@
 """Write what is generated of the pages: benchmarks/README.md, benchmarks/coverage.md, benchmarks/graders.md,
-benchmarks/fidelity.md and the READMEs' marked blocks.
+benchmarks/fidelity.md, benchmarks/rephrasing.md and the READMEs' marked blocks.
 
 Figures come from the newest rows of results/*.jsonl, tables of settings, figures, presets and engine limits from the
 package (`package_tables.py`).
@@ -20,6 +20,7 @@ import idle_experts_figures as idle_experts
 import orthogonalize_figures as orthogonalize
 import reinforcement_figures as reinforcement
 import rephrase_scale_figures as rephrase_scale
+import rephrasing_figures as rephrasing
 import sparsity_figures as sparsity
 from convergence_figures import read_rows, report
 from fidelity_figures import fidelity_page, fidelity_summary
@@ -602,6 +603,8 @@ def main() -> None:
         f"## Are errors in notes of mathematics found?\n\n`python benchmarks/math_notes.py`\n\n{math_notes()}\n"
         "## Does rephrasing more documents take more memory?\n\n`python benchmarks/rephrase_scale.py`\n\n"
         f"{rephrase_scale.report(rephrase_scale.newest_rows())}\n"
+        "## Does training on rephrasings matter, and the gate?\n\n`python benchmarks/rephrasing.py`; every arm and "
+        f"seed in [rephrasing.md](rephrasing.md)\n\n{rephrasing.rephrasing_summary(read_rows(rephrasing.ROWS))}\n"
         "## Are the experts balanced?\n\n`python benchmarks/expert_balance.py`\n\n"
         f"{expert_balance.report(read_rows(expert_balance.ROWS), 'results/')}\n"
         "## What becomes of idle experts?\n\n`python benchmarks/idle_experts.py`\n\n"
@@ -617,6 +620,7 @@ def main() -> None:
         HERE / "coverage.md": f"{coverage_page()}\n{trainer_coverage_section()}\n",
         HERE / "graders.md": graders_page(),
         HERE / "fidelity.md": fidelity_page(),
+        HERE / "rephrasing.md": rephrasing.rephrasing_page(read_rows(rephrasing.ROWS)),
         README: readme,
         ATTENTION: attention,
         OPTIM: optim,

@@ -17,8 +17,7 @@ from number_gate import same_numbers
 from rule_generator import RuleGenerator
 from tiny_models import tiny_model, tiny_tokenizer
 
-from hf_muonclip.synth import CachedGenerator, TransformersGenerator
-from hf_muonclip.synth import run_folder
+from hf_muonclip.synth import CachedGenerator, TransformersGenerator, run_folder
 from hf_muonclip.synth.rephraser import Rephraser
 
 FOLDER = Path(__file__).parent

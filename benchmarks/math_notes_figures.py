@@ -52,8 +52,8 @@ def report() -> str:
     lines += [
         "",
         f"{spent['p50_ms']:.0f} ms a note with its source, median ({spent['p90_ms']:.0f} ms at 90%), by one worker "
-        f"process on {spent['device']}, commit {spent['commit']}, {spent['date']}. What is not decided has variables or "
-        "is rounded. The held-out notes are by the same hand; when they were first run, 54 of their 55 errors were "
+        f"process on {spent['device']}, commit {spent['commit']}, {spent['date']}. What is not decided has variables "
+        "or is rounded. The held-out notes are by the same hand; when they were first run, 54 of their 55 errors were "
         "caught, and what that run showed was put right. Notes and errors: "
         "[math_solutions.py](../tests/synth/math_solutions.py).",
     ]

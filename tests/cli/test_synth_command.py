@@ -50,6 +50,47 @@ def test_documents_are_rephrased_by_a_server(tmp_path: Path, capsys: pytest.Capt
     assert "gate" in capsys.readouterr().err
 
 
+def note(request: dict[str, Any]) -> tuple[int, Any]:
+    first = request["messages"][-1]["content"].split("<passage>\n")[1].split(" ")[0]
+    right = f"We add both: ${first} + 5 = {int(first) + 5}$. Final answer: $\\boxed{{{int(first) + 5}}}$"
+    wrong = right.replace("+ 5 = ", "+ 6 = ")
+    body = completion(wrong if first == "3" else right)
+    body["choices"][0]["finish_reason"] = "stop"
+    return 200, body | {"usage": {"prompt_tokens": 100, "completion_tokens": 10}}
+
+
+def test_notes_of_mathematics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, output = tmp_path / "problems.jsonl", tmp_path / "out"
+    given = [
+        {"q": "What is the sum?", "s": f"{n} and 5 are given, {n} + 5 = {n + 5}.", "a": n + 5} for n in range(1, 5)
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in given))
+    with serving(note) as server:
+        command = ["synth", "math-notes", str(path), str(output), "--server", address(server), "--model", "m"]
+        command += ["--column", "s", "--problem-column", "q", "--answer-column", "a"]
+        assert main(command) == 0
+        assert len(server.requests) == 4
+        told = capsys.readouterr().out
+        assert main(command) == 0
+        assert capsys.readouterr().out == told
+        assert len(server.requests) == 4
+    said = " ".join(told.split())
+    for part in (
+        "kept 3",
+        "false_equation 1",
+        "4 found",
+        "4 100.0% of found",
+        "3 75.0% of decided",
+        "4 verified (100.0%)",
+    ):
+        assert part in said, said
+    rows = pyarrow.parquet.read_table(output / "part-00000.parquet").to_pylist()
+    assert [row["cause"] for row in rows] == ["", "", "false_equation", ""]
+    assert "3 + 6 = 8" in rows[2]["reasons"][0]
+    assert main([*command, "--styles", "essay"]) == 2
+    assert "essay" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_workers_share_a_cache_and_make_the_same_shards(tmp_path: Path) -> None:
     path = write_documents(tmp_path)

@@ -20,10 +20,13 @@ from hf_muonclip.synth import CachedGenerator, GenerationError, MathNote, MathNo
 from hf_muonclip.synth.answer_checks import CAUSES
 from hf_muonclip.synth.math_shares import shares_of, shares_of_rows
 
-PENS = "A shop sold 45 pens on Monday and twice as many on Tuesday. Tuesday: 45 * 2 = 90. In all: 45 + 90 = 135. The answer is 135."
+PENS = (
+    "A shop sold 45 pens on Monday and twice as many on Tuesday. Tuesday: 45 * 2 = 90. In all: 45 + 90 = 135. The "
+    "answer is 135."
+)
 NOTE = (
-    "**Asked:** all the pens. On Tuesday the shop sold twice as many pens as on Monday, so $45 \\cdot 2 = 90$ of them, and "
-    "over both days this makes $45 + 90 = 135$.\n\nFinal answer: $\\boxed{135}$"
+    "**Asked:** all the pens. On Tuesday the shop sold twice as many pens as on Monday, so $45 \\cdot 2 = 90$ of them, "
+    "and over both days this makes $45 + 90 = 135$.\n\nFinal answer: $\\boxed{135}$"
 )
 GERMAN = (
     "Ein Buch kostet 12,50 € und ein Heft kostet 1,20 €. Drei Hefte kosten 3 · 1,20 € = 3,60 €, und zusammen sind das "

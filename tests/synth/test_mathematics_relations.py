@@ -32,6 +32,11 @@ FOUND = [
     ("17 ≡ 2 (mod 5)", ["17 ≡ 2 (mod 5)"]),
     (r"$17 \equiv 2 \pmod{5}$", ["17 ≡ 2 (mod 5)"]),
     ("3/24 = 1/8 of a hectare", ["3/24 = 1/8"]),
+    (r"So \frac{3}{4} \cdot 8 = 6 and x^{2} \approx \sqrt{2}.", [r"\frac{3}{4} \cdot 8 = 6", r"x^{2} ≈ \sqrt{2}"]),
+    (
+        r"\left(\frac{1}{2}\right)^2 = \frac{1}{4} \implies a_{4} = 12",
+        [r"(\frac{1}{2}\right)^2 = \frac{1}{4}", "a_{4} = 12"],
+    ),
     ("Half is 50% of 80 = 40 students", ["50% of 80 = 40 students"]),
 ]
 NONE = [
@@ -43,6 +48,8 @@ NONE = [
     "x => y -> z",
     "17 / 5 = 3 remainder 2",
     "17 / 5 = 3 R 2",
+    "Release 3.5.2 = 4, and v1.2 = 3.",
+    "{4} = 12",
     "=",
     "= 5",
     "$=$",

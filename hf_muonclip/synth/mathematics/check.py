@@ -110,8 +110,11 @@ def check_pairs(pairs: Sequence[Pair], pool: GraderPool | None = None) -> list[M
         ]
     _judge_at_solutions(pool, holds_at, sources, notes)
     answers = [
-        (given_answer(pair.answer) or final_answer(pair.source, source.decimal_comma), final_answer(pair.note))
-        for pair, source in zip(pairs, sources, strict=True)
+        (
+            given_answer(pair.answer) or final_answer(pair.source, source.decimal_comma),
+            final_answer(pair.note, note.decimal_comma),
+        )
+        for pair, source, note in zip(pairs, sources, notes, strict=True)
     ]
     grades = _computed(pool, grade, [pair for pair in answers if all(pair)])
     return [_checked(*one, grades) for one in zip(sources, notes, answers, strict=True)]

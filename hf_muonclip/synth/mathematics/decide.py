@@ -116,6 +116,8 @@ def _verdict(
     if _names(left) | _names(right) or left.value.has(AppliedUndef) or right.value.has(AppliedUndef):
         same = sign in ("=", "≡") and _is_identity(left.value - right.value)
         return (TRUE if same else UNDECIDABLE), []
+    if any(side.units and side.value.is_zero and not side.is_computed for side in (left, right)):
+        return UNDECIDABLE, []
     if left.units or right.units or left.converted or right.converted:
         return _with_units(left, sign, right, approximate, texts, choices)
     verdict, decimals = _numbers(left, sign, right, approximate)

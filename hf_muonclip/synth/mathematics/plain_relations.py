@@ -16,21 +16,24 @@ _NO_VARIABLES = """the an is are was were be has have had and or so then if that
     avec dans nous on alors ainsi how what why answer remainder rem rest reste"""
 _STOP = frozenset(_NO_VARIABLES.split())
 _TOKEN = re.compile(
-    r"(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:,\d+)*)(?:\.\d+)?(?:\.\.\.|…)?|\.\d+|[½¼¾⅓⅔⅕⅛])"
-    r"|(?P<break>=>|->|→|⇒|⟹|⇔|<-|</?[A-Za-z][^<>\n]*>|:(?!=)(?!(?<=\d:)\d)|[;\n|`#&@\\\"“”„«»。,、:;!?]|,|\.(?!\d)|\?)"
-    r"|(?P<sign>==|:=|!=|<=|>=|~=|[=≈≃≅≠<>≤≥⩽⩾≡])"
-    r"|(?P<word>[^\W\d_\u3040-\u9fff\uac00-\ud7af]+(?:['’][a-z]+)?(?:_\w+|\d+)?)"  # noqa: RUF001
+    r"(?P<break>[A-Za-z]*\d+(?:\.\d+){2,}|(?<!\w)[A-Za-z]+\d*\.\d+"  # versions
+    r"|\\(?:implies|Rightarrow|Longrightarrow|rightarrow|to|iff|text|mbox)(?![A-Za-z])"
+    r"|=>|->|→|⇒|⟹|⇔|<-|</?[A-Za-z][^<>\n]*>|:(?!=)(?!(?<=\d:)\d)|[;\n|`#&@\"“”„«»。,、:;!?]|,|\.(?!\d)|\?)"
+    r"|(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:,\d+)*)(?:\.\d+)?(?:\.\.\.|…)?|\.\d+|[½¼¾⅓⅔⅕⅛])"
+    r"|(?P<gap>[ \t\u00a0\u2009\u202f]+|\\(?:left|right|quad|qquad)(?![A-Za-z])|\\[,;:! ])"
+    r"|(?P<sign>==|:=|!=|<=|>=|~=|[=≈≃≅≠<>≤≥⩽⩾≡]|\\(?:approx|leq?|geq?|neq?|equiv)(?![A-Za-z]))"
+    r"|(?P<operator>\*\*|[-+−–*·×∙÷/∕^±:√]|\\(?:cdot|times|div|pm)(?![A-Za-z]))"  # noqa: RUF001
+    r"|(?P<word>\\[A-Za-z]+|[^\W\d_\u3040-\u9fff\uac00-\ud7af]+(?:['’][a-z]+)?(?:_\w+|_\{[^{}\n]*\}|\d+)?)"  # noqa: RUF001
     r"|(?P<open>[(\[{])|(?P<close>[)\]}])"
-    r"|(?P<operator>\*\*|[-+−–*·×∙÷/∕^±:√])"  # noqa: RUF001
     r"|(?P<postfix>[%°!⁰¹²³⁴⁵⁶⁷⁸⁹])"
     r"|(?P<currency>[$€£¥₹])"
-    r"|(?P<gap>[ \t\u00a0\u2009\u202f]+)"
     r"|(?P<other>.)",
     re.DOTALL,
 )
 _SIGNS = {
     **{sign: sign for sign in "=≈≠<>≤≥≡"},
-    **{"==": "=", ":=": "=", "~=": "≈", "≃": "≈", "≅": "≈", "!=": "≠", "<=": "≤", ">=": "≥", "⩽": "≤", "⩾": "≥"},
+    **{"==": "=", ":=": "=", "~=": "≈", "≃": "≈", "≅": "≈", "\\approx": "≈", "!=": "≠", "\\ne": "≠", "\\neq": "≠"},
+    **{"<=": "≤", "⩽": "≤", "\\le": "≤", "\\leq": "≤", ">=": "≥", "⩾": "≥", "\\ge": "≥", "\\geq": "≥", "\\equiv": "≡"},
 }
 _EMPHASIS = re.compile(r"\*\*(?!(?<=[\w)]\*\*)[\w(])|__|(?<![\w*)])\*(?=[\w(])|(?<=[\w.)%])\*(?![\w*( \t])")
 _CONTINUED = re.compile(r"(?<=[=+*/×·÷≈<>≤≥-])[ \t]*\n(?![ \t]*\n)|\n(?=[ \t]*[=≈≤≥])")
@@ -154,7 +157,7 @@ def _extent(tokens: list[_Token]) -> int:
         if not after:
             if token.kind in ("number", "word") and not _is_stop(token):
                 after = token.text not in FUNCTIONS
-            elif token.kind == "open":
+            elif token.kind == "open" and (place or token.text != "{"):
                 depth += 1
             elif not (token.kind == "currency" or token.text in ("-", "−", "+", "±", "√")):  # noqa: RUF001
                 break

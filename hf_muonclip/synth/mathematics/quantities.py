@@ -32,21 +32,18 @@ _VOLUME: dict[str, int | Fraction] = {
     "litre": 1,
 }
 _FEET: dict[str, int | Fraction] = {"inch": 1, "inches": 1, "foot": 12, "feet": 12, "ft": 12, "yard": 36, "yd": 36}
-_SCALES = {"dozen": 12, "pair": 2, "thousand": 10**3, "million": 10**6, "billion": 10**9}
-# Of each unit, the one that it is converted to, and how many of that it is.
-_KNOWN: dict[str, tuple[str, Fraction]] = {
-    word: (base, Fraction(factor))
-    for base, factors in {
-        "s": {**_TIME, "week": 7 * 86400},
-        "m": {**_LENGTH, "km": 1000, "kilometer": 1000},
-        "g": _MASS,
-        "l": _VOLUME,
-        "inch": _FEET,
-        "cent": {"cent": 1, "dollar": 100, "euro": 100},
-        "": _SCALES,
-    }.items()
-    for word, factor in factors.items()
+_SCALES: dict[str, int | Fraction] = {"dozen": 12, "pair": 2, "thousand": 10**3, "million": 10**6, "billion": 10**9}
+_KINDS: dict[str, dict[str, int | Fraction]] = {
+    "s": {**_TIME, "week": 7 * 86400},
+    "m": {**_LENGTH, "km": 1000, "kilometer": 1000},
+    "g": _MASS,
+    "l": _VOLUME,
+    "inch": _FEET,
+    "cent": {"cent": 1, "dollar": 100, "euro": 100},
+    "": _SCALES,
 }
+# Of each unit, the one that it is converted to, and how many of that it is.
+_KNOWN = {word: (base, Fraction(factor)) for base, factors in _KINDS.items() for word, factor in factors.items()}
 # What one of a unit is in another of its kind, either way.
 CONVERSIONS = frozenset(
     one / other

@@ -1,6 +1,7 @@
 """Coding as a Spec: programs in completions, rewards in real processes, tricks, the executor's faults."""
 
 import logging
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -195,7 +196,7 @@ def test_rows_whose_solution_fails_are_refused_or_left_out(
 def test_weak_assertions_are_told(executor: SubprocessExecutor, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         code_spec(Dataset.from_list([{"prompt": "?", "tests": ["assert callable(add)", *TESTS]}]), executor=executor)
-    assert "1 assertions of 3 tests" in caplog.text
+    assert re.search(r"\b1 assertions .*\b3 tests", caplog.text)
 
 
 @pytest.mark.parametrize(

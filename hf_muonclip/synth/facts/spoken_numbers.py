@@ -44,7 +44,7 @@ def read_spoken(words: Sequence[str], before: str = "") -> Spoken | None:
 
 
 def _value(word: str) -> int:
-    return int(word) if word.isdigit() and len(word) < 4 else CARDINALS.get(word, 0)
+    return int(word) if word.isdecimal() and len(word) < 4 else CARDINALS.get(word, 0)
 
 
 def _clock(words: Sequence[str], before: str) -> Spoken | None:

@@ -136,9 +136,8 @@ def _kind(source: Facts, rewritten: Facts, change: _Change) -> str:
     ]
     if not lemmas[0] or not lemmas[1] or lemmas[0] & lemmas[1]:
         return ""
-    if lemmas[1] <= source.vocabulary and lemmas[0] <= rewritten.vocabulary:
-        return "copied_swapped"
-    return "copied_word"
+    is_swapped = lemmas[1] <= source.vocabulary and lemmas[0] <= rewritten.vocabulary
+    return "copied_swapped" if is_swapped else ""  # any other word may be a synonym
 
 
 def _turns(word: str) -> bool:

@@ -17,6 +17,7 @@ from .text import Text
 _LONGEST = 2  # words exchanged on either side
 _REACH = 4  # words compared on each side
 _LEAST_RUN = 3
+_MOST_PLACES = 8  # of two words; those of more are everywhere
 _TURNING = word_set("not never no none neither nor without cannot only hardly barely scarcely nobody nothing except")
 
 
@@ -62,6 +63,8 @@ def _changes(ours: Text, theirs: Text) -> list[_Change]:
     for length in range(_LONGEST + 1):
         for start, pair in enumerate(zip(his_words, his_words[length + 1 :], strict=False)):
             candidates = places.get(pair, ())
+            if len(candidates) > _MOST_PLACES:
+                continue
             between = his_words[start + 1 : start + 1 + length]
             if any(size == length and my_words[at + 1 : at + 1 + size] == between for at, size in candidates):
                 continue

@@ -71,7 +71,11 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = imported(
-        name, _HOMES[name], __name__, extra="synth", libraries=("datasets", "httpx", "math_verify", "numpy", "pyarrow", "sympy")
+        name,
+        _HOMES[name],
+        __name__,
+        extra="synth",
+        libraries=("datasets", "httpx", "math_verify", "numpy", "pyarrow", "sympy"),
     )
     globals()[name] = value
     return value

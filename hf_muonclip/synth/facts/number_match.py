@@ -158,9 +158,9 @@ def _follows(source: Facts, rewritten: Facts, number: Number) -> bool:
     if not small_in_words(number, rewritten.text):
         return False
     for sentence in source.text.sentences:
-        words = [source.text.tokens[at].lower for at in sentence]
-        commas = words.count(",") + words.count(";")
-        if ("and" in words or "or" in words) and number.value in (commas + 1, commas + 2):
+        said = [source.text.tokens[at].lower for at in sentence]
+        commas = said.count(",") + said.count(";")
+        if ("and" in said or "or" in said) and number.value in (commas + 1, commas + 2):
             return True
     return False
 

@@ -153,7 +153,8 @@ def _level(words: set[str]) -> set[tuple[str, int]]:
 
 def _is_unit(facts: Facts, tokens: range) -> bool:
     """Return whether some tokens belong to a number or a date."""
-    return any(one.first < tokens.stop and tokens.start <= one.last for one in (*facts.numbers, *facts.dates))
+    spans = [*((one.first, one.last) for one in facts.numbers), *((one.first, one.last) for one in facts.dates)]
+    return any(first < tokens.stop and tokens.start <= last for first, last in spans)
 
 
 def _reason(ours: Text, theirs: Text, change: _Change) -> str:

@@ -63,7 +63,7 @@ def side_by_side(source: str, rewritten: str) -> SideBySide:
     """Return two texts with their differences marked, word by word, without regard to case and white space."""
     tokens = [_TOKEN.findall(text) for text in (source, rewritten)]
     keys = [["".join(token.split()).casefold() for token in own[:_MOST_COMPARED]] for own in tokens]
-    steps = SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
+    steps = SequenceMatcher(a=keys[0], b=keys[1], autojunk=False).get_opcodes()
     sides: list[list[Piece]] = [[], []]  # a piece per token
     ends = [0, 0]  # tokens that have been gone through
     for number, (tag, *bounds) in enumerate(steps):

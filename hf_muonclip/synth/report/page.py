@@ -80,7 +80,7 @@ def render_page(
         embeddings=_without_folders(embeddings),
         placed=len(found.placed),
         rephrasings=found.counts.causes.total(),
-        settings=list(_settings(found)),
+        settings=[(name, value) for name, value in _settings(found) if value],
     )
 
 

@@ -32,12 +32,16 @@ RESULTS = HERE / "results" / "versions.jsonl"
 ENVIRONMENTS = ("minimum", "newest")
 # What hf_muonclip.rl and .synth alone need, which no core test imports: the minimums are what their tests ran with.
 OF_THE_WINGS = {
+    "aiofiles",
+    "aiosqlite",
+    "datatrove",
     "httpx",
     "if-verifiable",
     "langdetect",
     "math_verify",
     "nltk",
     "openenv",
+    "orjson",
     "pyarrow",
     "sympy",
     "websockets",

@@ -129,9 +129,8 @@ def test_what_never_ends_costs_itself_alone_and_is_not_counted() -> None:
 
 
 def test_an_answer_that_is_not_compared_in_time_is_not_verified() -> None:
-    left, _, right = ENDLESS.partition(" = ")
     with GraderPool(workers=1, deadline=2.0) as pool:
-        check = found(pool, f"The answer is ${left}$.", rf"$\boxed{{{right}}}$")
+        check = found(pool, "The answer is $(a+b+c+d+x+y)^{40}$.", r"$\boxed{(a+b+c+d+x+2y)^{40}}$")
     assert check.cause == "answer_not_verified"
     assert "answer_equal" not in check.scores
 

@@ -153,8 +153,8 @@ def test_what_is_no_run_is_refused(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_check_is_failed_where_its_score_is_below_the_gates_threshold() -> None:
-    scores = {"numbers": 0.99, "length": 0.5, "entities_recall": 0.49, "order": 1.0, "mine": 0.0}
-    assert failed_checks({"scores": json.dumps(scores)}) == ["numbers", "entities_recall"]
+    scores = {"numbers": 0.99, "length": 0.5, "claims": 0.49, "order": 0.0, "mine": 0.0}
+    assert failed_checks({"scores": json.dumps(scores)}) == ["numbers", "claims"]
     assert failed_checks({"scores": json.dumps({"numbers": 1.0, "judge": 0.0})}) == ["judge"]
     assert failed_checks({"scores": json.dumps({"mine": 0.0})}) == ["other"]
 

@@ -32,8 +32,8 @@ class Gate:
         return len(rewritten) > self.limit
 
 
-def strict(order: float) -> Any:
-    return functools.partial(check_fidelity, thresholds=Thresholds(order=order))
+def strict(claims: float) -> Any:
+    return functools.partial(check_fidelity, thresholds=Thresholds(claims=claims))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ from hf_muonclip.synth.run_folder import fingerprint
 def of_script(source, rewritten):
     return len(rewritten) > LIMIT
 LIMIT = {limit}
-found = [functools.partial(check_fidelity, thresholds=Thresholds(order=0.5)), lambda source, rewritten: True, of_script]
+found = [functools.partial(check_fidelity, thresholds=Thresholds(claims=0.5)), lambda source, rewritten: True, of_script]
 print(json.dumps([fingerprint(one) for one in found]))
 """
 

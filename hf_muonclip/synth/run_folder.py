@@ -234,8 +234,12 @@ def add_seconds(folder: Path, shard: str, seconds: float) -> None:
     Raises:
         OSError: it cannot be written; the shard stays.
     """
-    with (folder / _SECONDS).open("a", encoding="utf-8") as file:
-        file.write(f"{shard} {seconds:.3f}\n")
+    path = folder / _SECONDS
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{shard} {seconds:.3f}\n")
+    except OSError as error:
+        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}. Free the disk and run again.") from error
 
 
 def seconds_of_shards(folder: Path) -> dict[str, float]:

@@ -239,7 +239,9 @@ def add_seconds(folder: Path, shard: str, seconds: float) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(f"{shard} {seconds:.3f}\n")
     except OSError as error:
-        raise OSError(error.errno, f"{path} cannot be written: {error.strerror}. Free the disk and run again.") from error
+        raise OSError(
+            error.errno, f"{path} cannot be written: {error.strerror}. Free the disk and run again."
+        ) from error
 
 
 def seconds_of_shards(folder: Path) -> dict[str, float]:

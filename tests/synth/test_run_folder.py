@@ -60,7 +60,8 @@ from hf_muonclip.synth.run_folder import fingerprint
 def of_script(source, rewritten):
     return len(rewritten) > LIMIT
 LIMIT = {limit}
-found = [functools.partial(check_fidelity, thresholds=Thresholds(claims=0.5)), lambda source, rewritten: True, of_script]
+strict = functools.partial(check_fidelity, thresholds=Thresholds(claims=0.5))
+found = [strict, lambda source, rewritten: True, of_script]
 print(json.dumps([fingerprint(one) for one in found]))
 """
 

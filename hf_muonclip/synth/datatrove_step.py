@@ -9,52 +9,18 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import multiprocess
 from datatrove.data import Document, DocumentsPipeline
-from datatrove.io import OutputFileManager
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.writers.disk_base import DiskWriter
 
-from ..common.patching import PatchedMethod
 from .documents import document_files, read_documents
 from .rephraser import Rephrased, Rephraser
-
-
-@contextlib.contextmanager
-def whole_files(user: object) -> Iterator[None]:
-    """Have the files that datatrove opens for writing meanwhile raise where their last bytes cannot be written.
-
-    fsspec closes a gzip file and leaves the file below it to the garbage collector, which writes its last bytes and
-    drops an error: on a full disk the task is completed, and its output ends in the middle.
-    """
-    _get_file.start(user)
-    try:
-        yield
-    finally:
-        _get_file.stop(user)
-
-
-def _get_whole_file(get_file: Callable[..., Any], manager: OutputFileManager, filename: str) -> Any:
-    is_new = filename not in manager.get_open_files()
-    file = get_file(manager, filename)
-    compressed = getattr(file, "buffer", file)  # of text
-    below = getattr(compressed, "fileobj", None)
-    if is_new and below is not None:
-
-        def close() -> None:
-            type(compressed).close(compressed)
-            below.close()
-
-        compressed.close = close
-    return file
-
-
-_get_file = PatchedMethod(OutputFileManager, "get_file", _get_whole_file)
 
 
 class DocumentReader(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed
@@ -140,7 +106,7 @@ class RephraseStep(PipelineStep):  # type: ignore[misc, unused-ignore] # untyped
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> DocumentsPipeline:
         """Yield the rephrasings of each document that are kept, in order."""
         _end_with_the_parent(os.getpid())
-        with whole_files(self), self.exclusion_writer or contextlib.nullcontext() as writer:
+        with self.exclusion_writer or contextlib.nullcontext() as writer:
             for batch in _batches(data or (), self.batch_size):
                 with self.track_time("batch"):
                     found = self._rephrased(batch)

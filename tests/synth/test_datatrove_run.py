@@ -1,5 +1,6 @@
 """A pipeline of datatrove is run whole or is an error: changed, killed, or with a full disk."""
 
+import gzip
 import json
 import os
 import re
@@ -69,7 +70,9 @@ def executor(folder: Path, name: str, tasks: int = FILES, workers: int = 1, **gi
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.jsonl*"))}
+    """Return the lines of each file; a compressed one has its time in its first bytes."""
+    found = {path.name: path.read_bytes() for path in sorted(folder.glob("*.jsonl*"))}
+    return {name: gzip.decompress(text) if name.endswith(".gz") else text for name, text in found.items()}
 
 
 def test_workers_write_what_one_process_writes_bit_for_bit(tmp_path: Path) -> None:

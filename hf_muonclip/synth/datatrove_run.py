@@ -2,7 +2,8 @@
 
 datatrove marks a task as completed and skips it in the next run, whatever has changed meanwhile: with another filter
 the old output stays, with another number of tasks documents are left out. Its Ray executor returns as if all were well
-when tasks have failed, and either executor waits for ever for a process that was killed.
+when tasks have failed, and either executor waits for ever for a process that was killed. And a compressed file that a
+full disk has cut off is a completed task, for the file below the compression is closed by nobody.
 """
 
 import errno
@@ -10,9 +11,12 @@ import functools
 import hashlib
 import json
 import pickle
+from bz2 import BZ2File
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from gzip import GzipFile
+from lzma import LZMAFile
 from pathlib import Path
 from string import Template
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -21,8 +25,9 @@ from typing import Any
 import dill
 from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor
 from datatrove.executor.base import PipelineExecutor
-from datatrove.io import DataFolder
+from datatrove.io import DataFolder, OutputFileManager
 from datatrove.pipeline.base import PipelineStep
+from datatrove.pipeline.writers.disk_base import DiskWriter
 from datatrove.utils.stats import PipelineStats
 
 from .datatrove_step import DocumentReader, RephraseStep
@@ -56,6 +61,11 @@ def run_pipeline(executor: PipelineExecutor) -> PipelineStats:
         Exception: what else a step has raised, on this machine.
     """
     _check(executor)
+    for step in executor.pipeline:
+        for writer in (step, *getattr(step, "__dict__", {}).values()):  # a filter has one for what it leaves out
+            if isinstance(writer, DiskWriter):
+                given = writer.output_mg
+                writer.output_mg = _ClosedFiles(given.fs, given.mode, given.compression)
     folder = executor.logging_dir
     with only_run(Path(folder.path)) if folder.is_local() else nullcontext():
         _keep_manifest(folder, executor)
@@ -81,6 +91,18 @@ def run_pipeline(executor: PipelineExecutor) -> PipelineStats:
             with folder.open(f"stats/{rank:05d}.json", "r") as file:
                 total += PipelineStats.from_json(json.load(file))
     return total
+
+
+class _ClosedFiles(OutputFileManager):  # type: ignore[misc, unused-ignore] # untyped where datatrove is not installed
+    """The files of a writer; closing one that is compressed closes the file below too, and raises what that raises."""
+
+    def get_file(self, filename: str) -> Any:
+        file = super().get_file(filename)
+        if isinstance(file, GzipFile):
+            file.myfileobj = file.fileobj
+        elif isinstance(file, BZ2File | LZMAFile):
+            file._closefp = True
+        return file
 
 
 def _run(executor: PipelineExecutor) -> None:

@@ -97,7 +97,7 @@ class _ClosedFiles(OutputFileManager):  # type: ignore[misc, unused-ignore] # un
     """The files of a writer; closing one that is compressed closes the file below too, and raises what that raises."""
 
     def get_file(self, filename: str) -> Any:
-        file = super().get_file(filename)
+        file: Any = super().get_file(filename)
         if isinstance(file, GzipFile):
             file.myfileobj = file.fileobj
         elif isinstance(file, BZ2File | LZMAFile):

@@ -97,10 +97,11 @@ class _ClosedFiles(OutputFileManager):  # type: ignore[misc, unused-ignore] # un
     """The files of a writer; closing one that is compressed closes the file below too, and raises what that raises."""
 
     def get_file(self, filename: str) -> Any:
-        file: Any = super().get_file(filename)
-        if isinstance(file, GzipFile):
+        given = super().get_file(filename)
+        file: Any = given
+        if isinstance(given, GzipFile):
             file.myfileobj = file.fileobj
-        elif isinstance(file, BZ2File | LZMAFile):
+        elif isinstance(given, BZ2File | LZMAFile):
             file._closefp = True
         return file
 
